@@ -1,0 +1,21 @@
+//! The REST API: request and response types, one file per resource.
+//!
+//! The server answers with these types and the client reads them, so that the two cannot drift
+//! apart. The OpenAPI document is made from them.
+
+mod build;
+mod error;
+mod lease;
+pub mod paths;
+mod service;
+
+pub use build::{
+    BuildList, BuildRequest, BuildResource, BuildSubmission, EventRecord, ListBuildsQuery,
+    SubmitParts,
+};
+pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use lease::{
+    ClaimRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat, Lease, LeaseToken,
+    LeasedBuild,
+};
+pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

@@ -1,0 +1,14 @@
+//! The paths of the API, so that router and client agree.
+
+/// Prefix of the public API.
+pub const API: &str = "/api/v2";
+/// `POST` submits a build, `GET` lists builds.
+pub const BUILDS: &str = "/api/v2/builds";
+/// `GET`: health of the server and its worker.
+pub const HEALTH: &str = "/api/v2/health";
+/// `GET`: version of the server.
+pub const VERSION: &str = "/api/v2/version";
+/// `GET`: the OpenAPI document.
+pub const OPENAPI: &str = "/api/v2/openapi.json";
+/// `POST`: a worker asks for work. Leases are served to workers only, on a router of their own.
+pub const LEASES: &str = "/worker/v2/leases";

@@ -1,0 +1,34 @@
+//! The words of elivepatch as types: targets, configs, fixes, builds, failures and manifests.
+//!
+//! Nothing in this crate does I/O. Every other crate speaks in these types, so that a term means
+//! one thing in the builder, in the store, on the wire and on the terminal.
+
+mod architecture;
+mod build;
+mod build_key;
+mod build_number;
+mod config;
+mod digest;
+mod failure;
+mod fix;
+mod kpatch_support;
+pub mod limits;
+mod manifest;
+mod release;
+mod target;
+
+pub use architecture::{Architecture, UnknownArchitecture};
+pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
+pub use build_key::{BuildKey, BuildKeyInput};
+pub use build_number::BuildNumber;
+pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
+pub use digest::{DigestError, Sha256Digest};
+pub use failure::{Failure, FailureClass, Fault};
+pub use fix::{BehaviourCheck, Fix};
+pub use kpatch_support::{ConfigRefusal, config_refusals};
+pub use manifest::{
+    CheckEvidence, Engine, Manifest, ModuleRecord, PackageRecord, PatchedFunction, SourceRecord,
+    ToolchainRecord, TrialEvidence,
+};
+pub use release::{KernelRelease, ReleaseError};
+pub use target::{BuildIdError, ElfBuildId, TargetFacts};

@@ -1,0 +1,155 @@
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Architecture, BehaviourCheck, BuildKey, ElfBuildId, Fix, KernelRelease, Sha256Digest, Step,
+};
+
+/// What is inside a livepatch, what it was built from and by what, and how it was tried.
+///
+/// Its JSON form is the file that the client stores beside the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Manifest {
+    /// The version of this format: 1.
+    pub manifest_version: u32,
+    /// The build's key.
+    pub build_key: BuildKey,
+    /// When the livepatch was built.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub built_at: Timestamp,
+    /// The target's release.
+    pub release: KernelRelease,
+    /// The target's architecture.
+    pub architecture: Architecture,
+    /// The build-id of the vmlinux that the livepatch was made for.
+    pub build_id: ElfBuildId,
+    /// The digest of the target's config ([`crate::KernelConfig::digest`]).
+    pub config: Sha256Digest,
+    /// The fixes in the livepatch, in the order they were applied.
+    pub fixes: Vec<Fix>,
+    /// What was compiled.
+    pub source: SourceRecord,
+    /// What compiled it.
+    pub toolchain: ToolchainRecord,
+    /// What made the livepatch of it.
+    pub engine: Engine,
+    /// The functions that the livepatch replaces.
+    pub functions: Vec<PatchedFunction>,
+    /// The module file.
+    pub module: ModuleRecord,
+    /// The steps with their times; the publishing itself is not among them.
+    pub steps: Vec<Step>,
+    /// What the trial saw.
+    pub trial: TrialEvidence,
+    /// The version of elivepatch that built it.
+    pub builder_version: String,
+}
+
+/// What turned an original and a patched object into a livepatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// kpatch's tools, driven per object.
+    Kpatch,
+}
+
+/// The source that was compiled: named packages with their digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SourceRecord {
+    /// The kind of source: `debian`.
+    pub kind: String,
+    /// The version of the packages, such as `6.1.176-1`.
+    pub version: String,
+    /// Package file name and digest, in the order of their names.
+    pub packages: Vec<PackageRecord>,
+}
+
+/// One package file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PackageRecord {
+    /// The package's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The digest of the file, as in the archive's signed index.
+    pub digest: Sha256Digest,
+}
+
+/// The toolchain root that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolchainRecord {
+    /// Its name, such as `debian-12-gcc-12`.
+    pub name: String,
+    /// The digest of its package list.
+    pub digest: Sha256Digest,
+    /// The version line of its compiler.
+    pub compiler: String,
+}
+
+/// One function that a livepatch replaces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PatchedFunction {
+    /// `vmlinux` or a module's name.
+    pub object: String,
+    /// The function's name.
+    pub name: String,
+}
+
+/// The finished module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ModuleRecord {
+    /// The module's name, as `lsmod` shows it.
+    pub name: String,
+    /// The file name to store it under.
+    pub file_name: String,
+    /// The digest of the file.
+    pub digest: Sha256Digest,
+    /// The size of the file, in bytes.
+    pub size_bytes: u64,
+    /// Its vermagic.
+    pub vermagic: String,
+    /// The module's own build-id, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<ElfBuildId>,
+}
+
+/// What a trial showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TrialEvidence {
+    /// The release that the guest's own kernel reported.
+    pub guest_release: KernelRelease,
+    /// The digest of the kernel image that was booted.
+    pub kernel_image: Sha256Digest,
+    /// `kvm` or `tcg` (software emulation).
+    pub accelerator: String,
+    /// From start to power-off, in seconds.
+    pub duration_seconds: f64,
+    /// How long the transition took in the guest, in seconds.
+    pub transition_seconds: f64,
+    /// The checks of the request with what they saw.
+    pub checks: Vec<CheckEvidence>,
+    /// Lines of the console that were looked at and found harmless or expected (module taint).
+    pub console_notes: Vec<String>,
+}
+
+/// One behaviour check with its three outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CheckEvidence {
+    /// The check.
+    pub check: BehaviourCheck,
+    /// What the command printed before loading.
+    pub output_before: String,
+    /// What it printed while the livepatch was active.
+    pub output_after: String,
+    /// What it printed after unloading.
+    pub output_reverted: String,
+}

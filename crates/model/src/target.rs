@@ -1,0 +1,82 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Architecture, KernelRelease};
+
+/// What a client says of the kernel to be patched, beside its config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TargetFacts {
+    /// `uname -r` of the target.
+    pub release: KernelRelease,
+    /// The target's processor architecture.
+    pub architecture: Architecture,
+    /// The GNU build-id of the running image, from `/sys/kernel/notes`; absent when the livepatch
+    /// is ordered from another machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<ElfBuildId>,
+    /// `uname -v` of the target, which on Debian names the package version; absent as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_version: Option<String>,
+}
+
+/// The GNU build-id of an ELF image: the bytes of its `NT_GNU_BUILD_ID` note, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+#[serde(try_from = "String", into = "String")]
+pub struct ElfBuildId(String);
+
+/// A text that is not an ELF build-id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a build-id (8 to 64 bytes in lower-case hexadecimal)")]
+pub struct BuildIdError(pub String);
+
+impl ElfBuildId {
+    /// Takes the descriptor bytes of the note.
+    ///
+    /// # Errors
+    /// When there are fewer than 8 or more than 64 bytes; linkers write 8, 16 or 20.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BuildIdError> {
+        hex::encode(bytes).parse()
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ElfBuildId {
+    type Err = BuildIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if digits && text.len().is_multiple_of(2) && (16..=128).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BuildIdError(text.chars().take(140).collect()))
+        }
+    }
+}
+
+impl fmt::Display for ElfBuildId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ElfBuildId {
+    type Error = BuildIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ElfBuildId> for String {
+    fn from(build_id: ElfBuildId) -> Self {
+        build_id.0
+    }
+}
