@@ -1,1 +1,24 @@
-//! placeholder
+//! Source patches: unified diffs as authors make them, the refusals that need no build, and what
+//! GNU patch says when it applies them.
+//!
+//! A patch is untrusted. [`SourcePatch::parse`] is the only reader of the text that a user sent;
+//! everything later works on validated [`TreePath`]s and on the canonical form that
+//! [`FilePatch::to_unified`] writes. Patches are applied by GNU `patch`, never by this crate: the
+//! builder runs it for one file at a time with an explicit target, and [`ApplyReport`] reads what
+//! it prints. Nothing here does I/O.
+
+mod apply_report;
+mod canonical;
+mod error;
+mod file_patch;
+mod line_map;
+mod parse;
+mod place;
+mod plan;
+mod tree_path;
+
+pub use apply_report::{ApplyReport, HunkOutcome};
+pub use error::PatchError;
+pub use file_patch::{ChangeKind, FilePatch, Hunk, HunkLine, LineKind, LineRange, SourcePatch};
+pub use plan::{DroppedFile, PatchPlan, Refusal};
+pub use tree_path::{PATH_BYTES, TreePath, TreePathError};
