@@ -1,1 +1,30 @@
-//! placeholder
+//! Facts read from ELF files: the target's `vmlinux`, and the modules that are made for it.
+//!
+//! A [`Vmlinux`] is mapped and read in place: with its debug information it has over half a
+//! gigabyte, of which little is needed. A [`Module`] is read from memory, and its bytes are
+//! untrusted: they come out of a build that ran a stranger's code.
+
+mod budget;
+mod compile_units;
+mod debug_sections;
+mod error;
+mod kpatch_functions;
+mod livepatch_relocations;
+mod mapped_file;
+mod module;
+mod modversions;
+mod object_file;
+mod source_path;
+mod struct_sizes;
+mod symbol;
+mod symvers;
+mod vmlinux;
+
+pub use error::ElfError;
+pub use kpatch_functions::ReplacedFunction;
+pub use livepatch_relocations::{LivepatchRelocations, LivepatchSymbol};
+pub use module::{Modinfo, Module, UndefinedSymbol};
+pub use modversions::{CrcMismatch, SymbolVersion};
+pub use symbol::{Symbol, SymbolBinding, SymbolKind};
+pub use symvers::{ExportedSymbol, ModuleSymvers};
+pub use vmlinux::{SPECIAL_STRUCTS, Vmlinux};

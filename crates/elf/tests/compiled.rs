@@ -1,0 +1,170 @@
+//! Facts read from files that the real compiler and linker made.
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use common::{compile, run};
+use elivepatch_elf::{
+    ElfError, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction, SymbolBinding, SymbolKind,
+    Vmlinux,
+};
+
+const KERNEL: &str = r#"
+    struct alt_instr { int a, b; char c[4]; } __attribute__((packed));
+    struct bug_entry;
+    struct orc_entry { short a, b; unsigned c : 4, d : 12; } __attribute__((packed));
+    const char linux_banner[] = "Linux version 6.1.0-test (someone@somewhere)\n";
+    struct alt_instr alternative;
+    struct bug_entry *bug;
+    static int hidden(int x) { struct jump_entry { int inner; } local = { x }; return local.inner; }
+    __attribute__((weak)) int overridden(void) { return 1; }
+    int _start(int x) { struct orc_entry orc = { x }; return hidden(x) + orc.a; }
+"#;
+
+/// Compiles and links a source text to an image with debug information, as a kernel is.
+fn link(directory: &Path, name: &str, source: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a writable directory");
+    fs::write(&path, source).expect("a writable directory");
+    let image = directory.join("vmlinux");
+    run(Command::new("gcc")
+        .current_dir(directory)
+        .args(["-g", "-O0", "-static", "-nostdlib", "-fno-pic", "-no-pie", "-fno-stack-protector"])
+        .args(["-Wl,--build-id=0x0123456789abcdef", name, "-o"])
+        .arg(&image));
+    image
+}
+
+#[test]
+fn kernel_image_gives_symbols_sizes_units_and_banner() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let image = link(directory.path(), "init/main.c", KERNEL);
+    let vmlinux = Vmlinux::open(&image).expect("an image");
+
+    let sizes = vmlinux.struct_sizes(&["alt_instr", "bug_entry", "jump_entry", "orc_entry"]);
+    let sizes: Vec<_> = sizes.expect("debug information").into_iter().collect();
+    // bug_entry is only declared, and jump_entry is a structure inside a function.
+    assert_eq!(sizes, [("alt_instr".to_owned(), 12), ("orc_entry".to_owned(), 6)]);
+
+    let units = vmlinux.compile_units().expect("debug information");
+    assert_eq!(units.into_iter().collect::<Vec<_>>(), ["init/main.c"]);
+    let banner = vmlinux.linux_banner().expect("a symbol table");
+    assert_eq!(banner.as_deref(), Some("Linux version 6.1.0-test (someone@somewhere)"));
+    let build_id = vmlinux.build_id().expect("a readable note").expect("a build-id");
+    assert_eq!(build_id.as_str(), "0123456789abcdef");
+
+    let symbols = vmlinux.symbols().expect("a symbol table");
+    let find = |name| *symbols.iter().find(|symbol| symbol.name == name).expect("a symbol");
+    let start = find("_start");
+    assert_eq!((start.kind, start.binding), (SymbolKind::Function, SymbolBinding::Global));
+    assert!(start.address > 0 && start.size > 0 && !start.is_undefined);
+    assert_eq!(find("hidden").binding, SymbolBinding::Local);
+    assert_eq!(find("overridden").binding, SymbolBinding::Weak);
+    assert_eq!((find("alternative").kind, find("alternative").size), (SymbolKind::Object, 12));
+}
+
+#[test]
+fn image_without_debug_information_says_which_section_is_missing() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let object = compile(directory.path(), "a.c", "int x;", &[]);
+    let vmlinux = Vmlinux::open(&object).expect("an object");
+    let error = vmlinux.compile_units().expect_err("no debug information");
+    assert!(
+        matches!(error, ElfError::NoDebugInformation { section: ".debug_info", .. }),
+        "{error}"
+    );
+    assert_eq!(vmlinux.build_id().expect("no note is no error"), None);
+}
+
+#[test]
+fn file_that_is_no_elf_and_file_that_is_not_there_are_told_apart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("vmlinux");
+    assert!(matches!(Vmlinux::open(&path), Err(ElfError::Open { .. })));
+    std::fs::write(&path, "not an image").expect("a writable directory");
+    assert!(matches!(Vmlinux::open(&path), Err(ElfError::NotElf { .. })));
+    // The same header for another machine.
+    let object = compile(directory.path(), "a.c", "int x;", &[]);
+    let mut bytes = std::fs::read(object).expect("an object");
+    bytes[18] = 183;
+    assert!(matches!(Module::read(&bytes), Err(ElfError::Machine { machine: 183, .. })));
+}
+
+#[test]
+fn module_gives_modinfo_and_undefined_symbols() {
+    let module = Module::read(&common::livepatch_module()).expect("a module");
+    let modinfo = &module.modinfo;
+    assert_eq!(modinfo.name(), Some("livepatch_test"));
+    assert_eq!(modinfo.vermagic(), Some("6.1.0-test SMP mod_unload "));
+    assert_eq!(modinfo.license(), Some("GPL"));
+    assert!(modinfo.is_livepatch());
+    assert_eq!(modinfo.depends().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(modinfo.srcversion(), None);
+    let undefined = &module.undefined_symbols;
+    let find = |name: &str| undefined.iter().find(|symbol| symbol.name == name).expect("a symbol");
+    assert!(!find("printk").is_weak);
+    assert!(find("maybe").is_weak);
+    assert_eq!(undefined.len(), 2);
+}
+
+#[test]
+fn crcs_are_held_against_the_kernels_exports() {
+    let module = Module::read(&common::livepatch_module()).expect("a module");
+    let line = |crc: &str, name: &str| format!("{crc}\t{name}\tvmlinux\tEXPORT_SYMBOL\t\n");
+    let symvers = |text: String| ModuleSymvers::parse(&text).expect("a valid file");
+    let equal = symvers(line("0x92997ed8", "printk") + &line("0x00000007", "module_layout"));
+    assert_eq!(module.check_against(&equal), []);
+    let other = symvers(line("0x00000001", "printk"));
+    let mismatches: Vec<String> =
+        module.check_against(&other).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        mismatches,
+        [
+            "printk: the module has CRC 0x92997ed8, the kernel 0x00000001",
+            "module_layout: the kernel does not export it",
+        ]
+    );
+}
+
+#[test]
+fn functions_that_kpatch_replaces_are_read_through_relocations() {
+    let module = Module::read(&common::livepatch_module()).expect("a module");
+    let function = |object: &str, name: &str, position| ReplacedFunction {
+        object: object.to_owned(),
+        name: name.to_owned(),
+        position,
+    };
+    assert_eq!(
+        module.replaced_functions,
+        [function("vmlinux", "meminfo_proc_show", 0), function("ext4", "ext4_sync.isra.0", 2)]
+    );
+}
+
+#[test]
+fn livepatch_relocations_are_read_with_their_symbols() {
+    let module = Module::read(&common::livepatch_module()).expect("a module");
+    let [relocations] = module.livepatch_relocations.as_slice() else { panic!("one section") };
+    assert_eq!(relocations.object, "vmlinux");
+    assert_eq!(relocations.section, ".text.new_show");
+    let symbol = |name: &str, position| LivepatchSymbol {
+        object: "vmlinux".to_owned(),
+        name: name.to_owned(),
+        position,
+    };
+    assert_eq!(relocations.symbols, [symbol("si_swapinfo.isra.0", 1)]);
+}
+
+#[test]
+fn plain_object_has_no_module_facts() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let object = compile(directory.path(), "a.c", "int f(void) { return 1; }", &[]);
+    let module = Module::read(&std::fs::read(object).expect("an object")).expect("an object");
+    assert_eq!(module.modinfo.name(), None);
+    assert!(module.replaced_functions.is_empty() && module.livepatch_relocations.is_empty());
+    assert!(module.versions.is_empty() && module.undefined_symbols.is_empty());
+}

@@ -1,0 +1,89 @@
+//! Damaged and hostile modules are refused or read, quickly and without a panic.
+
+mod common;
+
+use std::sync::LazyLock;
+
+use elivepatch_elf::{ElfError, Module};
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use proptest::prelude::*;
+
+static MODULE: LazyLock<Vec<u8>> = LazyLock::new(common::livepatch_module);
+
+/// Where each section header begins in the file, and its type.
+fn section_headers(bytes: &[u8]) -> Vec<(usize, u32)> {
+    let header = object::elf::FileHeader64::<object::Endianness>::parse(bytes).expect("an object");
+    let endian = object::Endianness::Little;
+    let start = usize::try_from(header.e_shoff(endian)).expect("an offset");
+    let headers = header.section_headers(endian, bytes).expect("sections");
+    headers.iter().enumerate().map(|(at, h)| (start + at * 64, h.sh_type(endian).0)).collect()
+}
+
+#[test]
+fn symbols_that_share_one_endless_name_are_refused() {
+    // 60,000 undefined symbols whose names all begin at the start of a string table of 4 MB.
+    let mut bytes = MODULE.clone();
+    let (names, symbols) = (4 << 20, 60_000_usize);
+    let strings_at = bytes.len();
+    bytes.push(0);
+    bytes.extend(std::iter::repeat_n(b'x', names));
+    bytes.push(0);
+    let symbols_at = bytes.len();
+    for _ in 0..symbols {
+        bytes.extend_from_slice(&1u32.to_le_bytes());
+        bytes.extend_from_slice(&[0x10; 1]);
+        bytes.extend_from_slice(&[0; 19]);
+    }
+    let table = section_headers(&bytes).into_iter().find(|(_, kind)| *kind == 2);
+    let (at, _) = table.expect("a symbol table");
+    let link = u32::from_le_bytes(bytes[at + 40..at + 44].try_into().expect("four bytes"));
+    let strings = section_headers(&bytes)[link as usize].0;
+    for (header, offset, size) in [(at, symbols_at, symbols * 24), (strings, strings_at, names + 2)]
+    {
+        bytes[header + 24..header + 32].copy_from_slice(&(offset as u64).to_le_bytes());
+        bytes[header + 32..header + 40].copy_from_slice(&(size as u64).to_le_bytes());
+    }
+    let error = Module::read(&bytes).expect_err("too much text");
+    assert!(matches!(error, ElfError::TooMuchText { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn module_with_changed_bytes_is_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = MODULE.clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = Module::read(&bytes);
+    }
+
+    #[test]
+    fn module_with_changed_headers_is_read_or_refused(
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0usize..8, prop_oneof![any::<u64>(), 0u64..5000]), 1..5,
+        ),
+    ) {
+        let mut bytes = MODULE.clone();
+        let headers = section_headers(&bytes);
+        for (header, field, value) in changes {
+            let at = headers[header.index(headers.len())].0 + field * 8;
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let _ = Module::read(&bytes);
+    }
+
+    #[test]
+    fn cut_module_is_read_or_refused(end in any::<prop::sample::Index>()) {
+        let _ = Module::read(&MODULE[..end.index(MODULE.len())]);
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Module::read(&bytes).is_err());
+    }
+}
