@@ -4,8 +4,35 @@
 //! The builder is synchronous: nearly all of its time is spent waiting for compilers. It knows
 //! nothing of servers and leases; whoever runs it passes an [`Observer`] to hear of its progress.
 
+mod apply;
+mod base;
+mod builder;
+mod cache;
+mod debian;
+mod digest_file;
+mod engine;
+mod failures;
+mod inspect;
+mod module_name;
 mod observer;
+mod options;
 mod order;
+mod ownership;
+mod process;
+mod qemu;
+mod sandbox;
+mod steps;
+mod toolchain;
+mod trial;
 
+pub use builder::Builder;
+pub use cache::Cache;
+pub use debian::{Apt, DebianOptions, unpack_source_tarball};
 pub use observer::{Observer, SilentObserver};
+pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};
+pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
+pub use trial::{
+    Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
+    DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialOptions, run_trial,
+};

@@ -1,0 +1,69 @@
+//! Builds a livepatch without a server: `build CACHE WORK RELEASE CONFIG PATCH…`. For trying the
+//! builder by hand.
+
+use camino::Utf8PathBuf;
+use elivepatch_builder::{BuildOrder, Builder, BuilderOptions, FixText, Observer};
+use elivepatch_model::{
+    Architecture, BuildEvent, BuildKey, Fix, Sha256Digest, StepState, TargetFacts,
+};
+
+struct Printer;
+
+impl Observer for Printer {
+    fn event(&self, event: BuildEvent) {
+        match event {
+            BuildEvent::Step { step } if step.state != StepState::Running => println!(
+                "{:9} {:7.2} s  {}",
+                step.name,
+                step.duration_seconds.unwrap_or_default(),
+                step.summary.unwrap_or_default()
+            ),
+            BuildEvent::Log { step, line } => println!("  {step}: {line}"),
+            _ => {}
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [cache, work, release, config, patches @ ..] = arguments.as_slice() else {
+        return Err("usage: build CACHE WORK RELEASE CONFIG PATCH…".into());
+    };
+    let work = Utf8PathBuf::from(work);
+    let scratch = work.join("scratch");
+    fs_err::create_dir_all(&scratch)?;
+    let builder = Builder::open(BuilderOptions::new(cache.into()), &scratch)?;
+    for line in builder.describe() {
+        println!("{line}");
+    }
+    let mut fixes = Vec::new();
+    for patch in patches {
+        let text = fs_err::read(patch)?;
+        let name = Utf8PathBuf::from(patch).file_name().unwrap_or("patch").to_owned();
+        fixes.push(FixText { fix: Fix { name, digest: Sha256Digest::of(&text) }, text });
+    }
+    let order = BuildOrder {
+        key: BuildKey(Sha256Digest::of(patches.concat().as_bytes())),
+        target: TargetFacts {
+            release: release.parse()?,
+            architecture: Architecture::X86_64,
+            build_id: None,
+            kernel_version: None,
+        },
+        config: fs_err::read(config)?,
+        fixes,
+        checks: Vec::new(),
+    };
+    match builder.build(&order, &Printer, &work) {
+        Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),
+        Err(failure) => {
+            println!("{}", serde_json::to_string_pretty(&failure)?);
+            std::process::exit(3);
+        }
+    }
+    Ok(())
+}

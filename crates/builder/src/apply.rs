@@ -1,0 +1,147 @@
+//! Applying the fixes to the source, in the sandbox, and finding one's way back from a line of
+//! the patched source to a line of a patch.
+
+use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_patch::{ApplyReport, FilePatch, SourcePatch};
+
+use crate::{FixText, Observer, base::Workspace, failures::io_failure, sandbox::Sandbox};
+
+/// The fixes as they were applied to the source.
+#[derive(Debug, Default)]
+pub(crate) struct AppliedFixes {
+    changes: Vec<AppliedChange>,
+}
+
+#[derive(Debug)]
+struct AppliedChange {
+    fix_name: String,
+    file: FilePatch,
+    offsets: Vec<i64>,
+}
+
+/// What of the fixes is to be applied: the fix's name and one file's change, in order.
+#[derive(Debug)]
+pub(crate) struct PlannedChange {
+    fix_name: String,
+    file: FilePatch,
+}
+
+/// Reads the fixes and refuses what no build could livepatch. What is left out is reported.
+pub(crate) fn plan_fixes(
+    fixes: &[FixText],
+    observer: &dyn Observer,
+) -> Result<Vec<PlannedChange>, Failure> {
+    let mut changes = Vec::new();
+    for FixText { fix, text } in fixes {
+        let plan = SourcePatch::parse(text)
+            .and_then(|patch| patch.plan())
+            .map_err(|error| name_fix(error.failure(), &fix.name, fixes.len()))?;
+        for dropped in &plan.dropped {
+            let line = format!("{}: left out: {dropped}", fix.name);
+            observer.event(BuildEvent::Log { step: StepName::Check, line });
+        }
+        let named = |file| PlannedChange { fix_name: fix.name.clone(), file };
+        changes.extend(plan.files.into_iter().map(named));
+    }
+    Ok(changes)
+}
+
+/// The source files that the fixes change, sorted.
+pub(crate) fn touched_files(changes: &[PlannedChange]) -> Vec<String> {
+    let mut files: Vec<String> =
+        changes.iter().map(|change| change.file.path.to_string()).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// Applies the changes to the source of `workspace`, in their order.
+///
+/// # Errors
+/// `patch-does-not-apply` with the hunk and its line; those of the sandbox.
+pub(crate) fn apply_fixes(
+    changes: Vec<PlannedChange>,
+    workspace: &Workspace,
+    source: &str,
+    sandbox: &Sandbox,
+    observer: &dyn Observer,
+) -> Result<AppliedFixes, Failure> {
+    let mut applied = AppliedFixes::default();
+    let fixes = changes.len();
+    for (number, PlannedChange { fix_name, file }) in changes.into_iter().enumerate() {
+        let name = format!("change-{number}.patch");
+        let path = workspace.work().join(&name);
+        fs_err::write(&path, file.to_unified())
+            .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+        // The target file is named, so that no header of the patch decides what is written; no
+        // fuzz, because a hunk in the wrong place may compile.
+        let command = workspace.command([
+            "patch",
+            "--strip=1",
+            "--fuzz=0",
+            "--unified",
+            "--forward",
+            "--no-backup-if-mismatch",
+            "--reject-file=-",
+            &format!("--input=/work/{name}"),
+            "--",
+            &file.path.to_string(),
+        ]);
+        let finished = sandbox.run(&command, StepName::Check, observer)?;
+        let report = ApplyReport::parse(&finished.text());
+        let offsets = report.offsets(&file).filter(|_| finished.succeeded());
+        let Some(offsets) = offsets else {
+            let failure = report
+                .failure(&file)
+                .unwrap_or_else(|| does_not_apply(&file, source, &finished.last_lines(5)));
+            return Err(name_fix(failure, &fix_name, fixes));
+        };
+        applied.changes.push(AppliedChange { fix_name, file, offsets });
+    }
+    Ok(applied)
+}
+
+fn does_not_apply(file: &FilePatch, source: &str, output: &[String]) -> Failure {
+    Failure::new(
+        FailureClass::PatchDoesNotApply,
+        format!("{} cannot be patched in {source}", file.path),
+        "the file's name must be that of the target's source, behind one directory (a/, b/)",
+    )
+    .with_details(output.iter().cloned())
+}
+
+/// With several fixes, says which one it is about.
+fn name_fix(mut failure: Failure, fix_name: &str, fixes: usize) -> Failure {
+    if fixes > 1 {
+        failure.message = format!("{fix_name}: {}", failure.message);
+    }
+    failure
+}
+
+impl AppliedFixes {
+    /// How many changes were applied with an offset: worth a note.
+    pub(crate) fn moved_hunks(&self) -> usize {
+        self.changes
+            .iter()
+            .flat_map(|change| &change.offsets)
+            .filter(|offset| **offset != 0)
+            .count()
+    }
+
+    /// The fix and the line of its patch that a line of the patched source comes from; `None` when
+    /// it is not in any hunk.
+    pub(crate) fn patch_line_of(&self, path: &str, line: usize) -> Option<(&str, usize)> {
+        let mut line = line;
+        // From the last change of the file back to the first: each line was either written by the
+        // change at hand or by an earlier one.
+        for change in
+            self.changes.iter().rev().filter(|change| change.file.path.to_string() == path)
+        {
+            if let Some(patch_line) = change.file.patch_line_of(line, &change.offsets) {
+                return Some((&change.fix_name, patch_line));
+            }
+            line = change.file.old_line_of(line, &change.offsets)?;
+        }
+        None
+    }
+}

@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use elivepatch_model::{
+    ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{digest_file::digest_file, failures::io_failure};
+
+pub(super) const KERNEL_IMAGE: &str = "vmlinuz";
+pub(super) const SYMBOL_TABLE: &str = "vmlinux.symtab";
+pub(super) const COMPILE_UNITS: &str = "vmlinux.units";
+pub(super) const PACKAGE_CONFIG: &str = "config";
+pub(super) const FACTS: &str = "base.json";
+
+/// What is known of a base; `base.json` in its directory. It is written last: a directory with it
+/// is complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseFacts {
+    /// The target's release.
+    pub release: KernelRelease,
+    /// The version of the source, such as `6.1.176-1`.
+    pub source_version: String,
+    /// The build-id of vmlinux.
+    pub build_id: ElfBuildId,
+    /// The vermagic of the stock kernel's own modules.
+    pub vermagic: String,
+    /// Sizes of the kernel's special structures by name, in bytes, from vmlinux's DWARF.
+    pub struct_sizes: BTreeMap<String, u64>,
+    /// The digest of the bootable image.
+    pub kernel_image: Sha256Digest,
+    /// The digests of the small files that every build reads, by file name in the base.
+    pub files: BTreeMap<String, Sha256Digest>,
+}
+
+impl BaseFacts {
+    /// Reads the facts of the base at `place`; `None` when there is none, or a file of it is
+    /// damaged, so that it is prepared anew.
+    pub(super) fn read(place: &Utf8Path) -> Result<Option<Self>, Failure> {
+        let path = place.join(FACTS);
+        let text = match fs_err::read(&path) {
+            Ok(text) => text,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(base_io("read", &path, &error)),
+        };
+        let Ok(facts) = serde_json::from_slice::<Self>(&text) else {
+            return Ok(None);
+        };
+        let whole = facts.files.iter().all(|(name, digest)| {
+            digest_file(&place.join(name)).is_ok_and(|found| found == *digest)
+        });
+        Ok(whole.then_some(facts))
+    }
+
+    /// The config in the kernel's package.
+    pub(super) fn package_config(&self, place: &Utf8Path) -> Result<KernelConfig, Failure> {
+        let path = place.join(PACKAGE_CONFIG);
+        let text = fs_err::read(&path).map_err(|error| base_io("read", &path, &error))?;
+        KernelConfig::parse(&text).map_err(|error| {
+            Failure::new(
+                FailureClass::BaseFailed,
+                format!("{path}: {error}"),
+                "the kernel's package holds a config that is none: please report it",
+            )
+        })
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    // A lock file beside the bases has a name like a base and is no directory.
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+pub(super) fn base_io(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
+    io_failure(FailureClass::BaseFailed, action, path, error)
+}

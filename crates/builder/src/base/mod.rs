@@ -1,0 +1,172 @@
+//! Prepared bases: the source tree of a stock kernel, configured as the target is, with the
+//! target's own vmlinux beside it. Any file compiles as the target's was, and nothing of the
+//! kernel had to be built.
+
+mod config_check;
+mod facts;
+mod kernel_make;
+mod prepare;
+mod workspace;
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{
+    ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
+};
+
+pub use config_check::check_config;
+pub use facts::BaseFacts;
+pub use kernel_make::KernelMake;
+pub use workspace::Workspace;
+
+use crate::{
+    Cache, Observer,
+    cache::CacheLock,
+    debian::{Apt, KernelPackages},
+    failures::io_failure,
+    sandbox::Sandbox,
+    toolchain::ToolchainRoot,
+};
+
+/// Changes when bases are prepared in another way than before: older ones are then not used.
+const PREPARATION: u32 = 1;
+
+/// What a base is made from.
+pub struct BaseInput<'a> {
+    /// The target's release.
+    pub release: &'a KernelRelease,
+    /// The target's config.
+    pub config: &'a KernelConfig,
+    /// The packages of the target's kernel.
+    pub packages: &'a KernelPackages,
+    /// The toolchain root that holds its compiler.
+    pub toolchain: &'a ToolchainRoot,
+    /// Cores to use.
+    pub jobs: u32,
+}
+
+/// A prepared base that is complete, and kept from removal while this value lives.
+#[derive(Debug)]
+pub struct Base {
+    place: Utf8PathBuf,
+    facts: BaseFacts,
+    _lock: CacheLock,
+}
+
+impl Base {
+    /// The base for a target: from the cache, or prepared. The flag says whether it was there.
+    ///
+    /// # Errors
+    /// `config-mismatch` when the config is not that of the stock kernel; `base-failed` when it
+    /// cannot be prepared; those of fetching and of the sandbox.
+    pub fn ready(
+        input: &BaseInput,
+        cache: &Cache,
+        apt: &Apt,
+        sandbox: &Sandbox,
+        observer: &dyn Observer,
+    ) -> Result<(Self, bool), Failure> {
+        let place = cache.bases().join(directory_name(input));
+        let mut was_there = true;
+        loop {
+            let lock = cache.share(&place, observer)?;
+            if let Some(facts) = BaseFacts::read(&place)? {
+                check_config(input.config, &facts.package_config(&place)?, input.release)?;
+                return Ok((Self { place, facts, _lock: lock }, was_there));
+            }
+            drop(lock);
+            let _alone = cache.lock(&place, observer)?;
+            if BaseFacts::read(&place)?.is_none() {
+                was_there = false;
+                prepare::prepare(input, &place, apt, sandbox, observer)?;
+            }
+        }
+    }
+
+    /// Whether a complete base of this kernel is in the cache, made with whatever toolchain root.
+    pub fn is_there(cache: &Cache, release: &KernelRelease, source_version: &str) -> bool {
+        all(cache).any(|facts| facts.release == *release && facts.source_version == source_version)
+    }
+
+    /// The releases of all complete bases in the cache.
+    pub fn releases(cache: &Cache) -> BTreeSet<KernelRelease> {
+        all(cache).map(|facts| facts.release).collect()
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> &BaseFacts {
+        &self.facts
+    }
+
+    /// The source tree, as the sandbox's user left it.
+    pub fn tree(&self) -> Utf8PathBuf {
+        self.place.join("tree")
+    }
+
+    /// The text of `readelf -s` on the target's vmlinux.
+    pub fn symbol_table(&self) -> Utf8PathBuf {
+        self.place.join(facts::SYMBOL_TABLE)
+    }
+
+    /// The target's bootable image.
+    pub fn kernel_image(&self) -> Utf8PathBuf {
+        self.place.join(facts::KERNEL_IMAGE)
+    }
+
+    /// The target's Module.symvers.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn module_symvers(&self) -> Result<String, Failure> {
+        self.read(&self.tree().join("Module.symvers"))
+    }
+
+    /// The source files that are compiled into vmlinux, relative to the source tree.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn compile_units(&self) -> Result<BTreeSet<String>, Failure> {
+        let text = self.read(&self.place.join(facts::COMPILE_UNITS))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Refuses a target whose running image is not the one of the package.
+    ///
+    /// # Errors
+    /// `build-id-mismatch`.
+    pub fn check_build_id(&self, build_id: Option<&ElfBuildId>) -> Result<(), Failure> {
+        match build_id {
+            Some(build_id) if *build_id != self.facts.build_id => Err(Failure::new(
+                FailureClass::BuildIdMismatch,
+                format!(
+                    "the target runs the image {build_id}, and {} is {}",
+                    self.facts.source_version, self.facts.build_id
+                ),
+                "the running kernel is not Debian's package of that release: was it rebuilt, or is \
+                 a newer one installed but not booted?",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, path: &Utf8Path) -> Result<String, Failure> {
+        fs_err::read_to_string(path)
+            .map_err(|error| io_failure(FailureClass::BaseFailed, "read", path, &error))
+    }
+}
+
+/// The facts of all complete bases.
+fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
+    let entries = cache.bases().read_dir_utf8().into_iter().flatten();
+    entries.flatten().filter_map(|entry| BaseFacts::read(entry.path()).ok().flatten())
+}
+
+/// Names the base's directory: the release for people, and a digest of what it is made from.
+fn directory_name(input: &BaseInput) -> String {
+    let mut text = format!("{PREPARATION}\n{}\n", input.toolchain.digest());
+    for package in input.packages.all() {
+        text.push_str(&format!("{} {} {}\n", package.name, package.version, package.digest));
+    }
+    format!("{}-{}", input.release, Sha256Digest::of(text.as_bytes()).short())
+}

@@ -1,0 +1,304 @@
+//! Preparing a base: the source is unpacked and configured while the target's vmlinux is read.
+
+use std::{io, thread};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_elf::{Module, Vmlinux};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, StepName};
+
+use super::{
+    BaseInput, KernelMake,
+    config_check::{check_config, check_normalised},
+    facts::{BaseFacts, COMPILE_UNITS, FACTS, KERNEL_IMAGE, PACKAGE_CONFIG, SYMBOL_TABLE, base_io},
+    workspace::{TREE, WORK},
+};
+use crate::{
+    Observer,
+    cache::{empty_staging, publish},
+    debian::{Apt, read_first_file, unpack_package, unpack_source_tarball},
+    digest_file::digest_file,
+    sandbox::{Sandbox, SandboxCommand},
+};
+
+/// The largest module that is read for its vermagic, in bytes.
+const MODULE_BYTES: u64 = 64 * 1024 * 1024;
+
+struct Files {
+    image: Utf8PathBuf,
+    debug: Utf8PathBuf,
+    headers: Utf8PathBuf,
+    source: Utf8PathBuf,
+}
+
+struct Preparation<'a> {
+    input: &'a BaseInput<'a>,
+    staging: Utf8PathBuf,
+    files: Files,
+    sandbox: &'a Sandbox,
+    observer: &'a dyn Observer,
+}
+
+/// What is read from the target's vmlinux.
+struct VmlinuxFacts {
+    build_id: elivepatch_model::ElfBuildId,
+    struct_sizes: std::collections::BTreeMap<String, u64>,
+}
+
+/// Prepares the base at `place`. The caller holds the lock of `place`.
+pub(super) fn prepare(
+    input: &BaseInput,
+    place: &Utf8Path,
+    apt: &Apt,
+    sandbox: &Sandbox,
+    observer: &dyn Observer,
+) -> Result<(), Failure> {
+    let packages = input.packages;
+    let files = Files {
+        image: apt.fetch(&packages.image, observer)?,
+        debug: apt.fetch(&packages.debug, observer)?,
+        headers: apt.fetch(&packages.headers, observer)?,
+        source: apt.fetch(&packages.source, observer)?,
+    };
+    let staging = empty_staging(place)?;
+    let preparation = Preparation { input, staging, files, sandbox, observer };
+    let facts = preparation.run()?;
+    let path = preparation.staging.join(FACTS);
+    let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
+    fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
+    if place.exists() {
+        // A damaged one: nobody uses it, for we hold its lock.
+        fs_err::remove_dir_all(place).map_err(|error| base_io("remove", place, &error))?;
+    }
+    publish(&preparation.staging, place)
+}
+
+impl Preparation<'_> {
+    fn run(&self) -> Result<BaseFacts, Failure> {
+        // The config first: a target that is not the stock kernel is refused before the long work.
+        let vermagic = self.unpack_image()?;
+        let config = self.package_config()?;
+        check_config(self.input.config, &config, self.input.release)?;
+
+        let (tree, vmlinux) = thread::scope(|scope| {
+            let vmlinux = scope.spawn(|| self.read_vmlinux());
+            let tree = self.make_tree(&config);
+            let vmlinux = vmlinux.join().expect("reading vmlinux reports errors, not panics");
+            (tree, vmlinux)
+        });
+        tree?;
+        let vmlinux = vmlinux?;
+        let names =
+            [SYMBOL_TABLE, COMPILE_UNITS, PACKAGE_CONFIG, "tree/Module.symvers", "tree/.config"];
+        let files = names
+            .into_iter()
+            .map(|name| Ok((name.to_owned(), self.digest(name)?)))
+            .collect::<Result<_, Failure>>()?;
+        Ok(BaseFacts {
+            release: self.input.release.clone(),
+            source_version: self.input.packages.version.clone(),
+            build_id: vmlinux.build_id,
+            vermagic,
+            struct_sizes: vmlinux.struct_sizes,
+            kernel_image: self.digest(KERNEL_IMAGE)?,
+            files,
+        })
+    }
+
+    fn digest(&self, name: &str) -> Result<elivepatch_model::Sha256Digest, Failure> {
+        let path = self.staging.join(name);
+        digest_file(&path).map_err(|error| base_io("read", &path, &error))
+    }
+
+    /// Takes config and bootable image out of the package; gives the vermagic of its modules.
+    fn unpack_image(&self) -> Result<String, Failure> {
+        let release = self.input.release;
+        let (config, image) = (format!("boot/config-{release}"), format!("boot/vmlinuz-{release}"));
+        unpack_package(&self.files.image, &self.staging, 2, &|path| {
+            path == config || path == image
+        })?;
+        for (from, to) in [(config, PACKAGE_CONFIG), (image, KERNEL_IMAGE)] {
+            let from = self.staging.join(from.trim_start_matches("boot/"));
+            fs_err::rename(&from, self.staging.join(to))
+                .map_err(|error| base_io("rename", &from, &error))?;
+        }
+        let mut module = Vec::new();
+        let wanted = |path: &str| path.starts_with("lib/modules/") && path.ends_with(".ko");
+        read_first_file(&self.files.image, &wanted, &mut |content| {
+            io::Read::read_to_end(&mut io::Read::take(content, MODULE_BYTES), &mut module)?;
+            Ok(())
+        })?;
+        let vermagic = Module::read(&module)
+            .ok()
+            .and_then(|module| module.modinfo.vermagic().map(str::to_owned));
+        vermagic.ok_or_else(|| {
+            Failure::new(
+                FailureClass::BaseFailed,
+                format!("the modules in {} have no vermagic", self.files.image),
+                "this kernel's packages are laid out differently: please report it",
+            )
+        })
+    }
+
+    fn package_config(&self) -> Result<KernelConfig, Failure> {
+        read_config(&self.staging.join(PACKAGE_CONFIG))
+    }
+
+    /// Unpacks and configures the source, and makes what single files need to be compiled.
+    fn make_tree(&self, config: &KernelConfig) -> Result<(), Failure> {
+        let tree = self.staging.join("tree");
+        let scratch = self.staging.join("scratch");
+        self.sandbox.make_directory(&tree)?;
+        self.sandbox.make_directory(&scratch)?;
+
+        self.progress("unpacking the source", 1);
+        let tarball = scratch.join("source.tar.xz");
+        unpack_source_tarball(&self.files.source, &tarball)?;
+        fs_err::copy(self.staging.join(PACKAGE_CONFIG), scratch.join("config"))
+            .map_err(|error| base_io("copy", &scratch, &error))?;
+        let symvers = self.headers_symvers(&scratch)?;
+        // xz first: tar would not let it use several cores.
+        self.run_in_tree([
+            "tar",
+            "--extract",
+            "--use-compress-program=xz --threads=0",
+            "--strip-components=1",
+            "--no-same-owner",
+            "--file=/work/source.tar.xz",
+        ])?;
+        self.run_in_tree(["cp", "/work/config", "/build/.config"])?;
+
+        self.progress("configuring", 2);
+        let make =
+            KernelMake::new(self.input.toolchain.compiler(), self.input.release, self.input.jobs);
+        self.run_in_tree(make.words(["olddefconfig"]))?;
+        check_normalised(config, &read_config(&tree.join(".config"))?)?;
+
+        self.progress("making headers and tools", 3);
+        self.run_in_tree(make.words(["modules_prepare"]))?;
+        self.run_in_tree(["cp", &symvers, "/build/Module.symvers"])?;
+        fs_err::remove_dir_all(&scratch).map_err(|error| base_io("remove", &scratch, &error))
+    }
+
+    /// Puts the target's Module.symvers into `scratch`; gives its path in the sandbox.
+    fn headers_symvers(&self, scratch: &Utf8Path) -> Result<String, Failure> {
+        let wanted = |path: &str| path.ends_with("/Module.symvers");
+        let written = unpack_package(&self.files.headers, scratch, 1, &wanted)?;
+        let name = written[0].file_name().unwrap_or_default();
+        Ok(format!("{WORK}/{name}"))
+    }
+
+    fn run_in_tree<S: Into<String>>(
+        &self,
+        program: impl IntoIterator<Item = S>,
+    ) -> Result<(), Failure> {
+        let command = SandboxCommand::new(&self.input.toolchain.path(), program)
+            .writable(&self.staging.join("tree"), TREE)
+            .writable(&self.staging.join("scratch"), WORK)
+            .directory(TREE);
+        self.sandbox
+            .run_checked(&command, StepName::Base, self.observer, FailureClass::BaseFailed)
+            .map(drop)
+    }
+
+    /// Reads vmlinux out of the debug package, and from it what the engine needs; the 588 MB
+    /// themselves are not kept.
+    fn read_vmlinux(&self) -> Result<VmlinuxFacts, Failure> {
+        let directory = self.staging.join("debug");
+        fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
+        let wanted = format!("usr/lib/debug/boot/vmlinux-{}", self.input.release);
+        let path =
+            unpack_package(&self.files.debug, &directory, 1, &|path| path == wanted)?.remove(0);
+        let unreadable = |error: elivepatch_elf::ElfError| {
+            Failure::new(
+                FailureClass::BaseFailed,
+                format!("cannot read the target's vmlinux: {error}"),
+                "the debug package is laid out differently: please report it",
+            )
+        };
+        let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
+        let names = special_structs(self.input.config);
+        let struct_sizes = vmlinux.struct_sizes(&names).map_err(unreadable)?;
+        if let Some(name) = names.iter().find(|name| !struct_sizes.contains_key(**name)) {
+            return Err(Failure::new(
+                FailureClass::BaseFailed,
+                format!("the target's debug information has no struct {name}"),
+                "kpatch needs its size: please report this kernel",
+            ));
+        }
+        let units = vmlinux.compile_units().map_err(unreadable)?;
+        let text = units.into_iter().map(|unit| unit + "\n").collect::<String>();
+        let units = self.staging.join(COMPILE_UNITS);
+        fs_err::write(&units, text).map_err(|error| base_io("write", &units, &error))?;
+        let build_id = vmlinux.build_id().map_err(unreadable)?.ok_or_else(|| {
+            Failure::new(
+                FailureClass::BaseFailed,
+                "the target's vmlinux has no build-id",
+                "a livepatch could not be tied to it: please report this kernel",
+            )
+        })?;
+        drop(vmlinux);
+        self.write_symbol_table(&directory, path.file_name().unwrap_or_default())?;
+        fs_err::remove_dir_all(&directory)
+            .map_err(|error| base_io("remove", &directory, &error))?;
+        Ok(VmlinuxFacts { build_id, struct_sizes })
+    }
+
+    /// create-diff-object reads the symbols of vmlinux as `readelf` prints them.
+    fn write_symbol_table(&self, directory: &Utf8Path, vmlinux: &str) -> Result<(), Failure> {
+        let output = directory.join("output");
+        self.sandbox.make_directory(&output)?;
+        let script = r#"readelf --symbols --wide "$1" > /work/symtab"#;
+        let command = SandboxCommand::new(
+            &self.input.toolchain.path(),
+            ["sh", "-c", script, "sh", &format!("/debug/{vmlinux}")],
+        )
+        .read_only(directory, "/debug")
+        .writable(&output, WORK);
+        self.sandbox.run_checked(
+            &command,
+            StepName::Base,
+            self.observer,
+            FailureClass::BaseFailed,
+        )?;
+        let (from, to) = (output.join("symtab"), self.staging.join(SYMBOL_TABLE));
+        fs_err::rename(&from, &to).map_err(|error| base_io("move", &from, &error))
+    }
+
+    fn progress(&self, what: &str, done: u64) {
+        self.observer.event(BuildEvent::Progress {
+            step: StepName::Base,
+            what: what.to_owned(),
+            done,
+            total: 3,
+            unit: "items".to_owned(),
+        });
+    }
+}
+
+fn read_config(path: &Utf8Path) -> Result<KernelConfig, Failure> {
+    let text = fs_err::read(path).map_err(|error| base_io("read", path, &error))?;
+    KernelConfig::parse(&text).map_err(|error| {
+        Failure::new(
+            FailureClass::BaseFailed,
+            format!("{path}: {error}"),
+            "the kernel's build made a config that is none: please report it",
+        )
+    })
+}
+
+/// The structures of the kernel's special sections that are there with this config, as
+/// kpatch-build 0.9.10 looks for them on x86-64.
+fn special_structs(config: &KernelConfig) -> Vec<&'static str> {
+    let mut names = vec!["alt_instr", "bug_entry", "exception_table_entry"];
+    let version = config.header_version().map_or((0, 0, 0), |release| release.version());
+    let optional = [
+        ("jump_entry", config.is_yes("JUMP_LABEL")),
+        ("orc_entry", config.is_yes("UNWINDER_ORC")),
+        // Paravirt sites became alternatives in 6.8.
+        ("paravirt_patch_site", config.is_yes("PARAVIRT") && version < (6, 8, 0)),
+        ("static_call_site", config.is_yes("HAVE_STATIC_CALL_INLINE") && version >= (5, 10, 0)),
+        ("pi_entry", config.is_yes("PRINTK_INDEX")),
+    ];
+    names.extend(optional.into_iter().filter(|(_, present)| *present).map(|(name, _)| name));
+    names
+}

@@ -1,0 +1,16 @@
+//! The source of stock kernels: Debian's archive.
+//!
+//! apt itself fetches and verifies: it checks the archive's signatures, then every package against
+//! the signed index, and resumes what was interrupted. It runs with a state directory of its own
+//! in the cache, so the machine's own apt is neither used nor changed; only the mirror and the
+//! proxy are taken from the machine's configuration.
+
+mod apt;
+mod kernel_packages;
+mod mirror;
+mod stanza;
+mod unpack;
+
+pub use apt::{Apt, DebianOptions};
+pub use kernel_packages::{KernelPackages, find_kernel};
+pub use unpack::{read_first_file, unpack_package, unpack_source_tarball};

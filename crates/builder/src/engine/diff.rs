@@ -1,0 +1,108 @@
+use elivepatch_model::{Failure, FailureClass, StepName};
+
+use super::{KpatchEngine, compile::OBJECTS};
+use crate::process::Finished;
+
+/// create-diff-object's exit codes (kpatch's `kpatch-build/kpatch.h`), beside 0 for "changed".
+const ERROR: i32 = 1;
+const IRRECONCILABLE: i32 = 2;
+const NO_CHANGE: i32 = 3;
+
+/// An object with changed functions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChangedObject {
+    /// create-diff-object's output, as the sandbox sees it in the patched workspace.
+    pub inside: String,
+}
+
+/// The environment variables that hold the sizes of the kernel's special structures.
+const STRUCT_VARIABLES: [(&str, &str); 8] = [
+    ("alt_instr", "ALT_STRUCT_SIZE"),
+    ("bug_entry", "BUG_STRUCT_SIZE"),
+    ("exception_table_entry", "EX_STRUCT_SIZE"),
+    ("jump_entry", "JUMP_STRUCT_SIZE"),
+    ("orc_entry", "ORC_STRUCT_SIZE"),
+    ("paravirt_patch_site", "PARA_STRUCT_SIZE"),
+    ("static_call_site", "STATIC_CALL_STRUCT_SIZE"),
+    ("pi_entry", "PRINTK_INDEX_STRUCT_SIZE"),
+];
+
+pub(super) fn diff(
+    engine: &KpatchEngine,
+    objects: &[String],
+) -> Result<Vec<ChangedObject>, Failure> {
+    let mut changed = Vec::new();
+    for object in objects {
+        let output = format!("diff/{object}");
+        if let Some(parent) = engine.patched.work().join(&output).parent() {
+            make_directories(engine, parent)?;
+        }
+        let finished = diff_object(engine, object, &output)?;
+        match finished.code() {
+            Some(0) => changed.push(ChangedObject { inside: format!("/work/{output}") }),
+            Some(NO_CHANGE) => {}
+            _ => return Err(not_patchable(object, &finished)),
+        }
+    }
+    if changed.is_empty() {
+        return Err(Failure::new(
+            FailureClass::NoFunctionalChange,
+            "the patch changes no function: the compiled code is the same with and without it",
+            "look whether the changed lines are compiled with this config",
+        ));
+    }
+    Ok(changed)
+}
+
+/// Makes each directory from the work directory down, for the sandbox's user.
+fn make_directories(engine: &KpatchEngine, directory: &camino::Utf8Path) -> Result<(), Failure> {
+    let work = engine.patched.work();
+    let mut missing: Vec<_> = directory.ancestors().take_while(|path| *path != work).collect();
+    missing.reverse();
+    missing.into_iter().try_for_each(|path| engine.sandbox.make_directory(path))
+}
+
+fn diff_object(engine: &KpatchEngine, object: &str, output: &str) -> Result<Finished, Failure> {
+    let mut command = engine.patched.command([
+        "/usr/lib/kpatch/create-diff-object",
+        &format!("/original/{object}"),
+        &format!("/work/{OBJECTS}/{object}"),
+        "vmlinux",
+        "/symtab",
+        "Module.symvers",
+        engine.module_name,
+        &format!("/work/{output}"),
+    ]);
+    command = command
+        .read_only(&engine.original.work().join(OBJECTS), "/original")
+        .read_only(&engine.base.symbol_table(), "/symtab");
+    for (structure, variable) in STRUCT_VARIABLES {
+        if let Some(size) = engine.base.facts().struct_sizes.get(structure) {
+            command = command.environment(variable, size.to_string());
+        }
+    }
+    engine.sandbox.run(&command, StepName::Diff, engine.observer)
+}
+
+fn not_patchable(object: &str, finished: &Finished) -> Failure {
+    let text = finished.text();
+    let reasons: Vec<String> = text
+        .lines()
+        .filter(|line| line.contains("ERROR") || line.contains("unreconcilable"))
+        .map(str::to_owned)
+        .collect();
+    let how = match finished.code() {
+        Some(ERROR) => "kpatch found a change that it cannot express".to_owned(),
+        Some(IRRECONCILABLE) => "kpatch found differences that it cannot reconcile".to_owned(),
+        Some(code) => format!("create-diff-object ended with code {code}"),
+        None => "create-diff-object was ended by a signal".to_owned(),
+    };
+    let details = if reasons.is_empty() { finished.last_lines(20) } else { reasons };
+    Failure::new(
+        FailureClass::NotPatchable,
+        format!("{how} in {object}"),
+        "changed data, init code and functions without a call to __fentry__ cannot be \
+         live-patched: change only code of ordinary functions",
+    )
+    .with_details(details)
+}

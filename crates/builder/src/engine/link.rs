@@ -1,0 +1,62 @@
+use camino::Utf8PathBuf;
+use elivepatch_model::{Failure, FailureClass, StepName};
+
+use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject};
+
+/// Where kpatch's module directory is copied to, in the sandbox.
+const MODULE_DIRECTORY: &str = "/work/kpatch";
+
+pub(super) fn link(
+    engine: &KpatchEngine,
+    changed: &[ChangedObject],
+) -> Result<Utf8PathBuf, Failure> {
+    let name = engine.module_name;
+    run(engine, words(["cp", "--recursive", KPATCH_HEADERS, MODULE_DIRECTORY]))?;
+
+    let output = format!("{MODULE_DIRECTORY}/output.o");
+    let mut link = words(["ld", "-r", "-o", &output]);
+    link.extend(changed.iter().map(|object| object.inside.clone()));
+    run(engine, link)?;
+    // modpost wants to know how each object was made (an error from 5.8 on); this one was not.
+    run(engine, words(["touch", &format!("{MODULE_DIRECTORY}/.output.o.cmd")]))?;
+
+    // No type information for the module: it would have to be made against a vmlinux that is not
+    // in the tree, and the kernel loads a module without it.
+    let arguments =
+        [&format!("M={MODULE_DIRECTORY}"), "CFLAGS_MODULE=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+    let make = engine
+        .patched
+        .command(engine.make.words(arguments))
+        .environment("KPATCH_NAME", name)
+        .environment("KPATCH_BUILD", "/build")
+        .environment("KCFLAGS", format!("-I{KPATCH_HEADERS}"));
+    engine.sandbox.run_checked(&make, StepName::Link, engine.observer, FailureClass::LinkFailed)?;
+
+    // Before create-klp-module: strip does not know the marks that it puts on symbols.
+    let linked = format!("{MODULE_DIRECTORY}/{name}.ko");
+    run(engine, words(["strip", "--strip-debug", &linked]))?;
+    let module = format!("{name}.ko");
+    // The flag is for kernels from 5.8 on, whose special sections need no late treatment.
+    run(
+        engine,
+        words([
+            "/usr/lib/kpatch/create-klp-module",
+            "--no-klp-arch-sections",
+            &linked,
+            &format!("/work/{module}"),
+        ]),
+    )?;
+    Ok(engine.patched.work().join(module))
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+    words.map(str::to_owned).to_vec()
+}
+
+fn run(engine: &KpatchEngine, program: Vec<String>) -> Result<(), Failure> {
+    let command = engine.patched.command(program);
+    engine
+        .sandbox
+        .run_checked(&command, StepName::Link, engine.observer, FailureClass::LinkFailed)
+        .map(drop)
+}

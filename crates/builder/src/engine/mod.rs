@@ -1,0 +1,69 @@
+//! The kpatch engine: kpatch's tools, driven object by object as kpatch-build drives them, but
+//! without building the kernel.
+
+mod compile;
+mod compiler_errors;
+mod diff;
+mod link;
+
+use camino::Utf8PathBuf;
+use elivepatch_model::Failure;
+
+use crate::{
+    Observer,
+    apply::AppliedFixes,
+    base::{Base, KernelMake, Workspace},
+    sandbox::Sandbox,
+};
+
+/// kpatch's headers in a toolchain root: patches may include them.
+const KPATCH_HEADERS: &str = "/usr/share/kpatch/patch";
+
+/// One build of one livepatch by the kpatch engine.
+pub(crate) struct KpatchEngine<'a> {
+    /// The target's base.
+    pub base: &'a Base,
+    /// The source as the target has it.
+    pub original: &'a Workspace,
+    /// The source with the fixes.
+    pub patched: &'a Workspace,
+    /// How make is called.
+    pub make: KernelMake,
+    /// The module's name.
+    pub module_name: &'a str,
+    /// The sandbox.
+    pub sandbox: &'a Sandbox,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+}
+
+impl KpatchEngine<'_> {
+    /// Compiles the touched sources, as they were and as patched. Gives the objects' paths.
+    ///
+    /// # Errors
+    /// `compile-failed` with the compiler's errors at lines of the patch, `base-compile-failed`
+    /// when the unpatched source does not compile; those of the sandbox.
+    pub(crate) fn compile(
+        &self,
+        sources: &[String],
+        fixes: &AppliedFixes,
+    ) -> Result<Vec<String>, Failure> {
+        compile::compile(self, sources, fixes)
+    }
+
+    /// Finds the changed functions of each object. Gives the objects that changed.
+    ///
+    /// # Errors
+    /// `no-functional-change`, `not-patchable`; those of the sandbox.
+    pub(crate) fn diff(&self, objects: &[String]) -> Result<Vec<diff::ChangedObject>, Failure> {
+        diff::diff(self, objects)
+    }
+
+    /// Links the changed objects into the module.
+    ///
+    /// # Errors
+    /// `link-failed`; those of the sandbox.
+    pub(crate) fn link(&self, changed: &[diff::ChangedObject]) -> Result<Utf8PathBuf, Failure> {
+        link::link(self, changed)
+    }
+}

@@ -1,0 +1,91 @@
+//! Inspection of the finished module: is it what a livepatch for this target must be?
+
+use camino::Utf8Path;
+use elivepatch_elf::{Module, ModuleSymvers};
+use elivepatch_model::{Failure, FailureClass, ModuleRecord, PatchedFunction, Sha256Digest};
+
+use crate::{
+    base::Base,
+    failures::{internal, io_failure},
+};
+
+/// What a sound module holds.
+pub(crate) struct Inspected {
+    pub record: ModuleRecord,
+    pub functions: Vec<PatchedFunction>,
+}
+
+/// Reads the module and compares it with its target.
+///
+/// # Errors
+/// `module-invalid` with all that is wrong.
+pub(crate) fn inspect(path: &Utf8Path, name: &str, base: &Base) -> Result<Inspected, Failure> {
+    let bytes = fs_err::read(path)
+        .map_err(|error| io_failure(FailureClass::ModuleInvalid, "read", path, &error))?;
+    let module = Module::read(&bytes).map_err(|error| invalid(vec![error.to_string()]))?;
+    let symvers = ModuleSymvers::parse(&base.module_symvers()?)
+        .map_err(|error| internal(format!("the base's Module.symvers: {error}")))?;
+    let mut problems = identity_problems(&module, name, base);
+    problems.extend(symbol_problems(&module, &symvers));
+    let mut functions: Vec<PatchedFunction> = module
+        .replaced_functions
+        .iter()
+        .map(|function| PatchedFunction {
+            object: function.object.clone(),
+            name: function.name.clone(),
+        })
+        .collect();
+    functions.sort();
+    if functions.is_empty() {
+        problems.push("it replaces no function".to_owned());
+    }
+    if !problems.is_empty() {
+        return Err(invalid(problems));
+    }
+    let record = ModuleRecord {
+        name: name.to_owned(),
+        file_name: format!("{name}.ko"),
+        digest: Sha256Digest::of(&bytes),
+        size_bytes: bytes.len() as u64,
+        vermagic: base.facts().vermagic.clone(),
+        build_id: module.build_id.clone(),
+    };
+    Ok(Inspected { record, functions })
+}
+
+fn identity_problems(module: &Module, name: &str, base: &Base) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut expect = |what: &str, found: Option<&str>, expected: &str| {
+        if found != Some(expected) {
+            let found = found.unwrap_or("missing");
+            problems.push(format!("its {what} is {found:?}, expected {expected:?}"));
+        }
+    };
+    expect("vermagic", module.modinfo.vermagic(), &base.facts().vermagic);
+    expect("name", module.modinfo.name(), name);
+    expect("livepatch mark", module.modinfo.get("livepatch"), "Y");
+    problems
+}
+
+/// Every symbol that the module needs must be exported by the target, with the same version.
+fn symbol_problems(module: &Module, symvers: &ModuleSymvers) -> Vec<String> {
+    let missing = module
+        .undefined_symbols
+        .iter()
+        .filter(|symbol| !symbol.is_weak && symvers.get(&symbol.name).is_none())
+        .map(|symbol| format!("it needs {}, which the kernel does not export", symbol.name));
+    let mismatches = module.check_against(symvers).into_iter().map(|mismatch| mismatch.to_string());
+    missing.chain(mismatches).collect()
+}
+
+fn invalid(problems: Vec<String>) -> Failure {
+    Failure::new(
+        FailureClass::ModuleInvalid,
+        format!(
+            "the module is not fit to be loaded: {}",
+            problems.first().map_or("unknown", String::as_str)
+        ),
+        "nothing of it is published; if the patch is sound, please report it with the build's log",
+    )
+    .with_details(problems)
+}

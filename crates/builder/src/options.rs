@@ -1,0 +1,48 @@
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::{debian::DebianOptions, sandbox::SandboxLimits};
+
+/// How a builder works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuilderOptions {
+    /// Packages, toolchain roots and bases; may be shared with others, and deleted.
+    pub cache_directory: Utf8PathBuf,
+    /// Where Debian's packages come from.
+    pub debian: DebianOptions,
+    /// What each tool in the sandbox may use.
+    pub limits: SandboxLimits,
+    /// How long a trial may take.
+    pub trial_time: Duration,
+    /// Cores to use; 0 for all.
+    pub jobs: u32,
+}
+
+impl Default for SandboxLimits {
+    /// Limits under which every fix of the 6.1 branch builds: a base is prepared in a minute and
+    /// writes 1.5 GB.
+    fn default() -> Self {
+        Self {
+            time: Duration::from_secs(1800),
+            silence: Duration::from_secs(600),
+            memory_bytes: 4 << 30,
+            processes: 512,
+            output_bytes: 16 << 20,
+            disk_bytes: 6 << 30,
+        }
+    }
+}
+
+impl BuilderOptions {
+    /// The usual options, with this cache.
+    pub fn new(cache_directory: Utf8PathBuf) -> Self {
+        Self {
+            cache_directory,
+            debian: DebianOptions::default(),
+            limits: SandboxLimits::default(),
+            trial_time: Duration::from_secs(300),
+            jobs: 0,
+        }
+    }
+}

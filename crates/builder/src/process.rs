@@ -1,0 +1,271 @@
+//! Child processes under supervision: time, silence, output and whatever else a watcher limits.
+
+use std::{
+    io::{self, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often limits, watchers and cancellation are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A line of output is cut here: longer ones come from broken or hostile tools.
+const LINE_BYTES: usize = 4096;
+
+/// How much of the output is kept for whoever looks at it after the end.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// What a process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// From start to end.
+    pub time: Duration,
+    /// Without printing anything.
+    pub silence: Duration,
+    /// What it may print, in bytes.
+    pub output_bytes: u64,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself.
+    Exited(ExitStatus),
+    /// It was killed: which limit it went over, for people.
+    LimitExceeded(String),
+    /// It was killed before it filled the disk: which one, for people.
+    DiskFull(String),
+    /// It was killed because the build was cancelled.
+    Cancelled,
+}
+
+/// An ended process with its output (both streams in their order), cut at 1 MiB.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it printed.
+    pub output: Vec<u8>,
+}
+
+impl Finished {
+    /// Whether it exited with code 0.
+    pub fn succeeded(&self) -> bool {
+        matches!(&self.ended, Ended::Exited(status) if status.success())
+    }
+
+    /// Its exit code; `None` when it was killed.
+    pub fn code(&self) -> Option<i32> {
+        match &self.ended {
+            Ended::Exited(status) => status.code(),
+            _ => None,
+        }
+    }
+
+    /// The output as text, with what is not UTF-8 replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+
+    /// The last `count` lines of the output that are not blank.
+    pub fn last_lines(&self, count: usize) -> Vec<String> {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
+    }
+}
+
+/// Runs `command` to its end, hands every line of its output to `on_line`, and kills it when it
+/// goes over a limit. `watch` is called at every tick and gives a reason to kill the process, or
+/// `None`. Standard input is empty.
+///
+/// # Errors
+/// When the program cannot be started or waited for.
+pub fn supervise(
+    mut command: Command,
+    limits: ProcessLimits,
+    on_line: &mut dyn FnMut(&str),
+    watch: &mut dyn FnMut(&Child) -> Option<Ended>,
+) -> io::Result<Finished> {
+    let (reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The command still holds our copies of the pipe's writing end; without them the reader sees
+    // the end when the last process of the child's tree is gone.
+    drop(command);
+    let chunks = read_in_thread(reader);
+
+    let started = Instant::now();
+    let mut last_output = started;
+    let mut lines = LineSplitter::default();
+    let mut kept = Vec::new();
+    let mut total: u64 = 0;
+    let killed = loop {
+        match chunks.recv_timeout(TICK) {
+            Ok(chunk) => {
+                last_output = Instant::now();
+                total += chunk.len() as u64;
+                kept.extend_from_slice(&chunk[..chunk.len().min(KEPT_BYTES - kept.len())]);
+                lines.push(&chunk, on_line);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break None,
+        }
+        if let Some(reason) = over_limit(limits, started, last_output, total) {
+            break Some(Ended::LimitExceeded(reason));
+        }
+        if let Some(ended) = watch(&child) {
+            break Some(ended);
+        }
+    };
+    let ended = match killed {
+        Some(ended) => {
+            child.kill()?;
+            child.wait()?;
+            ended
+        }
+        None => wait_for_exit(&mut child, limits, started, watch)?,
+    };
+    lines.finish(on_line);
+    Ok(Finished { ended, output: kept })
+}
+
+fn over_limit(
+    limits: ProcessLimits,
+    started: Instant,
+    last_output: Instant,
+    output_bytes: u64,
+) -> Option<String> {
+    if started.elapsed() > limits.time {
+        Some(format!("ran for more than {} s", limits.time.as_secs()))
+    } else if last_output.elapsed() > limits.silence {
+        Some(format!("printed nothing for {} s", limits.silence.as_secs()))
+    } else if output_bytes > limits.output_bytes {
+        Some(format!("printed more than {} KiB", limits.output_bytes / 1024))
+    } else {
+        None
+    }
+}
+
+/// Waits for a child that has closed its output; it may go on without.
+fn wait_for_exit(
+    child: &mut Child,
+    limits: ProcessLimits,
+    started: Instant,
+    watch: &mut dyn FnMut(&Child) -> Option<Ended>,
+) -> io::Result<Ended> {
+    let closed = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Ended::Exited(status));
+        }
+        let over = over_limit(limits, started, closed, 0).map(Ended::LimitExceeded);
+        if let Some(ended) = over.or_else(|| watch(child)) {
+            child.kill()?;
+            child.wait()?;
+            return Ok(ended);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn read_in_thread(mut reader: io::PipeReader) -> mpsc::Receiver<Vec<u8>> {
+    // Bounded, so that a tool that prints without end waits for us and not in our memory.
+    let (sender, receiver) = mpsc::sync_channel(16);
+    thread::spawn(move || {
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    if sender.send(buffer[..count].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    receiver
+}
+
+/// Cuts a stream of bytes into lines of text.
+#[derive(Default)]
+struct LineSplitter {
+    pending: Vec<u8>,
+}
+
+impl LineSplitter {
+    fn push(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.finish(on_line),
+                _ if self.pending.len() < LINE_BYTES => self.pending.push(*byte),
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(&mut self, on_line: &mut dyn FnMut(&str)) {
+        if !self.pending.is_empty() {
+            on_line(String::from_utf8_lossy(&self.pending).trim_end());
+            self.pending.clear();
+        }
+    }
+}
+
+/// The number of cores that this process may use.
+pub fn available_cores() -> u32 {
+    thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ProcessLimits = ProcessLimits {
+        time: Duration::from_secs(20),
+        silence: Duration::from_secs(20),
+        output_bytes: 100_000,
+    };
+
+    fn shell(script: &str, limits: ProcessLimits) -> (Finished, Vec<String>) {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let mut lines = Vec::new();
+        let mut on_line = |line: &str| lines.push(line.to_owned());
+        let finished = supervise(command, limits, &mut on_line, &mut |_| None).expect("sh starts");
+        (finished, lines)
+    }
+
+    #[test]
+    fn output_of_both_streams_arrives_in_order() {
+        let (finished, lines) = shell("echo one; echo two >&2; printf three; exit 7", LIMITS);
+        assert_eq!(lines, ["one", "two", "three"]);
+        assert_eq!(finished.code(), Some(7));
+        assert_eq!(finished.last_lines(2), ["two", "three"]);
+    }
+
+    #[test]
+    fn silent_process_is_killed() {
+        let limits = ProcessLimits { silence: Duration::from_millis(200), ..LIMITS };
+        let (finished, _) = shell("sleep 60", limits);
+        assert_eq!(finished.ended, Ended::LimitExceeded("printed nothing for 0 s".to_owned()));
+    }
+
+    #[test]
+    fn endless_output_is_stopped_at_its_limit() {
+        let (finished, _) = shell("while :; do echo xxxxxxxxxxxxxxxxxxxxxx; done", LIMITS);
+        assert_eq!(finished.ended, Ended::LimitExceeded("printed more than 97 KiB".to_owned()));
+    }
+
+    #[test]
+    fn watcher_can_end_a_process() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "sleep 60"]);
+        let finished =
+            supervise(command, LIMITS, &mut |_| {}, &mut |_| Some(Ended::Cancelled)).expect("runs");
+        assert_eq!(finished.ended, Ended::Cancelled);
+    }
+}

@@ -1,0 +1,106 @@
+//! What the supervisor looks at while a tool runs: memory and disk.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::process::Ended;
+
+/// How often memory and disk are looked at. A tool that writes 2 GB/s gets 500 MB over its limit.
+pub(super) const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Free space that a tool must leave on the file system it writes to: a full disk would take the
+/// server's database down with it.
+const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The most files that a tool may make: they cost memory and time even when they are empty.
+const FILES: u64 = 500_000;
+
+/// Says why the memory of a process and all its descendants is over `limit_bytes`, or `None`.
+pub(super) fn memory_over(process: u32, limit_bytes: u64) -> Option<String> {
+    let page_bytes = rustix::param::page_size() as u64;
+    let mut waiting = vec![process];
+    let mut total = 0;
+    while let Some(process) = waiting.pop() {
+        total += resident_pages(process).unwrap_or(0) * page_bytes;
+        waiting.extend(children(process));
+    }
+    (total > limit_bytes).then(|| format!("used more than {} MiB of memory", limit_bytes >> 20))
+}
+
+/// Resident pages without those shared with files. A process that has just ended has none.
+fn resident_pages(process: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let mut numbers = statm.split(' ').skip(1).map(|number| number.trim().parse::<u64>());
+    let resident = numbers.next()?.ok()?;
+    let shared = numbers.next()?.ok()?;
+    Some(resident.saturating_sub(shared))
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// Measures what is below some directories, against a limit.
+#[derive(Debug)]
+pub struct DiskUse {
+    directories: Vec<Utf8PathBuf>,
+    limit_bytes: u64,
+    start_bytes: u64,
+}
+
+impl DiskUse {
+    /// Takes note of what is there already: only what is added counts.
+    pub fn new(directories: Vec<Utf8PathBuf>, limit_bytes: u64) -> Self {
+        let start_bytes = directories.iter().map(|directory| usage(directory).0).sum();
+        Self { directories, limit_bytes, start_bytes }
+    }
+
+    /// Says that the use is over the limit, or that the disk is nearly full; `None` when all is well.
+    pub fn over(&self) -> Option<Ended> {
+        let (mut bytes, mut files) = (0, 0);
+        for directory in &self.directories {
+            if free_bytes(directory).is_some_and(|free| free < RESERVE_BYTES) {
+                let mebibytes = RESERVE_BYTES >> 20;
+                return Some(Ended::DiskFull(format!(
+                    "less than {mebibytes} MiB are left on the disk of {directory}"
+                )));
+            }
+            let (more_bytes, more_files) = usage(directory);
+            bytes += more_bytes;
+            files += more_files;
+        }
+        if bytes.saturating_sub(self.start_bytes) > self.limit_bytes {
+            let mebibytes = self.limit_bytes >> 20;
+            Some(Ended::LimitExceeded(format!("wrote more than {mebibytes} MiB to disk")))
+        } else if files > FILES {
+            Some(Ended::LimitExceeded(format!("made more than {FILES} files")))
+        } else {
+            None
+        }
+    }
+}
+
+fn free_bytes(directory: &Utf8Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(directory.as_std_path()).ok()?;
+    Some(facts.f_bavail * facts.f_frsize)
+}
+
+/// Bytes on disk and number of entries below a directory; what vanishes meanwhile does not count.
+fn usage(directory: &Utf8Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    walkdir::WalkDir::new(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .fold((0, 0), |(bytes, files), metadata| (bytes + metadata.blocks() * 512, files + 1))
+}

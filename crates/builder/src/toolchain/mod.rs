@@ -1,0 +1,118 @@
+//! Toolchain roots: read-only root file systems with one pinned compiler, binutils and kpatch's
+//! tools. They are made from recipes, on first use, and kept in the cache.
+
+mod create;
+mod recipe;
+mod root;
+
+use elivepatch_model::{Failure, FailureClass, KernelConfig};
+
+pub use recipe::Recipe;
+pub use root::ToolchainRoot;
+
+use crate::{Cache, Observer, debian::Apt};
+use root::RootFacts;
+
+/// All toolchain roots that this server can have.
+#[derive(Debug)]
+pub struct Toolchains {
+    cache: Cache,
+    recipes: Vec<Recipe>,
+}
+
+impl Toolchains {
+    /// The shipped recipes.
+    pub fn new(cache: &Cache) -> Self {
+        Self { cache: cache.clone(), recipes: Recipe::shipped() }
+    }
+
+    /// The recipes.
+    pub fn recipes(&self) -> &[Recipe] {
+        &self.recipes
+    }
+
+    /// The root that holds the compiler of `config`'s kernel; makes it when it is not there yet.
+    ///
+    /// # Errors
+    /// `toolchain-unknown` when no recipe gives that compiler, or the one that was made has
+    /// another patch level; `toolchain-failed` when it cannot be made.
+    pub fn root_for(
+        &self,
+        config: &KernelConfig,
+        apt: &Apt,
+        observer: &dyn Observer,
+    ) -> Result<ToolchainRoot, Failure> {
+        let wanted = self.compiler_text(config)?;
+        let recipe = self.recipes.iter().find(|recipe| recipe.serves(wanted));
+        let recipe = recipe.ok_or_else(|| self.unknown_compiler(wanted))?;
+        let root = self.ready(recipe, apt, observer)?;
+        if root.compiler_text() == wanted {
+            return Ok(root);
+        }
+        Err(Failure::new(
+            FailureClass::ToolchainUnknown,
+            format!(
+                "the target was compiled by {wanted}, and the toolchain root {} has {}",
+                recipe.name,
+                root.compiler_text()
+            ),
+            "a livepatch must be compiled by the target's own compiler: add a recipe for it, or \
+             update the target to a kernel that this compiler built",
+        ))
+    }
+
+    /// Refuses, without making anything, a config whose compiler no recipe gives.
+    ///
+    /// # Errors
+    /// `toolchain-unknown`.
+    pub fn check(&self, config: &KernelConfig) -> Result<(), Failure> {
+        let wanted = self.compiler_text(config)?;
+        if self.recipes.iter().any(|recipe| recipe.serves(wanted)) {
+            return Ok(());
+        }
+        Err(self.unknown_compiler(wanted))
+    }
+
+    fn compiler_text<'a>(&self, config: &'a KernelConfig) -> Result<&'a str, Failure> {
+        config.compiler_text().ok_or_else(|| {
+            Failure::new(
+                FailureClass::ToolchainUnknown,
+                "the config does not say which compiler built the kernel (CONFIG_CC_VERSION_TEXT)",
+                "send the config of the running kernel, from /proc/config.gz or /boot",
+            )
+        })
+    }
+
+    fn unknown_compiler(&self, wanted: &str) -> Failure {
+        Failure::new(
+            FailureClass::ToolchainUnknown,
+            format!("no toolchain root has the target's compiler, {wanted}"),
+            "a livepatch must be compiled by the target's own compiler",
+        )
+        .with_details(self.recipes.iter().map(|recipe| {
+            format!("{} serves kernels built by {}…", recipe.name, recipe.compiler_text_begins)
+        }))
+    }
+
+    fn ready(
+        &self,
+        recipe: &Recipe,
+        apt: &Apt,
+        observer: &dyn Observer,
+    ) -> Result<ToolchainRoot, Failure> {
+        let place = self.cache.toolchain_roots().join(&recipe.name);
+        loop {
+            let shared = self.cache.share(&place, observer)?;
+            if let Some(facts) = RootFacts::read(&place, recipe)? {
+                return Ok(ToolchainRoot::new(facts, &place, recipe, shared));
+            }
+            // The locks of one process exclude each other like those of two.
+            drop(shared);
+            let _alone = self.cache.lock(&place, observer)?;
+            // Someone else may have made it while we waited.
+            if RootFacts::read(&place, recipe)?.is_none() {
+                create::create(recipe, &place, apt, observer)?;
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+#!/bin/busybox sh
+# The first process of a trial's guest.
+#
+# It speaks on the second serial port only, in lines "NONCE KIND FIELD…" (see protocol.rs); texts
+# are sent as x and hexadecimal digits. The first serial port is the kernel's console: there it
+# leaves marks through /dev/kmsg, so that a warning can be placed in the right phase.
+# Nothing that came from outside is part of this text: it is read from files in /trial.
+
+export PATH=/bin
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t tmpfs -o size=64m tmpfs /tmp
+/bin/busybox --install -s /bin
+
+exec 9>/dev/ttyS1
+stty -F /dev/ttyS1 raw 115200
+
+read -r nonce </trial/nonce
+read -r mark </trial/mark
+read -r name </trial/name
+read -r transition_seconds </trial/transition-seconds
+read -r check_seconds </trial/check-seconds
+read -r check_bytes </trial/check-bytes
+rm /trial/nonce /trial/mark
+livepatch=/sys/kernel/livepatch/$name
+
+say() {
+    echo "$nonce $*" >&9
+}
+
+# The text on standard input as one field.
+field() {
+    echo "x$(od -An -v -tx1 | tr -d ' \n')"
+}
+
+phase() {
+    read -r now idle </proc/uptime
+    say phase "$1" "$now"
+    echo "elivepatch-trial: $mark $1" >/dev/kmsg
+}
+
+taint() {
+    read -r flags </proc/sys/kernel/tainted
+    say taint "$flags"
+}
+
+finish() {
+    taint
+    say end
+    # Closing waits until the port has sent everything.
+    exec 9>&-
+    poweroff -f
+    # Not reached; a first process that ends is a kernel panic.
+    while :; do sleep 60; done
+}
+
+# Waits until the command $1 is true, at most $2 seconds.
+await() {
+    read -r now idle </proc/uptime
+    deadline=$((${now%.*} + $2))
+    until "$1"; do
+        read -r now idle </proc/uptime
+        [ "${now%.*}" -lt "$deadline" ] || return 1
+        usleep 20000
+    done
+}
+
+settled() {
+    read -r state <"$livepatch/transition" && [ "$state" = 0 ]
+}
+
+# The core removes the directory when the way back is complete.
+gone() {
+    [ ! -d "$livepatch" ]
+}
+
+unloaded() {
+    rmmod "$name" >/tmp/errors 2>&1
+    ! grep -q "^$name " /proc/modules
+}
+
+# Names the tasks that are not in the patch state $1 yet: 1 patched, 0 unpatched.
+report_blocked() {
+    blocked=0
+    for task in /proc/[0-9]*/task/[0-9]*; do
+        read -r state <"$task/patch_state" || continue
+        [ "$state" != "$1" ] || continue
+        read -r command <"$task/comm" || continue
+        say blocked "$(echo "${task##*/} $command" | field)" "$(head -c 2048 "$task/stack" | field)"
+        blocked=$((blocked + 1))
+        [ "$blocked" -lt 16 ] || break
+    done
+} 2>/dev/null
+
+# Runs every check; what a check leaves running does not outlive it. The output goes to files of
+# at most 1 MiB (2048 blocks): a pipe would stay open as long as anything that the check started.
+run_checks() {
+    for file in /trial/checks/*; do
+        [ -f "$file" ] || continue
+        (
+            ulimit -f 2048
+            exec timeout -s KILL "$check_seconds" sh "$file"
+        ) </dev/null >/tmp/output 2>/tmp/errors 9>&-
+        status=$?
+        kill -9 -1 2>/dev/null
+        say check "$1" "${file##*/}" "$status" \
+            "$(head -c "$check_bytes" /tmp/output | field)" "$(head -c 2048 /tmp/errors | field)"
+    done
+}
+
+say release "$(uname -r | tr -d '\n' | field)"
+taint
+phase before
+run_checks before
+
+phase load
+if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
+    say load-failed "$(head -c 2048 /tmp/errors | field)"
+    finish
+fi
+if [ ! -d "$livepatch" ]; then
+    say no-livepatch
+    finish
+fi
+
+phase transition
+if ! await settled "$transition_seconds"; then
+    report_blocked 1
+    say stalled transition
+    finish
+fi
+phase after
+read -r enabled <"$livepatch/enabled"
+functions=0
+for directory in "$livepatch"/*/*/; do
+    [ ! -d "$directory" ] || functions=$((functions + 1))
+done
+say livepatch "$enabled" "$functions"
+run_checks after
+
+phase revert
+if ! echo 0 >"$livepatch/enabled"; then
+    say disable-failed
+    finish
+fi
+if ! await gone "$transition_seconds"; then
+    report_blocked 0
+    say stalled revert
+    finish
+fi
+
+phase unload
+if ! await unloaded 10; then
+    say unload-failed "$(head -c 2048 /tmp/errors | field)"
+    finish
+fi
+
+phase reverted
+run_checks reverted
+finish

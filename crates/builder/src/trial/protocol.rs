@@ -1,0 +1,242 @@
+//! What the guest's first process says on the second serial port.
+//!
+//! A line is `NONCE KIND FIELD…`, its words separated by single spaces; a text is `x` and its bytes
+//! in hexadecimal. The guest is not trusted: a line that is not exactly so is ignored, and every
+//! size is bounded. The nonce keeps a check's command from speaking by accident; it is no wall
+//! against the author of the patch, whose code *is* the guest's kernel.
+
+/// The longest line that is read, in bytes: two texts of a check at their limits, twice over.
+pub(crate) const LINE_BYTES: usize = 64 * 1024;
+
+/// Where the guest is in the trial. The order is that of the trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// The kernel boots; the guest has said nothing yet.
+    Boot,
+    /// The checks run on the kernel as shipped.
+    Before,
+    /// The module is being loaded.
+    Load,
+    /// The module is loaded, the transition is under way.
+    Transition,
+    /// The checks run with the livepatch active.
+    After,
+    /// The livepatch is disabled, the transition back is under way.
+    Revert,
+    /// The module is being unloaded.
+    Unload,
+    /// The checks run on the kernel as it was.
+    Reverted,
+}
+
+impl Phase {
+    /// All phases that the guest announces.
+    const ANNOUNCED: [Phase; 7] = [
+        Phase::Before,
+        Phase::Load,
+        Phase::Transition,
+        Phase::After,
+        Phase::Revert,
+        Phase::Unload,
+        Phase::Reverted,
+    ];
+
+    /// The word in the protocol and in the console's marks.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Phase::Boot => "boot",
+            Phase::Before => "before",
+            Phase::Load => "load",
+            Phase::Transition => "transition",
+            Phase::After => "after",
+            Phase::Revert => "revert",
+            Phase::Unload => "unload",
+            Phase::Reverted => "reverted",
+        }
+    }
+
+    /// What goes on, for people: "the guest stopped while …".
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Phase::Boot => "booting",
+            Phase::Before => "running the checks on the kernel as shipped",
+            Phase::Load => "loading the module",
+            Phase::Transition => "waiting for the transition",
+            Phase::After => "running the checks with the livepatch active",
+            Phase::Revert => "waiting for the transition back",
+            Phase::Unload => "unloading the module",
+            Phase::Reverted => "running the checks after unloading",
+        }
+    }
+
+    /// The phase of that word.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ANNOUNCED.into_iter().find(|phase| phase.word() == word)
+    }
+}
+
+/// Which of its three runs a check is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CheckRun {
+    /// On the kernel as shipped.
+    Before,
+    /// With the livepatch active.
+    After,
+    /// After unloading.
+    Reverted,
+}
+
+impl CheckRun {
+    /// The three runs in their order.
+    pub(crate) const ALL: [CheckRun; 3] = [CheckRun::Before, CheckRun::After, CheckRun::Reverted];
+
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "before" => Some(CheckRun::Before),
+            "after" => Some(CheckRun::After),
+            "reverted" => Some(CheckRun::Reverted),
+            _ => None,
+        }
+    }
+}
+
+/// One line of the guest.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Message {
+    /// `uname -r`.
+    Release(String),
+    /// The kernel's taint flags, at the beginning and at the end.
+    Taint(u64),
+    /// A phase begins, at so many seconds of guest time.
+    Phase(Phase, f64),
+    /// A check has run.
+    Check { run: CheckRun, index: usize, status: Option<i32>, output: Vec<u8>, errors: Vec<u8> },
+    /// The kernel refused the module; what `insmod` said.
+    LoadFailed(Vec<u8>),
+    /// The module is loaded but there is no livepatch of its name.
+    NoLivepatch,
+    /// The state of the livepatch after the transition.
+    Livepatch { enabled: bool, functions: usize },
+    /// A task that holds the transition up: its id and name, and its stack.
+    Blocked { task: Vec<u8>, stack: Vec<u8> },
+    /// The transition did not end in its time.
+    Stalled,
+    /// The kernel refused to disable the livepatch.
+    DisableFailed,
+    /// The module could not be unloaded; what `rmmod` said.
+    UnloadFailed(Vec<u8>),
+    /// The guest is done and powers off.
+    End,
+}
+
+impl Message {
+    /// Reads a line without its end. Nothing comes of a line that is not a message of this trial.
+    pub(crate) fn parse(line: &[u8], nonce: &str) -> Option<Self> {
+        if line.len() > LINE_BYTES {
+            return None;
+        }
+        let line = std::str::from_utf8(line).ok()?.trim_end_matches('\r');
+        let mut words = line.strip_prefix(nonce)?.strip_prefix(' ')?.split(' ');
+        let message = match words.next()? {
+            "release" => Self::Release(String::from_utf8(text(words.next()?)?).ok()?),
+            "taint" => Self::Taint(words.next()?.parse().ok()?),
+            "phase" => Self::Phase(Phase::from_word(words.next()?)?, seconds(words.next()?)?),
+            "check" => Self::Check {
+                run: CheckRun::from_word(words.next()?)?,
+                index: words.next()?.parse().ok()?,
+                status: words.next()?.parse().ok(),
+                output: text(words.next()?)?,
+                errors: text(words.next()?)?,
+            },
+            "load-failed" => Self::LoadFailed(text(words.next()?)?),
+            "no-livepatch" => Self::NoLivepatch,
+            "livepatch" => Self::Livepatch {
+                enabled: words.next()? == "1",
+                functions: words.next()?.parse().ok()?,
+            },
+            "blocked" => Self::Blocked { task: text(words.next()?)?, stack: text(words.next()?)? },
+            "stalled" => {
+                words.next()?;
+                Self::Stalled
+            }
+            "disable-failed" => Self::DisableFailed,
+            "unload-failed" => Self::UnloadFailed(text(words.next()?)?),
+            "end" => Self::End,
+            _ => return None,
+        };
+        words.next().is_none().then_some(message)
+    }
+}
+
+/// The bytes of a text field.
+fn text(word: &str) -> Option<Vec<u8>> {
+    hex::decode(word.strip_prefix('x')?).ok()
+}
+
+/// Seconds as `/proc/uptime` writes them.
+fn seconds(word: &str) -> Option<f64> {
+    word.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(line: &str) -> Option<Message> {
+        Message::parse(line.as_bytes(), "n0")
+    }
+
+    #[test]
+    fn check_line_gives_run_status_and_texts() {
+        let expected = Message::Check {
+            run: CheckRun::After,
+            index: 3,
+            status: Some(1),
+            output: b"hi".to_vec(),
+            errors: Vec::new(),
+        };
+        assert_eq!(parse("n0 check after 03 1 x6869 x\r"), Some(expected));
+    }
+
+    #[test]
+    fn line_without_the_nonce_is_ignored() {
+        for line in ["end", "n1 end", "n0end", " n0 end", "n0  end", "n0 end more", ""] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+        assert_eq!(parse("n0 end"), Some(Message::End));
+    }
+
+    #[test]
+    fn malformed_fields_are_ignored() {
+        for line in [
+            "n0 release 6869",
+            "n0 release x6",
+            "n0 phase lunch 1.0",
+            "n0 phase load -1.0",
+            "n0 phase load inf",
+            "n0 check after -1 0 x x",
+            "n0 taint many",
+        ] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_announced_phase_has_its_own_word() {
+        for phase in Phase::ANNOUNCED {
+            assert_eq!(Phase::from_word(phase.word()), Some(phase));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_ignored(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::parse(&line, "n0");
+            let mut spoken = b"n0 ".to_vec();
+            spoken.extend(line);
+            let _ = Message::parse(&spoken, "n0");
+        }
+    }
+}
