@@ -4,6 +4,7 @@
 //! apart. The OpenAPI document is made from them.
 
 mod build;
+pub mod client;
 mod error;
 mod lease;
 pub mod paths;

@@ -1,0 +1,133 @@
+use bytes::Bytes;
+use elivepatch_model::{BuildNumber, Manifest, Sha256Digest};
+
+use super::{
+    BodyStream, Client, ClientError,
+    call::{Call, UPLOAD_TIMEOUT, header_text},
+    multipart::{self, Part},
+};
+use crate::{BuildList, BuildRequest, BuildResource, BuildSubmission, ListBuildsQuery, paths};
+
+/// The largest manifest that is read, in bytes. One with 64 fixes and 16 checks, each with three
+/// outputs of 64 KiB, has 4 MB.
+const MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A patch of a submission: the name for people, and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPatch {
+    /// The file name; directories before it are not sent.
+    pub name: String,
+    /// The patch as it was read.
+    pub content: Bytes,
+}
+
+/// A module on its way.
+pub struct ModuleDownload {
+    /// The digest that the server announces, when it does.
+    pub digest: Option<Sha256Digest>,
+    /// The size that the server announces, in bytes, when it does.
+    pub size_bytes: Option<u64>,
+    /// The module.
+    pub body: BodyStream,
+}
+
+/// A manifest, and its text exactly as the server sent it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ManifestDownload {
+    /// What it says.
+    pub manifest: Manifest,
+    /// The text: what is stored, since a signature would be over these bytes.
+    pub text: Bytes,
+}
+
+impl Client {
+    /// Submits a build. `config` is uncompressed; the patches are applied in their order.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`] with a failure when the server refuses the request, or as for any call.
+    pub async fn submit(
+        &self,
+        request: &BuildRequest,
+        config: &[u8],
+        patches: &[NamedPatch],
+    ) -> Result<BuildSubmission, ClientError> {
+        let request = serde_json::to_vec(request).expect("a build request has a JSON form");
+        let plain =
+            |name, content_type, content| Part { name, file_name: None, content_type, content };
+        let mut parts = vec![
+            plain("request", "application/json", &request[..]),
+            plain("config", "application/octet-stream", config),
+        ];
+        parts.extend(patches.iter().map(|patch| Part {
+            name: "patch",
+            file_name: Some(&patch.name),
+            content_type: "application/octet-stream",
+            content: &patch.content,
+        }));
+        let (content_type, body) = multipart::encode(&parts);
+        let call = Call::post(paths::BUILDS).body(&content_type, body).timeout(UPLOAD_TIMEOUT);
+        self.send_for_json(call).await
+    }
+
+    /// Gets a build.
+    ///
+    /// # Errors
+    /// As for any call; an unknown number is [`crate::ErrorCode::NotFound`].
+    pub async fn build(&self, number: BuildNumber) -> Result<BuildResource, ClientError> {
+        self.send_for_json(Call::get(build_path(number, ""))).await
+    }
+
+    /// Lists builds, newest first.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn list(&self, query: &ListBuildsQuery) -> Result<BuildList, ClientError> {
+        let mut arguments = Vec::new();
+        arguments.extend(query.state.map(|state| format!("state={state}")));
+        arguments.extend(query.before.map(|before| format!("before={before}")));
+        arguments.extend(query.limit.map(|limit| format!("limit={limit}")));
+        let path = match arguments.is_empty() {
+            true => paths::BUILDS.to_owned(),
+            false => format!("{}?{}", paths::BUILDS, arguments.join("&")),
+        };
+        self.send_for_json(Call::get(path)).await
+    }
+
+    /// Begins to download the module of a build. Its bytes are not checked here.
+    ///
+    /// # Errors
+    /// As for any call; [`crate::ErrorCode::Conflict`] while there is no module.
+    pub async fn module(&self, number: BuildNumber) -> Result<ModuleDownload, ClientError> {
+        let answer = self.send(Call::get(build_path(number, "/module"))).await?;
+        let headers = answer.headers();
+        let digest = header_text(headers, "x-elivepatch-sha256").and_then(|text| text.parse().ok());
+        let size = header_text(headers, http::header::CONTENT_LENGTH);
+        let size_bytes = size.and_then(|text| text.parse().ok());
+        Ok(ModuleDownload { digest, size_bytes, body: answer.into_body() })
+    }
+
+    /// Gets the manifest of a build.
+    ///
+    /// # Errors
+    /// As for any call; [`crate::ErrorCode::Conflict`] while there is none.
+    pub async fn manifest(&self, number: BuildNumber) -> Result<ManifestDownload, ClientError> {
+        let answer = self.send(Call::get(build_path(number, "/manifest"))).await?;
+        let status = answer.status();
+        let text = self.collect(answer.into_body(), "a manifest", MANIFEST_BYTES).await?;
+        let manifest = serde_json::from_slice(&text)
+            .map_err(|error| self.protocol(status, format!("no manifest: {error}")))?;
+        Ok(ManifestDownload { manifest, text })
+    }
+
+    /// Cancels a build, and gives it as it is then.
+    ///
+    /// # Errors
+    /// As for any call; [`crate::ErrorCode::Conflict`] when the build is finished already.
+    pub async fn cancel(&self, number: BuildNumber) -> Result<BuildResource, ClientError> {
+        self.send_for_json(Call::post(build_path(number, "/cancel"))).await
+    }
+}
+
+pub(super) fn build_path(number: BuildNumber, rest: &str) -> String {
+    format!("{}/{number}{rest}", paths::BUILDS)
+}

@@ -1,0 +1,74 @@
+//! The typed client of the API: the same calls for the command line, for workers and for agents.
+//!
+//! A [`Client`] speaks through a [`Transport`]: HTTP, or a router in the same process.
+
+mod builds;
+mod call;
+mod error;
+mod events;
+mod follow;
+mod http_transport;
+mod lease;
+mod multipart;
+mod server_url;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::sync::Arc;
+
+pub use builds::{ManifestDownload, ModuleDownload, NamedPatch};
+pub use error::ClientError;
+pub use events::EventStream;
+pub use follow::{FollowOptions, Followed};
+pub use http_transport::HttpTransport;
+pub use lease::LeaseClient;
+pub use server_url::{ServerUrl, ServerUrlError};
+pub use transport::{BodyStream, Transport, TransportError, TransportSource};
+
+use crate::{HealthResource, VersionResource, paths};
+
+/// Calls a server. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+}
+
+impl Client {
+    /// A client that speaks through `transport`.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
+    }
+
+    /// A client that speaks HTTP to `server`. `user_agent` names the program.
+    ///
+    /// # Errors
+    /// [`ClientError::Invalid`] when TLS cannot be set up.
+    pub fn over_http(server: ServerUrl, user_agent: &str) -> Result<Self, ClientError> {
+        let url = server.to_string();
+        let transport = HttpTransport::new(server, user_agent)
+            .map_err(|source| ClientError::Invalid { url, source })?;
+        Ok(Self::new(Arc::new(transport)))
+    }
+
+    /// How errors call the server.
+    pub fn peer(&self) -> &str {
+        self.transport.peer()
+    }
+
+    /// Asks how the server is.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn health(&self) -> Result<HealthResource, ClientError> {
+        self.send_for_json(call::Call::get(paths::HEALTH)).await
+    }
+
+    /// Asks what the server is.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn version(&self) -> Result<VersionResource, ClientError> {
+        self.send_for_json(call::Call::get(paths::VERSION)).await
+    }
+}
