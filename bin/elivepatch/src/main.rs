@@ -1,2 +1,56 @@
-//! placeholder
-fn main() {}
+//! The elivepatch client: asks a server for a livepatch, watches the build and stores the result.
+//!
+//! Standard output is data, standard error is talk. See [`exit::EXIT_CODES`] for how it ends.
+
+mod cli;
+mod commands;
+mod destination;
+mod download;
+mod exit;
+mod inputs;
+mod output;
+mod problem;
+mod progress;
+mod report;
+mod server;
+mod target;
+mod text;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{cli::Cli, exit::Exit, problem::Problem};
+
+fn main() -> ExitCode {
+    report_panics();
+    let cli = Cli::parse();
+    cli.color.apply();
+    // Commands run on a thread of their own: that is how a panic becomes an exit code.
+    match std::thread::spawn(move || run(cli)).join() {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(problem)) => problem.report().into(),
+        Err(_) => Exit::Bug.into(),
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Problem> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Problem::new(Exit::Bug, "cannot start the asynchronous runtime").caused_by(&error)
+        })?;
+    runtime.block_on(commands::run(cli))
+}
+
+/// Prints a panic as what it is: a bug, with what is needed to report it.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let version = env!("CARGO_PKG_VERSION");
+        Problem::new(Exit::Bug, format!("elivepatch {version} panicked at {place}: {text}"))
+            .hint(problem::REPORT_HINT)
+            .report();
+    }));
+}

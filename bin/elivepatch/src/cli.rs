@@ -1,0 +1,90 @@
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    commands::{build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, show::ShowArgs},
+    exit::EXIT_CODES,
+};
+
+/// Live patches for the Linux kernel that you run, from a server that builds and tries them
+#[derive(Debug, Parser)]
+#[command(
+    name = "elivepatch",
+    version,
+    disable_version_flag = true,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES
+)]
+pub struct Cli {
+    /// What to do; without a command: build
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The classic form.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// Colour the output; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: Color,
+    /// Print the version
+    #[arg(short, long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a livepatch, or go on with a build: the command to use most
+    #[command(after_help = EXIT_CODES)]
+    Build(Box<BuildArgs>),
+    /// List the builds of the server
+    Builds(BuildsArgs),
+    /// Show a build
+    Show(ShowArgs),
+    /// Cancel a build
+    Cancel(CancelArgs),
+}
+
+/// When to colour. (The variants have no text: clap would show it, and it says nothing new.)
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Makes it hold for all output.
+    pub fn apply(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn classic_form_and_both_spellings_of_the_release_are_read() {
+        for spelling in ["--kernel", "--kernel_version", "-a"] {
+            let line = ["elivepatch", "-k", "c", "-p", "a", "--patch", "b", spelling, "6.1.2"];
+            let cli = Cli::try_parse_from(line.iter().chain(&["-u", "host:5000"]))
+                .expect("the classic form");
+            assert!(cli.command.is_none());
+            assert_eq!(cli.build.kernel.expect("a release").as_str(), "6.1.2");
+            assert_eq!(cli.build.patches.len(), 2);
+        }
+    }
+}

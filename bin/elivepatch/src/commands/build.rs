@@ -1,0 +1,226 @@
+use std::{cell::Cell, path::PathBuf, time::Duration};
+
+use clap::Args;
+use elivepatch_api::{BuildRequest, BuildResource, client::NamedPatch};
+use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest};
+use serde::Serialize;
+
+use super::build_number;
+use crate::{
+    destination::Destination,
+    download::{self, Stored},
+    exit::Exit,
+    inputs,
+    output::{data, say},
+    problem::Problem,
+    progress, report,
+    server::{Server, ServerArgs},
+    target, watch,
+};
+
+/// `elivepatch build`, and `elivepatch` without a command.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The config of the kernel to be patched, plain or gzip [default: the running kernel's]
+    #[arg(short = 'k', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A patch against the kernel's source; give it again for more, in their order
+    #[arg(short, long = "patch", value_name = "FILE")]
+    pub patches: Vec<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// The kernel's release as uname -r prints it [default: worked out from the config]
+    #[arg(short = 'a', long, alias = "kernel_version", value_name = "RELEASE")]
+    pub kernel: Option<KernelRelease>,
+    /// What the trial must see: a TOML file with command, before and after of each check
+    #[arg(long, value_name = "FILE")]
+    pub checks: Option<PathBuf>,
+    /// Where to store the module: a file or a directory [default: the current directory]
+    #[arg(long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Replace another file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print the outcome with the manifest as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Only submit the build and print its number
+    #[arg(long, conflicts_with_all = ["output", "force", "verbose"])]
+    pub no_wait: bool,
+    /// Go on with an earlier build instead of submitting one
+    #[arg(long, value_name = "BUILD", value_parser = build_number,
+        conflicts_with_all = ["config", "patches", "kernel", "checks", "no_wait"])]
+    pub follow: Option<BuildNumber>,
+    /// How long the server may be away before the client gives up
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+        value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub give_up_after: u64,
+    /// Show what the build's tools print
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    build: BuildNumber,
+    server: &'a str,
+    state: BuildState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<&'a Manifest>,
+}
+
+/// A build that is to be submitted: all of it is read and checked here before anything is sent.
+struct Order {
+    request: BuildRequest,
+    config: Vec<u8>,
+    patches: Vec<NamedPatch>,
+}
+
+/// Submits a build, or goes on with one, until Ctrl-C.
+pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
+    if arguments.follow.is_none() && arguments.patches.is_empty() {
+        return Err(Problem::usage("no patch is given")
+            .hint("give one with --patch FILE, or go on with a build with --follow BUILD"));
+    }
+    let server = arguments.server.open()?;
+    let destination = match arguments.no_wait {
+        true => None,
+        false => Some(Destination::open(arguments.output.as_deref(), arguments.force)?),
+    };
+    let order = match arguments.follow {
+        Some(_) => None,
+        None => Some(read_order(arguments)?),
+    };
+    let current = Cell::new(arguments.follow);
+    let work = async {
+        if let Some(order) = order {
+            current.set(Some(submit(&server, order).await?));
+        }
+        let number = current.get().expect("a build is submitted or followed");
+        match destination {
+            Some(destination) => complete(arguments, &server, number, &destination).await,
+            None => print_submitted(arguments, &server, number).await,
+        }
+    };
+    // From here on there are no blocking reads of what the user gave: Ctrl-C is seen at once.
+    tokio::select! {
+        outcome = work => outcome,
+        _ = tokio::signal::ctrl_c() => Err(interrupted(&server, current.get())),
+    }
+}
+
+fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
+    let patches = inputs::read_patches(&arguments.patches)?;
+    let checks = match &arguments.checks {
+        Some(path) => inputs::read_checks(path)?,
+        None => Vec::new(),
+    };
+    let target = target::find(arguments.config.as_deref(), arguments.kernel.as_ref())?;
+    let request = BuildRequest { target: target.facts, checks };
+    Ok(Order { request, config: target.config.text, patches })
+}
+
+async fn submit(server: &Server, order: Order) -> Result<BuildNumber, Problem> {
+    let submission = server
+        .client
+        .submit(&order.request, &order.config, &order.patches)
+        .await
+        .map_err(|error| server.problem(&error))?;
+    let number = submission.build.number;
+    let state = submission.build.state;
+    if submission.joined {
+        say(&format!("build {number} on {}: an equal build is there ({state})", server.url));
+    } else {
+        say(&format!("build {number} on {}", server.url));
+    }
+    Ok(number)
+}
+
+/// Watches a build to its end, stores the livepatch and says what became of it.
+async fn complete(
+    arguments: &BuildArgs,
+    server: &Server,
+    number: BuildNumber,
+    destination: &Destination,
+) -> Result<Exit, Problem> {
+    let patience = Duration::from_secs(arguments.give_up_after);
+    let build = {
+        let mut progress = progress::for_stderr(arguments.verbose);
+        watch::until_finished(server, number, patience, progress.as_mut()).await?
+    };
+    if build.state != BuildState::Succeeded {
+        if arguments.json {
+            print_outcome(server, &build, None)?;
+        }
+        return Err(not_built(&build));
+    }
+    let stored =
+        download::fetch(server, &build, destination, patience).await.map_err(|problem| {
+            let command = server.follow_command(number);
+            problem.aside(format!("build {number} is there; get it with: {command}"))
+        })?;
+    if arguments.json {
+        print_outcome(server, &build, Some(&stored))?;
+    } else {
+        report::print_stored(&stored)?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn print_submitted(
+    arguments: &BuildArgs,
+    server: &Server,
+    number: BuildNumber,
+) -> Result<Exit, Problem> {
+    if arguments.json {
+        let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
+        print_outcome(server, &build, None)?;
+    } else {
+        data(&number.to_string())?;
+    }
+    say(&format!("follow it with: {}", server.follow_command(number)));
+    Ok(Exit::Done)
+}
+
+fn print_outcome(
+    server: &Server,
+    build: &BuildResource,
+    stored: Option<&Stored>,
+) -> Result<(), Problem> {
+    report::print_json(&Outcome {
+        build: build.number,
+        server: server.url.as_str(),
+        state: build.state,
+        module: stored.map(|stored| stored.module_path.display().to_string()),
+        manifest_file: stored.map(|stored| stored.manifest_path.display().to_string()),
+        failure: build.failure.as_ref(),
+        manifest: stored.map(|stored| &stored.manifest),
+    })
+}
+
+fn not_built(build: &BuildResource) -> Problem {
+    let number = build.number;
+    match &build.failure {
+        Some(failure) => Problem::from_failure(&format!("build {number} failed"), failure),
+        None => Problem::new(Exit::Build, format!("build {number} is {}", build.state)),
+    }
+}
+
+fn interrupted(server: &Server, number: Option<BuildNumber>) -> Problem {
+    match number {
+        Some(number) => {
+            Problem::new(Exit::Interrupted, format!("interrupted; build {number} goes on"))
+                .hint(format!("follow it with: {}", server.follow_command(number)))
+                .aside(format!("cancel it with: {}", server.cancel_command(number)))
+        }
+        None => Problem::new(Exit::Interrupted, "interrupted before the build had a number")
+            .hint(format!("see whether the server has it: {}", server.list_command())),
+    }
+}

@@ -1,0 +1,33 @@
+//! The commands, one file each.
+
+pub mod build;
+pub mod builds;
+pub mod cancel;
+pub mod show;
+
+use elivepatch_model::BuildNumber;
+
+use crate::{
+    cli::{Cli, Command},
+    exit::Exit,
+    problem::Problem,
+};
+
+/// Runs the command that was given.
+pub async fn run(cli: Cli) -> Result<Exit, Problem> {
+    match cli.command {
+        None => build::run(&cli.build).await,
+        Some(Command::Build(arguments)) => build::run(&arguments).await,
+        Some(Command::Builds(arguments)) => builds::run(&arguments).await,
+        Some(Command::Show(arguments)) => show::run(&arguments).await,
+        Some(Command::Cancel(arguments)) => cancel::run(&arguments).await,
+    }
+}
+
+/// Reads a build's number from the command line.
+fn build_number(text: &str) -> Result<BuildNumber, String> {
+    match text.parse() {
+        Ok(number) if number > BuildNumber(0) => Ok(number),
+        _ => Err("a build has a number: 1, 2, 3, …".to_owned()),
+    }
+}

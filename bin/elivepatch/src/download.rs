@@ -1,0 +1,149 @@
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use elivepatch_api::{
+    BuildResource,
+    client::{ClientError, ManifestDownload},
+};
+use elivepatch_model::{Manifest, Sha256Digest};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::{
+    destination::{Destination, Present, manifest_path, occupied, present, write_problem},
+    exit::Exit,
+    problem::Problem,
+    server::Server,
+};
+
+/// The pause before a download that broke off is begun again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A livepatch on this machine's disk.
+#[derive(Debug)]
+pub struct Stored {
+    /// What it is.
+    pub manifest: Manifest,
+    /// The module.
+    pub module_path: PathBuf,
+    /// The manifest's file.
+    pub manifest_path: PathBuf,
+}
+
+/// Downloads module and manifest of a finished build, checks them, and puts them in their places.
+pub async fn fetch(
+    server: &Server,
+    build: &BuildResource,
+    destination: &Destination,
+    patience: Duration,
+) -> Result<Stored, Problem> {
+    let number = build.number;
+    let ManifestDownload { manifest, text } = server
+        .patiently(patience, || server.client.manifest(number))
+        .await
+        .map_err(|error| server.problem(&error))?;
+    if manifest.build_key != build.key || manifest.release != build.target.release {
+        return Err(untrusted(format!(
+            "the server sent the manifest of another build for build {number}"
+        )));
+    }
+    let module_path = destination.module_path(&manifest.module.file_name);
+    let manifest_path = manifest_path(&module_path);
+    let module_present = look(&module_path, &manifest.module.digest, destination)?;
+    let manifest_present = look(&manifest_path, &Sha256Digest::of(&text), destination)?;
+    if module_present != Present::Same {
+        let file = download(server, build, &manifest, destination, &module_path, patience).await?;
+        destination.put(file, &module_path)?;
+    }
+    if manifest_present != Present::Same {
+        destination.put_text(&text, &manifest_path)?;
+    }
+    Ok(Stored { manifest, module_path, manifest_path })
+}
+
+/// Looks what is in the way, and refuses to go on when it may not be replaced.
+fn look(path: &Path, digest: &Sha256Digest, to: &Destination) -> Result<Present, Problem> {
+    match present(path, digest)? {
+        Present::Other if !to.may_replace() => Err(occupied(path)),
+        found => Ok(found),
+    }
+}
+
+/// Downloads the module to a temporary file, again when the connection breaks, for as long as
+/// `patience`.
+async fn download(
+    server: &Server,
+    build: &BuildResource,
+    manifest: &Manifest,
+    destination: &Destination,
+    path: &Path,
+    patience: Duration,
+) -> Result<NamedTempFile, Problem> {
+    let begin = tokio::time::Instant::now();
+    loop {
+        let mut file = destination.temporary_file()?;
+        match receive(server, build, manifest, &mut file, path).await {
+            Ok(()) => return Ok(file),
+            Err(Broken::Connection(error)) if error.is_passing() && begin.elapsed() < patience => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(Broken::Connection(error)) => return Err(server.problem(&error)),
+            Err(Broken::Final(problem)) => return Err(problem),
+        }
+    }
+}
+
+/// Why a download did not work.
+enum Broken {
+    Connection(ClientError),
+    Final(Problem),
+}
+
+async fn receive(
+    server: &Server,
+    build: &BuildResource,
+    manifest: &Manifest,
+    file: &mut NamedTempFile,
+    path: &Path,
+) -> Result<(), Broken> {
+    let expected = &manifest.module;
+    let mut download = server.client.module(build.number).await.map_err(Broken::Connection)?;
+    let mut hasher = Sha256::new();
+    let mut size_bytes = 0;
+    while let Some(chunk) = download.body.next().await {
+        let chunk = chunk.map_err(|source| {
+            Broken::Connection(ClientError::Lost { url: server.url.to_string(), source })
+        })?;
+        size_bytes += chunk.len() as u64;
+        if size_bytes > expected.size_bytes {
+            break;
+        }
+        hasher.update(&chunk);
+        file.write_all(&chunk).map_err(|error| Broken::Final(write_problem(path, &error)))?;
+    }
+    if size_bytes != expected.size_bytes {
+        let relation = if size_bytes > expected.size_bytes { "more than" } else { "only" };
+        return Err(Broken::Final(untrusted(format!(
+            "the module is not what its manifest says: {relation} {} of {} bytes came",
+            size_bytes.min(expected.size_bytes),
+            expected.size_bytes
+        ))));
+    }
+    let digest = Sha256Digest::from_bytes(hasher.finalize().into());
+    if digest != expected.digest {
+        return Err(Broken::Final(untrusted(format!(
+            "the module is not what its manifest says: its digest is {digest}, not {}",
+            expected.digest
+        ))));
+    }
+    Ok(())
+}
+
+fn untrusted(message: String) -> Problem {
+    Problem::new(Exit::Server, message)
+        .hint("nothing was stored; load nothing anything from this server before its log is clear")
+}

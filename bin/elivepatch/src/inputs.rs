@@ -1,0 +1,162 @@
+//! Reads what is sent beside the config: patches and behaviour checks.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use elivepatch_api::client::NamedPatch;
+use elivepatch_model::{
+    BehaviourCheck, FailureClass,
+    limits::{BEHAVIOUR_CHECK_BYTES, BEHAVIOUR_CHECKS, PATCH_BYTES, PATCHES, REQUEST_BYTES},
+};
+use serde::Deserialize;
+
+use crate::problem::Problem;
+
+/// Reads the patches in their order.
+pub fn read_patches(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Problem> {
+    if paths.len() > PATCHES {
+        return Err(Problem::input(format!(
+            "{} patches are given, and a livepatch holds at most {PATCHES}",
+            paths.len()
+        )));
+    }
+    paths.iter().map(|path| read_patch(path)).collect()
+}
+
+fn read_patch(path: &Path) -> Result<NamedPatch, Problem> {
+    let shown = path.display();
+    let content = read_at_most(path, PATCH_BYTES).map_err(|error| {
+        Problem::input(format!("cannot read the patch {shown}"))
+            .caused_by(&error)
+            .hint("give a unified diff, as git format-patch or diff -u write it: --patch FILE")
+    })?;
+    if content.len() as u64 > PATCH_BYTES {
+        let class = FailureClass::PatchTooLarge;
+        return Err(Problem::input(format!(
+            "the patch {shown} has more than {PATCH_BYTES} bytes ({class})"
+        ))
+        .hint("give one fix, not a whole kernel update"));
+    }
+    if content.trim_ascii().is_empty() {
+        let class = FailureClass::PatchEmpty;
+        return Err(Problem::input(format!("the patch {shown} is empty ({class})"))
+            .hint("look at how it was made: git format-patch -1 COMMIT writes one for a commit"));
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(NamedPatch { name, content: content.into() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChecksFile {
+    #[serde(default)]
+    check: Vec<BehaviourCheck>,
+}
+
+/// Reads behaviour checks from a TOML file of `[[check]]` tables.
+pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
+    let shown = path.display();
+    let hint = "a check is written so: [[check]] command = \"…\" before = \"…\" after = \"…\", \
+                each on a line of its own";
+    let problem = |error: &dyn std::error::Error| {
+        Problem::input(format!("cannot read the checks {shown}")).caused_by(error).hint(hint)
+    };
+    let bytes = read_at_most(path, REQUEST_BYTES).map_err(|error| problem(&error))?;
+    if bytes.len() as u64 > REQUEST_BYTES {
+        let message = format!("the checks {shown} have more than {REQUEST_BYTES} bytes");
+        return Err(Problem::input(message).hint("keep commands and expected texts short"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| problem(&error))?;
+    let file: ChecksFile = toml::from_str(text).map_err(|error| problem(&error))?;
+    if file.check.is_empty() {
+        return Err(Problem::input(format!("there is no check in {shown}")).hint(hint));
+    }
+    if file.check.len() > BEHAVIOUR_CHECKS {
+        let count = file.check.len();
+        let message = format!("{shown} has {count} checks, and at most {BEHAVIOUR_CHECKS} are run");
+        return Err(Problem::input(message).hint("join commands: COMMAND; COMMAND"));
+    }
+    for (index, check) in file.check.iter().enumerate() {
+        let number = index + 1;
+        if check.command.trim().is_empty() {
+            return Err(Problem::input(format!("check {number} in {shown} has no command")));
+        }
+        for (key, text) in
+            [("command", &check.command), ("before", &check.before), ("after", &check.after)]
+        {
+            if text.len() > BEHAVIOUR_CHECK_BYTES {
+                return Err(Problem::input(format!(
+                    "{key} of check {number} in {shown} has more than {BEHAVIOUR_CHECK_BYTES} bytes"
+                )));
+            }
+        }
+    }
+    Ok(file.check)
+}
+
+/// Reads one byte more than the limit at most, so that the caller can tell.
+fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(text: &str) -> Result<Vec<BehaviourCheck>, Problem> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("checks.toml");
+        std::fs::write(&path, text).expect("a file");
+        read_checks(&path)
+    }
+
+    const CHECK: &str = "[[check]]\ncommand = 'cat /proc/meminfo'\nbefore = 'a'\nafter = 'b'\n";
+
+    #[test]
+    fn checks_are_read_in_their_order() {
+        let two = format!("{CHECK}{}", CHECK.replace("meminfo", "stat"));
+        let checks = checks(&two).expect("checks");
+        assert_eq!(checks.len(), 2);
+        assert_eq!(checks[1].command, "cat /proc/stat");
+    }
+
+    #[test]
+    fn faulty_checks_are_refused_with_the_reason() {
+        let long = CHECK.replace("'a'", &format!("'{}'", "a".repeat(5000)));
+        for (text, part) in [
+            (CHECK.replace("after", "afterwards"), "afterwards"),
+            (CHECK.replace("'cat /proc/meminfo'", "' '"), "check 1 in"),
+            (CHECK.repeat(17), "17 checks"),
+            (String::new(), "no check"),
+            (long, "before of check 1"),
+        ] {
+            let problem = format!("{:?}", checks(&text).expect_err(part));
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn patches_are_bounded_and_keep_only_their_names() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("fix.patch");
+        for (content, part) in [
+            (b" \n".to_vec(), Some("patch-empty")),
+            (vec![b'x'; PATCH_BYTES as usize + 1], Some("patch-too-large")),
+            (vec![b'x'; PATCH_BYTES as usize], None),
+        ] {
+            std::fs::write(&path, &content).expect("a file");
+            match (read_patches(std::slice::from_ref(&path)), part) {
+                (Err(problem), Some(part)) => {
+                    assert!(format!("{problem:?}").contains(part), "{problem:?}");
+                }
+                (Ok(patches), None) => assert_eq!(patches[0].name, "fix.patch"),
+                (outcome, part) => panic!("{part:?}: {outcome:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+use std::error::Error;
+
+use anstyle::{AnsiColor, Style};
+use elivepatch_api::{
+    ErrorCode,
+    client::{ClientError, ServerUrl},
+};
+use elivepatch_model::{Failure, FailureClass, Fault};
+
+use crate::{
+    exit::Exit,
+    output::say,
+    text::{printable, printable_lines},
+};
+
+/// Why the program does not end with success, as it is printed once, at the end.
+#[derive(Debug)]
+pub struct Problem {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    details: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem with nothing but its message.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { exit, message, causes: Vec::new(), details: Vec::new(), hint: None }
+    }
+
+    /// Something that the user gave is at fault.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(Exit::Input, message)
+    }
+
+    /// The command line cannot be understood.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Adds the causes: the error and what is behind it.
+    pub fn caused_by(mut self, error: &dyn Error) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+
+    /// Says what the user can do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a line that belongs to it.
+    pub fn aside(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// What a failed call means. `server` is where it went.
+    pub fn from_client(error: &ClientError, server: &ServerUrl) -> Self {
+        match error {
+            ClientError::Unreachable { .. } => Self::new(Exit::Server, error.to_string())
+                .root_cause(error)
+                .hint(unreachable_hint(server)),
+            ClientError::Lost { .. } => {
+                let hint =
+                    "try the same command again; an equal request joins the build that is there";
+                Self::new(Exit::Server, error.to_string()).root_cause(error).hint(hint)
+            }
+            ClientError::Api { error, .. } => match &error.failure {
+                Some(failure) => Self::from_failure("the request was refused", failure),
+                None => Self::from_code(error),
+            },
+            ClientError::Protocol { .. } => Self::new(Exit::Server, error.to_string())
+                .hint(format!("is this an elivepatch server? see: curl {server}/api/v2/version")),
+            ClientError::TooLarge { .. } | ClientError::Digest { .. } => {
+                Self::new(Exit::Server, error.to_string())
+                    .hint("look at the server's log; something is wrong with it or on the way")
+            }
+            ClientError::Invalid { .. } => {
+                Self::new(Exit::Bug, error.to_string()).root_cause(error).hint(REPORT_HINT)
+            }
+        }
+    }
+
+    fn from_code(error: &elivepatch_api::ApiError) -> Self {
+        let exit = match error.code {
+            ErrorCode::NotFound | ErrorCode::Conflict | ErrorCode::TooLarge => Exit::Input,
+            ErrorCode::RequestRefused => Exit::Input,
+            ErrorCode::QueueFull | ErrorCode::DiskFull | ErrorCode::Internal => Exit::Server,
+            // The client made a request that no client should make.
+            ErrorCode::BadRequest | ErrorCode::MethodNotAllowed | ErrorCode::LeaseLost => Exit::Bug,
+        };
+        let mut problem = Self::new(exit, printable(&error.message)).hint(printable(&error.hint));
+        if matches!(exit, Exit::Server | Exit::Bug) {
+            let line =
+                format!("the server's log has it as request {}", printable(&error.request_id));
+            problem.details.push(line);
+        }
+        problem
+    }
+
+    /// What a build failure means. `what` says what failed: the build, or the request.
+    pub fn from_failure(what: &str, failure: &Failure) -> Self {
+        let place = match failure.step {
+            Some(step) => format!("{what} in step {step}"),
+            None => what.to_owned(),
+        };
+        let message = format!("{place}: {} ({})", printable(&failure.message), failure.class);
+        Self {
+            exit: failure_exit(failure.class),
+            message,
+            causes: Vec::new(),
+            details: failure.details.iter().map(|line| printable(line)).collect(),
+            hint: Some(printable(&failure.hint)),
+        }
+    }
+
+    /// Prints the problem to standard error and gives the exit code.
+    pub fn report(&self) -> Exit {
+        let red = AnsiColor::Red.on_default().bold();
+        let cyan = AnsiColor::Cyan.on_default().bold();
+        print_labelled("error", red, &self.message);
+        for cause in &self.causes {
+            let cause = printable_lines(cause).replace('\n', "\n  ");
+            print_labelled("caused by", Style::new().bold(), &cause);
+        }
+        for detail in &self.details {
+            say(&format!("  {detail}"));
+        }
+        if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.is_empty()) {
+            print_labelled("hint", cyan, hint);
+        }
+        self.exit
+    }
+
+    /// Adds the innermost cause only: what HTTP libraries say around it tells nobody anything.
+    fn root_cause(mut self, error: &dyn Error) -> Self {
+        let mut innermost = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        self.causes.push(innermost.to_string());
+        self
+    }
+}
+
+/// What to do about a bug.
+pub const REPORT_HINT: &str =
+    "this is a bug in elivepatch; please report it with the command and this output";
+
+/// Prints a warning to standard error.
+pub fn warn(message: &str) {
+    print_labelled("warning", AnsiColor::Yellow.on_default().bold(), message);
+}
+
+fn print_labelled(label: &str, style: Style, text: &str) {
+    say(&format!("{style}{label}{style:#}: {text}"));
+}
+
+fn failure_exit(class: FailureClass) -> Exit {
+    match (class, class.fault()) {
+        (FailureClass::Internal, _) => Exit::Bug,
+        (_, Fault::Request) => Exit::Input,
+        (_, Fault::Patch) => Exit::Build,
+        (_, Fault::Infrastructure) => Exit::Server,
+    }
+}
+
+fn unreachable_hint(server: &ServerUrl) -> String {
+    if server.is_loopback() {
+        "is the server running here? start it with: elivepatch-server".to_owned()
+    } else if server.is_encrypted() {
+        let plain = server.as_str().replacen("https://", "http://", 1);
+        format!("check the address; a server without TLS needs its scheme: --url {plain}")
+    } else {
+        format!("check the address and that the server listens there: curl {server}/api/v2/version")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_class_has_the_exit_code_of_its_fault() {
+        for class in FailureClass::ALL {
+            let failure = Failure::new(*class, "m", "h");
+            let exit = Problem::from_failure("the build failed", &failure).exit;
+            let expected: &[Exit] = match class.fault() {
+                Fault::Request => &[Exit::Input],
+                Fault::Patch => &[Exit::Build],
+                Fault::Infrastructure => &[Exit::Server, Exit::Bug],
+            };
+            assert!(expected.contains(&exit), "{class}: {exit:?}");
+        }
+    }
+
+    #[test]
+    fn text_of_the_server_cannot_drive_the_terminal() {
+        let failure =
+            Failure::new(FailureClass::CompileFailed, "a\u{1b}]0;title\u{7}", "b\u{1b}[2J")
+                .with_details(["c\u{1b}[1m".to_owned()]);
+        let problem = Problem::from_failure("the build failed", &failure);
+        assert!(!problem.message.contains('\u{1b}'));
+        assert!(!problem.details[0].contains('\u{1b}'));
+        assert!(!problem.hint.expect("a hint").contains('\u{1b}'));
+    }
+}

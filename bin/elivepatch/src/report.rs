@@ -1,0 +1,198 @@
+//! What a build came to, on standard output.
+
+use std::io::{IsTerminal, stdout};
+
+use comfy_table::{Cell, ContentArrangement, Table, presets};
+use elivepatch_api::{BuildList, BuildResource};
+use elivepatch_model::{CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState};
+use serde::Serialize;
+
+use crate::{
+    download::Stored,
+    output::{data, say},
+    problem::Problem,
+    target::running::RunningKernel,
+    text::{duration, printable, printable_lines, shell_word},
+};
+
+/// How many functions are listed by name.
+const FUNCTIONS_SHOWN: usize = 12;
+
+/// How many lines of a check's output are shown.
+const OUTPUT_LINES_SHOWN: usize = 8;
+
+/// The narrowest table, in columns: below that nothing would be readable in it.
+const NARROWEST_TABLE: u16 = 40;
+
+/// Prints a value as JSON.
+pub fn print_json(value: &impl Serialize) -> Result<(), Problem> {
+    let text = serde_json::to_string_pretty(value).expect("the API's types have a JSON form");
+    data(&text)
+}
+
+/// Prints what was stored and what to do with it.
+pub fn print_stored(stored: &Stored) -> Result<(), Problem> {
+    let Stored { manifest, module_path, manifest_path } = stored;
+    let module = module_path.display().to_string();
+    let mut table = table();
+    manifest_rows(&mut table, manifest);
+    row(&mut table, "module", &module);
+    row(&mut table, "manifest", &manifest_path.display().to_string());
+    data(&table.to_string())?;
+    let name = printable(&manifest.module.name);
+    let running = RunningKernel::inspect().release;
+    if running.as_ref() == Some(&manifest.release) {
+        data("This version does not load livepatches itself yet. By hand, as root:")?;
+    } else {
+        let running = running.map(|release| format!(" (this one runs {release})"));
+        data(&format!(
+            "The livepatch is for a machine that runs {}{}. There, by hand, as root:",
+            manifest.release,
+            running.unwrap_or_default()
+        ))?;
+    }
+    data(&format!("  load it:    sudo insmod {}", shell_word(&module)))?;
+    data(&format!("  revert it:  echo 0 | sudo tee /sys/kernel/livepatch/{name}/enabled"))?;
+    data(&format!("              and when that directory is gone: sudo rmmod {name}"))
+}
+
+/// Prints a build as it is now.
+pub fn print_build(build: &BuildResource) -> Result<(), Problem> {
+    let mut table = table();
+    row(&mut table, "build", &build.number.to_string());
+    row(&mut table, "state", build.state.as_str());
+    row(&mut table, "submitted", &build.submitted_at.to_string());
+    match &build.manifest {
+        Some(manifest) => {
+            manifest_rows(&mut table, manifest);
+            row(&mut table, "module", &printable(&manifest.module.file_name));
+            row(&mut table, "module digest", &manifest.module.digest.to_string());
+        }
+        None => {
+            row(&mut table, "kernel", build.target.release.as_str());
+            row(&mut table, "patch", &fixes_text(&build.fixes));
+            row(&mut table, "steps", &steps_text(&build.steps));
+        }
+    }
+    if let Some(failure) = &build.failure {
+        row(&mut table, "failure", &failure_text(failure));
+    }
+    data(&table.to_string())
+}
+
+/// Prints a list of builds.
+pub fn print_list(list: &BuildList) -> Result<(), Problem> {
+    let mut table = table();
+    table.set_header(["BUILD", "STATE", "KERNEL", "PATCH", "SUBMITTED", "TIME", "FAILURE"]);
+    for build in &list.builds {
+        let time = match (build.started_at, build.finished_at) {
+            (Some(begin), Some(end)) => duration(end.duration_since(begin).as_secs_f64()),
+            _ => String::new(),
+        };
+        let failure = build.failure.as_ref().map(|failure| failure.class.as_str());
+        table.add_row([
+            build.number.to_string(),
+            build.state.to_string(),
+            build.target.release.to_string(),
+            fixes_text(&build.fixes),
+            build.submitted_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            time,
+            failure.unwrap_or_default().to_owned(),
+        ]);
+    }
+    data(&table.to_string())?;
+    if list.next.is_some() {
+        say("there are more: --limit NUMBER shows them");
+    }
+    Ok(())
+}
+
+fn table() -> Table {
+    let mut table = Table::new();
+    if stdout().is_terminal() {
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        if let Ok(size) = rustix::termios::tcgetwinsize(stdout()) {
+            table.set_width(size.ws_col.max(NARROWEST_TABLE));
+        }
+    } else {
+        table.load_style(presets::ASCII_FULL_CONDENSED);
+    }
+    table
+}
+
+fn row(table: &mut Table, name: &str, text: &str) {
+    table.add_row([Cell::new(name), Cell::new(text.replace('\t', "    "))]);
+}
+
+fn manifest_rows(table: &mut Table, manifest: &Manifest) {
+    row(table, "kernel", manifest.release.as_str());
+    row(table, "patch", &fixes_text(&manifest.fixes));
+    row(table, "functions replaced", &functions_text(&manifest.functions));
+    row(table, "steps", &steps_text(&manifest.steps));
+    let trial = &manifest.trial;
+    let summary = format!(
+        "passed on {} in {} ({}): loaded, transition {}, reverted, unloaded",
+        trial.guest_release,
+        duration(trial.duration_seconds),
+        printable(&trial.accelerator),
+        duration(trial.transition_seconds)
+    );
+    row(table, "trial", &summary);
+    for evidence in &trial.checks {
+        row(table, "check", &check_text(evidence));
+    }
+}
+
+fn fixes_text(fixes: &[Fix]) -> String {
+    fixes.iter().map(|fix| printable(&fix.name)).collect::<Vec<_>>().join("\n")
+}
+
+fn functions_text(functions: &[PatchedFunction]) -> String {
+    let shown = functions.iter().take(FUNCTIONS_SHOWN);
+    let mut lines: Vec<String> = shown
+        .map(|function| printable(&format!("{} ({})", function.name, function.object)))
+        .collect();
+    if functions.len() > FUNCTIONS_SHOWN {
+        lines.push(format!("and {} more, see the manifest", functions.len() - FUNCTIONS_SHOWN));
+    }
+    lines.join("\n")
+}
+
+fn steps_text(steps: &[Step]) -> String {
+    let line = |step: &Step| {
+        let time = match step.state {
+            StepState::Running => "running".to_owned(),
+            StepState::Failed => "failed".to_owned(),
+            StepState::Done => step.duration_seconds.map(duration).unwrap_or_default(),
+        };
+        let summary = step.summary.as_deref().map(printable).unwrap_or_default();
+        format!("{:<10}{time:>10}  {summary}", step.name.as_str()).trim_end().to_owned()
+    };
+    steps.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn failure_text(failure: &Failure) -> String {
+    let mut lines = vec![printable(&failure.message), format!("class: {}", failure.class)];
+    lines.extend(failure.step.map(|step| format!("step: {step}")));
+    lines.extend(failure.details.iter().map(|line| printable(line)));
+    lines.push(format!("hint: {}", printable(&failure.hint)));
+    lines.join("\n")
+}
+
+fn check_text(evidence: &CheckEvidence) -> String {
+    let mut lines = vec![format!("$ {}", printable_lines(&evidence.check.command))];
+    for (when, output) in [
+        ("before", &evidence.output_before),
+        ("after", &evidence.output_after),
+        ("reverted", &evidence.output_reverted),
+    ] {
+        let mut output_lines = output.lines();
+        let shown = output_lines.by_ref().take(OUTPUT_LINES_SHOWN);
+        lines.extend(shown.map(|line| format!("{when:>8}: {}", printable(line))));
+        if output_lines.next().is_some() {
+            lines.push(format!("{when:>8}: … (all of it is in the manifest)"));
+        }
+    }
+    lines.join("\n")
+}
