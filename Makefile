@@ -1,0 +1,39 @@
+# `make demo` and `make test` are all that is needed: they install what they use.
+
+CARGO ?= cargo
+
+.PHONY: help demo test test-full bench build check dependencies clean
+
+help:
+	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
+	@echo 'make test       all tests'
+	@echo 'make test-full  all tests, and those that take long (nightly)'
+	@echo 'make bench      measure; figures in target/bench'
+	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
+	@echo 'make check      format, lints and documentation'
+
+dependencies:
+	@scripts/install-dependencies.sh
+
+build: dependencies
+	$(CARGO) build --release --locked --bin elivepatch --bin elivepatch-server
+
+demo: build
+	@scripts/demo.sh
+
+check: dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+test: dependencies
+	@scripts/test.sh
+
+test-full: dependencies
+	@scripts/test.sh --full
+
+bench: build
+	@scripts/bench.sh
+
+clean:
+	$(CARGO) clean

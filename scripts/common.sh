@@ -1,0 +1,66 @@
+# Shared by the scripts: sourced, not run.
+
+cache_directory=${ELIVEPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/elivepatch}
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+# fail MESSAGE HINT: ends the script as the programs end.
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root: $*" "run make as root, or install sudo"
+    fi
+}
+
+# packages_missing NAME…: those that are not installed.
+packages_missing() {
+    for package in "$@"; do
+        case $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) in
+            installed) ;;
+            *) printf '%s ' "$package" ;;
+        esac
+    done
+}
+
+# install_packages NAME…: installs what is missing.
+install_packages() {
+    missing=$(packages_missing "$@")
+    [ -n "$missing" ] || return 0
+    say "installing $missing"
+    as_root apt-get update --quiet
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --quiet --yes --no-install-recommends $missing
+}
+
+# fetch_package NAME VERSION: the path of the package's file, in the cache, with the digest that
+# the archive's signed index says.
+fetch_package() {
+    index=$(apt-cache show "$1=$2" 2>/dev/null) ||
+        { as_root apt-get update --quiet >&2; index=$(apt-cache show "$1=$2"); } ||
+        fail "Debian's archive has no $1 $2" "this demonstration needs Debian 12 with its security updates"
+    digest=$(printf '%s\n' "$index" | sed -n 's/^SHA256: //p' | head -n 1)
+    name=$(printf '%s\n' "$index" | sed -n 's,^Filename: .*/,,p' | head -n 1)
+    mkdir -p "$cache_directory/packages"
+    file=$cache_directory/packages/$name
+    if ! printf '%s  %s\n' "$digest" "$file" | sha256sum --check --status 2>/dev/null; then
+        say "fetching $1 $2"
+        staging=$(mktemp -d "$cache_directory/packages/fetch.XXXXXX")
+        (cd "$staging" && apt-get download --quiet -o APT::Sandbox::User=root "$1=$2" >&2) ||
+            { rm -rf "$staging"; fail "cannot fetch $1 $2" "check the network and the mirror of apt"; }
+        printf '%s  %s\n' "$digest" "$staging/$name" | sha256sum --check --status ||
+            { rm -rf "$staging"; fail "$1 $2 has a wrong digest" "the mirror of apt is faulty"; }
+        mv "$staging/$name" "$file"
+        rm -rf "$staging"
+    fi
+    printf '%s\n' "$file"
+}

@@ -1,0 +1,94 @@
+#!/bin/sh
+# The main job on real input: a server, a client, two livepatches for a stock Debian kernel.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+release=6.1.0-50-cloud-amd64
+version=6.1.176-1
+fixed_version=6.1.187-1
+cve=CVE-2026-63824
+cve_file=security/keys/keyctl_pkey.c
+
+work=$PWD/target/demo
+server_log=$work/server.log
+server_process=
+
+stop_server() {
+    [ -z "$server_process" ] || kill "$server_process" 2>/dev/null || true
+    [ -z "$server_process" ] || wait "$server_process" 2>/dev/null || true
+}
+trap stop_server EXIT
+trap 'exit 130' INT TERM
+
+# source_file PACKAGE PATH: one file of a linux-source package.
+source_file() {
+    dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout ./usr/src/linux-source-6.1.tar.xz |
+        tar --extract --xz --to-stdout "linux-source-6.1/$2"
+}
+
+# The fix as Debian's own source has it: what changed in one file between the two versions.
+derive_cve_patch() {
+    patch=$cache_directory/$cve-$version-$fixed_version.patch
+    if [ ! -s "$patch" ]; then
+        old=$(fetch_package linux-source-6.1 "$version")
+        new=$(fetch_package linux-source-6.1 "$fixed_version")
+        say "deriving the fix of $cve from linux-source-6.1 $version and $fixed_version"
+        mkdir -p "$work/a/$(dirname $cve_file)" "$work/b/$(dirname $cve_file)"
+        source_file "$old" "$cve_file" > "$work/a/$cve_file"
+        source_file "$new" "$cve_file" > "$work/b/$cve_file"
+        # diff exits with 1 when the files differ, as they must.
+        status=0
+        (cd "$work" && diff --unified "a/$cve_file" "b/$cve_file") > "$patch.partial" || status=$?
+        [ "$status" -eq 1 ] || fail "the two sources of $cve_file do not differ" ""
+        mv "$patch.partial" "$patch"
+    fi
+    cp "$patch" "$work/$cve.patch"
+}
+
+start_server() {
+    say "starting the server on the loopback interface"
+    target/release/elivepatch-server --listen 127.0.0.1:0 \
+        --data-directory "$work/data" --cache-directory "$cache_directory" 2> "$server_log" &
+    server_process=$!
+    for _ in $(seq 100); do
+        url=$(sed -n 's,.*\(http://127\.0\.0\.1:[0-9]*\).*,\1,p' "$server_log" | head -n 1)
+        [ -z "$url" ] || break
+        kill -0 "$server_process" 2>/dev/null ||
+            { cat "$server_log" >&2; fail "the server did not start" "its messages are above"; }
+        sleep 0.1
+    done
+    [ -n "$url" ] || { cat "$server_log" >&2; fail "the server does not say where it listens" ""; }
+    grep -E '^(elivepatch-server|warning)' "$server_log" >&2 || true
+}
+
+# build_livepatch NAME ARGUMENT…: runs the client; its report stays in $work/NAME.report.
+build_livepatch() {
+    name=$1
+    shift
+    target/release/elivepatch --config "$work/config-$release" --url "$url" --output "$work/" "$@" \
+        > "$work/$name.report" || {
+        status=$?
+        cat "$work/$name.report"
+        printf 'demo: failed; the server'\''s log is %s\n' "$server_log" >&2
+        exit "$status"
+    }
+}
+
+rm -rf "$work"
+mkdir -p "$work"
+say "the config of Debian's stock kernel $release"
+image=$(fetch_package "linux-image-$release" "$version")
+dpkg-deb --fsys-tarfile "$image" | tar --extract --to-stdout "./boot/config-$release" \
+    > "$work/config-$release"
+derive_cve_patch
+start_server
+
+say "1: a change that can be seen: a label in /proc/meminfo"
+build_livepatch label --patch demo/meminfo-label.patch --checks demo/meminfo-label.checks.toml
+say "2: a real fix: $cve, an overflow in keyctl_pkey_params_get_2"
+build_livepatch cve --patch "$work/$cve.patch"
+
+printf '\n'
+cat "$work/label.report" "$work/cve.report"
+printf 'demo: livepatch verified on %s\n' "$release"

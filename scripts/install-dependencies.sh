@@ -1,0 +1,24 @@
+#!/bin/sh
+# Installs what elivepatch is built with and what it runs, with apt. Says nothing when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+command -v apt-get >/dev/null ||
+    fail "apt-get is not here" "elivepatch's server runs on Debian: it fetches kernels with apt"
+
+# A C compiler for crates that hold C; then what the server runs: the archive (apt, curl, keys),
+# toolchain roots (mmdebstrap, dpkg), the sandbox (bubblewrap, util-linux), trials (QEMU).
+install_packages \
+    ca-certificates gcc libc6-dev make pkg-config \
+    curl debian-archive-keyring mmdebstrap xz-utils zstd \
+    bubblewrap util-linux \
+    qemu-system-x86 busybox-static
+
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+command -v cargo >/dev/null ||
+    fail "cargo is not here" "install Rust $wanted or later with rustup: https://rustup.rs"
+found=$(cargo --version | cut -d ' ' -f 2)
+lowest=$(printf '%s\n%s\n' "$wanted" "$found" | sort --version-sort | head -n 1)
+[ "$lowest" = "$wanted" ] ||
+    fail "cargo is $found, and elivepatch needs $wanted or later" "rustup update stable"
