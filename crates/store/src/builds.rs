@@ -1,0 +1,77 @@
+use elivepatch_model::{BuildNumber, BuildState};
+
+use crate::{
+    BuildRecord, Store, StoreError,
+    row::{BuildRow, build_columns},
+};
+
+/// Which builds to list.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuildFilter {
+    /// Only builds in this state.
+    pub state: Option<BuildState>,
+    /// Only builds with a lower number.
+    pub before: Option<BuildNumber>,
+}
+
+/// How many builds are not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueLength {
+    /// Builds that wait.
+    pub queued: u64,
+    /// Builds that a worker has leased.
+    pub running: u64,
+}
+
+impl Store {
+    /// The build with this number.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBuild`], or a failure of the database.
+    pub async fn build(&self, number: BuildNumber) -> Result<BuildRecord, StoreError> {
+        let statement =
+            concat!("SELECT ", build_columns!(), ", manifest FROM builds WHERE number = ?");
+        let row: Option<BuildRow> =
+            sqlx::query_as(statement).bind(number.0).fetch_optional(&self.readers).await?;
+        row.ok_or(StoreError::NoSuchBuild(number))?.try_into()
+    }
+
+    /// At most `limit` builds, newest first, without their manifests.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn builds(
+        &self,
+        filter: BuildFilter,
+        limit: u32,
+    ) -> Result<Vec<BuildRecord>, StoreError> {
+        let statement = concat!(
+            "SELECT ",
+            build_columns!(),
+            " FROM builds
+              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR number < ?2)
+              ORDER BY number DESC LIMIT ?3"
+        );
+        let rows: Vec<BuildRow> = sqlx::query_as(statement)
+            .bind(filter.state.map(BuildState::as_str))
+            .bind(filter.before.map(|number| number.0))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.into_iter().map(BuildRecord::try_from).collect()
+    }
+
+    /// How many builds wait and run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queue_length(&self) -> Result<QueueLength, StoreError> {
+        let (queued, running): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM builds WHERE state = 'queued'),
+                    (SELECT count(*) FROM builds WHERE state = 'running')",
+        )
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(QueueLength { queued: queued.cast_unsigned(), running: running.cast_unsigned() })
+    }
+}

@@ -1,0 +1,116 @@
+use elivepatch_model::{BehaviourCheck, BuildKey, BuildNumber, BuildState, Fix, TargetFacts};
+use jiff::Timestamp;
+
+use crate::{
+    BuildRecord, KeptBlob, Store, StoreError,
+    blobs::record_blob,
+    events::append_state,
+    row::{BuildRow, build_columns, to_json},
+};
+
+/// A build to be queued.
+#[derive(Debug, Clone)]
+pub struct NewBuild {
+    /// Its key: an equal build is joined.
+    pub key: BuildKey,
+    /// The kernel to be patched.
+    pub target: TargetFacts,
+    /// The config's text.
+    pub config: KeptBlob,
+    /// The fixes in their order.
+    pub fixes: Vec<Fix>,
+    /// The texts of the fixes.
+    pub patches: Vec<KeptBlob>,
+    /// What the trial must see.
+    pub checks: Vec<BehaviourCheck>,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// The build.
+    pub build: BuildRecord,
+    /// Whether it was there already.
+    pub joined: bool,
+}
+
+impl Store {
+    /// Queues a build, or finds the equal one that waits, runs, has succeeded, or has failed in a
+    /// way that is final.
+    ///
+    /// # Errors
+    /// [`StoreError::QueueFull`] when `queue_limit` builds wait already, [`StoreError::DiskFull`],
+    /// or a failure of the database.
+    pub async fn submit(
+        &self,
+        new: &NewBuild,
+        queue_limit: u64,
+        now: Timestamp,
+    ) -> Result<Submission, StoreError> {
+        let mut transaction = self.write().await?;
+        let equal: Option<BuildRow> = sqlx::query_as(EQUAL_BUILD)
+            .bind(new.key.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some(row) = equal {
+            return Ok(Submission { build: row.try_into()?, joined: true });
+        }
+        let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM builds WHERE state = 'queued'")
+            .fetch_one(&mut *transaction)
+            .await?;
+        if queued.cast_unsigned() >= queue_limit {
+            return Err(StoreError::QueueFull(queue_limit));
+        }
+        record_blob(&mut transaction, new.config, now).await?;
+        for patch in &new.patches {
+            record_blob(&mut transaction, *patch, now).await?;
+        }
+        let statement = concat!(
+            "INSERT INTO builds (build_key, state, architecture, release, target, config, fixes,
+                                 checks, submitted_at)
+             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?) RETURNING ",
+            build_columns!()
+        );
+        let row: BuildRow = sqlx::query_as(statement)
+            .bind(new.key.to_string())
+            .bind(new.target.architecture.as_str())
+            .bind(new.target.release.as_str())
+            .bind(to_json(&new.target))
+            .bind(new.config.digest.to_string())
+            .bind(to_json(&new.fixes))
+            .bind(to_json(&new.checks))
+            .bind(now.as_microsecond())
+            .fetch_one(&mut *transaction)
+            .await?;
+        let build = BuildRecord::try_from(row)?;
+        append_state(&mut transaction, build.number, BuildState::Queued, None, now).await?;
+        transaction.commit().await?;
+        Ok(Submission { build, joined: false })
+    }
+
+    /// The build that a request with this key would join.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn equal_build(&self, key: BuildKey) -> Result<Option<BuildRecord>, StoreError> {
+        let row: Option<BuildRow> =
+            sqlx::query_as(EQUAL_BUILD).bind(key.to_string()).fetch_optional(&self.readers).await?;
+        row.map(BuildRecord::try_from).transpose()
+    }
+
+    /// The numbers of all builds with this key, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn builds_with_key(&self, key: BuildKey) -> Result<Vec<BuildNumber>, StoreError> {
+        let numbers: Vec<i64> =
+            sqlx::query_scalar("SELECT number FROM builds WHERE build_key = ? ORDER BY number")
+                .bind(key.to_string())
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(numbers.into_iter().map(BuildNumber).collect())
+    }
+}
+
+const EQUAL_BUILD: &str =
+    concat!("SELECT ", build_columns!(), ", manifest FROM builds WHERE build_key = ? AND joinable");

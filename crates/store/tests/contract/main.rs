@@ -1,0 +1,9 @@
+//! The contract of the store: what every implementation of it must keep.
+
+mod blobs;
+mod crash;
+mod events;
+mod join;
+mod lease;
+mod outcome;
+mod support;
