@@ -1,0 +1,139 @@
+use elivepatch_api::ErrorCode;
+use elivepatch_model::{BuildNumber, BuildState, Failure};
+use elivepatch_store::StoreError;
+
+use super::DataDirectoryError;
+
+/// Why the server did not do what it was asked.
+///
+/// The message is for the caller. The source, where there is one, is for the log alone.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A build request was read and refused: it can never give a livepatch as it is.
+    #[error("{}", .0.message)]
+    Refused(Box<Failure>),
+    /// A request has the wrong form, or a value that is out of range.
+    #[error("{message}")]
+    BadRequest {
+        /// What is wrong with it.
+        message: String,
+        /// What to send instead.
+        hint: String,
+    },
+    /// A part of a request is larger than its limit.
+    #[error("{what} is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// The part.
+        what: String,
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
+    /// The path leads nowhere.
+    #[error("there is nothing at this path")]
+    NoSuchPath,
+    /// The path does not know the method.
+    #[error("this path does not know the method {0}")]
+    MethodNotAllowed(String),
+    /// A worker asks for a blob that is not one of its build's.
+    #[error("build {number} has no blob with this digest")]
+    NotOfBuild {
+        /// The build.
+        number: BuildNumber,
+    },
+    /// The module or manifest of a build that has none, or not yet, is asked for.
+    #[error("build {number} is {state} and has no livepatch")]
+    NoLivepatch {
+        /// The build.
+        number: BuildNumber,
+        /// Where it stands.
+        state: BuildState,
+    },
+    /// The data directory cannot be used. Only at start.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
+    /// The system gave no thread for the checks. Only at start.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A handler panicked. The log has the message.
+    #[error("a request handler panicked: {0}")]
+    Panicked(String),
+}
+
+impl AppError {
+    /// A request in the wrong form.
+    pub(crate) fn bad_request(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::BadRequest { message: message.into(), hint: hint.into() }
+    }
+
+    /// The stable code for the caller.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Refused(_) => ErrorCode::RequestRefused,
+            Self::BadRequest { .. } => ErrorCode::BadRequest,
+            Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::NoSuchPath | Self::NotOfBuild { .. } => ErrorCode::NotFound,
+            Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
+            Self::NoLivepatch { .. } => ErrorCode::Conflict,
+            Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
+            Self::Store(error) => match error {
+                StoreError::NoSuchBuild(_) | StoreError::NoSuchBlob(_) => ErrorCode::NotFound,
+                StoreError::QueueFull(_) => ErrorCode::QueueFull,
+                StoreError::Finished { .. } => ErrorCode::Conflict,
+                StoreError::LeaseLost(_) => ErrorCode::LeaseLost,
+                StoreError::WrongManifest { .. } => ErrorCode::BadRequest,
+                StoreError::TooLarge { .. } => ErrorCode::TooLarge,
+                StoreError::DiskFull => ErrorCode::DiskFull,
+                StoreError::Newer { .. }
+                | StoreError::Open { .. }
+                | StoreError::Database(_)
+                | StoreError::Corrupt { .. }
+                | StoreError::Blob { .. } => ErrorCode::Internal,
+            },
+        }
+    }
+
+    /// The message for the caller: of what happened inside, only that it did.
+    pub fn message(&self) -> String {
+        match self.code() {
+            ErrorCode::Internal => "the server failed to answer this request".to_owned(),
+            ErrorCode::DiskFull => "the server's disk is full".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// What the caller can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Refused(failure) => return failure.hint.clone(),
+            Self::BadRequest { hint, .. } => return hint.clone(),
+            Self::NoLivepatch { number, state } if state.is_finished() => {
+                return format!("see GET /api/v2/builds/{number} for why");
+            }
+            Self::NoLivepatch { number, .. } => {
+                return format!("follow GET /api/v2/builds/{number}/events until it is finished");
+            }
+            _ => {}
+        }
+        match self.code() {
+            ErrorCode::NotFound => {
+                "GET /api/v2/builds lists the builds, GET /api/v2/openapi.json the paths"
+            }
+            ErrorCode::MethodNotAllowed => "GET /api/v2/openapi.json says what each path knows",
+            ErrorCode::Conflict => "nothing is left to be done",
+            ErrorCode::LeaseLost => "drop the build and ask for work again",
+            ErrorCode::TooLarge => "send less",
+            ErrorCode::QueueFull => "try again when some builds are finished",
+            ErrorCode::DiskFull => "make room on the disk of the data directory, then try again",
+            ErrorCode::BadRequest | ErrorCode::RequestRefused => {
+                "GET /api/v2/openapi.json describes the request"
+            }
+            ErrorCode::Internal => {
+                "the server's log has the cause under this request id; trying again may help"
+            }
+        }
+        .to_owned()
+    }
+}

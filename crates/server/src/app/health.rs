@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use elivepatch_api::{HealthResource, HealthState, VersionResource, WorkerHealth};
+use jiff::Timestamp;
+
+use super::{App, AppError, now};
+
+/// A worker that was not heard of for this long is not counted. A claim that waits is at most a
+/// minute old, and a worker that builds sends heartbeats.
+const WORKER_SILENCE: Duration = Duration::from_secs(150);
+
+/// Less free space than this on the disk of the data directory is a problem: a module with its
+/// patches and log fits a few times.
+const LEAST_FREE_BYTES: u64 = 64 * 1024 * 1024;
+
+impl App {
+    /// How the server is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn health(&self) -> Result<HealthResource, AppError> {
+        let queue = self.store().queue_length().await?;
+        let since = now().checked_sub(WORKER_SILENCE).unwrap_or(Timestamp::MIN);
+        let workers: Vec<WorkerHealth> = self
+            .store()
+            .workers(since)
+            .await?
+            .into_iter()
+            .map(|worker| WorkerHealth { name: worker.name, last_seen: worker.last_seen })
+            .collect();
+        let mut problems = self.inner.chores.problems();
+        if workers.is_empty() {
+            problems.push("no worker has asked for work lately: builds wait".to_owned());
+        }
+        problems.extend(self.disk_problem());
+        let state = if problems.is_empty() { HealthState::Ok } else { HealthState::Degraded };
+        Ok(HealthResource {
+            state,
+            problems,
+            queued: queue.queued,
+            running: queue.running,
+            workers,
+        })
+    }
+
+    /// What the server is.
+    pub fn version(&self) -> VersionResource {
+        VersionResource {
+            name: "elivepatch".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            api: vec!["v2".to_owned()],
+        }
+    }
+
+    fn disk_problem(&self) -> Option<String> {
+        let statistics = rustix::fs::statvfs(self.inner.options.data_directory.as_std_path());
+        match statistics {
+            Err(error) => Some(format!("the data directory cannot be looked at: {error}")),
+            Ok(found) => {
+                let free = found.f_bavail.saturating_mul(found.f_frsize);
+                (free < LEAST_FREE_BYTES)
+                    .then(|| format!("the disk of the data directory has only {free} bytes left"))
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The server's side of the lease protocol.
+
+use std::time::{Duration, Instant};
+
+use elivepatch_api::{ClaimRequest, Heartbeat, Lease, LeaseToken, LeasedBuild};
+use elivepatch_model::{BuildEvent, BuildNumber, BuildState, Failure, Manifest, Sha256Digest};
+use elivepatch_store::{
+    BlobReader, BlobWriter, Claim, ClaimedBuild, LeaseProof, Renewal, WorkerEnd,
+};
+
+use super::{App, AppError, now};
+
+/// How often a worker renews its lease: a cancelled build stops within this time.
+const HEARTBEAT_SECONDS: u32 = 3;
+
+/// The longest time that a claim is held open.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The largest module that is taken, in bytes. A module that replaces one function has 200 kB to
+/// 1 MB with its debug information; one with 64 fixes stays far below this.
+const MODULE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The longest name of a worker, in bytes.
+const WORKER_NAME_BYTES: usize = 64;
+
+impl App {
+    /// Leases a build to a worker. Waits for one as long as the request says.
+    ///
+    /// # Errors
+    /// When the worker's name is not usable.
+    pub async fn claim(&self, request: &ClaimRequest) -> Result<Option<Lease>, AppError> {
+        let name = &request.worker;
+        if name.is_empty() || name.len() > WORKER_NAME_BYTES || name.chars().any(char::is_control) {
+            return Err(AppError::bad_request(
+                format!("worker is not a usable name: {name:.80?}"),
+                format!("send 1 to {WORKER_NAME_BYTES} printable characters"),
+            ));
+        }
+        let claim = Claim {
+            worker: name.clone(),
+            architectures: request.architectures.clone(),
+            warm_releases: request.warm_releases.clone(),
+        };
+        let wait = Duration::from_secs(request.wait_seconds.into()).min(LONGEST_WAIT);
+        let until = Instant::now() + wait;
+        let mut waiter = self.wakeups().queue_waiter();
+        loop {
+            self.expire_leases().await?;
+            if let Some(claimed) = self.store().claim(&claim, now()).await? {
+                self.wakeups().build_changed(claimed.build.number);
+                return Ok(Some(lease(claimed)));
+            }
+            let rest = until.saturating_duration_since(Instant::now());
+            if rest.is_zero() || !tokio::time::timeout(rest, waiter.wait()).await.unwrap_or(false) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Renews a lease.
+    ///
+    /// # Errors
+    /// When the lease has ended.
+    pub async fn heartbeat(&self, proof: &LeaseProof) -> Result<Heartbeat, AppError> {
+        let now = now();
+        Ok(match self.store().renew(proof, now).await? {
+            Renewal::Until(deadline) => Heartbeat { deadline, cancelled: false },
+            Renewal::Cancelled => Heartbeat { deadline: now, cancelled: true },
+        })
+    }
+
+    /// Adds a worker's events to its build.
+    ///
+    /// # Errors
+    /// When the lease has ended, or one of the events is a state: those are the server's.
+    pub async fn add_events(
+        &self,
+        proof: &LeaseProof,
+        events: &[BuildEvent],
+    ) -> Result<(), AppError> {
+        if events.iter().any(|event| matches!(event, BuildEvent::State { .. })) {
+            return Err(AppError::bad_request(
+                "a worker cannot send state events",
+                "end the build with complete or fail",
+            ));
+        }
+        self.store().add_events(proof, events, now()).await?;
+        self.wakeups().build_changed(proof.number);
+        Ok(())
+    }
+
+    /// Begins to receive a worker's module.
+    ///
+    /// # Errors
+    /// When the lease has ended.
+    pub async fn begin_module(&self, proof: &LeaseProof) -> Result<BlobWriter, AppError> {
+        self.store().check_lease(proof, now()).await?;
+        Ok(self.store().begin_blob(MODULE_BYTES)?)
+    }
+
+    /// Keeps a worker's module for its build.
+    ///
+    /// # Errors
+    /// When the lease has ended meanwhile.
+    pub async fn end_module(&self, proof: &LeaseProof, writer: BlobWriter) -> Result<(), AppError> {
+        let module = self.store().keep_blob(writer.finish().await?).await?;
+        Ok(self.store().set_module(proof, module, now()).await?)
+    }
+
+    /// Ends a build with a livepatch.
+    ///
+    /// # Errors
+    /// When the lease has ended, or the manifest does not fit build or module.
+    pub async fn complete(&self, proof: &LeaseProof, manifest: &Manifest) -> Result<(), AppError> {
+        self.store().complete(proof, manifest, now()).await?;
+        tracing::info!(build = %proof.number, "build succeeded");
+        self.wakeups().build_changed(proof.number);
+        Ok(())
+    }
+
+    /// Ends an attempt without a livepatch.
+    ///
+    /// # Errors
+    /// When the lease has ended.
+    pub async fn fail(&self, proof: &LeaseProof, failure: &Failure) -> Result<(), AppError> {
+        let state = self.store().fail(proof, failure, now()).await?;
+        tracing::info!(build = %proof.number, %state, class = %failure.class, "{}", failure.message);
+        match state {
+            BuildState::Queued => self.wakeups().queue_grew(proof.number),
+            _ => self.wakeups().build_changed(proof.number),
+        }
+        Ok(())
+    }
+
+    /// Opens the config or a patch of a leased build.
+    ///
+    /// # Errors
+    /// When the lease has ended, or the blob is not one of the build's.
+    pub async fn leased_blob(
+        &self,
+        proof: &LeaseProof,
+        digest: Sha256Digest,
+    ) -> Result<BlobReader, AppError> {
+        self.store().check_lease(proof, now()).await?;
+        let build = self.store().build(proof.number).await?;
+        if build.config != digest && build.fixes.iter().all(|fix| fix.digest != digest) {
+            return Err(AppError::NotOfBuild { number: proof.number });
+        }
+        Ok(self.store().open_blob(digest).await?)
+    }
+
+    /// Takes back the builds of a worker that is known to be gone, such as the one inside an
+    /// earlier run of this server.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn release_worker(
+        &self,
+        worker: &str,
+        end: WorkerEnd,
+    ) -> Result<Vec<BuildNumber>, AppError> {
+        let builds = self.store().release_worker(worker, end, now()).await?;
+        self.announce_taken_back(&builds, "its worker is gone");
+        Ok(builds)
+    }
+
+    /// Takes back the builds whose leases have ended. Idempotent; gives their number.
+    pub(super) async fn expire_leases(&self) -> Result<usize, AppError> {
+        let builds = self.store().expire_leases(now()).await?;
+        self.announce_taken_back(&builds, "its worker was silent for too long");
+        Ok(builds.len())
+    }
+
+    fn announce_taken_back(&self, builds: &[BuildNumber], reason: &str) {
+        for number in builds {
+            tracing::warn!(build = %number, "build taken back: {reason}");
+            self.wakeups().queue_grew(*number);
+        }
+    }
+}
+
+fn lease(claimed: ClaimedBuild) -> Lease {
+    let ClaimedBuild { build, token, deadline } = claimed;
+    Lease {
+        token: LeaseToken(token),
+        deadline,
+        heartbeat_seconds: HEARTBEAT_SECONDS,
+        build: LeasedBuild {
+            number: build.number,
+            key: build.key,
+            target: build.target,
+            config: build.config,
+            fixes: build.fixes,
+            checks: build.checks,
+            attempt: build.attempts,
+        },
+    }
+}

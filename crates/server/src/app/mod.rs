@@ -1,0 +1,106 @@
+//! What the server does, free of HTTP: one file per subject.
+
+mod artifacts;
+mod builds;
+mod checker;
+mod checks;
+mod chores;
+mod data_directory;
+mod error;
+mod follow;
+mod health;
+mod intake;
+mod lease;
+mod wakeups;
+
+use std::{sync::Arc, time::Duration};
+
+use camino::Utf8PathBuf;
+use elivepatch_store::Store;
+use jiff::Timestamp;
+
+pub use artifacts::ModuleFile;
+pub use chores::{ChoreRecord, ChoreRunner};
+pub use data_directory::DataDirectoryError;
+pub use elivepatch_store::WorkerEnd;
+pub use error::AppError;
+pub use intake::{Intake, Part};
+
+use checker::Checker;
+use chores::ChoreBoard;
+use data_directory::DataDirectoryLock;
+use wakeups::Wakeups;
+
+/// What the app must be told.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    /// Where records and blobs are.
+    pub data_directory: Utf8PathBuf,
+    /// How many builds may wait.
+    pub queue_limit: u32,
+    /// Version of the builder with everything that decides what it makes of a request: a part of
+    /// the build key.
+    pub builder_identity: String,
+}
+
+/// The server's logic with its store. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    options: AppOptions,
+    wakeups: Wakeups,
+    chores: ChoreBoard,
+    checker: Checker,
+    _lock: DataDirectoryLock,
+}
+
+impl App {
+    /// Opens the data directory, which must exist, and locks it against a second server.
+    ///
+    /// # Errors
+    /// [`AppError::DataDirectory`] when it is missing or in use, or a failure of the store.
+    pub async fn open(options: AppOptions) -> Result<Self, AppError> {
+        let lock = DataDirectoryLock::take(&options.data_directory)?;
+        let store = Store::open(&options.data_directory).await?;
+        // This server has the directory to itself: what lies there was left by one that is gone.
+        store.remove_abandoned_uploads(Duration::ZERO).await?;
+        let checker = Checker::start().map_err(AppError::Thread)?;
+        let inner = Inner {
+            store,
+            options,
+            wakeups: Wakeups::new(),
+            chores: ChoreBoard::default(),
+            checker,
+            _lock: lock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Ends everything that waits: event streams and claims answer at once from now on.
+    pub fn stop(&self) {
+        self.inner.wakeups.stop();
+    }
+
+    /// Closes the store, after all requests are answered.
+    pub async fn close(&self) {
+        self.inner.store.close().await;
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    fn wakeups(&self) -> &Wakeups {
+        &self.inner.wakeups
+    }
+}
+
+/// The time, as exactly as the store keeps it, so that events and records say the same.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}

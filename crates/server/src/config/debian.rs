@@ -1,0 +1,20 @@
+use serde::Deserialize;
+
+/// Where Debian's packages come from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DebianSection {
+    /// The base URL of the archive; `None`: as the machine's own apt is configured.
+    pub mirror: Option<String>,
+    /// The base URL of the security archive; `None`: as the machine's own apt is configured.
+    pub security_mirror: Option<String>,
+    /// The suites in which kernels are looked for.
+    pub suites: Vec<String>,
+}
+
+impl Default for DebianSection {
+    fn default() -> Self {
+        let suites = ["bookworm", "bookworm-updates", "bookworm-security"];
+        Self { mirror: None, security_mirror: None, suites: suites.map(str::to_owned).to_vec() }
+    }
+}

@@ -1,0 +1,54 @@
+use std::net::SocketAddr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use super::{BuilderSection, ConfigError, DebianSection, ServerConfig};
+
+/// The file as it is written: every key may be absent, no other key may be there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConfigFile {
+    listen: Option<SocketAddr>,
+    i_know_that_there_is_no_authentication_yet: Option<bool>,
+    data_directory: Option<Utf8PathBuf>,
+    cache_directory: Option<Utf8PathBuf>,
+    queue_limit: Option<u32>,
+    builder: BuilderSection,
+    debian: DebianSection,
+}
+
+impl ConfigFile {
+    pub(super) fn parse(text: &str, path: &Utf8Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = line_at(text, start);
+            let shown = text.lines().nth(line - 1).unwrap_or_default().trim();
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line,
+                message: error.message().replace('\n', ", "),
+                text: shown.chars().take(120).collect(),
+            }
+        })
+    }
+
+    pub(super) fn over(self, defaults: ServerConfig) -> ServerConfig {
+        ServerConfig {
+            listen: self.listen.unwrap_or(defaults.listen),
+            i_know_that_there_is_no_authentication_yet: self
+                .i_know_that_there_is_no_authentication_yet
+                .unwrap_or(defaults.i_know_that_there_is_no_authentication_yet),
+            data_directory: self.data_directory.unwrap_or(defaults.data_directory),
+            cache_directory: self.cache_directory.unwrap_or(defaults.cache_directory),
+            queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
+            builder: self.builder,
+            debian: self.debian,
+        }
+    }
+}
+
+/// The line, from 1, that holds the byte at `offset`.
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
+}

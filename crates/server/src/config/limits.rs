@@ -1,0 +1,38 @@
+use serde::Deserialize;
+
+/// How builds are run, and the limits of the sandbox that compilers and make run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuilderSection {
+    /// How many compilers run at the same time; 0: one for each core.
+    pub jobs: u32,
+    /// How long one tool of a build may run.
+    pub build_time_limit_seconds: u64,
+    /// How long a tool may be silent.
+    pub silence_limit_seconds: u64,
+    /// How much memory the tools of a build may use together.
+    pub memory_limit_mib: u64,
+    /// How many processes and threads they may have.
+    pub process_limit: u32,
+    /// How much a tool may print.
+    pub output_limit_mib: u64,
+    /// How large a build's work directory may grow.
+    pub disk_limit_mib: u64,
+    /// How long a trial may take.
+    pub trial_time_limit_seconds: u64,
+}
+
+impl Default for BuilderSection {
+    fn default() -> Self {
+        Self {
+            jobs: 0,
+            build_time_limit_seconds: 1800,
+            silence_limit_seconds: 600,
+            memory_limit_mib: 4096,
+            process_limit: 512,
+            output_limit_mib: 16,
+            disk_limit_mib: 6144,
+            trial_time_limit_seconds: 300,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The server's config file.
+
+mod debian;
+mod error;
+mod file;
+mod limits;
+mod places;
+mod template;
+mod validate;
+
+use std::net::SocketAddr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use debian::DebianSection;
+pub use error::{ConfigError, ConfigProblem};
+pub use limits::BuilderSection;
+pub use places::Places;
+pub use template::template;
+
+/// How many builds may wait when the config does not say. At ten seconds a build this is almost
+/// three hours of work.
+const DEFAULT_QUEUE_LIMIT: u32 = 1000;
+
+/// The config, complete and checked. [`template()`] documents each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The consent to listen beyond this machine.
+    pub i_know_that_there_is_no_authentication_yet: bool,
+    /// Records, the queue and blobs.
+    pub data_directory: Utf8PathBuf,
+    /// Packages, toolchain roots and bases: safe to delete.
+    pub cache_directory: Utf8PathBuf,
+    /// How many builds may wait.
+    pub queue_limit: u32,
+    /// How builds are run.
+    pub builder: BuilderSection,
+    /// Where Debian's packages come from.
+    pub debian: DebianSection,
+}
+
+/// Values from the command line that win over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Where the API listens.
+    pub listen: Option<SocketAddr>,
+    /// See [`ServerConfig::data_directory`].
+    pub data_directory: Option<Utf8PathBuf>,
+    /// See [`ServerConfig::cache_directory`].
+    pub cache_directory: Option<Utf8PathBuf>,
+}
+
+impl ServerConfig {
+    /// The config of a server that has no file.
+    pub fn defaults(places: &Places) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
+            i_know_that_there_is_no_authentication_yet: false,
+            data_directory: places.data_directory.clone(),
+            cache_directory: places.cache_directory.clone(),
+            queue_limit: DEFAULT_QUEUE_LIMIT,
+            builder: BuilderSection::default(),
+            debian: DebianSection::default(),
+        }
+    }
+
+    /// Reads `path`, adds what it leaves out, lets `overrides` win, and checks the whole.
+    ///
+    /// # Errors
+    /// When the file is missing, cannot be read, is not TOML, or holds keys or values that cannot
+    /// be used; all such values are named with their lines.
+    pub fn load(
+        path: &Utf8Path,
+        places: &Places,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let text = fs_err::read_to_string(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ConfigError::Missing { path: path.to_owned() },
+            _ => ConfigError::Unreadable { path: path.to_owned(), source },
+        })?;
+        Self::parse(&text, path, places, overrides)
+    }
+
+    /// Reads a config from its text; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As for [`ServerConfig::load`].
+    pub fn parse(
+        text: &str,
+        path: &Utf8Path,
+        places: &Places,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let file = file::ConfigFile::parse(text, path)?;
+        let mut config = file.over(Self::defaults(places));
+        overrides.apply(&mut config);
+        let problems = validate::problems(&config, text);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid { path: path.to_owned(), problems })
+        }
+    }
+}
+
+impl Overrides {
+    fn apply(&self, config: &mut ServerConfig) {
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        if let Some(directory) = &self.data_directory {
+            config.data_directory.clone_from(directory);
+        }
+        if let Some(directory) = &self.cache_directory {
+            config.cache_directory.clone_from(directory);
+        }
+    }
+}

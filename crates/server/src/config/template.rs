@@ -1,0 +1,100 @@
+use camino::Utf8Path;
+
+use super::{Overrides, Places, ServerConfig};
+
+/// The config file that `elivepatch-server init` writes: every key with its meaning, its default
+/// and the reason for it. It is the reference documentation of the config. The keys in `chosen` are
+/// switched on with their values.
+pub fn template(places: &Places, chosen: &Overrides) -> String {
+    let mut config = ServerConfig::defaults(places);
+    chosen.apply(&mut config);
+    let mark = |is_chosen: bool| if is_chosen { "" } else { "#" };
+    let builder = &config.builder;
+    let suites = config.debian.suites.iter().map(|suite| format!("\"{suite}\""));
+    let suites = suites.collect::<Vec<_>>().join(", ");
+    format!(
+        r##"# Config of elivepatch-server.
+#
+# Every key is shown with its default; remove the "#" before a key to change it. After a change:
+#   elivepatch-server check-config
+
+# Where the API listens. The default is reached from this machine only.
+{listen_mark}listen = "{listen}"
+
+# The server has no authentication yet: whoever reaches it can order builds, and a build runs
+# compilers on what was sent (in a sandbox). A listen address beyond this machine is refused unless
+# this is true. Put a reverse proxy with authentication before it instead.
+#i_know_that_there_is_no_authentication_yet = {consent}
+
+# Records, the queue, and the blobs (configs, patches, modules). Back this up.
+{data_mark}data_directory = {data}
+
+# Downloaded packages, toolchain roots, prepared bases and work directories. It is safe to delete
+# while the server is stopped: all of it can be made again. A Debian kernel takes about 4 GB.
+{cache_mark}cache_directory = {cache}
+
+# How many builds may wait; further ones are refused with "queue-full". At ten seconds a build, the
+# default is almost three hours of work.
+#queue_limit = {queue_limit}
+
+[builder]
+# How many compilers run at the same time; 0 is one for each core.
+#jobs = {jobs}
+
+# How long one tool of a build may run, in seconds. One file takes seconds, preparing a base about
+# a minute; the default leaves room for a slow machine.
+#build_time_limit_seconds = {build_time}
+
+# How long a tool may print nothing, in seconds, before it is taken to hang.
+#silence_limit_seconds = {silence}
+
+# How much memory the tools of a build may use together, in MiB. A compiler takes up to 500 MiB for
+# a large file, and reading the debug information of vmlinux about 1 GiB.
+#memory_limit_mib = {memory}
+
+# How many processes and threads a build may have. It stops a patch that forks without end.
+#process_limit = {processes}
+
+# How much a tool may print, in MiB.
+#output_limit_mib = {output}
+
+# How much a build may write, in MiB. Preparing a base writes 1.5 GB.
+#disk_limit_mib = {disk}
+
+# How long a trial may take, in seconds. With KVM it takes 5 seconds, in emulation about 30.
+#trial_time_limit_seconds = {trial}
+
+[debian]
+# The base URL of a Debian archive, such as "https://deb.debian.org/debian". When it is absent, the
+# one that this machine's own apt is configured with is used.
+#mirror = "https://deb.debian.org/debian"
+
+# The base URL of the security archive; when it is absent, as for mirror.
+#security_mirror = "https://security.debian.org/debian-security"
+
+# The suites in which the packages of a kernel are looked for. Those that end in "-security" are
+# read from the security archive.
+#suites = [{suites}]
+"##,
+        listen_mark = mark(chosen.listen.is_some()),
+        listen = config.listen,
+        consent = config.i_know_that_there_is_no_authentication_yet,
+        data_mark = mark(chosen.data_directory.is_some()),
+        data = quoted(&config.data_directory),
+        cache_mark = mark(chosen.cache_directory.is_some()),
+        cache = quoted(&config.cache_directory),
+        queue_limit = config.queue_limit,
+        jobs = builder.jobs,
+        build_time = builder.build_time_limit_seconds,
+        silence = builder.silence_limit_seconds,
+        memory = builder.memory_limit_mib,
+        processes = builder.process_limit,
+        output = builder.output_limit_mib,
+        disk = builder.disk_limit_mib,
+        trial = builder.trial_time_limit_seconds,
+    )
+}
+
+fn quoted(path: &Utf8Path) -> String {
+    toml::Value::from(path.as_str()).to_string()
+}

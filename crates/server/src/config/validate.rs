@@ -1,0 +1,108 @@
+use camino::Utf8Path;
+use toml::de::DeTable;
+
+use super::{ConfigProblem, ServerConfig, file::line_at};
+
+/// Every value that cannot be used.
+pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> {
+    let mut found = Problems { text, problems: Vec::new() };
+    if !config.listen.ip().is_loopback() && !config.i_know_that_there_is_no_authentication_yet {
+        found.add(
+            "listen",
+            format!(
+                "{} can be reached from other machines, and the server has no authentication yet; \
+                 take a loopback address, or set i_know_that_there_is_no_authentication_yet = true",
+                config.listen
+            ),
+        );
+    }
+    directories(config, &mut found);
+    found.at_least("queue_limit", config.queue_limit.into(), 1);
+    let builder = &config.builder;
+    found.at_least("builder.build_time_limit_seconds", builder.build_time_limit_seconds, 10);
+    found.at_least("builder.silence_limit_seconds", builder.silence_limit_seconds, 10);
+    found.at_least("builder.memory_limit_mib", builder.memory_limit_mib, 256);
+    found.at_least("builder.process_limit", builder.process_limit.into(), 16);
+    found.at_least("builder.output_limit_mib", builder.output_limit_mib, 1);
+    found.at_least("builder.disk_limit_mib", builder.disk_limit_mib, 256);
+    found.at_least("builder.trial_time_limit_seconds", builder.trial_time_limit_seconds, 10);
+    debian(config, &mut found);
+    found.problems
+}
+
+fn directories(config: &ServerConfig, found: &mut Problems<'_>) {
+    let data = &config.data_directory;
+    let cache = &config.cache_directory;
+    for (key, directory) in [("data_directory", data), ("cache_directory", cache)] {
+        if !directory.is_absolute() {
+            found.add(key, format!("\"{directory}\" is not an absolute path"));
+        }
+    }
+    let inside = |inner: &Utf8Path, outer: &Utf8Path| inner.starts_with(outer);
+    if inside(data, cache) {
+        let message = format!("{data} is in the cache directory, which is safe to delete");
+        found.add("data_directory", message);
+    } else if inside(cache, data) {
+        let message = format!("{cache} is in the data directory; keep what can be deleted apart");
+        found.add("cache_directory", message);
+    }
+}
+
+fn debian(config: &ServerConfig, found: &mut Problems<'_>) {
+    let mirrors = [
+        ("debian.mirror", &config.debian.mirror),
+        ("debian.security_mirror", &config.debian.security_mirror),
+    ];
+    for (key, mirror) in mirrors {
+        if let Some(url) = mirror
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            found.add(key, format!("\"{url}\" is not an http:// or https:// URL"));
+        }
+    }
+    if config.debian.suites.is_empty() {
+        found.add("debian.suites", "it is empty, so no kernel would ever be found".to_owned());
+    }
+    let is_name = |suite: &str| {
+        suite.starts_with(|first: char| first.is_ascii_lowercase())
+            && suite
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || b"-/.0123456789".contains(&byte))
+            && !suite.contains("..")
+    };
+    for suite in config.debian.suites.iter().filter(|suite| !is_name(suite)) {
+        found.add("debian.suites", format!("{suite:?} is not the name of a suite"));
+    }
+}
+
+struct Problems<'a> {
+    text: &'a str,
+    problems: Vec<ConfigProblem>,
+}
+
+impl Problems<'_> {
+    fn add(&mut self, key: &str, message: String) {
+        let line = line_of_key(self.text, key);
+        self.problems.push(ConfigProblem { key: key.to_owned(), line, message });
+    }
+
+    fn at_least(&mut self, key: &str, value: u64, least: u64) {
+        if value < least {
+            self.add(key, format!("{value} is too little; {least} is the least"));
+        }
+    }
+}
+
+/// The line of a key such as `builder.jobs`, if the file has it.
+fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let found = |table: &DeTable<'_>| {
+        let mut keys = table.keys();
+        keys.find(|known| known.get_ref() == name).map(|known| line_at(text, known.span().start))
+    };
+    match section {
+        "" => found(table.get_ref()),
+        section => found(table.get_ref().get(section)?.get_ref().as_table()?),
+    }
+}

@@ -1,0 +1,82 @@
+use axum::{
+    body::Body,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use elivepatch_api::ErrorBody;
+use elivepatch_model::{BuildNumber, Manifest};
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    App, AppError,
+    http::{ApiPath, HttpError},
+};
+
+/// The header with the digest of a module.
+const DIGEST_HEADER: &str = "x-elivepatch-sha256";
+
+/// Fetches the module of a finished build.
+#[utoipa::path(
+    get,
+    path = "/api/v2/builds/{number}/module",
+    tag = "builds",
+    params(("number" = i64, Path, description = "The build's number")),
+    responses(
+        (status = 200, description = "The kernel module", body = Vec<u8>, content_type = "application/octet-stream",
+            headers(("x-elivepatch-sha256" = String, description = "SHA-256 of the module"))),
+        (status = 404, description = "There is no such build", body = ErrorBody),
+        (status = 409, description = "The build has no livepatch, or not yet", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn module(
+    State(app): State<App>,
+    ApiPath(number): ApiPath<BuildNumber>,
+) -> Result<Response, HttpError> {
+    let module = app.module(number).await?;
+    let name = header_safe(&module.record.file_name);
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, module.reader.size_bytes.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (header::HeaderName::from_static(DIGEST_HEADER), module.record.digest.to_string()),
+    ];
+    let body = Body::from_stream(ReaderStream::new(module.reader.file));
+    Ok((headers, body).into_response())
+}
+
+/// A file name that cannot end the header or leave a directory.
+fn header_safe(name: &str) -> String {
+    let safe = |character: char| {
+        if character.is_ascii_alphanumeric() || "._+-".contains(character) {
+            character
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(safe).collect()
+}
+
+/// Fetches the manifest of a finished build.
+#[utoipa::path(
+    get,
+    path = "/api/v2/builds/{number}/manifest",
+    tag = "builds",
+    params(("number" = i64, Path, description = "The build's number")),
+    responses(
+        (status = 200, description = "The manifest", body = Manifest),
+        (status = 404, description = "There is no such build", body = ErrorBody),
+        (status = 409, description = "The build has no livepatch, or not yet", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn manifest(
+    State(app): State<App>,
+    ApiPath(number): ApiPath<BuildNumber>,
+) -> Result<Response, HttpError> {
+    let manifest: Manifest = app.manifest(number).await?;
+    // Clients store these bytes as the manifest file, for people to read as well.
+    let mut text = serde_json::to_string_pretty(&manifest)
+        .map_err(|error| AppError::Panicked(format!("a manifest has no JSON form: {error}")))?;
+    text.push('\n');
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}

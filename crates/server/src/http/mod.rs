@@ -1,0 +1,14 @@
+//! What all handlers share: routers, the form of errors, extractors.
+
+mod error;
+mod extract;
+mod openapi;
+mod router;
+mod upload;
+
+pub use openapi::openapi_document;
+pub use router::{public_router, worker_router};
+
+pub(crate) use error::HttpError;
+pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader};
+pub(crate) use upload::receive_submission;

@@ -1,0 +1,114 @@
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware,
+    routing::{get, post, put},
+};
+use elivepatch_api::paths;
+use elivepatch_model::limits;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    HttpError,
+    error::{answer_errors, answer_panic},
+    openapi,
+};
+use crate::{
+    App, AppError,
+    handlers::{artifacts, builds, events, lease, service},
+};
+
+/// The largest JSON body, in bytes. A manifest with 16 checks of three outputs each at 64 KiB has
+/// 3 MB.
+pub(super) const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The largest submission, in bytes: each part at its limit, and the form around them.
+pub(super) const SUBMISSION_BYTES: usize = (limits::REQUEST_BYTES
+    + limits::CONFIG_BYTES
+    + limits::PATCHES as u64 * (limits::PATCH_BYTES + 4096))
+    as usize;
+
+/// The API for clients.
+pub fn public_router(app: App) -> Router {
+    let (router, document) = public_routes().split_for_parts();
+    let router = router.route(
+        paths::OPENAPI,
+        get(move || {
+            let document = document.clone();
+            async move { axum::Json(document) }
+        }),
+    );
+    finish(router, app)
+}
+
+pub(super) fn public_routes() -> OpenApiRouter<App> {
+    let submit = OpenApiRouter::new()
+        .routes(routes!(builds::submit, builds::list))
+        .layer(DefaultBodyLimit::max(SUBMISSION_BYTES));
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(submit)
+        .routes(routes!(builds::show))
+        .routes(routes!(builds::cancel))
+        .routes(routes!(events::follow))
+        .routes(routes!(artifacts::module))
+        .routes(routes!(artifacts::manifest))
+        .routes(routes!(service::health))
+        .routes(routes!(service::version))
+}
+
+/// The lease protocol for workers. It is served inside the process only: there is no
+/// authentication of workers yet.
+pub fn worker_router(app: App) -> Router {
+    let build = |rest: &str| format!("/worker/v2/builds/{{number}}/{rest}");
+    let router = Router::new()
+        .route(paths::LEASES, post(lease::claim))
+        .route(&build("heartbeat"), post(lease::heartbeat))
+        .route(&build("events"), post(lease::events))
+        .route(&build("module"), put(lease::module))
+        .route(&build("complete"), post(lease::complete))
+        .route(&build("fail"), post(lease::fail))
+        .route(&build("blobs/{digest}"), get(lease::blob));
+    finish(router, app)
+}
+
+fn finish(router: Router<App>, app: App) -> Router {
+    router
+        .fallback(async || HttpError::from(AppError::NoSuchPath))
+        .method_not_allowed_fallback(async |request: Request| {
+            HttpError::from(AppError::MethodNotAllowed(request.method().to_string()))
+        })
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn(answer_errors))
+        .layer(DefaultBodyLimit::max(JSON_BODY_BYTES))
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use elivepatch_api::{ErrorBody, ErrorCode};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::AppOptions;
+
+    #[tokio::test]
+    async fn panic_in_a_handler_is_an_internal_error_without_its_message() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let app = App::open(AppOptions {
+            data_directory: directory.path().to_owned().try_into().expect("UTF-8"),
+            queue_limit: 1,
+            builder_identity: String::new(),
+        });
+        let secret = async || -> () { panic!("the secret of line 7") };
+        let router = finish(Router::new().route("/", get(secret)), app.await.expect("an app"));
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let answer = router.oneshot(request).await.expect("answered");
+        assert_eq!(answer.status(), 500);
+        let body = to_bytes(answer.into_body(), 9999).await.expect("a body");
+        let ErrorBody { error } = serde_json::from_slice(&body).expect("an error");
+        assert_eq!(error.code, ErrorCode::Internal);
+        assert!(!error.message.contains("secret"), "{error:?}");
+    }
+}

@@ -1,0 +1,108 @@
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::Bytes;
+use elivepatch_api::{
+    ClaimRequest, CompleteRequest, ErrorCode, EventsRequest, FailRequest, LeaseToken,
+};
+use elivepatch_model::{BuildEvent, BuildState, Failure, FailureClass, Sha256Digest};
+use elivepatch_server::{WorkerEnd, worker_router};
+use http::Request;
+use tower::ServiceExt;
+
+use crate::support::{CONFIG, PATCH, Server, api_error, claim_request, code, manifest};
+
+#[tokio::test]
+async fn worker_fetches_config_and_patches_of_its_build_and_nothing_else() {
+    let server = Server::new().await;
+    server.submit("a.patch").await;
+    let (lease, client) = server.claim().await;
+    assert_eq!(lease.build.attempt, 1);
+    let config = client.blob(lease.build.config, 9999).await.expect("the config");
+    let patch = client.blob(lease.build.fixes[0].digest, 9999).await.expect("the patch");
+    assert_eq!((&config[..], &patch[..]), (CONFIG.as_bytes(), PATCH.as_bytes()));
+    let foreign = client.blob(Sha256Digest::of(b"another build's"), 9999).await;
+    assert_eq!(code(foreign), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn claim_waits_for_work_and_is_woken_by_it() {
+    let server = Server::new().await;
+    assert!(server.worker.claim(&claim_request(0)).await.expect("asked").is_none());
+    let began = Instant::now();
+    let request = claim_request(30);
+    let (claimed, _) = tokio::join!(server.worker.claim(&request), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.submit("a.patch").await
+    });
+    assert!(claimed.expect("asked").is_some());
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    let nameless = ClaimRequest { worker: String::new(), ..claim_request(0) };
+    assert_eq!(code(server.worker.claim(&nameless).await), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn wrong_token_is_lease_lost_and_a_missing_one_is_malformed() {
+    let server = Server::new().await;
+    server.submit("a.patch").await;
+    let (mut lease, _) = server.claim().await;
+    lease.token = LeaseToken("0".repeat(32));
+    let stranger = server.worker.leased(&lease);
+    assert_eq!(code(stranger.heartbeat().await), ErrorCode::LeaseLost);
+    let module = Bytes::from_static(b"module");
+    assert_eq!(code(stranger.upload_module(module).await), ErrorCode::LeaseLost);
+    assert_eq!(code(stranger.blob(lease.build.config, 9999).await), ErrorCode::LeaseLost);
+    let request = Request::post("/worker/v2/builds/1/heartbeat").body(Body::empty());
+    let router = worker_router(server.app.clone());
+    let answer = router.oneshot(request.expect("a request")).await.expect("answered");
+    assert_eq!(api_error(answer).await.code, ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn worker_cannot_send_states() {
+    let server = Server::new().await;
+    server.submit("a.patch").await;
+    let (_, client) = server.claim().await;
+    let at = "2026-11-23T12:00:00Z".parse().expect("a time");
+    let event = BuildEvent::State { state: BuildState::Succeeded, at, failure: None };
+    let sent = client.events(&EventsRequest { events: vec![event] }).await;
+    assert_eq!(code(sent), ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn manifest_that_does_not_fit_the_module_is_refused() {
+    let server = Server::new().await;
+    server.submit("a.patch").await;
+    let (lease, client) = server.claim().await;
+    client.upload_module(Bytes::from_static(b"module")).await.expect("uploaded");
+    let complete = |module: &[u8]| CompleteRequest { manifest: manifest(lease.build.key, module) };
+    assert_eq!(code(client.complete(&complete(b"other")).await), ErrorCode::BadRequest);
+    client.complete(&complete(b"module")).await.expect("completed");
+    assert_eq!(code(client.complete(&complete(b"module")).await), ErrorCode::LeaseLost);
+}
+
+#[tokio::test]
+async fn cancelled_build_is_told_by_heartbeat_and_takes_nothing_more() {
+    let server = Server::new().await;
+    let build = server.submit("a.patch").await.build.number;
+    let (_, client) = server.claim().await;
+    assert!(!client.heartbeat().await.expect("renewed").cancelled);
+    server.client.cancel(build).await.expect("cancelled");
+    assert!(client.heartbeat().await.expect("told").cancelled);
+    let failure = Failure::new(FailureClass::CompileFailed, "late", "none");
+    assert_eq!(code(client.fail(&FailRequest { failure }).await), ErrorCode::LeaseLost);
+    let build = server.client.build(build).await.expect("there");
+    assert_eq!((build.state, build.failure), (BuildState::Cancelled, None));
+}
+
+#[tokio::test]
+async fn build_of_a_worker_that_died_is_given_out_again() {
+    let server = Server::new().await;
+    let build = server.submit("a.patch").await.build.number;
+    let (_, old) = server.claim().await;
+    let released = server.app.release_worker("worker-a", WorkerEnd::Died).await;
+    assert_eq!(released.expect("released"), [build]);
+    let (lease, _) = server.claim().await;
+    assert_eq!((lease.build.number, lease.build.attempt), (build, 2));
+    assert_eq!(code(old.heartbeat().await), ErrorCode::LeaseLost);
+}

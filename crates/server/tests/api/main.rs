@@ -1,0 +1,9 @@
+//! The API by route, through the routers as they are served.
+
+mod errors;
+mod events;
+mod lease;
+mod openapi;
+mod outcome;
+mod submit;
+mod support;

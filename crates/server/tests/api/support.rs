@@ -1,0 +1,230 @@
+//! What the tests share: an app on a directory of its own, and ways to talk to it.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use camino::Utf8PathBuf;
+use elivepatch_api::{
+    BuildRequest, BuildSubmission, ClaimRequest, ErrorBody, ErrorCode, Lease,
+    client::{Client, ClientError, LeaseClient, NamedPatch},
+};
+use elivepatch_model::{
+    Architecture, BuildKey, BuildNumber, Engine, Manifest, ModuleRecord, Sha256Digest,
+    SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
+};
+use elivepatch_server::{App, AppOptions, RouterTransport, public_router, worker_router};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
+
+pub const CONFIG: &str = "#\n# Linux/x86 6.1.176 Kernel Configuration\n#\nCONFIG_X86_64=y\n\
+    CONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\nCONFIG_FUNCTION_TRACER=y\nCONFIG_HAVE_FENTRY=y\n\
+    CONFIG_KALLSYMS_ALL=y\nCONFIG_DEBUG_INFO=y\n";
+
+pub const PATCH: &str = "--- a/fs/proc/meminfo.c\n+++ b/fs/proc/meminfo.c\n\
+    @@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
+
+pub struct Server {
+    pub app: App,
+    pub client: Client,
+    pub worker: Client,
+    pub directory: Utf8PathBuf,
+    _directory: TempDir,
+}
+
+impl Server {
+    pub async fn new() -> Self {
+        Self::with_queue_limit(100).await
+    }
+
+    pub async fn with_queue_limit(queue_limit: u32) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
+        let app = App::open(AppOptions {
+            data_directory: directory.clone(),
+            queue_limit,
+            builder_identity: "test builder".to_owned(),
+        })
+        .await
+        .expect("an app");
+        let client = |router| Client::new(Arc::new(RouterTransport::new(router)));
+        Self {
+            client: client(public_router(app.clone())),
+            worker: client(worker_router(app.clone())),
+            app,
+            directory,
+            _directory: temporary,
+        }
+    }
+
+    pub fn public(&self) -> Router {
+        public_router(self.app.clone())
+    }
+
+    /// Sends a request as it is to the public router.
+    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.public().oneshot(request).await.expect("a router always answers")
+    }
+
+    pub async fn get(&self, path: &str) -> Response<Body> {
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub async fn submit(&self, name: &str) -> BuildSubmission {
+        self.try_submit(CONFIG, &[(name, PATCH)]).await.expect("submitted")
+    }
+
+    pub async fn try_submit(
+        &self,
+        config: &str,
+        patches: &[(&str, &str)],
+    ) -> Result<BuildSubmission, ClientError> {
+        let patches: Vec<NamedPatch> = patches
+            .iter()
+            .map(|(name, text)| NamedPatch {
+                name: (*name).to_owned(),
+                content: Bytes::copy_from_slice(text.as_bytes()),
+            })
+            .collect();
+        self.client.submit(&build_request(), config.as_bytes(), &patches).await
+    }
+
+    pub async fn claim(&self) -> (Lease, LeaseClient) {
+        let lease = self.worker.claim(&claim_request(0)).await.expect("asked").expect("a build");
+        let client = self.worker.leased(&lease);
+        (lease, client)
+    }
+
+    /// Files of uploads and blobs.
+    pub fn stored_files(&self) -> usize {
+        fn count(directory: &std::path::Path) -> usize {
+            std::fs::read_dir(directory)
+                .expect("a directory")
+                .map(|entry| entry.expect("an entry").path())
+                .map(|path| if path.is_dir() { count(&path) } else { 1 })
+                .sum()
+        }
+        count(self.directory.join("blobs").as_std_path())
+    }
+}
+
+pub fn build_request() -> BuildRequest {
+    BuildRequest {
+        target: TargetFacts {
+            release: RELEASE.parse().expect("a release"),
+            architecture: Architecture::X86_64,
+            build_id: None,
+            kernel_version: None,
+        },
+        checks: vec![],
+    }
+}
+
+pub fn claim_request(wait_seconds: u32) -> ClaimRequest {
+    ClaimRequest {
+        worker: "worker-a".to_owned(),
+        architectures: vec![Architecture::X86_64],
+        warm_releases: vec![],
+        wait_seconds,
+    }
+}
+
+pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
+    Manifest {
+        manifest_version: 1,
+        build_key: key,
+        built_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
+        release: RELEASE.parse().expect("a release"),
+        architecture: Architecture::X86_64,
+        build_id: "0123456789abcdef".parse().expect("a build-id"),
+        config: Sha256Digest::of(b"config"),
+        fixes: vec![],
+        source: SourceRecord {
+            kind: "debian".to_owned(),
+            version: "6.1.176-1".to_owned(),
+            packages: vec![],
+        },
+        toolchain: ToolchainRecord {
+            name: "debian-12-gcc-12".to_owned(),
+            digest: Sha256Digest::of(b"toolchain"),
+            compiler: "gcc".to_owned(),
+        },
+        engine: Engine::Kpatch,
+        functions: vec![],
+        module: ModuleRecord {
+            name: "livepatch".to_owned(),
+            file_name: "live\"patch/.ko".to_owned(),
+            digest: Sha256Digest::of(module),
+            size_bytes: module.len() as u64,
+            vermagic: "6.1".to_owned(),
+            build_id: None,
+        },
+        steps: vec![],
+        trial: TrialEvidence {
+            guest_release: RELEASE.parse().expect("a release"),
+            kernel_image: Sha256Digest::of(b"image"),
+            accelerator: "tcg".to_owned(),
+            duration_seconds: 4.0,
+            transition_seconds: 1.0,
+            checks: vec![],
+            console_notes: vec![],
+        },
+        builder_version: "0.1.0".to_owned(),
+    }
+}
+
+pub async fn text(response: Response<Body>) -> String {
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// The error of an answer, whose form and request id are checked on the way.
+pub async fn api_error(response: Response<Body>) -> elivepatch_api::ApiError {
+    let status = response.status();
+    let id = response.headers().get("x-request-id").expect("a request id");
+    let id = id.to_str().expect("text").to_owned();
+    let body = text(response).await;
+    let ErrorBody { error } = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
+    assert_eq!(error.code.status(), status.as_u16());
+    assert_eq!(error.request_id, id);
+    assert!(!error.message.is_empty() && !error.hint.is_empty());
+    error
+}
+
+/// The code of an answer that is an error.
+pub fn code<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ErrorCode {
+    match result {
+        Err(ClientError::Api { error, .. }) => error.code,
+        other => panic!("no API error: {other:?}"),
+    }
+}
+
+pub fn number(value: i64) -> BuildNumber {
+    BuildNumber(value)
+}
+
+/// A part of a form: name, file name, content.
+pub type FormPart<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+
+/// A multipart form with these parts.
+pub fn form(parts: &[FormPart<'_>]) -> Request<Body> {
+    let mut body = Vec::new();
+    for (name, file_name, content) in parts {
+        let file = file_name.map(|name| format!("; filename=\"{name}\"")).unwrap_or_default();
+        body.extend_from_slice(
+            format!("--B\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n")
+                .as_bytes(),
+        );
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--B--\r\n");
+    Request::post("/api/v2/builds")
+        .header("content-type", "multipart/form-data; boundary=B")
+        .body(Body::from(body))
+        .expect("a request")
+}

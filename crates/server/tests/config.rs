@@ -1,0 +1,106 @@
+//! The config file as users meet it.
+
+use camino::Utf8Path;
+use elivepatch_server::{
+    ServerConfig,
+    config::{ConfigError, Overrides, Places, template},
+};
+
+fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
+    let path = Utf8Path::new("server.toml");
+    ServerConfig::parse(text, path, &Places::of_the_system(), &Overrides::default())
+}
+
+fn error(text: &str) -> String {
+    parse(text).expect_err("not usable").to_string()
+}
+
+#[test]
+fn template_is_the_reference_documentation() {
+    insta::assert_snapshot!(template(&Places::of_the_system(), &Overrides::default()));
+}
+
+#[test]
+fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
+    let places = Places::of_the_system();
+    let text = template(&places, &Overrides::default());
+    let defaults = ServerConfig::defaults(&places);
+    assert_eq!(parse(&text).expect("valid"), defaults);
+    // "#key = …" is a key, "# text" is a comment.
+    let is_key = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let on: Vec<&str> =
+        text.lines().map(|line| if is_key(line) { &line[1..] } else { line }).collect();
+    let mut config = parse(&on.join("\n")).expect("valid");
+    // These two are shown with an example: their default is to ask apt.
+    assert!(config.debian.mirror.take().is_some());
+    assert!(config.debian.security_mirror.take().is_some());
+    assert_eq!(config, defaults);
+    let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
+    assert_eq!(keys, 16, "a key without documentation, or documentation without a key");
+}
+
+#[test]
+fn unknown_key_and_wrong_type_are_named_with_their_line() {
+    insta::assert_snapshot!(error("queue_limit = 5\nport = 80\n"));
+    insta::assert_snapshot!(error("[builder]\njobs = \"two\"\n"));
+    insta::assert_snapshot!(error("listen = \"localhost\"\n"));
+    insta::assert_snapshot!(error("[builder\n"));
+}
+
+#[test]
+fn every_value_that_cannot_be_used_is_named_at_once() {
+    insta::assert_snapshot!(error(
+        "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
+         [builder]\nmemory_limit_mib = 1\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
+    ));
+}
+
+#[test]
+fn cache_and_data_must_be_apart() {
+    let text = error("data_directory = \"/var/cache/elivepatch/data\"");
+    assert!(text.contains("line 1: data_directory: "), "{text}");
+    let text = error("cache_directory = \"/var/lib/elivepatch/cache\"");
+    assert!(text.contains("line 1: cache_directory: "), "{text}");
+}
+
+#[test]
+fn address_beyond_this_machine_needs_consent_in_so_many_words() {
+    let listen = "listen = \"[::]:8420\"\n";
+    assert!(error(listen).contains("has no authentication yet"));
+    let consent = "i_know_that_there_is_no_authentication_yet = true\n";
+    assert!(parse(&format!("{listen}{consent}")).is_ok());
+    for loopback in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
+        assert!(parse(&format!("listen = \"{loopback}\"")).is_ok(), "{loopback}");
+    }
+}
+
+#[test]
+fn command_line_wins_over_the_file_and_is_checked_as_well() {
+    let path = Utf8Path::new("server.toml");
+    let places = Places::of_the_system();
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:9".parse().expect("an address")),
+        ..Overrides::default()
+    };
+    let text = "listen = \"127.0.0.1:8\"";
+    let config = ServerConfig::parse(text, path, &places, &overrides).expect("valid");
+    assert_eq!(config.listen.port(), 9);
+    let open = Overrides {
+        listen: Some("0.0.0.0:9".parse().expect("an address")),
+        ..Overrides::default()
+    };
+    assert!(ServerConfig::parse("", path, &places, &open).is_err());
+}
+
+#[test]
+fn template_with_chosen_values_says_them() {
+    let chosen = Overrides {
+        listen: Some("127.0.0.1:9".parse().expect("an address")),
+        data_directory: Some("/srv/data with \"quotes\"".into()),
+        cache_directory: None,
+    };
+    let config = parse(&template(&Places::of_the_system(), &chosen)).expect("valid");
+    assert_eq!(config.listen.port(), 9);
+    assert_eq!(config.data_directory, "/srv/data with \"quotes\"");
+    assert_eq!(config.cache_directory, "/var/cache/elivepatch");
+}
