@@ -1,2 +1,29 @@
-//! placeholder
-fn main() {}
+//! The server: `elivepatch-server` runs the API and one worker in one process.
+
+mod arguments;
+mod commands;
+mod error;
+mod logging;
+mod report;
+mod runner;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(report::panicked));
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        None | Some(Command::All(_)) => commands::all::run(&arguments),
+        Some(Command::Init(_)) => commands::init::run(&arguments),
+        Some(Command::CheckConfig) => commands::check_config::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failed(&error),
+    }
+}

@@ -1,0 +1,169 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use elivepatch_api::client::Client;
+use elivepatch_model::Sha256Digest;
+use elivepatch_server::{
+    App, AppError, AppOptions, RouterTransport, ServerConfig, WorkerEnd, app::DataDirectoryError,
+    config::Places, public_router, worker_router,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{load_config, make_directory};
+use crate::{
+    arguments::Arguments,
+    error::CommandError,
+    logging, report,
+    runner::{self, BuildRunner},
+    worker::Worker,
+};
+
+/// The name of the worker in this process. The data directory is locked, so that there is only
+/// one: whatever is leased to this name at start was leased by an earlier run.
+const WORKER_NAME: &str = "in-process";
+
+/// How long the worker and open connections get to end when the server stops.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs the API and one worker until a signal ends them.
+pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    logging::start();
+    let config = load_config(arguments, &Places::of_this_user())?;
+    make_directory(&config.data_directory)?;
+    make_directory(&config.cache_directory)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::bug)?;
+    let result = runtime.block_on(serve(&config));
+    // A build that does not stop in time must not hold the process; its tools die with it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
+}
+
+async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
+    // First what fails fast. Whoever connects already is answered when the rest is ready.
+    let listener = listen(config).await?;
+    let runner = tokio::task::block_in_place(|| runner::open(config))?;
+    let options = AppOptions {
+        data_directory: config.data_directory.clone(),
+        queue_limit: config.queue_limit,
+        builder_identity: runner.identity(),
+    };
+    let app = App::open(options).await.map_err(open_error)?;
+    app.release_worker(WORKER_NAME, WorkerEnd::Died).await.map_err(open_error)?;
+    announce(config, &listener, runner.as_ref());
+    let chores = app.start_chores();
+    let stop = CancellationToken::new();
+    let worker = tokio::spawn(worker(config, &app, runner, stop.clone())?.run());
+    let server = tokio::spawn({
+        let (router, stop) = (public_router(app.clone()), stop.clone());
+        // Events are small and should leave at once. A connection without it works as well.
+        let listener = listener.tap_io(|connection| {
+            let _ = connection.set_nodelay(true);
+        });
+        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
+    });
+    wait_for_signal().await?;
+    tracing::info!("stopping");
+    stop.cancel();
+    app.stop();
+    // At once, so that the build is back in the queue whatever happens from here on; and again
+    // for a lease that was granted in this instant.
+    app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await.map_err(open_error)?;
+    let ended = async {
+        if let Err(error) = worker.await {
+            tracing::error!(%error, "the worker ended badly");
+        }
+        server.await
+    };
+    match tokio::time::timeout(STOP_LIMIT, ended).await {
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the listener failed"),
+        Ok(Ok(Ok(())) | Err(_)) => {}
+        Err(_) => tracing::warn!("something did not end in time and is cut off"),
+    }
+    app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await.map_err(open_error)?;
+    drop(chores);
+    app.close().await;
+    Ok(())
+}
+
+fn worker(
+    config: &ServerConfig,
+    app: &App,
+    runner: Arc<dyn BuildRunner>,
+    stop: CancellationToken,
+) -> Result<Worker, CommandError> {
+    // Named after the data directory, which is locked: no other server works in it, and what lies
+    // there was left by an earlier run.
+    let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
+    let work_directory = config.cache_directory.join("work").join(name);
+    match fs_err::remove_dir_all(&work_directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(CommandError::input(error, format!("sudo rm -r {work_directory}")));
+        }
+        _ => make_directory(&work_directory)?,
+    }
+    let transport = RouterTransport::new(worker_router(app.clone()));
+    let client = Client::new(Arc::new(transport));
+    Ok(Worker { client, runner, name: WORKER_NAME.to_owned(), work_directory, stop })
+}
+
+async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!(
+                    "ss -ltnp 'sport = :{}' shows who listens there; or give another with --listen",
+                    config.listen.port()
+                )
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "take a port above 1023 with --listen".to_owned()
+            }
+            _ => "take an address of this machine with --listen".to_owned(),
+        };
+        let error =
+            anyhow::Error::new(error).context(format!("cannot listen on {}", config.listen));
+        CommandError::network(error, hint)
+    })
+}
+
+fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRunner) {
+    let address = listener.local_addr().unwrap_or(config.listen);
+    anstream::eprintln!("elivepatch-server {}", env!("CARGO_PKG_VERSION"));
+    anstream::eprintln!("listening on http://{address}");
+    anstream::eprintln!("data:  {}", config.data_directory);
+    anstream::eprintln!("cache: {}", config.cache_directory);
+    for line in runner.describe() {
+        anstream::eprintln!("worker: {line}");
+    }
+    report::warn("there is no authentication yet: whoever reaches the address can order builds");
+}
+
+async fn wait_for_signal() -> Result<(), CommandError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::bug)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::bug)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn open_error(error: AppError) -> CommandError {
+    let hint = match &error {
+        AppError::DataDirectory(DataDirectoryError::InUse { .. }) => {
+            "stop the other server, or give another directory with --data-directory"
+        }
+        AppError::DataDirectory(DataDirectoryError::Unusable { .. }) => {
+            "give a directory that this user can write in with --data-directory"
+        }
+        _ => "see the causes above; a newer data directory needs the newer elivepatch-server",
+    };
+    CommandError::input(error, hint)
+}

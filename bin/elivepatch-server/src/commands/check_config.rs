@@ -1,0 +1,56 @@
+use camino::Utf8Path;
+use elivepatch_server::config::Places;
+
+use super::load_config;
+use crate::{arguments::Arguments, error::CommandError};
+
+/// Reads the config, shows what it says, and names every problem.
+pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let places = Places::of_this_user();
+    let path = arguments.config_file(&places);
+    let config = load_config(arguments, &places)?;
+    if path.exists() {
+        anstream::println!("config file:      {path}");
+    } else {
+        anstream::println!("config file:      none at {path}; the defaults serve");
+    }
+    anstream::println!("listen:           {}", config.listen);
+    anstream::println!("data directory:   {}", config.data_directory);
+    anstream::println!("cache directory:  {}", config.cache_directory);
+    anstream::println!("queue limit:      {} builds", config.queue_limit);
+    anstream::println!("builder:          {:?}", config.builder);
+    anstream::println!(
+        "debian mirror:    {}",
+        config.debian.mirror.as_deref().unwrap_or("as apt on this machine")
+    );
+    anstream::println!("debian suites:    {}", config.debian.suites.join(", "));
+    let directories =
+        [("data_directory", &config.data_directory), ("cache_directory", &config.cache_directory)];
+    let problems: Vec<String> = directories
+        .iter()
+        .filter_map(|(key, path)| Some(format!("{key}: {}", directory_problem(path)?)))
+        .collect();
+    if problems.is_empty() {
+        anstream::println!("no problem found");
+        return Ok(());
+    }
+    Err(CommandError::input(
+        anyhow::anyhow!("{}", problems.join("; ")),
+        "change the key in the config, or the directory",
+    ))
+}
+
+/// Why the server could not write in a directory; one that is not there is made at start.
+fn directory_problem(path: &Utf8Path) -> Option<String> {
+    let mut existing = path;
+    while !existing.exists() {
+        existing = existing.parent()?;
+    }
+    if !existing.is_dir() {
+        return Some(format!("{existing} is not a directory"));
+    }
+    match tempfile::tempfile_in(existing) {
+        Ok(_) => None,
+        Err(error) => Some(format!("cannot write in {existing}: {error}")),
+    }
+}

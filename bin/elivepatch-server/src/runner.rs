@@ -1,0 +1,98 @@
+//! Where the worker meets what builds: the only place that knows both.
+
+use std::{sync::Arc, time::Duration};
+
+use camino::Utf8Path;
+use elivepatch_builder::{
+    BuildOrder, Builder, BuilderOptions, FinishedBuild, Observer, SandboxLimits,
+};
+use elivepatch_model::Failure;
+use elivepatch_server::ServerConfig;
+
+use crate::error::CommandError;
+
+/// What the worker needs of a builder. Calls block.
+pub trait BuildRunner: Send + Sync {
+    /// Version of the builder with everything that decides what it makes of a request.
+    fn identity(&self) -> String;
+
+    /// The releases of which a base is ready.
+    fn warm_releases(&self) -> Vec<String>;
+
+    /// What it can do and what limits it, one line each, for the start of the server.
+    fn describe(&self) -> Vec<String>;
+
+    /// Does one build in the directory `work`, which is empty and is removed afterwards.
+    ///
+    /// # Errors
+    /// The failure of the build.
+    fn build(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<FinishedBuild, Failure>;
+}
+
+/// Opens the builder with the server's config.
+///
+/// # Errors
+/// When the cache cannot be used or the machine allows no sandbox.
+pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError> {
+    let scratch = tempfile::tempdir_in(&config.data_directory).map_err(|error| {
+        let message = format!("cannot write to {}: {error}", config.data_directory);
+        CommandError::input(anyhow::Error::msg(message), "choose another data_directory")
+    })?;
+    let place = Utf8Path::from_path(scratch.path()).expect("below a directory with a UTF-8 name");
+    let builder = Builder::open(options(config), place).map_err(|failure| {
+        let hint = failure.hint.clone();
+        let details = failure.details.join("; ");
+        let error = anyhow::Error::new(failure);
+        let error =
+            if details.is_empty() { error } else { anyhow::Error::msg(details).context(error) };
+        CommandError::input(error, hint)
+    })?;
+    Ok(Arc::new(builder))
+}
+
+fn options(config: &ServerConfig) -> BuilderOptions {
+    let section = &config.builder;
+    let mut options = BuilderOptions::new(config.cache_directory.clone());
+    options.limits = SandboxLimits {
+        time: Duration::from_secs(section.build_time_limit_seconds),
+        silence: Duration::from_secs(section.silence_limit_seconds),
+        memory_bytes: section.memory_limit_mib << 20,
+        processes: section.process_limit,
+        output_bytes: section.output_limit_mib << 20,
+        disk_bytes: section.disk_limit_mib << 20,
+    };
+    options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
+    options.jobs = section.jobs;
+    options.debian.mirror.clone_from(&config.debian.mirror);
+    options.debian.security_mirror.clone_from(&config.debian.security_mirror);
+    options.debian.suites.clone_from(&config.debian.suites);
+    options
+}
+
+impl BuildRunner for Builder {
+    fn identity(&self) -> String {
+        Builder::identity(self)
+    }
+
+    fn warm_releases(&self) -> Vec<String> {
+        Builder::warm_releases(self)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        Builder::describe(self)
+    }
+
+    fn build(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<FinishedBuild, Failure> {
+        Builder::build(self, order, observer, work)
+    }
+}

@@ -1,0 +1,303 @@
+//! The worker against a real server app, over the real protocol, with a scripted builder: a test
+//! double, since a real build takes a kernel's packages and minutes. The end-to-end tests run the
+//! real one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_api::{
+    BuildRequest, BuildResource,
+    client::{Client, NamedPatch},
+};
+use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
+use elivepatch_model::{
+    Architecture, BuildEvent, BuildNumber, BuildState, Engine, Failure, FailureClass, Manifest,
+    ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
+    TrialEvidence,
+};
+use elivepatch_server::{
+    App, AppOptions, RouterTransport, WorkerEnd, public_router, worker_router,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Worker;
+use crate::runner::BuildRunner;
+
+const RELEASE: &str = "6.1.0-50-cloud-amd64";
+const CONFIG: &str = "CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\n\
+    CONFIG_FUNCTION_TRACER=y\nCONFIG_HAVE_FENTRY=y\nCONFIG_KALLSYMS_ALL=y\nCONFIG_DEBUG_INFO=y\n";
+const PATCH: &str = "--- a/fs/proc/meminfo.c\n+++ b/fs/proc/meminfo.c\n\
+    @@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
+
+/// Does what the test says instead of building.
+struct Script<F>(F);
+
+impl<F> BuildRunner for Script<F>
+where
+    F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure> + Send + Sync,
+{
+    fn identity(&self) -> String {
+        "script".to_owned()
+    }
+
+    fn warm_releases(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn build(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<FinishedBuild, Failure> {
+        (self.0)(order, observer, work)
+    }
+}
+
+struct Fixture {
+    app: App,
+    client: Client,
+    stop: CancellationToken,
+    worker: JoinHandle<()>,
+    work_directory: Utf8PathBuf,
+    _directory: TempDir,
+}
+
+impl Fixture {
+    async fn new<F>(script: F) -> Self
+    where
+        F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
+        let work_directory = directory.join("work");
+        std::fs::create_dir(&work_directory).expect("made");
+        let app = App::open(AppOptions {
+            data_directory: directory,
+            queue_limit: 9,
+            builder_identity: "script".to_owned(),
+        })
+        .await
+        .expect("an app");
+        let client = |router| Client::new(Arc::new(RouterTransport::new(router)));
+        let stop = CancellationToken::new();
+        let worker = Worker {
+            client: client(worker_router(app.clone())),
+            runner: Arc::new(Script(script)),
+            name: "worker".to_owned(),
+            work_directory: work_directory.clone(),
+            stop: stop.clone(),
+        };
+        Self {
+            client: client(public_router(app.clone())),
+            worker: tokio::spawn(worker.run()),
+            app,
+            stop,
+            work_directory,
+            _directory: temporary,
+        }
+    }
+
+    async fn submit(&self) -> BuildNumber {
+        let request = BuildRequest {
+            target: TargetFacts {
+                release: RELEASE.parse().expect("a release"),
+                architecture: Architecture::X86_64,
+                build_id: None,
+                kernel_version: None,
+            },
+            checks: vec![],
+        };
+        let patch = NamedPatch {
+            name: "a.patch".to_owned(),
+            content: Bytes::from_static(PATCH.as_bytes()),
+        };
+        let sent = self.client.submit(&request, CONFIG.as_bytes(), &[patch]).await;
+        sent.expect("submitted").build.number
+    }
+
+    /// Waits until the build satisfies `condition`; ten seconds at most.
+    async fn until(
+        &self,
+        number: BuildNumber,
+        condition: impl Fn(&BuildResource) -> bool,
+    ) -> BuildResource {
+        for _ in 0..1000 {
+            let build = self.client.build(number).await.expect("there");
+            if condition(&build) {
+                return build;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not in ten seconds: {:?}", self.client.build(number).await);
+    }
+
+    async fn log_lines(&self, number: BuildNumber) -> Vec<String> {
+        use futures::StreamExt;
+        let events = self.client.events(number, 0).await.expect("a stream");
+        let events: Vec<_> = events.collect().await;
+        let line = |event: elivepatch_api::EventRecord| match event.event {
+            BuildEvent::Log { line, .. } => Some(line),
+            _ => None,
+        };
+        events.into_iter().filter_map(|event| line(event.expect("readable"))).collect()
+    }
+
+    async fn stopped(self) {
+        self.app.stop();
+        self.stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(5), self.worker).await;
+        ended.expect("the worker stops in time").expect("it did not panic");
+    }
+}
+
+fn log(line: &str) -> BuildEvent {
+    BuildEvent::Log { step: StepName::Compile, line: line.to_owned() }
+}
+
+/// Waits for the cancellation, as a build does that is under way.
+fn wait_for_cancel(observer: &dyn Observer) {
+    for _ in 0..1000 {
+        if observer.is_cancelled() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn build_gets_its_texts_and_ends_with_module_manifest_and_log() {
+    let fixture = Fixture::new(|order, observer, work| {
+        assert_eq!(order.config, CONFIG.as_bytes());
+        assert_eq!(order.fixes[0].text, PATCH.as_bytes());
+        for index in 0..300 {
+            observer.event(log(&index.to_string()));
+        }
+        let module = work.join("livepatch.ko");
+        std::fs::write(&module, "module").expect("written");
+        Ok(FinishedBuild { manifest: manifest(order), module })
+    })
+    .await;
+    let number = fixture.submit().await;
+    let build = fixture.until(number, |build| build.state.is_finished()).await;
+    assert_eq!(build.state, BuildState::Succeeded, "{build:?}");
+    let publish = build.steps.last().expect("a step");
+    assert_eq!((publish.name, publish.summary.as_deref()), (StepName::Publish, Some("6 bytes")));
+    let expected: Vec<String> = (0..300).map(|index| index.to_string()).collect();
+    assert_eq!(fixture.log_lines(number).await, expected, "every line, in order");
+    fixture.client.module(number).await.expect("a module");
+    let left = std::fs::read_dir(&fixture.work_directory).expect("a directory").count();
+    assert_eq!(left, 0, "work directories are removed");
+    fixture.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_and_panic_of_the_builder_reach_the_client() {
+    let fixture = Fixture::new(|_, observer, _| {
+        observer.event(log("error: no such field"));
+        Err(Failure::new(FailureClass::CompileFailed, "no such field", "correct it"))
+    })
+    .await;
+    let number = fixture.submit().await;
+    let build = fixture.until(number, |build| build.state.is_finished()).await;
+    assert_eq!(build.failure.expect("a failure").class, FailureClass::CompileFailed);
+    assert_eq!(fixture.log_lines(number).await, ["error: no such field"]);
+    fixture.stopped().await;
+
+    let fixture = Fixture::new(|_, _, _| panic!("out of cheese")).await;
+    let number = fixture.submit().await;
+    // A bug is the machine's fault: the build goes back to the queue and says why.
+    let build = fixture.until(number, |build| build.attempts == 1).await;
+    assert_ne!(build.state, BuildState::Succeeded);
+    fixture.until(number, |build| build.state == BuildState::Queued).await;
+    fixture.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_build_stops_and_the_worker_goes_on_with_the_next() {
+    let fixture = Fixture::new(|_, observer, _| {
+        wait_for_cancel(observer);
+        Err(Failure::new(FailureClass::Internal, "cancelled", "none"))
+    })
+    .await;
+    let first = fixture.submit().await;
+    fixture.until(first, |build| build.state == BuildState::Running).await;
+    fixture.client.cancel(first).await.expect("cancelled");
+    let second = fixture.submit().await;
+    assert_ne!(first, second);
+    fixture.until(second, |build| build.state == BuildState::Running).await;
+    let build = fixture.client.build(first).await.expect("there");
+    assert_eq!((build.state, build.failure), (BuildState::Cancelled, None));
+    fixture.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_is_stopped_leaves_its_build_to_be_queued_again() {
+    let fixture = Fixture::new(|_, observer, _| {
+        wait_for_cancel(observer);
+        Err(Failure::new(FailureClass::CompileFailed, "cut off", "none"))
+    })
+    .await;
+    let number = fixture.submit().await;
+    fixture.until(number, |build| build.state == BuildState::Running).await;
+    let (app, client) = (fixture.app.clone(), fixture.client.clone());
+    fixture.stopped().await;
+    app.release_worker("worker", WorkerEnd::Stopped).await.expect("released");
+    let build = client.build(number).await.expect("there");
+    assert_eq!((build.state, build.failure), (BuildState::Queued, None));
+}
+
+fn manifest(order: &BuildOrder) -> Manifest {
+    Manifest {
+        manifest_version: 1,
+        build_key: order.key,
+        built_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
+        release: order.target.release.clone(),
+        architecture: Architecture::X86_64,
+        build_id: "0123456789abcdef".parse().expect("a build-id"),
+        config: Sha256Digest::of(&order.config),
+        fixes: vec![],
+        source: SourceRecord {
+            kind: "debian".to_owned(),
+            version: "1".to_owned(),
+            packages: vec![],
+        },
+        toolchain: ToolchainRecord {
+            name: "none".to_owned(),
+            digest: Sha256Digest::of(b""),
+            compiler: "none".to_owned(),
+        },
+        engine: Engine::Kpatch,
+        functions: vec![],
+        module: ModuleRecord {
+            name: "livepatch".to_owned(),
+            file_name: "livepatch.ko".to_owned(),
+            digest: Sha256Digest::of(b"module"),
+            size_bytes: 6,
+            vermagic: "6.1".to_owned(),
+            build_id: None,
+        },
+        steps: vec![],
+        trial: TrialEvidence {
+            guest_release: order.target.release.clone(),
+            kernel_image: Sha256Digest::of(b""),
+            accelerator: "tcg".to_owned(),
+            duration_seconds: 0.0,
+            transition_seconds: 0.0,
+            checks: vec![],
+            console_notes: vec![],
+        },
+        builder_version: "0.1.0".to_owned(),
+    }
+}

@@ -1,0 +1,258 @@
+//! One leased build: fetch, run, send what happens, hand over the outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use camino::Utf8Path;
+use elivepatch_api::{
+    CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
+    client::{ClientError, LeaseClient},
+};
+use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
+use tokio_util::sync::CancellationToken;
+
+use super::outbox::Outbox;
+use crate::runner::BuildRunner;
+
+/// How often events are sent: short enough to look live, long enough that a build with much output
+/// does not keep the server busy with transactions.
+const SEND_EVERY: Duration = Duration::from_millis(200);
+
+/// How often the last events, and the outcome, are sent again when the server does not take them.
+const SEND_ATTEMPTS: u32 = 5;
+/// How long to rest in between.
+const SEND_REST: Duration = Duration::from_secs(1);
+
+/// How many events may wait while the server does not take them; the oldest go first.
+const EVENTS_HELD: usize = 20_000;
+
+/// Does the build and reports its outcome, unless it was cancelled, its lease was lost, or the
+/// worker stops.
+pub async fn run(
+    lease: Lease,
+    client: LeaseClient,
+    runner: Arc<dyn BuildRunner>,
+    work_directory: &Utf8Path,
+    stop: &CancellationToken,
+) {
+    let number = lease.build.number;
+    tracing::info!(build = %number, attempt = lease.build.attempt, "build begins");
+    let outbox = Arc::new(Outbox::new());
+    // Told by the heartbeat when the build is not ours any more, and by the worker's own stop.
+    let over = stop.child_token();
+    let every = Duration::from_secs(lease.heartbeat_seconds.max(1).into());
+    let heart = tokio::spawn(beat(client.clone(), every, over.clone()));
+    let canceller = tokio::spawn({
+        let (outbox, over) = (Arc::clone(&outbox), over.clone());
+        async move {
+            over.cancelled().await;
+            outbox.cancel();
+        }
+    });
+    let sender_done = CancellationToken::new();
+    let sender = tokio::spawn(send_events(
+        client.clone(),
+        Arc::clone(&outbox),
+        over.clone(),
+        sender_done.clone(),
+    ));
+    let outcome = attempt(&lease, &client, runner, &outbox, work_directory).await;
+    sender_done.cancel();
+    // It ends by itself after the last events; it does not panic.
+    let _ = sender.await;
+    if over.is_cancelled() {
+        tracing::info!(build = %number, "build dropped: cancelled, lost or stopping");
+    } else if let Err(error) = report(&client, outcome).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(build = %number, error, "the outcome could not be handed over");
+    }
+    heart.abort();
+    canceller.abort();
+}
+
+/// Runs the build and uploads its module.
+async fn attempt(
+    lease: &Lease,
+    client: &LeaseClient,
+    runner: Arc<dyn BuildRunner>,
+    outbox: &Arc<Outbox>,
+    work_directory: &Utf8Path,
+) -> Result<CompleteRequest, Failure> {
+    let order = fetch_order(lease, client)
+        .await
+        .map_err(|error| from_client(&error, "the config and the patches could not be fetched"))?;
+    let directory = tempfile::Builder::new()
+        .prefix(&format!("build-{}-", lease.build.number))
+        .tempdir_in(work_directory)
+        .map_err(|error| from_io(&error, &format!("no directory in {work_directory}")))?;
+    let path = Utf8Path::from_path(directory.path())
+        .ok_or_else(|| internal("the work directory's path is not UTF-8"))?
+        .to_owned();
+    let observer = Arc::clone(outbox);
+    let built = tokio::task::spawn_blocking(move || runner.build(&order, &*observer, &path))
+        .await
+        .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))))?;
+    let published = publish(client, outbox, built).await;
+    // Thousands of files may lie there.
+    let removed = tokio::task::spawn_blocking(move || directory.close()).await;
+    if let Ok(Err(error)) = removed {
+        tracing::warn!(%error, "the work directory could not be removed");
+    }
+    published
+}
+
+async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, ClientError> {
+    let build = &lease.build;
+    let config = client.blob(build.config, limits::CONFIG_BYTES).await?.to_vec();
+    let mut fixes = Vec::with_capacity(build.fixes.len());
+    for fix in &build.fixes {
+        let text = client.blob(fix.digest, limits::PATCH_BYTES).await?.to_vec();
+        fixes.push(FixText { fix: fix.clone(), text });
+    }
+    Ok(BuildOrder {
+        key: build.key,
+        target: build.target.clone(),
+        config,
+        fixes,
+        checks: build.checks.clone(),
+    })
+}
+
+async fn publish(
+    client: &LeaseClient,
+    outbox: &Outbox,
+    built: FinishedBuild,
+) -> Result<CompleteRequest, Failure> {
+    let began = std::time::Instant::now();
+    let step = |state, summary: Option<String>| {
+        let duration_seconds = (state != StepState::Running).then(|| began.elapsed().as_secs_f64());
+        let step = Step { name: StepName::Publish, state, duration_seconds, summary };
+        outbox.event(BuildEvent::Step { step });
+    };
+    step(StepState::Running, None);
+    let module = tokio::fs::read(&built.module)
+        .await
+        .map_err(|error| from_io(&error, &format!("cannot read {}", built.module)))?;
+    let size = module.len();
+    let uploaded = client.upload_module(Bytes::from(module)).await;
+    if let Err(error) = uploaded {
+        step(StepState::Failed, None);
+        let failure = from_client(&error, "the module could not be handed over");
+        return Err(failure.in_step(StepName::Publish));
+    }
+    step(StepState::Done, Some(format!("{size} bytes")));
+    Ok(CompleteRequest { manifest: built.manifest })
+}
+
+async fn report(
+    client: &LeaseClient,
+    outcome: Result<CompleteRequest, Failure>,
+) -> Result<(), ClientError> {
+    let mut attempts = 0;
+    loop {
+        let sent = match &outcome {
+            Ok(complete) => client.complete(complete).await,
+            Err(failure) => client.fail(&FailRequest { failure: failure.clone() }).await,
+        };
+        attempts += 1;
+        match sent {
+            Err(error) if !is_refused(&error) && attempts < SEND_ATTEMPTS => {
+                tokio::time::sleep(SEND_REST).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Renews the lease until the build is over. An answer that says it is not ours ends it.
+async fn beat(client: LeaseClient, every: Duration, over: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = over.cancelled() => return,
+        }
+        match client.heartbeat().await {
+            Ok(heartbeat) if heartbeat.cancelled => over.cancel(),
+            Ok(_) => {}
+            Err(error) if is_refused(&error) => over.cancel(),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(build = %client.number(), error, "heartbeat failed");
+            }
+        }
+    }
+}
+
+/// Sends events in batches, in their order, until the build is done and nothing is left.
+async fn send_events(
+    client: LeaseClient,
+    outbox: Arc<Outbox>,
+    over: CancellationToken,
+    done: CancellationToken,
+) {
+    let mut events = Vec::new();
+    let mut attempts_at_end = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SEND_EVERY) => {}
+            () = over.cancelled() => return,
+            () = done.cancelled() => {}
+        }
+        let last = done.is_cancelled();
+        events.extend(outbox.take());
+        if !events.is_empty() {
+            let request = EventsRequest { events };
+            let sent = client.events(&request).await;
+            events = if sent.is_ok() { Vec::new() } else { request.events };
+            if let Err(error) = sent {
+                if is_refused(&error) {
+                    over.cancel();
+                    return;
+                }
+                let surplus = events.len().saturating_sub(EVENTS_HELD);
+                events.drain(..surplus);
+                attempts_at_end += u32::from(last);
+                tokio::time::sleep(SEND_REST).await;
+            }
+        }
+        if last && (events.is_empty() || attempts_at_end >= SEND_ATTEMPTS) {
+            return;
+        }
+    }
+}
+
+/// Whether trying again is of no use: the lease is lost, or the server does not want this.
+fn is_refused(error: &ClientError) -> bool {
+    match error {
+        ClientError::Api { error, .. } => {
+            !matches!(error.code, ErrorCode::Internal | ErrorCode::DiskFull)
+        }
+        _ => false,
+    }
+}
+
+fn from_client(error: &ClientError, what: &str) -> Failure {
+    let class = match error {
+        ClientError::Api { error, .. } if error.code == ErrorCode::DiskFull => {
+            FailureClass::DiskFull
+        }
+        _ => FailureClass::Internal,
+    };
+    Failure::new(class, format!("{what}: {error}"), "see the log of the server")
+}
+
+fn from_io(error: &std::io::Error, what: &str) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Failure::new(
+            FailureClass::DiskFull,
+            format!("{what}: the disk is full"),
+            "make room on the disk of the server's cache directory, then submit again",
+        ),
+        _ => internal(&format!("{what}: {error}")),
+    }
+}
+
+fn internal(message: &str) -> Failure {
+    Failure::new(FailureClass::Internal, message, "see the log of the server")
+}

@@ -1,0 +1,122 @@
+//! The command line as users meet it.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_elivepatch-server");
+
+#[test]
+fn help_is_under_snapshot() {
+    trycmd::TestCases::new().env("COLUMNS", "100").case("tests/cmd/*.trycmd");
+}
+
+/// A directory with a config in it.
+struct Home {
+    directory: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a config with directories in this one, and `more`.
+    fn write_config(&self, more: &str) {
+        let text = format!(
+            "data_directory = {:?}\ncache_directory = {:?}\n{more}",
+            self.path("data"),
+            self.path("cache"),
+        );
+        std::fs::write(self.path("server.toml"), text).expect("written");
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let config = self.path("server.toml");
+        let mut command = Command::new(SERVER);
+        command.args(arguments).arg("--config").arg(config).env_remove("RUST_LOG");
+        command.output().expect("the server runs")
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn init_writes_a_config_that_check_config_accepts_and_never_overwrites() {
+    let home = Home::new();
+    let (data, cache) = (home.path("new/data"), home.path("new/cache"));
+    let init = ["init", "--data-directory", text(&data), "--cache-directory", text(&cache)];
+    let made = home.run(&init);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(stdout(&made).contains("next: elivepatch-server --config "), "{}", stdout(&made));
+    assert!(data.is_dir() && cache.is_dir());
+    let before = std::fs::read_to_string(home.path("server.toml")).expect("read");
+
+    let again = home.run(&init);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("exists already"), "{}", stderr(&again));
+    assert_eq!(std::fs::read_to_string(home.path("server.toml")).expect("read"), before);
+
+    let checked = home.run(&["check-config"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    assert!(stdout(&checked).contains("no problem found"), "{}", stdout(&checked));
+    assert!(stdout(&checked).contains(text(&data)), "{}", stdout(&checked));
+}
+
+#[test]
+fn config_that_cannot_be_used_is_exit_1_with_error_and_hint() {
+    let home = Home::new();
+    let missing = home.run(&[]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("hint: elivepatch-server init --config "));
+    home.write_config("listen = \"0.0.0.0:8420\"\n");
+    for arguments in [&[][..], &["check-config"][..]] {
+        let refused = home.run(arguments);
+        assert_eq!(refused.status.code(), Some(1));
+        let told = stderr(&refused);
+        assert!(told.contains("line 3: listen: 0.0.0.0:8420") && told.contains("hint: "), "{told}");
+    }
+    std::fs::write(home.path("file"), "").expect("written");
+    let data = home.path("file/data");
+    std::fs::write(
+        home.path("server.toml"),
+        format!("data_directory = {data:?}\ncache_directory = {:?}\n", home.path("cache")),
+    )
+    .expect("written");
+    let told = stderr(&home.run(&["check-config"]));
+    assert!(told.contains("data_directory: ") && told.contains("is not a directory"), "{told}");
+}
+
+#[test]
+fn usage_error_is_exit_2() {
+    assert_eq!(Home::new().run(&["--no-such-option"]).status.code(), Some(2));
+}
+
+#[test]
+fn address_in_use_is_exit_4_and_named() {
+    let home = Home::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    home.write_config("");
+    let refused = home.run(&["--listen", &address]);
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(4), "{told}");
+    assert!(told.contains(&format!("error: cannot listen on {address}")), "{told}");
+    assert!(told.contains("hint: ss -ltnp"), "{told}");
+}
