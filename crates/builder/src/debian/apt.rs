@@ -290,33 +290,44 @@ impl Apt {
         if size() > package.size_bytes {
             fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
         }
-        if size() == package.size_bytes {
-            return Ok(partial);
+        loop {
+            let before = size();
+            if before == package.size_bytes {
+                return Ok(partial);
+            }
+            let finished =
+                self.run(self.curl(address, package, &partial), observer, &mut |observer| {
+                    observer.event(BuildEvent::Progress {
+                        step: StepName::Source,
+                        what: package.name.clone(),
+                        done: size(),
+                        total: package.size_bytes,
+                        unit: "bytes".to_owned(),
+                    });
+                })?;
+            // A line that drops now and then still gets there; one that brings nothing does not.
+            if !finished.succeeded() && size() <= before {
+                let what = format!("cannot fetch {} {}", package.name, package.version);
+                return Err(fetch_failure(&what, &finished));
+            }
+            if finished.succeeded() && size() != package.size_bytes {
+                return Ok(partial);
+            }
         }
+    }
+
+    fn curl(&self, address: &str, package: &PackageFile, output: &Utf8Path) -> Command {
         let mut curl = Command::new("curl");
         curl.args(["--fail", "--silent", "--show-error", "--location", "--continue-at", "-"]);
-        // Plain files only; a mirror may redirect to another host, but not to another scheme.
+        // A mirror may redirect to another host, but not to files of this machine.
         curl.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "5"]);
-        curl.args(["--retry", "5", "--retry-connrefused", "--connect-timeout", "30"]);
-        curl.args(["--speed-limit", "1000", "--speed-time", "60"]);
+        curl.args(["--connect-timeout", "30", "--speed-limit", "1000", "--speed-time", "60"]);
         curl.args(["--max-filesize", &package.size_bytes.to_string()]);
         if let Some(proxy) = &self.proxy {
             curl.args(["--proxy", proxy]);
         }
-        curl.args(["--output", partial.as_str(), "--", address]);
-        let finished = self.run(curl, observer, &mut |observer| {
-            observer.event(BuildEvent::Progress {
-                step: StepName::Source,
-                what: package.name.clone(),
-                done: size(),
-                total: package.size_bytes,
-                unit: "bytes".to_owned(),
-            });
-        })?;
-        if finished.succeeded() {
-            return Ok(partial);
-        }
-        Err(fetch_failure(&format!("cannot fetch {} {}", package.name, package.version), &finished))
+        curl.args(["--output", output.as_str(), "--", address]);
+        curl
     }
 
     fn digest(&self, path: &Utf8Path) -> Result<Sha256Digest, Failure> {
