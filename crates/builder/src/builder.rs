@@ -176,11 +176,11 @@ impl Builder {
                 functions_expected: inspected.functions.len(),
             };
             let evidence = self.try_livepatch(&input, observer, work)?;
-            let summary = format!(
-                "loaded and reverted on {}, {} passed",
-                evidence.guest_release,
-                count(evidence.checks.len(), "check")
-            );
+            let checks = match evidence.checks.len() {
+                0 => "no behaviour check was asked for".to_owned(),
+                number => format!("{} passed", count(number, "behaviour check")),
+            };
+            let summary = format!("loaded and reverted on {}, {checks}", evidence.guest_release);
             Ok((evidence, summary))
         })?;
         let manifest = Manifest {

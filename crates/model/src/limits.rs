@@ -4,6 +4,10 @@
 /// under 200 kB; a whole stable point release is about 1 MB and is no livepatch.
 pub const PATCH_BYTES: u64 = 1024 * 1024;
 
+/// The most lines in a patch. At the byte limit real code has some 30,000; each line costs about
+/// 100 bytes of memory while a patch is read, however short it is.
+pub const PATCH_LINES: usize = 65_536;
+
 /// The largest uncompressed kernel config that is accepted, in bytes. Debian's full amd64 config
 /// has 270 kB; an `allmodconfig` of Linux 7.3 stays under 500 kB.
 pub const CONFIG_BYTES: u64 = 2 * 1024 * 1024;

@@ -11,6 +11,12 @@ pub enum PatchError {
         /// Its size.
         bytes: usize,
     },
+    /// The patch has more lines than [`limits::PATCH_LINES`].
+    #[error("the patch has {lines} lines, the limit is {limit}", limit = limits::PATCH_LINES)]
+    TooManyLines {
+        /// Its lines.
+        lines: usize,
+    },
     /// The patch is blank, or has file headers but neither hunk nor any other change.
     #[error("the patch is empty: it has no hunk")]
     Empty,
@@ -59,7 +65,7 @@ impl PatchError {
     /// The stable class.
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::TooLarge { .. } => FailureClass::PatchTooLarge,
+            Self::TooLarge { .. } | Self::TooManyLines { .. } => FailureClass::PatchTooLarge,
             Self::Empty => FailureClass::PatchEmpty,
             Self::NotADiff | Self::Unreadable { .. } => FailureClass::PatchUnreadable,
             Self::Binary { .. } => FailureClass::PatchBinary,
@@ -94,7 +100,7 @@ impl PatchError {
     /// What the author of the patch can do.
     fn hint(&self) -> &str {
         match self {
-            Self::TooLarge { .. } => {
+            Self::TooLarge { .. } | Self::TooManyLines { .. } => {
                 "send the change that fixes one problem, not a whole point release"
             }
             Self::Empty => "make the patch with git diff or diff -u, and look at the file you send",

@@ -89,3 +89,10 @@ fn patch_above_the_limit_is_refused_by_size() {
     assert!(failure.message.contains("1048577 bytes"), "{failure}");
     assert_eq!(refusal(&vec![b'x'; limit]).class, FailureClass::PatchUnreadable);
 }
+
+#[test]
+fn patch_with_endless_short_lines_is_refused_by_their_number() {
+    let failure = refusal("+\n".repeat(limits::PATCH_LINES + 1).as_bytes());
+    assert_eq!(failure.class, FailureClass::PatchTooLarge);
+    assert!(failure.message.contains("65537 lines"), "{failure}");
+}

@@ -130,13 +130,17 @@ fn check_manifest(
 }
 
 /// Whether an equal request joins a build that failed with this class, or is tried anew. What the
-/// machine did may pass next time; a trial runs on emulated hardware under real load, and a person
-/// who sends the same request again after it asks for just that.
+/// machine did may pass next time: a full disk, a limit hit under load, a trial on emulated
+/// hardware. What the archive lacked today it may have tomorrow.
 pub(crate) fn is_final(class: FailureClass) -> bool {
     class.fault() != Fault::Infrastructure
         && !matches!(
             class,
-            FailureClass::TrialLoadFailed
+            FailureClass::LimitExceeded
+                | FailureClass::ReleaseUnknown
+                | FailureClass::ConfigMismatch
+                | FailureClass::BuildIdMismatch
+                | FailureClass::TrialLoadFailed
                 | FailureClass::TrialTransitionStalled
                 | FailureClass::TrialCheckFailed
                 | FailureClass::TrialKernelFault

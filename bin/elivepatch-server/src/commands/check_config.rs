@@ -1,8 +1,8 @@
 use camino::Utf8Path;
-use elivepatch_server::config::Places;
+use elivepatch_server::{ServerConfig, config::Places};
 
 use super::load_config;
-use crate::{arguments::Arguments, error::CommandError};
+use crate::{arguments::Arguments, error::CommandError, runner};
 
 /// Reads the config, shows what it says, and names every problem.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -18,7 +18,10 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);
     anstream::println!("queue limit:      {} builds", config.queue_limit);
-    anstream::println!("builder:          {:?}", config.builder);
+    match config.builder.jobs {
+        0 => anstream::println!("jobs:             one for each core"),
+        jobs => anstream::println!("jobs:             {jobs}"),
+    }
     anstream::println!(
         "debian mirror:    {}",
         config.debian.mirror.as_deref().unwrap_or("as apt on this machine")
@@ -30,14 +33,31 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         .iter()
         .filter_map(|(key, path)| Some(format!("{key}: {}", directory_problem(path)?)))
         .collect();
-    if problems.is_empty() {
-        anstream::println!("no problem found");
-        return Ok(());
+    if !problems.is_empty() {
+        return Err(CommandError::input(
+            anyhow::anyhow!("{}", problems.join("; ")),
+            "change the key in the config, or the directory",
+        ));
     }
-    Err(CommandError::input(
-        anyhow::anyhow!("{}", problems.join("; ")),
-        "change the key in the config, or the directory",
-    ))
+    try_builder(config)?;
+    anstream::println!("no problem found");
+    Ok(())
+}
+
+/// Tries the sandbox as a build would use it. Nothing is left of it, not even an empty cache.
+fn try_builder(mut config: ServerConfig) -> Result<(), CommandError> {
+    let scratch = tempfile::tempdir().map_err(CommandError::bug)?;
+    let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
+        CommandError::bug(anyhow::anyhow!("the temporary directory is not UTF-8"))
+    })?;
+    config.data_directory = path.to_owned();
+    if !config.cache_directory.exists() {
+        config.cache_directory = path.join("cache");
+    }
+    for line in runner::open(&config)?.describe() {
+        anstream::println!("worker:           {line}");
+    }
+    Ok(())
 }
 
 /// Why the server could not write in a directory; one that is not there is made at start.

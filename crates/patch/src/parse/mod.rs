@@ -40,6 +40,10 @@ impl SourcePatch {
         if bytes.trim_ascii().is_empty() {
             return Err(PatchError::Empty);
         }
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        if lines > limits::PATCH_LINES {
+            return Err(PatchError::TooManyLines { lines });
+        }
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
         // What follows the last newline is a line only when there is something.
         lines.pop_if(|last| last.is_empty());
