@@ -83,7 +83,7 @@ pub(crate) fn apply_fixes(
             "--forward",
             "--no-backup-if-mismatch",
             "--reject-file=-",
-            &format!("--input=/work/{name}"),
+            &format!("--input=/scratch/{name}"),
             "--",
             &file.path.to_string(),
         ]);

@@ -143,7 +143,7 @@ fn module_of(
     let command = workspace.command([
         "make".to_owned(),
         "--silent".to_owned(),
-        "--file=/work/kbuild-question.mk".to_owned(),
+        "--file=/scratch/kbuild-question.mk".to_owned(),
         format!("DIRECTORY={directory}"),
         "answered".to_owned(),
     ]);

@@ -47,9 +47,9 @@ impl Bench {
         self.sandbox.make_directory(&work).expect("own directory");
         let recipe = recipe.replace('$', "$$").replace('\n', "\n\t");
         std::fs::write(work.join("Makefile"), format!("all:\n\t@{recipe}\n")).expect("own file");
-        let command = SandboxCommand::new(Utf8Path::new("/"), ["make", "-f", "/work/Makefile"])
-            .writable(&work, "/work")
-            .directory("/work");
+        let command = SandboxCommand::new(Utf8Path::new("/"), ["make", "-f", "/scratch/Makefile"])
+            .writable(&work, "/scratch")
+            .directory("/scratch");
         let finished = self.sandbox.run(&command, StepName::Compile, &SilentObserver)?;
         Ok((finished.code(), finished.text()))
     }
@@ -86,7 +86,7 @@ fn files_of_the_machine_are_out_of_reach() {
     let secret = bench.path("secret");
     std::fs::write(&secret, "TOPSECRET").expect("own file");
     let recipe = format!(
-        "cat /etc/shadow {secret} /work/../../..{secret} /proc/1/root{secret} 2>&1;\
+        "cat /etc/shadow {secret} /scratch/../../..{secret} /proc/1/root{secret} 2>&1;\
          ls /root /home /var /reach 2>&1; touch /usr/x /etc/x /x 2>&1; id -u; true"
     );
     let (_, output) = bench.make(&recipe).expect("the recipe runs");
@@ -119,7 +119,7 @@ fn no_capability_and_no_way_to_one() {
 fn root_is_given_up() {
     let bench = Bench::new(LIMITS);
     assert_eq!(bench.sandbox.drops_root(), rustix::process::geteuid().is_root());
-    let (code, output) = bench.make("cat /proc/self/uid_map; touch /work/mine").expect("runs");
+    let (code, output) = bench.make("cat /proc/self/uid_map; touch /scratch/mine").expect("runs");
     assert_eq!(code, Some(0), "{output}");
     let owner = std::os::unix::fs::MetadataExt::uid(
         &std::fs::metadata(bench.path("work/mine")).expect("it was made"),
@@ -180,7 +180,7 @@ fn process_limit_holds() {
 fn disk_cannot_be_filled() {
     let bench = Bench::new(LIMITS);
     must_be_stopped(
-        bench.make("while :; do dd if=/dev/zero of=/work/f$$.$(date +%N) bs=1M count=8 2>/dev/null; sleep 0.02; done"),
+        bench.make("while :; do dd if=/dev/zero of=/scratch/f$$.$(date +%N) bs=1M count=8 2>/dev/null; sleep 0.02; done"),
         "64 MiB to disk",
     );
 }
@@ -188,8 +188,8 @@ fn disk_cannot_be_filled() {
 #[test]
 fn one_file_cannot_be_larger_than_the_disk_limit() {
     let bench = Bench::new(LIMITS);
-    let result =
-        bench.make("dd if=/dev/zero of=/work/big bs=1M count=1000 2>&1; ls -s /work/big; true");
+    let result = bench
+        .make("dd if=/dev/zero of=/scratch/big bs=1M count=1000 2>&1; ls -s /scratch/big; true");
     let size = std::fs::metadata(bench.path("work/big")).map_or(0, |metadata| metadata.len());
     assert!(size <= 64 << 20, "{size}: {result:?}");
 }

@@ -115,7 +115,9 @@ impl ApplyReport {
             [] => format!("the patch does not apply to {path}"),
         };
         let hint = "make the patch against the exact source of the target's kernel, or backport it";
-        Some(Failure::new(FailureClass::PatchDoesNotApply, message, hint).with_details(failed))
+        // One failed hunk is in the message already.
+        let details = if failed.len() > 1 { failed } else { Vec::new() };
+        Some(Failure::new(FailureClass::PatchDoesNotApply, message, hint).with_details(details))
     }
 }
 

@@ -81,7 +81,7 @@ fn hunk_that_does_not_fit_is_named_by_its_lines() {
     let patch_line = file.hunks[1].patch_line;
     let expected =
         format!("hunk 2 of 2 (line {patch_line} of the patch) does not apply to f.c at line 27");
-    assert_eq!((&failure.message, &failure.details), (&expected, &vec![expected.clone()]));
+    assert_eq!((&failure.message, &failure.details), (&expected, &Vec::new()));
 }
 
 #[test]

@@ -163,9 +163,9 @@ impl Preparation<'_> {
             "--use-compress-program=xz --threads=0",
             "--strip-components=1",
             "--no-same-owner",
-            "--file=/work/source.tar.xz",
+            "--file=/scratch/source.tar.xz",
         ])?;
-        self.run_in_tree(["cp", "/work/config", "/build/.config"])?;
+        self.run_in_tree(["cp", "/scratch/config", "/build/.config"])?;
 
         self.progress("configuring", 2);
         let make =
@@ -247,7 +247,7 @@ impl Preparation<'_> {
     fn write_symbol_table(&self, directory: &Utf8Path, vmlinux: &str) -> Result<(), Failure> {
         let output = directory.join("output");
         self.sandbox.make_directory(&output)?;
-        let script = r#"readelf --symbols --wide "$1" > /work/symtab"#;
+        let script = r#"readelf --symbols --wide "$1" > /scratch/symtab"#;
         let command = SandboxCommand::new(
             &self.input.toolchain.path(),
             ["sh", "-c", script, "sh", &format!("/debug/{vmlinux}")],

@@ -11,7 +11,7 @@ use crate::{
 pub const TREE: &str = "/build";
 
 /// The work directory in the sandbox.
-pub const WORK: &str = "/work";
+pub const WORK: &str = "/scratch";
 
 /// A writable view of a base's source tree, for one build. The base itself is not changed: the
 /// view is an overlay, or where the kernel does not allow that, a copy.
@@ -62,7 +62,7 @@ impl Workspace {
         Ok(Self { toolchain_root: toolchain_root.to_owned(), work, view })
     }
 
-    /// The directory of the machine that the sandbox sees as `/work`.
+    /// The directory of the machine that the sandbox sees as `/scratch`.
     pub fn work(&self) -> &Utf8Path {
         &self.work
     }

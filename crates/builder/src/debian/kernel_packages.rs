@@ -134,7 +134,7 @@ fn unknown_release(
         format!("{release} is not a stock kernel of the Debian suites that this server looks in"),
         hint,
     )
-    .with_details(list.into_iter().map(|release| format!("can serve {release}")))
+    .with_details(list.into_iter().map(|release| format!("the archive has {release}")))
 }
 
 /// The releases of stock kernels for which an image and its debug package are in the archive.

@@ -61,7 +61,7 @@ fn keep_objects(
     engine.sandbox.make_directory(&place)?;
     let mut words = vec!["cp".to_owned(), "--parents".to_owned(), "--".to_owned()];
     words.extend(objects.iter().cloned());
-    words.push(format!("/work/{OBJECTS}/"));
+    words.push(format!("/scratch/{OBJECTS}/"));
     let command = workspace.command(words);
     engine
         .sandbox

@@ -39,7 +39,7 @@ pub(super) fn diff(
         }
         let finished = diff_object(engine, object, &output)?;
         match finished.code() {
-            Some(0) => changed.push(ChangedObject { inside: format!("/work/{output}") }),
+            Some(0) => changed.push(ChangedObject { inside: format!("/scratch/{output}") }),
             Some(NO_CHANGE) => {}
             _ => return Err(not_patchable(object, &finished)),
         }
@@ -66,12 +66,12 @@ fn diff_object(engine: &KpatchEngine, object: &str, output: &str) -> Result<Fini
     let mut command = engine.patched.command([
         "/usr/lib/kpatch/create-diff-object",
         &format!("/original/{object}"),
-        &format!("/work/{OBJECTS}/{object}"),
+        &format!("/scratch/{OBJECTS}/{object}"),
         "vmlinux",
         "/symtab",
         "Module.symvers",
         engine.module_name,
-        &format!("/work/{output}"),
+        &format!("/scratch/{output}"),
     ]);
     command = command
         .read_only(&engine.original.work().join(OBJECTS), "/original")

@@ -4,7 +4,7 @@ use elivepatch_model::{Failure, FailureClass, StepName};
 use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject};
 
 /// Where kpatch's module directory is copied to, in the sandbox.
-const MODULE_DIRECTORY: &str = "/work/kpatch";
+const MODULE_DIRECTORY: &str = "/scratch/kpatch";
 
 pub(super) fn link(
     engine: &KpatchEngine,
@@ -43,7 +43,7 @@ pub(super) fn link(
             "/usr/lib/kpatch/create-klp-module",
             "--no-klp-arch-sections",
             &linked,
-            &format!("/work/{module}"),
+            &format!("/scratch/{module}"),
         ]),
     )?;
     Ok(engine.patched.work().join(module))

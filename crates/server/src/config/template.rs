@@ -61,16 +61,16 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How much a build may write, in MiB. Preparing a base writes 1.5 GB.
 #disk_limit_mib = {disk}
 
-# How long a trial may take, in seconds. With KVM it takes 5 seconds, in emulation about 30.
+# How long a trial may take, in seconds. With KVM or in emulation it takes some 5 seconds; a busy machine needs longer.
 #trial_time_limit_seconds = {trial}
 
 [debian]
-# The base URL of a Debian archive, such as "https://deb.debian.org/debian". When it is absent, the
+# The base URL of a Debian archive, such as "http://mirror.example.org/debian". When it is absent, the
 # one that this machine's own apt is configured with is used.
-#mirror = "https://deb.debian.org/debian"
+#mirror = "http://mirror.example.org/debian"
 
 # The base URL of the security archive; when it is absent, as for mirror.
-#security_mirror = "https://security.debian.org/debian-security"
+#security_mirror = "http://mirror.example.org/debian-security"
 
 # The suites in which the packages of a kernel are looked for. Those that end in "-security" are
 # read from the security archive.
