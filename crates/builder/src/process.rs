@@ -77,6 +77,14 @@ impl Finished {
     }
 }
 
+/// A command for a program that is ended when this process ends, however that comes about: what
+/// runs on after a `kill -9` of the server would write into directories that the next server uses.
+pub fn mortal_command(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
 /// Runs `command` to its end, hands every line of its output to `on_line`, and kills it when it
 /// goes over a limit. `watch` is called at every tick and gives a reason to kill the process, or
 /// `None`. Standard input is empty.

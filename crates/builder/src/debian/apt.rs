@@ -15,7 +15,7 @@ use crate::{
     Cache, Observer,
     digest_file::digest_file,
     failures::{cancelled, io_failure},
-    process::{Ended, Finished, ProcessLimits, supervise},
+    process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
 
 /// The index is fetched anew after this time when something is not found in it: Debian's archive
@@ -317,7 +317,7 @@ impl Apt {
     }
 
     fn curl(&self, address: &str, package: &PackageFile, output: &Utf8Path) -> Command {
-        let mut curl = Command::new("curl");
+        let mut curl = mortal_command("curl");
         curl.args(["--fail", "--silent", "--show-error", "--location", "--continue-at", "-"]);
         // A mirror may redirect to another host, but not to files of this machine.
         curl.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "5"]);
@@ -335,7 +335,7 @@ impl Apt {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = mortal_command(program);
         command.env("APT_CONFIG", &self.configuration).env("LC_ALL", "C");
         command
     }

@@ -15,7 +15,7 @@ use crate::{
     cache::{empty_staging, publish},
     debian::Apt,
     failures::{cancelled, io_failure},
-    process::{Ended, Finished, ProcessLimits, supervise},
+    process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
 
 /// Installing 150 packages over a slow line takes its time; a line of output comes with each.
@@ -63,7 +63,12 @@ fn install(
     apt: &Apt,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
-    let mut mmdebstrap = Command::new("mmdebstrap");
+    // mmdebstrap starts many programs; a process namespace takes all of them along when it ends.
+    let mut mmdebstrap = mortal_command("unshare");
+    if rustix::process::geteuid().is_root() {
+        mmdebstrap.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    }
+    mmdebstrap.args(["--", "mmdebstrap"]);
     mmdebstrap.env("APT_CONFIG", apt.configuration());
     mmdebstrap.args(["--variant=minbase", "--format=directory"]);
     mmdebstrap.arg(format!("--architectures={}", "amd64"));
@@ -83,7 +88,8 @@ fn install(
     Err(Failure::new(
         FailureClass::ToolchainFailed,
         format!("mmdebstrap could not install the toolchain root {}", recipe.name),
-        "it needs root and a mirror that answers; the build's log has its whole output",
+        "it needs root, mmdebstrap installed and a mirror that answers; the build's log has its whole \
+         output",
     )
     .with_details(finished.last_lines(12)))
 }
