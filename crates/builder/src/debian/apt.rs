@@ -8,12 +8,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
 
 use super::{
+    DebianOptions,
     mirror::{Mirrors, find_mirrors},
+    proxy::{machine_proxies, machine_proxy},
     stanza::{Stanza, read_stanzas},
 };
 use crate::{
     Cache, Observer,
-    digest_file::digest_file,
     failures::{cancelled, io_failure},
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
@@ -29,31 +30,6 @@ const FETCH_LIMITS: ProcessLimits = ProcessLimits {
     output_bytes: 16 * 1024 * 1024,
 };
 
-/// Where Debian's packages come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DebianOptions {
-    /// The main archive; `None` takes the one in the machine's own apt configuration.
-    pub mirror: Option<String>,
-    /// The security archive; `None` as above, and without it security updates are not found.
-    pub security_mirror: Option<String>,
-    /// The suites to look in. Those that end in `-security` are in the security archive.
-    pub suites: Vec<String>,
-    /// The keys that the archive must be signed with.
-    pub keyring: Utf8PathBuf,
-}
-
-impl Default for DebianOptions {
-    fn default() -> Self {
-        let suites = ["bookworm", "bookworm-updates", "bookworm-security"];
-        Self {
-            mirror: None,
-            security_mirror: None,
-            suites: suites.map(str::to_owned).to_vec(),
-            keyring: "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
-        }
-    }
-}
-
 /// A package in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFile {
@@ -66,17 +42,17 @@ pub struct PackageFile {
     /// Its size, in bytes.
     pub size_bytes: u64,
     /// Its file name in the archive.
-    file_name: String,
+    pub(super) file_name: String,
 }
 
 /// apt with a state directory of its own.
 #[derive(Debug)]
 pub struct Apt {
-    cache: Cache,
+    pub(super) cache: Cache,
     options: DebianOptions,
     mirrors: Mirrors,
     configuration: Utf8PathBuf,
-    proxy: Option<String>,
+    pub(super) proxy: Option<String>,
 }
 
 impl Apt {
@@ -217,131 +193,14 @@ impl Apt {
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
-    /// The package's file: from the cache when its digest is right, else fetched; what was fetched
-    /// in part is resumed.
-    ///
-    /// # Errors
-    /// `fetch-failed` when it cannot be fetched or its digest is not that of the signed index.
-    pub fn fetch(
-        &self,
-        package: &PackageFile,
-        observer: &dyn Observer,
-    ) -> Result<Utf8PathBuf, Failure> {
-        let path = self.cache.packages().join(&package.file_name);
-        let _lock = self.cache.lock(&path, observer)?;
-        if path.exists() {
-            if self.digest(&path)? == package.digest {
-                return Ok(path);
-            }
-            observer.event(BuildEvent::Log {
-                step: StepName::Source,
-                line: format!("{path} is damaged; it is fetched again"),
-            });
-            fs_err::remove_file(&path).map_err(|error| apt_io("remove", &path, &error))?;
-        }
-        let address = self.address(package)?;
-        // A first file that was resumed may be damaged; a second one is fetched whole.
-        for _ in 0..2 {
-            let partial = self.download(&address, package, observer)?;
-            if self.digest(&partial)? == package.digest {
-                fs_err::rename(&partial, &path).map_err(|error| apt_io("move", &path, &error))?;
-                return Ok(path);
-            }
-            fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
-        }
-        Err(Failure::new(
-            FailureClass::FetchFailed,
-            format!(
-                "{} {} does not have the digest of the archive's signed index",
-                package.name, package.version
-            ),
-            "the mirror is faulty or someone tampers with it: try another one",
-        ))
-    }
-
-    /// Where the package lies, as apt knows from the signed index.
-    fn address(&self, package: &PackageFile) -> Result<String, Failure> {
-        let mut command = self.command("apt-get");
-        command.args(["download", "--print-uris", "--"]);
-        command.arg(format!("{}={}", package.name, package.version));
-        let output = command.output().map_err(|error| not_installed(&error))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let address = text.lines().find_map(|line| line.strip_prefix('\'')?.split('\'').next());
-        address.map(str::to_owned).ok_or_else(|| {
-            Failure::new(
-                FailureClass::FetchFailed,
-                format!("apt does not know where {} {} lies", package.name, package.version),
-                "remove the directory apt in the server's cache and submit the build again",
-            )
-            .with_details(String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned))
-        })
-    }
-
-    /// Fetches a file, going on where an interrupted run stopped. curl does it, because apt-get
-    /// begins anew when it was killed.
-    fn download(
-        &self,
-        address: &str,
-        package: &PackageFile,
-        observer: &dyn Observer,
-    ) -> Result<Utf8PathBuf, Failure> {
-        let partial = self.cache.packages().join(format!("{}.partial", package.file_name));
-        let size = || fs_err::metadata(&partial).map_or(0, |metadata| metadata.len());
-        if size() > package.size_bytes {
-            fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
-        }
-        loop {
-            let before = size();
-            if before == package.size_bytes {
-                return Ok(partial);
-            }
-            let finished =
-                self.run(self.curl(address, package, &partial), observer, &mut |observer| {
-                    observer.event(BuildEvent::Progress {
-                        step: StepName::Source,
-                        what: package.name.clone(),
-                        done: size(),
-                        total: package.size_bytes,
-                        unit: "bytes".to_owned(),
-                    });
-                })?;
-            // A line that drops now and then still gets there; one that brings nothing does not.
-            if !finished.succeeded() && size() <= before {
-                let what = format!("cannot fetch {} {}", package.name, package.version);
-                return Err(fetch_failure(&what, &finished));
-            }
-            if finished.succeeded() && size() != package.size_bytes {
-                return Ok(partial);
-            }
-        }
-    }
-
-    fn curl(&self, address: &str, package: &PackageFile, output: &Utf8Path) -> Command {
-        let mut curl = mortal_command("curl");
-        curl.args(["--fail", "--silent", "--show-error", "--location", "--continue-at", "-"]);
-        // A mirror may redirect to another host, but not to files of this machine.
-        curl.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "5"]);
-        curl.args(["--connect-timeout", "30", "--speed-limit", "1000", "--speed-time", "60"]);
-        curl.args(["--max-filesize", &package.size_bytes.to_string()]);
-        if let Some(proxy) = &self.proxy {
-            curl.args(["--proxy", proxy]);
-        }
-        curl.args(["--output", output.as_str(), "--", address]);
-        curl
-    }
-
-    fn digest(&self, path: &Utf8Path) -> Result<Sha256Digest, Failure> {
-        digest_file(path).map_err(|error| apt_io("read", path, &error))
-    }
-
-    fn command(&self, program: &str) -> Command {
+    pub(super) fn command(&self, program: &str) -> Command {
         let mut command = mortal_command(program);
         command.env("APT_CONFIG", &self.configuration).env("LC_ALL", "C");
         command
     }
 
     /// Runs apt; `tick` is called a few times a second.
-    fn run(
+    pub(super) fn run(
         &self,
         command: Command,
         observer: &dyn Observer,
@@ -374,38 +233,11 @@ fn into_package(stanza: Stanza) -> Option<PackageFile> {
     })
 }
 
-/// The proxy that the machine's own apt uses for http, for curl.
-fn machine_proxy() -> Option<String> {
-    let name = "Acquire::http::Proxy";
-    let output = Command::new("apt-config").args(["shell", "proxy", name]).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = text.trim().strip_prefix("proxy=")?.trim_matches('\'').to_owned();
-    (!value.is_empty() && value != "DIRECT").then_some(value)
-}
-
-/// The machine's own proxy and TLS settings for apt, as configuration lines.
-fn machine_proxies() -> String {
-    let Ok(output) = Command::new("apt-config").args(["dump", "Acquire"]).output() else {
-        return String::new();
-    };
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| {
-            let lower = line.to_ascii_lowercase();
-            lower.starts_with("acquire::http")
-                && ["proxy", "cainfo", "sslcert", "sslkey", "verify"]
-                    .iter()
-                    .any(|w| lower.contains(w))
-        })
-        .map(|line| format!("{line}\n"))
-        .collect()
-}
-
-fn apt_io(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
+pub(super) fn apt_io(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
     io_failure(FailureClass::FetchFailed, action, path, error)
 }
 
-fn not_installed(error: &std::io::Error) -> Failure {
+pub(super) fn not_installed(error: &std::io::Error) -> Failure {
     Failure::new(
         FailureClass::FetchFailed,
         format!("cannot run apt or curl: {error}"),
@@ -413,7 +245,7 @@ fn not_installed(error: &std::io::Error) -> Failure {
     )
 }
 
-fn fetch_failure(what: &str, finished: &Finished) -> Failure {
+pub(super) fn fetch_failure(what: &str, finished: &Finished) -> Failure {
     let full = finished.text().contains("No space left on device")
         || finished.text().contains("Failure writing output")
         || finished.text().contains("don't have enough free space");

@@ -6,11 +6,15 @@
 //! proxy are taken from the machine's configuration.
 
 mod apt;
+mod download;
 mod kernel_packages;
 mod mirror;
+mod options;
+mod proxy;
 mod stanza;
 mod unpack;
 
-pub use apt::{Apt, DebianOptions};
+pub use apt::Apt;
 pub use kernel_packages::{KernelPackages, find_kernel};
+pub use options::DebianOptions;
 pub use unpack::{read_first_file, unpack_package, unpack_source_tarball};

@@ -1,0 +1,128 @@
+//! Fetching package files: curl brings them, and their digests are those of the signed index.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
+
+use super::apt::{Apt, PackageFile, apt_io, fetch_failure, not_installed};
+use crate::{Observer, digest_file::digest_file, process::mortal_command};
+
+impl Apt {
+    /// The package's file: from the cache when its digest is right, else fetched; what was fetched
+    /// in part is resumed.
+    ///
+    /// # Errors
+    /// `fetch-failed` when it cannot be fetched or its digest is not that of the signed index.
+    pub fn fetch(
+        &self,
+        package: &PackageFile,
+        observer: &dyn Observer,
+    ) -> Result<Utf8PathBuf, Failure> {
+        let path = self.cache.packages().join(&package.file_name);
+        let _lock = self.cache.lock(&path, observer)?;
+        if path.exists() {
+            if self.digest(&path)? == package.digest {
+                return Ok(path);
+            }
+            observer.event(BuildEvent::Log {
+                step: StepName::Source,
+                line: format!("{path} is damaged; it is fetched again"),
+            });
+            fs_err::remove_file(&path).map_err(|error| apt_io("remove", &path, &error))?;
+        }
+        let address = self.address(package)?;
+        // A first file that was resumed may be damaged; a second one is fetched whole.
+        for _ in 0..2 {
+            let partial = self.download(&address, package, observer)?;
+            if self.digest(&partial)? == package.digest {
+                fs_err::rename(&partial, &path).map_err(|error| apt_io("move", &path, &error))?;
+                return Ok(path);
+            }
+            fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
+        }
+        Err(Failure::new(
+            FailureClass::FetchFailed,
+            format!(
+                "{} {} does not have the digest of the archive's signed index",
+                package.name, package.version
+            ),
+            "the mirror is faulty or someone tampers with it: try another one",
+        ))
+    }
+
+    /// Where the package lies, as apt knows from the signed index.
+    fn address(&self, package: &PackageFile) -> Result<String, Failure> {
+        let mut command = self.command("apt-get");
+        command.args(["download", "--print-uris", "--"]);
+        command.arg(format!("{}={}", package.name, package.version));
+        let output = command.output().map_err(|error| not_installed(&error))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let address = text.lines().find_map(|line| line.strip_prefix('\'')?.split('\'').next());
+        address.map(str::to_owned).ok_or_else(|| {
+            Failure::new(
+                FailureClass::FetchFailed,
+                format!("apt does not know where {} {} lies", package.name, package.version),
+                "remove the directory apt in the server's cache and submit the build again",
+            )
+            .with_details(String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned))
+        })
+    }
+
+    /// Fetches a file, going on where an interrupted run stopped. curl does it, because apt-get
+    /// begins anew when it was killed.
+    fn download(
+        &self,
+        address: &str,
+        package: &PackageFile,
+        observer: &dyn Observer,
+    ) -> Result<Utf8PathBuf, Failure> {
+        let partial = self.cache.packages().join(format!("{}.partial", package.file_name));
+        let size = || fs_err::metadata(&partial).map_or(0, |metadata| metadata.len());
+        if size() > package.size_bytes {
+            fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
+        }
+        loop {
+            let before = size();
+            if before == package.size_bytes {
+                return Ok(partial);
+            }
+            let finished =
+                self.run(self.curl(address, package, &partial), observer, &mut |observer| {
+                    observer.event(BuildEvent::Progress {
+                        step: StepName::Source,
+                        what: package.name.clone(),
+                        done: size(),
+                        total: package.size_bytes,
+                        unit: "bytes".to_owned(),
+                    });
+                })?;
+            // A line that drops now and then still gets there; one that brings nothing does not.
+            if !finished.succeeded() && size() <= before {
+                let what = format!("cannot fetch {} {}", package.name, package.version);
+                return Err(fetch_failure(&what, &finished));
+            }
+            if finished.succeeded() && size() != package.size_bytes {
+                return Ok(partial);
+            }
+        }
+    }
+
+    fn curl(&self, address: &str, package: &PackageFile, output: &Utf8Path) -> Command {
+        let mut curl = mortal_command("curl");
+        curl.args(["--fail", "--silent", "--show-error", "--location", "--continue-at", "-"]);
+        // A mirror may redirect to another host, but not to files of this machine.
+        curl.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "5"]);
+        curl.args(["--connect-timeout", "30", "--speed-limit", "1000", "--speed-time", "60"]);
+        curl.args(["--max-filesize", &package.size_bytes.to_string()]);
+        if let Some(proxy) = &self.proxy {
+            curl.args(["--proxy", proxy]);
+        }
+        curl.args(["--output", output.as_str(), "--", address]);
+        curl
+    }
+
+    fn digest(&self, path: &Utf8Path) -> Result<Sha256Digest, Failure> {
+        digest_file(path).map_err(|error| apt_io("read", path, &error))
+    }
+}
