@@ -19,21 +19,6 @@ pub struct BuilderOptions {
     pub jobs: u32,
 }
 
-impl Default for SandboxLimits {
-    /// Limits under which every fix of the 6.1 branch builds: a base is prepared in a minute and
-    /// writes 1.5 GB.
-    fn default() -> Self {
-        Self {
-            time: Duration::from_secs(1800),
-            silence: Duration::from_secs(600),
-            memory_bytes: 4 << 30,
-            processes: 512,
-            output_bytes: 16 << 20,
-            disk_bytes: 6 << 30,
-        }
-    }
-}
-
 impl BuilderOptions {
     /// The usual options, with this cache.
     pub fn new(cache_directory: Utf8PathBuf) -> Self {

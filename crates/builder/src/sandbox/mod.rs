@@ -11,7 +11,9 @@
 //! the supervisor (time, silence, output, memory in all, disk). Control groups are not used.
 
 mod command;
+mod failure;
 mod layers;
+mod limits;
 mod watch;
 
 use std::{
@@ -23,34 +25,18 @@ use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 pub use command::{Overlay, SandboxCommand};
+pub use limits::SandboxLimits;
 pub use watch::DiskUse;
 
+use self::failure::{cannot_start, limit_failure};
 use crate::{
     Observer,
-    failures::{cancelled, internal},
     process::{Ended, Finished, ProcessLimits, supervise},
 };
 
 /// The user and group that sandboxes run as when the server is root. Debian policy leaves
 /// 65520–65533 unused (chapter 9.2.2 reserves them), so no file of the machine belongs to it.
 pub const SANDBOX_USER_ID: u32 = 65_520;
-
-/// What all tools of one sandbox may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SandboxLimits {
-    /// From start to end of one tool.
-    pub time: Duration,
-    /// Without printing anything.
-    pub silence: Duration,
-    /// Memory of all processes together, and address space of each, in bytes.
-    pub memory_bytes: u64,
-    /// Processes and threads at a time.
-    pub processes: u32,
-    /// What one tool may print, in bytes.
-    pub output_bytes: u64,
-    /// What may be written below the writable directories, in bytes.
-    pub disk_bytes: u64,
-}
 
 /// How sandboxes are made on this machine.
 #[derive(Debug, Clone)]
@@ -248,63 +234,4 @@ impl Sandbox {
         )
         .with_details(finished.last_lines(20)))
     }
-}
-
-/// The failure of a tool that did not end by its own fault, or that never ran; `None` when its exit
-/// code is its own.
-fn limit_failure(name: &str, finished: &Finished, disk: &DiskUse) -> Option<Failure> {
-    let ended = match &finished.ended {
-        Ended::Exited(_) if layers::setup_failed(finished) => {
-            let failure = Failure::new(
-                FailureClass::SandboxFailed,
-                format!("the sandbox for {name} could not be set up"),
-                "run `elivepatch-server check-config`, which tries the sandbox",
-            );
-            return Some(failure.with_details(finished.last_lines(5)));
-        }
-        // A compiler that finds no room tells so in its own words and exits like for any error.
-        Ended::Exited(_) => disk.over().or_else(|| complaint(finished))?,
-        ended => ended.clone(),
-    };
-    Some(match ended {
-        Ended::Exited(_) => return None,
-        Ended::Cancelled => cancelled(),
-        Ended::DiskFull(reason) => Failure::new(
-            FailureClass::DiskFull,
-            format!("{name} was stopped: {reason}"),
-            "free space there and submit the build again",
-        ),
-        Ended::LimitExceeded(reason) => Failure::new(
-            FailureClass::LimitExceeded,
-            format!("{name} was stopped: it {reason}"),
-            "if the patch is sound, raise the limit in the [builder] section of the server's config",
-        )
-        .with_details(finished.last_lines(5)),
-    })
-}
-
-/// What compilers and linkers print when an rlimit or the sandbox's own `/tmp` ends them.
-fn complaint(finished: &Finished) -> Option<Ended> {
-    const COMPLAINTS: [(&str, &str); 6] = [
-        ("out of memory", "used more memory than it may"),
-        ("Cannot allocate memory", "used more memory than it may"),
-        ("virtual memory exhausted", "used more memory than it may"),
-        ("Resource temporarily unavailable", "started more processes than it may"),
-        ("File size limit exceeded", "wrote a larger file than it may"),
-        ("No space left on device", "wrote more to /tmp than it may"),
-    ];
-    let text = finished.text();
-    let found = COMPLAINTS.iter().find(|(complaint, _)| text.contains(complaint));
-    found.map(|(_, reason)| Ended::LimitExceeded((*reason).to_owned()))
-}
-
-fn cannot_start(error: &std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return Failure::new(
-            FailureClass::SandboxFailed,
-            "bwrap (bubblewrap) or unshare (util-linux) is not installed",
-            "apt-get install bubblewrap util-linux",
-        );
-    }
-    internal(format!("cannot start a sandbox: {error}"))
 }
