@@ -18,6 +18,7 @@ mod observer;
 mod options;
 mod order;
 mod ownership;
+mod pipeline;
 mod process;
 mod qemu;
 mod sandbox;

@@ -1,0 +1,235 @@
+//! The steps from an order to a livepatch, one function each, in their order.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{
+    Engine, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence, config_refusals,
+};
+
+use crate::{
+    BuildOrder, Builder, FinishedBuild, Observer,
+    apply::{AppliedFixes, apply_fixes, plan_fixes, touched_files},
+    base::{Base, BaseInput, KernelMake, Workspace},
+    debian::{KernelPackages, find_kernel},
+    engine::KpatchEngine,
+    inspect::{Inspected, inspect},
+    module_name::module_name,
+    ownership::check_ownership,
+    qemu::SandboxedQemu,
+    steps::Steps,
+    toolchain::ToolchainRoot,
+    trial::{Accelerator, TrialInput, TrialOptions, run_trial},
+};
+
+/// The result of a step, with a line on it for people.
+type Summed<T> = Result<(T, String), Failure>;
+
+/// Runs all steps of a build.
+pub(crate) fn run(
+    builder: &Builder,
+    order: &BuildOrder,
+    observer: &dyn Observer,
+    work: &Utf8Path,
+) -> Result<FinishedBuild, Failure> {
+    let job = Job { builder, order, observer, work };
+    let mut steps = Steps::new(observer);
+    let (config, packages) = steps.run(StepName::Source, || job.find_source())?;
+    let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &packages, &toolchain))?;
+    let checked = steps.run(StepName::Check, || job.check(&packages, &toolchain, &base))?;
+
+    let name = module_name(&order.fixes, &order.key);
+    let engine = KpatchEngine {
+        base: &base,
+        original: &checked.original,
+        patched: &checked.patched,
+        make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs()),
+        module_name: &name,
+        sandbox: &builder.sandbox,
+        observer,
+    };
+    let objects = steps.run(StepName::Compile, || {
+        let objects = engine.compile(&checked.sources, &checked.fixes)?;
+        let summary = format!("{}, original and patched", count(objects.len(), "object"));
+        Ok((objects, summary))
+    })?;
+    let changed = steps.run(StepName::Diff, || {
+        let changed = engine.diff(&objects)?;
+        let summary = format!("{} of {} changed", changed.len(), count(objects.len(), "object"));
+        Ok((changed, summary))
+    })?;
+    let module =
+        steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
+    let inspected = steps.run(StepName::Inspect, || {
+        let inspected = inspect(&module, &name, &base)?;
+        let names: Vec<&str> =
+            inspected.functions.iter().map(|function| function.name.as_str()).collect();
+        let summary = format!("replaces {}", names.join(", "));
+        Ok((inspected, summary))
+    })?;
+    let trial =
+        steps.run(StepName::Trial, || job.try_livepatch(&toolchain, &base, &module, &inspected))?;
+    let manifest = Manifest {
+        manifest_version: 1,
+        build_key: order.key,
+        built_at: jiff::Timestamp::now(),
+        release: order.target.release.clone(),
+        architecture: order.target.architecture,
+        build_id: base.facts().build_id.clone(),
+        config: config.digest(),
+        fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
+        source: packages.record(),
+        toolchain: toolchain.record(),
+        engine: Engine::Kpatch,
+        functions: inspected.functions,
+        module: inspected.record,
+        steps: steps.into_done(),
+        trial,
+        builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok(FinishedBuild { manifest, module })
+}
+
+/// One build with what every step needs.
+struct Job<'a> {
+    builder: &'a Builder,
+    order: &'a BuildOrder,
+    observer: &'a dyn Observer,
+    work: &'a Utf8Path,
+}
+
+/// What the check leaves: the source as it was and as patched.
+struct Checked {
+    original: Workspace,
+    patched: Workspace,
+    sources: Vec<String>,
+    fixes: AppliedFixes,
+}
+
+impl Job<'_> {
+    /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
+    fn find_source(&self) -> Summed<(KernelConfig, KernelPackages)> {
+        let config = read_config(&self.order.config)?;
+        self.builder.toolchains.check(&config)?;
+        let apt = self.builder.apt()?;
+        let target = &self.order.target;
+        let version = target.kernel_version.as_deref();
+        let packages = find_kernel(apt, &target.release, version, self.observer)?;
+        if !Base::is_there(&self.builder.cache, &target.release, &packages.version) {
+            for package in packages.all() {
+                apt.fetch(package, self.observer)?;
+            }
+        }
+        let summary = format!("Debian's {} {}", packages.image.name, packages.version);
+        Ok(((config, packages), summary))
+    }
+
+    fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
+        let toolchains = &self.builder.toolchains;
+        let root = toolchains.root_for(config, self.builder.apt()?, self.observer)?;
+        let summary = format!("{}, {}", root.record().name, root.compiler_text());
+        Ok((root, summary))
+    }
+
+    fn base(
+        &self,
+        config: &KernelConfig,
+        packages: &KernelPackages,
+        toolchain: &ToolchainRoot,
+    ) -> Summed<Base> {
+        let Builder { cache, sandbox, .. } = self.builder;
+        let target = &self.order.target;
+        let jobs = self.builder.jobs();
+        let input = BaseInput { release: &target.release, config, packages, toolchain, jobs };
+        let (base, was_there) =
+            Base::ready(&input, cache, self.builder.apt()?, sandbox, self.observer)?;
+        base.check_build_id(target.build_id.as_ref())?;
+        let how = if was_there { "ready" } else { "prepared" };
+        let summary = format!("{how}, vmlinux {}", base.facts().build_id);
+        Ok((base, summary))
+    }
+
+    /// Applies the fixes and refuses what no livepatch can be made of.
+    fn check(
+        &self,
+        packages: &KernelPackages,
+        toolchain: &ToolchainRoot,
+        base: &Base,
+    ) -> Summed<Checked> {
+        let sandbox = &self.builder.sandbox;
+        let changes = plan_fixes(&self.order.fixes, self.observer)?;
+        let sources = touched_files(&changes);
+        let root = toolchain.path();
+        let workspace =
+            |name| Workspace::make(base, &root, sandbox, self.work, name, self.observer);
+        let (original, patched) = (workspace("original")?, workspace("patched")?);
+        check_ownership(&sources, base, &original, sandbox, self.observer)?;
+        let source = format!("the source of {}", packages.version);
+        let fixes = apply_fixes(changes, &patched, &source, sandbox, self.observer)?;
+        let moved = match fixes.moved_hunks() {
+            0 => String::new(),
+            moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
+        };
+        let summary = format!("applies to {}{moved}", sources.join(", "));
+        Ok((Checked { original, patched, sources, fixes }, summary))
+    }
+
+    fn try_livepatch(
+        &self,
+        toolchain: &ToolchainRoot,
+        base: &Base,
+        module: &Utf8PathBuf,
+        inspected: &Inspected,
+    ) -> Summed<TrialEvidence> {
+        let sandbox = &self.builder.sandbox;
+        let launcher = SandboxedQemu(sandbox);
+        let (kernel_image, busybox) = (base.kernel_image(), toolchain.busybox());
+        let directory = |name| {
+            let directory = self.work.join(name);
+            sandbox.make_directory(&directory).map(|()| directory)
+        };
+        let probe = directory("probe")?;
+        let accelerator = self
+            .builder
+            .accelerator(|| Accelerator::probe(&launcher, &kernel_image, &busybox, &probe));
+        let input = TrialInput {
+            kernel_image: &kernel_image,
+            busybox: &busybox,
+            module,
+            module_name: &inspected.record.name,
+            release: &self.order.target.release,
+            checks: &self.order.checks,
+            functions_expected: inspected.functions.len(),
+        };
+        let mut options = TrialOptions::new(accelerator);
+        options.time_limit = self.builder.options.trial_time;
+        let evidence = run_trial(&input, &options, &launcher, self.observer, &directory("trial")?)?;
+        let checks = match evidence.checks.len() {
+            0 => "no behaviour check was asked for".to_owned(),
+            number => format!("{} passed", count(number, "behaviour check")),
+        };
+        let summary = format!("loaded and reverted on {}, {checks}", evidence.guest_release);
+        Ok((evidence, summary))
+    }
+}
+
+fn read_config(text: &[u8]) -> Result<KernelConfig, Failure> {
+    let config = KernelConfig::parse(text).map_err(|error| {
+        Failure::new(
+            FailureClass::ConfigUnreadable,
+            error.to_string(),
+            "send the target's own config, from /proc/config.gz or /boot",
+        )
+    })?;
+    match config_refusals(&config).first() {
+        None => Ok(config),
+        Some(refusal) => Err(Failure::new(
+            FailureClass::ConfigUnsupported,
+            refusal.to_string(),
+            "this kernel cannot be live-patched as it is configured",
+        )),
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
