@@ -6,7 +6,7 @@ CARGO ?= cargo
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
-	@echo 'make test       all tests'
+	@echo 'make test       format, lints, documentation, and all tests'
 	@echo 'make test-full  all tests, and those that take long (nightly)'
 	@echo 'make bench      measure; figures in target/bench'
 	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
@@ -26,10 +26,10 @@ check: dependencies
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 
-test: dependencies
+test: check
 	@scripts/test.sh
 
-test-full: dependencies
+test-full: check
 	@scripts/test.sh --full
 
 bench: build
