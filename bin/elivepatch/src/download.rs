@@ -145,5 +145,5 @@ async fn receive(
 
 fn untrusted(message: String) -> Problem {
     Problem::new(Exit::Server, message)
-        .hint("nothing was stored; load nothing anything from this server before its log is clear")
+        .hint("nothing was stored; load nothing from this server until its log explains this")
 }
