@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all that is needed: they install what they use.
 
-CARGO ?= cargo
+CARGO ?= scripts/cargo.sh
 
 .PHONY: help demo test test-full bench build check dependencies clean
 

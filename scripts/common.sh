@@ -21,6 +21,33 @@ as_root() {
     fi
 }
 
+# use_cargo: finds cargo where rustup puts it, also when sudo hides it from the path.
+use_cargo() {
+    command -v cargo >/dev/null && return
+    for user in "${SUDO_USER:-}" "$(id -un)"; do
+        home=$(getent passwd "$user" | cut -d : -f 6)
+        if [ -n "$user" ] && [ -x "$home/.cargo/bin/cargo" ]; then
+            PATH=$home/.cargo/bin:$PATH
+            CARGO_HOME=${CARGO_HOME:-$home/.cargo}
+            RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+            export PATH CARGO_HOME RUSTUP_HOME
+            return
+        fi
+    done
+    fail "cargo is not here" "install Rust with rustup: https://rustup.rs"
+}
+
+# become_root SCRIPT ARGUMENT…: runs the script again as root, with this user's caches, unless it is
+# root already. Making a toolchain root takes root, and the tests are about giving it up.
+become_root() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    command -v sudo >/dev/null || fail "this needs root" "run make as root, or install sudo"
+    say "going on as root, through sudo"
+    exec sudo env HOME="$HOME" PATH="$PATH" CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" \
+        RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-}" \
+        ELIVEPATCH_CACHE="$cache_directory" "$@"
+}
+
 # packages_missing NAME…: those that are not installed.
 packages_missing() {
     for package in "$@"; do

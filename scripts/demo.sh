@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
+become_root scripts/demo.sh
 
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -39,7 +40,8 @@ derive_cve_patch() {
         source_file "$new" "$cve_file" > "$work/b/$cve_file"
         # diff exits with 1 when the files differ, as they must.
         status=0
-        (cd "$work" && diff --unified "a/$cve_file" "b/$cve_file") > "$patch.partial" || status=$?
+        (cd "$work" && diff --unified --label "a/$cve_file" --label "b/$cve_file" \
+            "a/$cve_file" "b/$cve_file") > "$patch.partial" || status=$?
         [ "$status" -eq 1 ] || fail "the two sources of $cve_file do not differ" ""
         mv "$patch.partial" "$patch"
     fi

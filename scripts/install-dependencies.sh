@@ -16,8 +16,7 @@ install_packages \
     qemu-system-x86 busybox-static
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-command -v cargo >/dev/null ||
-    fail "cargo is not here" "install Rust $wanted or later with rustup: https://rustup.rs"
+use_cargo
 found=$(cargo --version | cut -d ' ' -f 2)
 lowest=$(printf '%s\n%s\n' "$wanted" "$found" | sort --version-sort | head -n 1)
 [ "$lowest" = "$wanted" ] ||

@@ -39,13 +39,13 @@ pub enum Command {
 /// What wins over the config file.
 #[derive(Debug, Args)]
 pub struct AllArguments {
-    /// Listen here instead.
+    /// Listen on this address, whatever the config says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Keep records and blobs here instead.
+    /// Keep records and blobs here, whatever the config says.
     #[arg(long, value_name = "DIRECTORY")]
     data_directory: Option<Utf8PathBuf>,
-    /// Keep packages, toolchain roots and bases here instead.
+    /// Keep packages, toolchain roots and bases here, whatever the config says.
     #[arg(long, value_name = "DIRECTORY")]
     cache_directory: Option<Utf8PathBuf>,
 }

@@ -68,6 +68,7 @@ fn options(config: &ServerConfig) -> BuilderOptions {
     };
     options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
     options.jobs = section.jobs;
+    options.overlay = section.overlay;
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);
     options.debian.suites.clone_from(&config.debian.suites);

@@ -135,7 +135,10 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
         "passed on {} in {} ({}): loaded, transition {}, reverted, unloaded",
         trial.guest_release,
         duration(trial.duration_seconds),
-        printable(&trial.accelerator),
+        match trial.accelerator.as_str() {
+            "tcg" => "software emulation".to_owned(),
+            other => printable(other).to_string(),
+        },
         duration(trial.transition_seconds)
     );
     row(table, "trial", &summary);

@@ -25,6 +25,7 @@ mod sandbox;
 mod steps;
 mod toolchain;
 mod trial;
+mod work_directory;
 
 pub use builder::Builder;
 pub use cache::Cache;
@@ -37,3 +38,4 @@ pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
     DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialOptions, run_trial,
 };
+pub use work_directory::remove_work_directory;

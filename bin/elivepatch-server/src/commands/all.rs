@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
 use elivepatch_api::client::Client;
+use elivepatch_builder::remove_work_directory;
 use elivepatch_model::Sha256Digest;
 use elivepatch_server::{
     App, AppError, AppOptions, RouterTransport, ServerConfig, WorkerEnd, app::DataDirectoryError,
@@ -102,12 +103,9 @@ fn worker(
     // there was left by an earlier run.
     let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
     let work_directory = config.cache_directory.join("work").join(name);
-    match fs_err::remove_dir_all(&work_directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(CommandError::input(error, format!("sudo rm -r {work_directory}")));
-        }
-        _ => make_directory(&work_directory)?,
-    }
+    remove_work_directory(&work_directory)
+        .map_err(|error| CommandError::input(error, format!("sudo rm -r {work_directory}")))?;
+    make_directory(&work_directory)?;
     let transport = RouterTransport::new(worker_router(app.clone()));
     let client = Client::new(Arc::new(transport));
     Ok(Worker { client, runner, name: WORKER_NAME.to_owned(), work_directory, stop })

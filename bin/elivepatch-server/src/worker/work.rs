@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_api::{
     CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
     client::{ClientError, LeaseClient},
 };
-use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer};
+use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
 use tokio_util::sync::CancellationToken;
 
@@ -86,16 +86,18 @@ async fn attempt(
         .prefix(&format!("build-{}-", lease.build.number))
         .tempdir_in(work_directory)
         .map_err(|error| from_io(&error, &format!("no directory in {work_directory}")))?;
-    let path = Utf8Path::from_path(directory.path())
-        .ok_or_else(|| internal("the work directory's path is not UTF-8"))?
-        .to_owned();
-    let observer = Arc::clone(outbox);
-    let built = tokio::task::spawn_blocking(move || runner.build(&order, &*observer, &path))
+    let path = Utf8PathBuf::from_path_buf(directory.keep())
+        .map_err(|_| internal("the work directory's path is not UTF-8"))?;
+    let (observer, work) = (Arc::clone(outbox), path.clone());
+    let built = tokio::task::spawn_blocking(move || runner.build(&order, &*observer, &work))
         .await
-        .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))))?;
-    let published = publish(client, outbox, built).await;
+        .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))));
+    let published = match built {
+        Ok(built) => publish(client, outbox, built).await,
+        Err(failure) => Err(failure),
+    };
     // Thousands of files may lie there.
-    let removed = tokio::task::spawn_blocking(move || directory.close()).await;
+    let removed = tokio::task::spawn_blocking(move || remove_work_directory(&path)).await;
     if let Ok(Err(error)) = removed {
         tracing::warn!(%error, "the work directory could not be removed");
     }

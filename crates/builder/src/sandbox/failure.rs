@@ -16,7 +16,7 @@ pub(super) fn limit_failure(name: &str, finished: &Finished, disk: &DiskUse) -> 
             let failure = Failure::new(
                 FailureClass::SandboxFailed,
                 format!("the sandbox for {name} could not be set up"),
-                "run `elivepatch-server check-config`, which tries the sandbox",
+                "restart elivepatch-server: it tries the sandbox at its start and says what is missing",
             );
             return Some(failure.with_details(finished.last_lines(5)));
         }

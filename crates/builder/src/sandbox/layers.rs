@@ -78,7 +78,7 @@ pub(super) fn build(command: &SandboxCommand, limits: &SandboxLimits, drops_root
     }
     let reachable: Vec<Utf8PathBuf> =
         (0..mounts.len()).map(|index| format!("{REACH}/{index}").into()).collect();
-    let mut arguments = outer_layer(&mounts, &reachable);
+    let mut arguments = outer_layer(&mounts, &reachable, device_groups(command));
     arguments.extend(inner_layer(command, limits, &mounts, reachable));
     into_process(arguments)
 }
@@ -114,7 +114,7 @@ fn mounts(command: &SandboxCommand) -> Vec<Mount> {
 /// program replaces the one before, so that the process which the supervisor starts *is* the
 /// sandbox's first process. A bubblewrap as outer layer would stay as its parent, and could not
 /// take it along when killed: without capabilities, root may not signal another user's process.
-fn outer_layer(mounts: &[Mount], reachable: &[Utf8PathBuf]) -> Vec<String> {
+fn outer_layer(mounts: &[Mount], reachable: &[Utf8PathBuf], groups: Vec<String>) -> Vec<String> {
     let mut arguments = strings(["unshare", "--mount", "--propagation", "private", "--"]);
     arguments.extend(strings(["/bin/sh", "-c", GIVE_UP_ROOT, "sandbox", REACH]));
     arguments.push(mounts.len().to_string());
@@ -122,9 +122,22 @@ fn outer_layer(mounts: &[Mount], reachable: &[Utf8PathBuf]) -> Vec<String> {
         arguments.extend([mount.host.to_string(), at.to_string()]);
     }
     let id = SANDBOX_USER_ID.to_string();
-    arguments.extend(strings(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]));
+    arguments.extend(strings(["setpriv", "--reuid", &id, "--regid", &id]));
+    arguments.push(match groups.len() {
+        0 => "--clear-groups".to_owned(),
+        _ => format!("--groups={}", groups.join(",")),
+    });
     arguments.extend(strings(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]));
     arguments
+}
+
+/// The groups that may use the command's devices, such as `kvm`; never root's.
+fn device_groups(command: &SandboxCommand) -> Vec<String> {
+    let group = |device: &String| {
+        let metadata = std::fs::metadata(device).ok()?;
+        Some(std::os::unix::fs::MetadataExt::gid(&metadata)).filter(|group| *group != 0)
+    };
+    command.devices.iter().filter_map(group).map(|group| group.to_string()).collect()
 }
 
 fn inner_layer(
