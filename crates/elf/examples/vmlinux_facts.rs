@@ -23,6 +23,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("               {:?} so far", start.elapsed());
     let units = vmlinux.compile_units()?;
     println!("compile units: {}", units.len());
+    let included = vmlinux.included_sources()?;
+    println!("included:      {}", included.len());
+    for (source, units) in included.iter().filter(|(source, _)| units.contains(*source)) {
+        println!("               {source} is compiled, and included by {units:?}");
+    }
     if std::env::args().nth(2).is_some_and(|option| option == "--units") {
         for unit in &units {
             println!("{unit}");

@@ -1,7 +1,8 @@
 use std::ops::Range;
 
 use gimli::{
-    AttributeValue, DebugAbbrev, DebugInfo, DebugLineStr, DebugStr, EndianSlice, LittleEndian,
+    AttributeValue, DebugAbbrev, DebugInfo, DebugLine, DebugLineStr, DebugStr, EndianSlice,
+    LittleEndian,
 };
 use object::{elf::SHF_COMPRESSED, read::elf::SectionHeader as _};
 
@@ -13,6 +14,7 @@ pub(crate) type Reader<'data> = EndianSlice<'data, LittleEndian>;
 pub(crate) struct DebugSections<'data> {
     pub(crate) info: DebugInfo<Reader<'data>>,
     pub(crate) abbreviations: DebugAbbrev<Reader<'data>>,
+    pub(crate) lines: DebugLine<Reader<'data>>,
     strings: DebugStr<Reader<'data>>,
     line_strings: DebugLineStr<Reader<'data>>,
     /// Where in the file `.debug_info` begins.
@@ -24,11 +26,13 @@ impl<'data> DebugSections<'data> {
         let (info, info_range) = section(object, ".debug_info")?;
         let (abbreviations, _) = section(object, ".debug_abbrev")?;
         let (strings, _) = section(object, ".debug_str")?;
+        let (lines, _) = section(object, ".debug_line")?;
         // DWARF 4 has none.
         let line_strings = section(object, ".debug_line_str").map_or(&[][..], |(data, _)| data);
         Ok(Self {
             info: DebugInfo::new(info, LittleEndian),
             abbreviations: DebugAbbrev::new(abbreviations, LittleEndian),
+            lines: DebugLine::new(lines, LittleEndian),
             strings: DebugStr::new(strings, LittleEndian),
             line_strings: DebugLineStr::from(EndianSlice::new(line_strings, LittleEndian)),
             info_start: info_range.start,

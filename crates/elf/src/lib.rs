@@ -8,6 +8,7 @@ mod budget;
 mod compile_units;
 mod debug_sections;
 mod error;
+mod included_sources;
 mod kpatch_functions;
 mod livepatch_relocations;
 mod mapped_file;
@@ -21,6 +22,7 @@ mod symvers;
 mod vmlinux;
 
 pub use error::ElfError;
+pub use included_sources::module_sources;
 pub use kpatch_functions::ReplacedFunction;
 pub use livepatch_relocations::{LivepatchRelocations, LivepatchSymbol};
 pub use module::{Modinfo, Module, UndefinedSymbol};

@@ -38,18 +38,31 @@ impl UnitPath {
 
 /// The paths relative to the root of the tree, which is worked out from all of them.
 pub(crate) fn relative_to_tree(paths: &[UnitPath]) -> BTreeSet<String> {
-    let absolute: Vec<&UnitPath> = paths.iter().filter(|path| path.is_absolute).collect();
-    let root = tree_root(&absolute);
-    paths
-        .iter()
-        .map(|path| {
-            let name = if path.is_absolute { &path.name[root..] } else { &path.name[..] };
-            // A build directory inside the tree or beside it: `../../fs/exec.c`.
-            let up = name.iter().take_while(|component| *component == "..").count();
-            name[up..].join("/")
-        })
-        .filter(|path| !path.is_empty())
-        .collect()
+    let tree = Tree::of(paths.iter());
+    paths.iter().map(|path| tree.relative(path)).filter(|path| !path.is_empty()).collect()
+}
+
+/// The root of the kernel tree that names lie in.
+pub(crate) struct Tree {
+    /// How many components of an absolute name are the root.
+    root: usize,
+}
+
+impl Tree {
+    /// Works out the root from the names of units.
+    pub(crate) fn of<'a>(paths: impl Iterator<Item = &'a UnitPath>) -> Self {
+        let absolute: Vec<&UnitPath> = paths.filter(|path| path.is_absolute).collect();
+        Self { root: tree_root(&absolute) }
+    }
+
+    /// The path relative to the root; empty for a name that is none.
+    pub(crate) fn relative(&self, path: &UnitPath) -> String {
+        let root = if path.is_absolute { self.root.min(path.name.len()) } else { 0 };
+        let name = &path.name[root..];
+        // A build directory inside the tree or beside it: `../../fs/exec.c`.
+        let up = name.iter().take_while(|component| *component == "..").count();
+        name[up..].join("/")
+    }
 }
 
 /// How many components all absolute names share as the root of the tree.

@@ -7,8 +7,8 @@ use elivepatch_model::ElfBuildId;
 use object::read::elf::{SectionHeader as _, Sym as _};
 
 use crate::{
-    ElfError, Symbol, compile_units, debug_sections::DebugSections, mapped_file::MappedFile,
-    object_file::ObjectFile, struct_sizes, symbol,
+    ElfError, Symbol, compile_units, debug_sections::DebugSections, included_sources,
+    mapped_file::MappedFile, object_file::ObjectFile, struct_sizes, symbol,
 };
 
 /// The structures whose sizes kpatch's create-diff-object wants to know.
@@ -86,6 +86,17 @@ impl Vmlinux {
     pub fn compile_units(&self) -> Result<BTreeSet<String>, ElfError> {
         let sections = DebugSections::load(&self.object()?)?;
         compile_units::compile_units(&sections, self.releaser(&sections))
+    }
+
+    /// The C files that compiled files include, each with the files that do, relative to the root
+    /// of the tree. A file may be in [`Vmlinux::compile_units`] as well: then the kernel holds
+    /// several copies of its code.
+    ///
+    /// # Errors
+    /// As for [`Vmlinux::struct_sizes`].
+    pub fn included_sources(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
+        let sections = DebugSections::load(&self.object()?)?;
+        included_sources::included_sources(&sections, self.releaser(&sections))
     }
 
     /// The text of `/proc/version` (`Linux version 6.1.0-50-cloud-amd64 …`), without its newline.

@@ -36,6 +36,14 @@ const NEVER_IN_KERNEL: [(&str, Place); 7] = [
     ("arch/x86/um/", OTHER_ARCHITECTURE),
 ];
 
+/// Code under the directories above that is linked into kernels all the same: kernel/bpf/Makefile
+/// builds it (5.17 and later).
+const IN_KERNEL_ALL_THE_SAME: [&str; 1] = ["tools/lib/bpf/relo_core.c"];
+
+/// C files that are compiled only for what is read out of them while the kernel is built (the
+/// `offsets-file` rules of the top-level Kbuild).
+const COMPILED_FOR_CONSTANTS: [&str; 2] = ["kernel/bounds.c", "kernel/sched/rq-offsets.c"];
+
 /// Files and directories in scripts/ that serve authors. The rest of scripts/ runs in a build.
 const AUTHORS_SCRIPTS: [&str; 11] = [
     "scripts/bloat-o-meter",
@@ -72,6 +80,9 @@ pub(crate) fn of(path: &TreePath) -> Place {
 
 fn never_in_kernel(path: &TreePath) -> Option<Place> {
     let text = path.as_str();
+    if IN_KERNEL_ALL_THE_SAME.contains(&text) {
+        return None;
+    }
     if let Some((_, place)) = NEVER_IN_KERNEL.iter().find(|(prefix, _)| text.starts_with(prefix)) {
         return Some(*place);
     }
@@ -90,7 +101,9 @@ fn never_in_kernel(path: &TreePath) -> Option<Place> {
         _ if name.starts_with('.') => return Some(HOUSEKEEPING),
         _ => {}
     }
-    matches!(path.extension(), "rst" | "txt" | "md").then_some(DOCUMENTATION)
+    // Not *.txt: arch/x86/lib/x86-opcode-map.txt and the like are what code is generated from.
+    let notes = matches!(path.extension(), "rst" | "md");
+    (notes || path.file_name() == "notes.txt").then_some(DOCUMENTATION)
 }
 
 fn refused_by_name(path: &TreePath) -> Option<Place> {
@@ -99,6 +112,11 @@ fn refused_by_name(path: &TreePath) -> Option<Place> {
     let build_file = ["Makefile", "Kbuild", "Kconfig"].iter().any(|stem| name.starts_with(stem));
     if build_file || name.contains(".lds") || text.starts_with("scripts/") {
         return Some(build_system("changes how the kernel is built"));
+    }
+    if COMPILED_FOR_CONSTANTS.contains(&text) || name.starts_with("asm-offsets") {
+        return Some(build_system(
+            "is compiled only for the constants that the build reads from it",
+        ));
     }
     let (_, reason) = UNPATCHABLE.iter().find(|(prefix, _)| text.starts_with(prefix))?;
     Some(unpatchable(reason))
@@ -165,6 +183,7 @@ mod tests {
             "init/main.c",
             "drivers/firmware/efi/efi.c",
             "arch/x86/lib/delay.c",
+            "tools/lib/bpf/relo_core.c",
         ] {
             assert_eq!(place(path), Place::Code, "{path}");
         }
@@ -200,6 +219,9 @@ mod tests {
             ("arch/Kconfig", FailureClass::PatchBuildSystem),
             ("arch/x86/kernel/vmlinux.lds.S", FailureClass::PatchBuildSystem),
             ("include/asm-generic/vmlinux.lds.h", FailureClass::PatchBuildSystem),
+            ("arch/x86/lib/x86-opcode-map.txt", FailureClass::PatchBuildSystem),
+            ("kernel/bounds.c", FailureClass::PatchBuildSystem),
+            ("arch/x86/kernel/asm-offsets_64.c", FailureClass::PatchBuildSystem),
             ("scripts/mod/modpost.c", FailureClass::PatchBuildSystem),
             ("arch/x86/entry/syscalls/syscall_64.tbl", FailureClass::PatchBuildSystem),
             ("include/net/sock.h", FailureClass::PatchHeader),

@@ -96,3 +96,11 @@ fn patch_with_endless_short_lines_is_refused_by_their_number() {
     assert_eq!(failure.class, FailureClass::PatchTooLarge);
     assert!(failure.message.contains("65537 lines"), "{failure}");
 }
+
+#[test]
+fn insertion_without_context_is_refused() {
+    let patch = "--- a/fs/exec.c\n+++ b/fs/exec.c\n@@ -10,0 +11,1 @@\n+\tif (x)\n";
+    let failure = refusal(patch.as_bytes());
+    assert_eq!(failure.class, FailureClass::PatchUnreadable);
+    assert!(failure.message.contains("line 3"), "{failure}");
+}

@@ -50,6 +50,15 @@ impl Parser<'_> {
         if lines.iter().all(|line| line.kind == LineKind::Context) {
             return Err(unreadable(patch_line, "the hunk neither adds nor removes a line"));
         }
+        // GNU patch would put it at the line that the header names, whatever is there.
+        let anchored = lines.iter().any(|line| line.kind != LineKind::Added);
+        if !anchored && old.start != 0 {
+            return Err(unreadable(
+                patch_line,
+                "the hunk only adds lines and shows none around them, so that nothing says whether \
+                 its place is right",
+            ));
+        }
         Ok(Hunk { old, new, patch_line, lines })
     }
 

@@ -1,0 +1,122 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use gimli::{AttributeValue, DW_AT_comp_dir, DW_AT_name, DW_AT_stmt_list, DW_TAG_compile_unit};
+
+use crate::{
+    ElfError,
+    debug_sections::DebugSections,
+    object_file::ObjectFile,
+    source_path::{Tree, UnitPath, relative_to_tree},
+};
+
+/// A unit with the other C files that its line table names.
+struct Including {
+    unit: UnitPath,
+    included: Vec<UnitPath>,
+}
+
+/// The C files that other C files include, with the units that do: each has a copy of the code.
+/// `after_unit` is told where in `.debug_info` each unit ended.
+pub(crate) fn included_sources(
+    sections: &DebugSections<'_>,
+    mut after_unit: impl FnMut(usize),
+) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
+    let mut all = Vec::new();
+    let mut end = 0;
+    let mut units = sections.info.units();
+    while let Some(unit) = units.next()? {
+        let abbreviations = unit.abbreviations(&sections.abbreviations)?;
+        let root = unit.entry(&abbreviations, unit.root_offset())?;
+        if root.tag() == DW_TAG_compile_unit
+            && let Some(name) = root.attr_value_raw(DW_AT_name)
+            && let Some(AttributeValue::SecOffset(lines)) =
+                root.attr_value(DW_AT_stmt_list).map(offset)
+        {
+            let directory = match root.attr_value_raw(DW_AT_comp_dir) {
+                Some(value) => sections.text(value)?,
+                None => b"",
+            };
+            let included = other_c_files(
+                sections,
+                lines,
+                unit.address_size(),
+                sections.text(name)?,
+                directory,
+            )?;
+            all.push(Including { unit: UnitPath::new(sections.text(name)?, directory), included });
+        }
+        end += unit.length_including_self();
+        after_unit(end);
+    }
+    let tree = Tree::of(all.iter().map(|including| &including.unit));
+    let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Including { unit, included } in &all {
+        let unit = tree.relative(unit);
+        for file in included.iter().map(|file| tree.relative(file)).filter(|file| *file != unit) {
+            sources.entry(file).or_default().insert(unit.clone());
+        }
+    }
+    Ok(sources)
+}
+
+/// Both forms of a section offset as one.
+fn offset<R: gimli::Reader<Offset = usize>>(value: AttributeValue<R>) -> AttributeValue<R> {
+    match value {
+        AttributeValue::DebugLineRef(offset) => AttributeValue::SecOffset(offset.0),
+        other => other,
+    }
+}
+
+fn other_c_files(
+    sections: &DebugSections<'_>,
+    lines: usize,
+    address_size: u8,
+    unit: &[u8],
+    directory: &[u8],
+) -> Result<Vec<UnitPath>, ElfError> {
+    let offset = gimli::DebugLineOffset(lines);
+    let program = sections.lines.program(offset, address_size, None, None)?;
+    let header = program.header();
+    let mut files = Vec::new();
+    for file in header.file_names() {
+        let name = sections.text(file.path_name())?;
+        if !name.ends_with(b".c") {
+            continue;
+        }
+        let mut path = match file.directory(header) {
+            Some(place) if !name.starts_with(b"/") => sections.text(place)?.to_vec(),
+            _ => Vec::new(),
+        };
+        // The directory of the compilation itself is the first one.
+        if path == directory {
+            path.clear();
+        }
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        if path != unit {
+            files.push(UnitPath::new(&path, directory));
+        }
+    }
+    Ok(files)
+}
+
+/// The C files that the debug information of a module names: its units and what they include.
+///
+/// The names are taken from the string sections, without the structure around them: in a module
+/// that structure has still to be relocated.
+///
+/// # Errors
+/// When the bytes are not an ELF file for x86-64, or a section lies outside of them.
+pub fn module_sources(bytes: &[u8]) -> Result<BTreeSet<String>, ElfError> {
+    let object = ObjectFile::parse(bytes, "the module")?;
+    let mut paths = Vec::new();
+    for section in [".debug_str", ".debug_line_str"] {
+        let strings = object.section(section)?.unwrap_or_default();
+        let names = strings.split(|byte| *byte == 0);
+        let sources = names.filter(|name| name.ends_with(b".c") && name.contains(&b'/'));
+        paths.extend(sources.map(|name| UnitPath::new(name, b"")));
+    }
+    Ok(relative_to_tree(&paths))
+}
