@@ -4,7 +4,11 @@
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 use elivepatch_patch::{ApplyReport, FilePatch, SourcePatch};
 
-use crate::{FixText, Observer, base::Workspace, failures::io_failure, sandbox::Sandbox};
+use crate::{
+    FixText, Observer,
+    base::{SourceIndex, Workspace},
+    sandbox::Sandbox,
+};
 
 /// The fixes as they were applied to the source.
 #[derive(Debug, Default)]
@@ -26,33 +30,60 @@ pub(crate) struct PlannedChange {
     file: FilePatch,
 }
 
-/// Reads the fixes and refuses what no build could livepatch. What is left out is reported.
-pub(crate) fn plan_fixes(
-    fixes: &[FixText],
-    observer: &dyn Observer,
-) -> Result<Vec<PlannedChange>, Failure> {
-    let mut changes = Vec::new();
-    for FixText { fix, text } in fixes {
-        let plan = SourcePatch::parse(text)
-            .and_then(|patch| patch.plan())
-            .map_err(|error| name_fix(error.failure(), &fix.name, fixes.len()))?;
-        for dropped in &plan.dropped {
-            let line = format!("{}: left out: {dropped}", fix.name);
-            observer.event(BuildEvent::Log { step: StepName::Check, line });
-        }
-        let named = |file| PlannedChange { fix_name: fix.name.clone(), file };
-        changes.extend(plan.files.into_iter().map(named));
-    }
-    Ok(changes)
+/// What the fixes ask for.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The changes to apply, in their order.
+    pub changes: Vec<PlannedChange>,
+    /// What is left out because it is never in a kernel, for people.
+    pub left_out: Vec<String>,
 }
 
-/// The source files that the fixes change, sorted.
-pub(crate) fn touched_files(changes: &[PlannedChange]) -> Vec<String> {
-    let mut files: Vec<String> =
-        changes.iter().map(|change| change.file.path.to_string()).collect();
-    files.sort();
-    files.dedup();
-    files
+/// Reads the fixes and refuses what no build could livepatch.
+///
+/// # Errors
+/// Those of the patch (see `elivepatch_patch::PatchError`), with the fix's name when there are
+/// several; `not-patchable` when a file would be left out that is in the kernel after all.
+pub(crate) fn plan_fixes(
+    fixes: &[FixText],
+    sources: &SourceIndex,
+    observer: &dyn Observer,
+) -> Result<Plan, Failure> {
+    let mut plan = Plan { changes: Vec::new(), left_out: Vec::new() };
+    for FixText { fix, text } in fixes {
+        let of_fix = SourcePatch::parse(text)
+            .and_then(|patch| patch.plan())
+            .map_err(|error| name_fix(error.failure(), &fix.name, fixes.len()))?;
+        for dropped in &of_fix.dropped {
+            if let Some(unit) = sources.units_of(dropped.path.as_str()).first() {
+                return Err(Failure::new(
+                    FailureClass::NotPatchable,
+                    format!("{} is compiled into this kernel ({unit})", dropped.path),
+                    "elivepatch takes such files for tools and would leave it out: please report it",
+                ));
+            }
+            let line = format!("{}: {dropped}", fix.name);
+            observer.event(BuildEvent::Log {
+                step: StepName::Check,
+                line: format!("left out: {line}"),
+            });
+            plan.left_out.push(line);
+        }
+        let named = |file| PlannedChange { fix_name: fix.name.clone(), file };
+        plan.changes.extend(of_fix.files.into_iter().map(named));
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// The source files that the fixes change, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files: Vec<String> =
+            self.changes.iter().map(|change| change.file.path.to_string()).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
 }
 
 /// Applies the changes to the source of `workspace`, in their order.
@@ -70,9 +101,7 @@ pub(crate) fn apply_fixes(
     let fixes = changes.len();
     for (number, PlannedChange { fix_name, file }) in changes.into_iter().enumerate() {
         let name = format!("change-{number}.patch");
-        let path = workspace.work().join(&name);
-        fs_err::write(&path, file.to_unified())
-            .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+        let input = workspace.write_input(&name, &file.to_unified())?;
         // The target file is named, so that no header of the patch decides what is written; no
         // fuzz, because a hunk in the wrong place may compile.
         let command = workspace.command([
@@ -83,7 +112,7 @@ pub(crate) fn apply_fixes(
             "--forward",
             "--no-backup-if-mismatch",
             "--reject-file=-",
-            &format!("--input=/scratch/{name}"),
+            &format!("--input={input}"),
             "--",
             &file.path.to_string(),
         ]);
@@ -119,6 +148,19 @@ fn name_fix(mut failure: Failure, fix_name: &str, fixes: usize) -> Failure {
 }
 
 impl AppliedFixes {
+    /// The fixes with the files that each changes, in the order of their first change.
+    pub(crate) fn files_by_fix(&self) -> Vec<(&str, Vec<String>)> {
+        let mut fixes: Vec<(&str, Vec<String>)> = Vec::new();
+        for change in &self.changes {
+            let path = change.file.path.to_string();
+            match fixes.iter_mut().find(|(name, _)| *name == change.fix_name) {
+                Some((_, files)) => files.push(path),
+                None => fixes.push((&change.fix_name, vec![path])),
+            }
+        }
+        fixes
+    }
+
     /// How many changes were applied with an offset: worth a note.
     pub(crate) fn moved_hunks(&self) -> usize {
         self.changes

@@ -28,7 +28,8 @@ impl Builder {
         // What is made here is read by the sandbox's user, whatever the caller's mask.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         let cache = Cache::open(&options.cache_directory)?;
-        let sandbox = Sandbox::probe(options.limits, scratch)?;
+        let probed = Sandbox::probe(options.limits, scratch)?;
+        let sandbox = if options.overlay { probed } else { probed.without_overlays() };
         let toolchains = Toolchains::new(&cache);
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
         Ok(Self { options, cache, sandbox, toolchains, apt, accelerator })

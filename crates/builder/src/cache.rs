@@ -114,8 +114,12 @@ pub(crate) fn empty_staging(entry: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     Ok(staging)
 }
 
-/// Puts a complete staging directory into its place.
+/// Puts a complete staging directory into its place. Its files reach the disk first: after a power
+/// cut a directory with its final name is whole.
 pub(crate) fn publish(staging: &Utf8Path, entry: &Utf8Path) -> Result<(), Failure> {
-    fs_err::rename(staging, entry)
-        .map_err(|error| io_failure(FailureClass::Internal, "complete", entry, &error))
+    let failed =
+        |error: std::io::Error| io_failure(FailureClass::Internal, "complete", entry, &error);
+    let directory = fs_err::File::open(staging).map_err(failed)?;
+    rustix::fs::syncfs(&directory).map_err(|error| failed(error.into()))?;
+    fs_err::rename(staging, entry).map_err(failed)
 }

@@ -1,13 +1,9 @@
 //! Inspection of the finished module: is it what a livepatch for this target must be?
 
-use camino::Utf8Path;
 use elivepatch_elf::{Module, ModuleSymvers};
 use elivepatch_model::{Failure, FailureClass, ModuleRecord, PatchedFunction, Sha256Digest};
 
-use crate::{
-    base::Base,
-    failures::{internal, io_failure},
-};
+use crate::{base::Base, failures::internal};
 
 /// What a sound module holds.
 pub(crate) struct Inspected {
@@ -19,10 +15,8 @@ pub(crate) struct Inspected {
 ///
 /// # Errors
 /// `module-invalid` with all that is wrong.
-pub(crate) fn inspect(path: &Utf8Path, name: &str, base: &Base) -> Result<Inspected, Failure> {
-    let bytes = fs_err::read(path)
-        .map_err(|error| io_failure(FailureClass::ModuleInvalid, "read", path, &error))?;
-    let module = Module::read(&bytes).map_err(|error| invalid(vec![error.to_string()]))?;
+pub(crate) fn inspect(bytes: &[u8], name: &str, base: &Base) -> Result<Inspected, Failure> {
+    let module = Module::read(bytes).map_err(|error| invalid(vec![error.to_string()]))?;
     let symvers = ModuleSymvers::parse(&base.module_symvers()?)
         .map_err(|error| internal(format!("the base's Module.symvers: {error}")))?;
     let mut problems = identity_problems(&module, name, base);
@@ -33,6 +27,7 @@ pub(crate) fn inspect(path: &Utf8Path, name: &str, base: &Base) -> Result<Inspec
         .map(|function| PatchedFunction {
             object: function.object.clone(),
             name: function.name.clone(),
+            position: function.position,
         })
         .collect();
     functions.sort();
@@ -45,7 +40,7 @@ pub(crate) fn inspect(path: &Utf8Path, name: &str, base: &Base) -> Result<Inspec
     let record = ModuleRecord {
         name: name.to_owned(),
         file_name: format!("{name}.ko"),
-        digest: Sha256Digest::of(&bytes),
+        digest: Sha256Digest::of(bytes),
         size_bytes: bytes.len() as u64,
         vermagic: base.facts().vermagic.clone(),
         build_id: module.build_id.clone(),

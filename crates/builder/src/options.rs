@@ -17,6 +17,9 @@ pub struct BuilderOptions {
     pub trial_time: Duration,
     /// Cores to use; 0 for all.
     pub jobs: u32,
+    /// Whether builds may share a base by overlay; else each gets a copy, as on machines that
+    /// allow no overlay.
+    pub overlay: bool,
 }
 
 impl BuilderOptions {
@@ -28,6 +31,7 @@ impl BuilderOptions {
             limits: SandboxLimits::default(),
             trial_time: Duration::from_secs(300),
             jobs: 0,
+            overlay: true,
         }
     }
 }

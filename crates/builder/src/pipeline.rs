@@ -7,13 +7,14 @@ use elivepatch_model::{
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
-    apply::{AppliedFixes, apply_fixes, plan_fixes, touched_files},
+    apply::{AppliedFixes, apply_fixes, plan_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::{KernelPackages, find_kernel},
-    engine::KpatchEngine,
+    engine::{ChangedObject, KpatchEngine, object_of},
+    failures::io_failure,
     inspect::{Inspected, inspect},
     module_name::module_name,
-    ownership::check_ownership,
+    ownership::{Units, find_units},
     qemu::SandboxedQemu,
     steps::Steps,
     toolchain::ToolchainRoot,
@@ -48,23 +49,28 @@ pub(crate) fn run(
         observer,
     };
     let objects = steps.run(StepName::Compile, || {
-        let objects = engine.compile(&checked.sources, &checked.fixes)?;
+        let objects = engine.compile(&checked.units, &checked.fixes)?;
         let summary = format!("{}, original and patched", count(objects.len(), "object"));
         Ok((objects, summary))
     })?;
     let changed = steps.run(StepName::Diff, || {
         let changed = engine.diff(&objects)?;
+        checked.every_fix_has_an_effect(&changed)?;
         let summary = format!("{} of {} changed", changed.len(), count(objects.len(), "object"));
         Ok((changed, summary))
     })?;
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
-    let inspected = steps.run(StepName::Inspect, || {
+    let (module, inspected) = steps.run(StepName::Inspect, || {
         let inspected = inspect(&module, &name, &base)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
         let summary = format!("replaces {}", names.join(", "));
-        Ok((inspected, summary))
+        // From here on it lies where no tool can change it.
+        let path = work.join(&inspected.record.file_name);
+        fs_err::write(&path, &module)
+            .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+        Ok(((path, inspected), summary))
     })?;
     let trial =
         steps.run(StepName::Trial, || job.try_livepatch(&toolchain, &base, &module, &inspected))?;
@@ -77,6 +83,7 @@ pub(crate) fn run(
         build_id: base.facts().build_id.clone(),
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
+        left_out: checked.left_out,
         source: packages.record(),
         toolchain: toolchain.record(),
         engine: Engine::Kpatch,
@@ -101,8 +108,33 @@ struct Job<'a> {
 struct Checked {
     original: Workspace,
     patched: Workspace,
-    sources: Vec<String>,
+    /// For each changed file the compiled files that hold its code.
+    units_of_files: Units,
+    /// All of those, sorted.
+    units: Vec<String>,
     fixes: AppliedFixes,
+    left_out: Vec<String>,
+}
+
+impl Checked {
+    /// Refuses fixes that change no function: they would look delivered.
+    fn every_fix_has_an_effect(&self, changed: &[ChangedObject]) -> Result<(), Failure> {
+        let is_changed = |unit: &String| {
+            let object = object_of(unit);
+            changed.iter().any(|changed| changed.object == object)
+        };
+        let mut idle = self.fixes.files_by_fix().into_iter().filter(|(_, files)| {
+            !files.iter().filter_map(|file| self.units_of_files.get(file)).flatten().any(is_changed)
+        });
+        match idle.next() {
+            None => Ok(()),
+            Some((fix, files)) => Err(Failure::new(
+                FailureClass::NoFunctionalChange,
+                format!("{fix} changes no function in {}", files.join(", ")),
+                "leave it out of the request, or look whether its lines are compiled with this config",
+            )),
+        }
+    }
 }
 
 impl Job<'_> {
@@ -156,21 +188,25 @@ impl Job<'_> {
         base: &Base,
     ) -> Summed<Checked> {
         let sandbox = &self.builder.sandbox;
-        let changes = plan_fixes(&self.order.fixes, self.observer)?;
-        let sources = touched_files(&changes);
+        let plan = plan_fixes(&self.order.fixes, &base.sources()?, self.observer)?;
+        let files = plan.files();
+        let units_of_files = find_units(&files, base)?;
+        let mut units: Vec<String> = units_of_files.values().flatten().cloned().collect();
+        units.sort();
+        units.dedup();
         let root = toolchain.path();
         let workspace =
             |name| Workspace::make(base, &root, sandbox, self.work, name, self.observer);
         let (original, patched) = (workspace("original")?, workspace("patched")?);
-        check_ownership(&sources, base, &original, sandbox, self.observer)?;
         let source = format!("the source of {}", packages.version);
-        let fixes = apply_fixes(changes, &patched, &source, sandbox, self.observer)?;
+        let fixes = apply_fixes(plan.changes, &patched, &source, sandbox, self.observer)?;
         let moved = match fixes.moved_hunks() {
             0 => String::new(),
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
-        let summary = format!("applies to {}{moved}", sources.join(", "));
-        Ok((Checked { original, patched, sources, fixes }, summary))
+        let summary = format!("applies to {}{moved}", files.join(", "));
+        let left_out = plan.left_out;
+        Ok((Checked { original, patched, units_of_files, units, fixes, left_out }, summary))
     }
 
     fn try_livepatch(

@@ -1,6 +1,7 @@
 //! Child processes under supervision: time, silence, output and whatever else a watcher limits.
 
 use std::{
+    collections::VecDeque,
     io::{self, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -14,8 +15,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// A line of output is cut here: longer ones come from broken or hostile tools.
 const LINE_BYTES: usize = 4096;
 
-/// How much of the output is kept for whoever looks at it after the end.
-const KEPT_BYTES: usize = 1024 * 1024;
+/// How much of the output's beginning, and again of its end, is kept for whoever looks at it
+/// afterwards. What lies between has gone to the log.
+const KEPT_BYTES: usize = 512 * 1024;
 
 /// What a process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,8 @@ pub enum Ended {
     Cancelled,
 }
 
-/// An ended process with its output (both streams in their order), cut at 1 MiB.
+/// An ended process with its output: both streams in their order; of more than 1 MiB the first and
+/// the last half.
 #[derive(Debug)]
 pub struct Finished {
     /// How it ended.
@@ -108,14 +111,14 @@ pub fn supervise(
     let started = Instant::now();
     let mut last_output = started;
     let mut lines = LineSplitter::default();
-    let mut kept = Vec::new();
+    let mut kept = KeptOutput::default();
     let mut total: u64 = 0;
     let killed = loop {
         match chunks.recv_timeout(TICK) {
             Ok(chunk) => {
                 last_output = Instant::now();
                 total += chunk.len() as u64;
-                kept.extend_from_slice(&chunk[..chunk.len().min(KEPT_BYTES - kept.len())]);
+                kept.push(&chunk);
                 lines.push(&chunk, on_line);
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -137,7 +140,7 @@ pub fn supervise(
         None => wait_for_exit(&mut child, limits, started, watch)?,
     };
     lines.finish(on_line);
-    Ok(Finished { ended, output: kept })
+    Ok(Finished { ended, output: kept.into_bytes() })
 }
 
 fn over_limit(
@@ -198,6 +201,34 @@ fn read_in_thread(mut reader: io::PipeReader) -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
+/// The first and the last part of a stream of bytes.
+#[derive(Default)]
+struct KeptOutput {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    left_out: bool,
+}
+
+impl KeptOutput {
+    fn push(&mut self, bytes: &[u8]) {
+        let room = (KEPT_BYTES - self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        self.tail.extend(&bytes[room..]);
+        let excess = self.tail.len().saturating_sub(KEPT_BYTES);
+        self.left_out |= excess > 0;
+        self.tail.drain(..excess);
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.head;
+        if self.left_out {
+            bytes.extend_from_slice(b"\n[output left out]\n");
+        }
+        bytes.extend(self.tail);
+        bytes
+    }
+}
+
 /// Cuts a stream of bytes into lines of text.
 #[derive(Default)]
 struct LineSplitter {
@@ -253,6 +284,16 @@ mod tests {
         assert_eq!(lines, ["one", "two", "three"]);
         assert_eq!(finished.code(), Some(7));
         assert_eq!(finished.last_lines(2), ["two", "three"]);
+    }
+
+    #[test]
+    fn beginning_and_end_of_much_output_are_kept() {
+        let limits = ProcessLimits { output_bytes: 10_000_000, ..LIMITS };
+        let script = "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last";
+        let (finished, _) = shell(script, limits);
+        assert!(finished.output.starts_with(b"first\n"));
+        assert_eq!(finished.last_lines(1), ["last"]);
+        assert!(finished.output.len() < 2 * KEPT_BYTES + 100);
     }
 
     #[test]

@@ -19,6 +19,8 @@ use elivepatch_model::{FailureClass, Sha256Digest};
 struct Faults {
     /// The next answers for a package break off after so many bytes.
     cuts: Vec<usize>,
+    /// Packages are sent whole, whatever part is asked for.
+    ignores_ranges: bool,
     /// Packages are sent with other bytes than the index says.
     corrupt: bool,
     /// How many bytes of packages were sent in all.
@@ -182,6 +184,9 @@ fn answer(
             break;
         }
     }
+    if faults.lock().expect("no panic holds it").ignores_ranges {
+        start = 0;
+    }
     let Some(content) = files.get(&path) else {
         return connection.write_all(
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -266,6 +271,20 @@ fn what_an_earlier_run_left_is_resumed() {
     apt.fetch(&versions[0], &SilentObserver).expect("the rest is fetched");
     let sent = archive.faults.lock().expect("unused").sent;
     assert_eq!(sent, archive.package_bytes, "something was sent twice");
+}
+
+#[test]
+fn mirror_that_cannot_resume_sends_all_again() {
+    let archive = Archive::new();
+    {
+        let mut faults = archive.faults.lock().expect("unused");
+        faults.cuts = vec![100_000];
+        faults.ignores_ranges = true;
+    }
+    let (_, apt) = archive.apt("keyring.gpg");
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    let path = apt.fetch(&versions[0], &SilentObserver).expect("fetched from the beginning");
+    assert_eq!(file_digest(&path), versions[0].digest);
 }
 
 #[test]

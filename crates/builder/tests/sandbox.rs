@@ -257,3 +257,34 @@ fn base_stays_as_it_is_under_an_overlay() {
     assert_eq!(finished.text(), "originalchanged\n");
     assert_eq!(std::fs::read_to_string(lower.join("file")).expect("still there"), "original");
 }
+
+#[test]
+fn layer_beside_the_overlay_counts_as_disk() {
+    let bench = Bench::new(LIMITS);
+    let (lower, layer) = (bench.path("lower"), bench.path("layer"));
+    bench.sandbox.make_directory(&lower).expect("own directory");
+    bench.sandbox.make_layer(&layer).expect("own directory");
+    let script = "for i in $(seq 100); do dd if=/dev/zero of=/layer/f$i bs=1M count=8 2>/dev/null; sleep 0.05; done";
+    let command = SandboxCommand::new(Utf8Path::new("/"), ["sh", "-c", script])
+        .overlay(Overlay { lower, layer })
+        .directory("/build");
+    let failure = bench
+        .sandbox
+        .run(&command, StepName::Compile, &SilentObserver)
+        .expect_err("800 MiB are over the limit");
+    assert_eq!(failure.class, FailureClass::LimitExceeded, "{failure}");
+}
+
+#[test]
+fn memory_that_processes_share_is_limited() {
+    let bench = Bench::new(LIMITS);
+    // Each process stays below its own limit; what they share is in none of their private memory.
+    let script = "import mmap, os, time\n\
+        maps = [mmap.mmap(-1, 100 << 20) for _ in range(3)]\n\
+        os.fork()\n\
+        for m in maps: m.write(b'x' * (100 << 20))\n\
+        time.sleep(15)\n";
+    std::fs::create_dir_all(bench.path("work")).expect("own directory");
+    std::fs::write(bench.path("work").join("share.py"), script).expect("own file");
+    must_be_stopped(bench.make("/usr/bin/python3 /scratch/share.py"), "MiB of memory");
+}

@@ -102,7 +102,8 @@ fn other_c_files(
     Ok(files)
 }
 
-/// The C files that the debug information of a module names: its units and what they include.
+/// The C files whose code a module holds, by its debug information: the paths of its units, and the
+/// bare names of other C files that these include.
 ///
 /// The names are taken from the string sections, without the structure around them: in a module
 /// that structure has still to be relocated.
@@ -112,11 +113,22 @@ fn other_c_files(
 pub fn module_sources(bytes: &[u8]) -> Result<BTreeSet<String>, ElfError> {
     let object = ObjectFile::parse(bytes, "the module")?;
     let mut paths = Vec::new();
+    let mut names = BTreeSet::new();
     for section in [".debug_str", ".debug_line_str"] {
         let strings = object.section(section)?.unwrap_or_default();
-        let names = strings.split(|byte| *byte == 0);
-        let sources = names.filter(|name| name.ends_with(b".c") && name.contains(&b'/'));
-        paths.extend(sources.map(|name| UnitPath::new(name, b"")));
+        for text in strings.split(|byte| *byte == 0).filter(|text| text.ends_with(b".c")) {
+            if text.contains(&b'/') {
+                paths.push(UnitPath::new(text, b""));
+            } else {
+                names.insert(String::from_utf8_lossy(text).into_owned());
+            }
+        }
     }
-    Ok(relative_to_tree(&paths))
+    let mut sources = relative_to_tree(&paths);
+    // Line tables name the units themselves once more, without their directories.
+    let of_units: BTreeSet<&str> =
+        sources.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    names.retain(|name| !of_units.contains(name.as_str()));
+    sources.extend(names);
+    Ok(sources)
 }

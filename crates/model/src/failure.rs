@@ -109,10 +109,8 @@ failure_classes! {
     PatchDoesNotApply = "patch-does-not-apply", Patch;
     /// The code that the patch touches is in a loadable module; this version patches vmlinux only.
     CodeInModule = "code-in-module", Patch;
-    /// The config leaves the code that the patch touches out of the kernel.
+    /// The config leaves the code that the patch touches out of the kernel and its modules.
     CodeNotBuilt = "code-not-built", Patch;
-    /// The touched file is compiled as a part of another one.
-    CodeIncluded = "code-included", Patch;
     /// The patched source does not compile.
     CompileFailed = "compile-failed", Patch;
     /// The original source does not compile on the base: the base is wrong.

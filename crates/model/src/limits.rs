@@ -30,3 +30,13 @@ pub const RELEASE_BYTES: usize = 64;
 
 /// How often a build goes back to the queue because its worker was lost or the machine failed.
 pub const ATTEMPTS: u32 = 3;
+
+/// The longest message, hint or detail of a failure, in characters. A line of a compiler's output
+/// fits; an `#error` may be as long as the patch.
+pub const FAILURE_LINE_CHARACTERS: usize = 2000;
+
+/// The most details of a failure: more than anybody reads.
+pub const FAILURE_DETAILS: usize = 100;
+
+/// The longest summary of a step, in characters: it is one line in a table.
+pub const STEP_SUMMARY_CHARACTERS: usize = 500;

@@ -28,6 +28,10 @@ pub struct Manifest {
     pub config: Sha256Digest,
     /// The fixes in the livepatch, in the order they were applied.
     pub fixes: Vec<Fix>,
+    /// Files that the fixes change and that were left out because they are never in a kernel image
+    /// (documentation, tools), each with the reason.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// What was compiled.
     pub source: SourceRecord,
     /// What compiled it.
@@ -99,6 +103,10 @@ pub struct PatchedFunction {
     pub object: String,
     /// The function's name.
     pub name: String,
+    /// Which of several functions of that name in the object, from 1; 0 when kpatch needed no
+    /// number to tell it.
+    #[serde(default)]
+    pub position: u64,
 }
 
 /// The finished module.

@@ -24,7 +24,7 @@ pub fn check_config(
     Err(Failure::new(
         FailureClass::ConfigMismatch,
         format!(
-            "the config is not that of the stock kernel {release}: {} differ (yours / Debian's)",
+            "the config is not that of the stock kernel {release}: {} (yours / Debian's)",
             count(differences.len())
         ),
         "if the target runs the stock kernel, send its own config; a kernel that was built with \
@@ -42,7 +42,7 @@ pub(super) fn check_normalised(before: &KernelConfig, after: &KernelConfig) -> R
     Err(Failure::new(
         FailureClass::BaseFailed,
         format!(
-            "the config changes when it is normalised: {} differ (before / after)",
+            "the config changes when it is normalised: {} (before / after)",
             count(differences.len())
         ),
         "the toolchain root lacks a tool that the kernel was built with: please report it",
@@ -57,7 +57,7 @@ fn code_differences(left: &KernelConfig, right: &KernelConfig) -> Vec<ConfigDiff
 }
 
 fn count(options: usize) -> String {
-    if options == 1 { "1 option".to_owned() } else { format!("{options} options") }
+    if options == 1 { "1 option differs".to_owned() } else { format!("{options} options differ") }
 }
 
 fn list(differences: &[ConfigDifference]) -> Vec<String> {

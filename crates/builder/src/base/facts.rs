@@ -10,7 +10,8 @@ use crate::{digest_file::digest_file, failures::io_failure};
 
 pub(super) const KERNEL_IMAGE: &str = "vmlinuz";
 pub(super) const SYMBOL_TABLE: &str = "vmlinux.symtab";
-pub(super) const COMPILE_UNITS: &str = "vmlinux.units";
+pub(super) const SOURCES: &str = "vmlinux.sources";
+pub(super) const MODULE_SOURCES: &str = "modules.sources";
 pub(super) const PACKAGE_CONFIG: &str = "config";
 pub(super) const FACTS: &str = "base.json";
 
@@ -38,19 +39,25 @@ impl BaseFacts {
     /// Reads the facts of the base at `place`; `None` when there is none, or a file of it is
     /// damaged, so that it is prepared anew.
     pub(super) fn read(place: &Utf8Path) -> Result<Option<Self>, Failure> {
+        let whole = |facts: &Self| {
+            facts.files.iter().all(|(name, digest)| {
+                digest_file(&place.join(name)).is_ok_and(|found| found == *digest)
+            }) && digest_file(&place.join(KERNEL_IMAGE))
+                .is_ok_and(|found| found == facts.kernel_image)
+        };
+        Ok(Self::peek(place)?.filter(whole))
+    }
+
+    /// Reads the facts of the base at `place` without a look at its files; `None` when there is
+    /// none.
+    pub(super) fn peek(place: &Utf8Path) -> Result<Option<Self>, Failure> {
         let path = place.join(FACTS);
         let text = match fs_err::read(&path) {
             Ok(text) => text,
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(base_io("read", &path, &error)),
         };
-        let Ok(facts) = serde_json::from_slice::<Self>(&text) else {
-            return Ok(None);
-        };
-        let whole = facts.files.iter().all(|(name, digest)| {
-            digest_file(&place.join(name)).is_ok_and(|found| found == *digest)
-        });
-        Ok(whole.then_some(facts))
+        Ok(serde_json::from_slice(&text).ok())
     }
 
     /// The config in the kernel's package.

@@ -1,5 +1,10 @@
 use elivepatch_model::KernelRelease;
 
+/// The flags, beside the kernel's own, that original and patched code are compiled with: a section
+/// for each function and variable is what makes them comparable one by one, and patches may include
+/// kpatch's headers.
+pub const COMPILE_FLAGS: &str = "-I/usr/share/kpatch/patch -ffunction-sections -fdata-sections";
+
 /// How make is called in a kernel tree so that it does what the target's own build did.
 #[derive(Debug, Clone)]
 pub struct KernelMake {

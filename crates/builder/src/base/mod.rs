@@ -5,7 +5,9 @@
 mod config_check;
 mod facts;
 mod kernel_make;
+mod module_sources;
 mod prepare;
+mod source_index;
 mod workspace;
 
 use std::collections::BTreeSet;
@@ -17,8 +19,9 @@ use elivepatch_model::{
 
 pub use config_check::check_config;
 pub use facts::BaseFacts;
-pub use kernel_make::KernelMake;
-pub use workspace::Workspace;
+pub use kernel_make::{COMPILE_FLAGS, KernelMake};
+pub use source_index::SourceIndex;
+pub use workspace::{WORK, Workspace};
 
 use crate::{
     Cache, Observer,
@@ -30,7 +33,7 @@ use crate::{
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 1;
+const PREPARATION: u32 = 3;
 
 /// What a base is made from.
 pub struct BaseInput<'a> {
@@ -76,7 +79,15 @@ impl Base {
                 return Ok((Self { place, facts, _lock: lock }, was_there));
             }
             drop(lock);
+            if !was_there {
+                return Err(Failure::new(
+                    FailureClass::BaseFailed,
+                    format!("the base {place} is damaged right after it was prepared"),
+                    "check the disk of the server's cache directory",
+                ));
+            }
             let _alone = cache.lock(&place, observer)?;
+            // Someone else may have prepared it while we waited.
             if BaseFacts::read(&place)?.is_none() {
                 was_there = false;
                 prepare::prepare(input, &place, apt, sandbox, observer)?;
@@ -122,13 +133,22 @@ impl Base {
         self.read(&self.tree().join("Module.symvers"))
     }
 
-    /// The source files that are compiled into vmlinux, relative to the source tree.
+    /// The source files that are compiled into vmlinux, and those that they include.
     ///
     /// # Errors
     /// When the list cannot be read.
-    pub fn compile_units(&self) -> Result<BTreeSet<String>, Failure> {
-        let text = self.read(&self.place.join(facts::COMPILE_UNITS))?;
-        Ok(text.lines().map(str::to_owned).collect())
+    pub fn sources(&self) -> Result<SourceIndex, Failure> {
+        Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
+    }
+
+    /// The loadable modules of the target that hold code of `source`. With `by_name` also those
+    /// that include some file of the same name: a module's debug information has no path for such.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn modules_with(&self, source: &str, by_name: bool) -> Result<Vec<String>, Failure> {
+        let text = self.read(&self.place.join(facts::MODULE_SOURCES))?;
+        Ok(module_sources::modules_with(&text, source, by_name))
     }
 
     /// Refuses a target whose running image is not the one of the package.
@@ -156,10 +176,11 @@ impl Base {
     }
 }
 
-/// The facts of all complete bases.
+/// The facts of all complete bases. Whether one is damaged shows when it is used: looking at the
+/// files of all would cost every build.
 fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
     let entries = cache.bases().read_dir_utf8().into_iter().flatten();
-    entries.flatten().filter_map(|entry| BaseFacts::read(entry.path()).ok().flatten())
+    entries.flatten().filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
 }
 
 /// Names the base's directory: the release for people, and a digest of what it is made from.

@@ -4,18 +4,22 @@ use std::{io, thread};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_elf::{Module, Vmlinux};
-use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, StepName};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease, StepName};
 
 use super::{
-    BaseInput, KernelMake,
+    BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
     config_check::{check_config, check_normalised},
-    facts::{BaseFacts, COMPILE_UNITS, FACTS, KERNEL_IMAGE, PACKAGE_CONFIG, SYMBOL_TABLE, base_io},
+    facts::{
+        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_SOURCES, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
+        base_io,
+    },
+    module_sources::ModuleSources,
     workspace::{TREE, WORK},
 };
 use crate::{
     Observer,
     cache::{empty_staging, publish},
-    debian::{Apt, read_first_file, unpack_package, unpack_source_tarball},
+    debian::{Apt, for_each_file, read_first_file, unpack_package, unpack_source_tarball},
     digest_file::digest_file,
     sandbox::{Sandbox, SandboxCommand},
 };
@@ -61,7 +65,7 @@ pub(super) fn prepare(
     };
     let staging = empty_staging(place)?;
     let preparation = Preparation { input, staging, files, sandbox, observer };
-    let facts = preparation.run()?;
+    let facts = preparation.make()?;
     let path = preparation.staging.join(FACTS);
     let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
     fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
@@ -73,22 +77,28 @@ pub(super) fn prepare(
 }
 
 impl Preparation<'_> {
-    fn run(&self) -> Result<BaseFacts, Failure> {
+    fn make(&self) -> Result<BaseFacts, Failure> {
         // The config first: a target that is not the stock kernel is refused before the long work.
         let vermagic = self.unpack_image()?;
         let config = self.package_config()?;
         check_config(self.input.config, &config, self.input.release)?;
 
         let (tree, vmlinux) = thread::scope(|scope| {
-            let vmlinux = scope.spawn(|| self.read_vmlinux());
+            let vmlinux = scope.spawn(|| self.read_vmlinux(&config));
             let tree = self.make_tree(&config);
             let vmlinux = vmlinux.join().expect("reading vmlinux reports errors, not panics");
             (tree, vmlinux)
         });
         tree?;
         let vmlinux = vmlinux?;
-        let names =
-            [SYMBOL_TABLE, COMPILE_UNITS, PACKAGE_CONFIG, "tree/Module.symvers", "tree/.config"];
+        let names = [
+            SYMBOL_TABLE,
+            SOURCES,
+            MODULE_SOURCES,
+            PACKAGE_CONFIG,
+            "tree/Module.symvers",
+            "tree/.config",
+        ];
         let files = names
             .into_iter()
             .map(|name| Ok((name.to_owned(), self.digest(name)?)))
@@ -174,7 +184,11 @@ impl Preparation<'_> {
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 
         self.progress("making headers and tools", 3);
-        self.run_in_tree(make.words(["modules_prepare"]))?;
+        // With the flags of the builds: Kbuild makes some of this anew when the flags are others,
+        // and each build would spend more than a second on it.
+        let prepare =
+            self.in_tree(make.words(["modules_prepare"])).environment("KCFLAGS", COMPILE_FLAGS);
+        self.run_command(&prepare)?;
         self.run_in_tree(["cp", &symvers, "/build/Module.symvers"])?;
         fs_err::remove_dir_all(&scratch).map_err(|error| base_io("remove", &scratch, &error))
     }
@@ -191,23 +205,28 @@ impl Preparation<'_> {
         &self,
         program: impl IntoIterator<Item = S>,
     ) -> Result<(), Failure> {
-        let command = SandboxCommand::new(&self.input.toolchain.path(), program)
+        self.run_command(&self.in_tree(program))
+    }
+
+    fn in_tree<S: Into<String>>(&self, program: impl IntoIterator<Item = S>) -> SandboxCommand {
+        SandboxCommand::new(&self.input.toolchain.path(), program)
             .writable(&self.staging.join("tree"), TREE)
             .writable(&self.staging.join("scratch"), WORK)
-            .directory(TREE);
+            .directory(TREE)
+    }
+
+    fn run_command(&self, command: &SandboxCommand) -> Result<(), Failure> {
         self.sandbox
-            .run_checked(&command, StepName::Base, self.observer, FailureClass::BaseFailed)
+            .run_checked(command, StepName::Base, self.observer, FailureClass::BaseFailed)
             .map(drop)
     }
 
     /// Reads vmlinux out of the debug package, and from it what the engine needs; the 588 MB
     /// themselves are not kept.
-    fn read_vmlinux(&self) -> Result<VmlinuxFacts, Failure> {
+    fn read_vmlinux(&self, config: &KernelConfig) -> Result<VmlinuxFacts, Failure> {
         let directory = self.staging.join("debug");
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
-        let wanted = format!("usr/lib/debug/boot/vmlinux-{}", self.input.release);
-        let path =
-            unpack_package(&self.files.debug, &directory, 1, &|path| path == wanted)?.remove(0);
+        let path = self.unpack_debug(&directory)?;
         let unreadable = |error: elivepatch_elf::ElfError| {
             Failure::new(
                 FailureClass::BaseFailed,
@@ -216,7 +235,7 @@ impl Preparation<'_> {
             )
         };
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
-        let names = special_structs(self.input.config);
+        let names = special_structs(config, self.input.release);
         let struct_sizes = vmlinux.struct_sizes(&names).map_err(unreadable)?;
         if let Some(name) = names.iter().find(|name| !struct_sizes.contains_key(**name)) {
             return Err(Failure::new(
@@ -225,10 +244,12 @@ impl Preparation<'_> {
                 "kpatch needs its size: please report this kernel",
             ));
         }
-        let units = vmlinux.compile_units().map_err(unreadable)?;
-        let text = units.into_iter().map(|unit| unit + "\n").collect::<String>();
-        let units = self.staging.join(COMPILE_UNITS);
-        fs_err::write(&units, text).map_err(|error| base_io("write", &units, &error))?;
+        let sources = SourceIndex::new(
+            vmlinux.compile_units().map_err(unreadable)?,
+            vmlinux.included_sources().map_err(unreadable)?,
+        );
+        let list = self.staging.join(SOURCES);
+        fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))?;
         let build_id = vmlinux.build_id().map_err(unreadable)?.ok_or_else(|| {
             Failure::new(
                 FailureClass::BaseFailed,
@@ -241,6 +262,25 @@ impl Preparation<'_> {
         fs_err::remove_dir_all(&directory)
             .map_err(|error| base_io("remove", &directory, &error))?;
         Ok(VmlinuxFacts { build_id, struct_sizes })
+    }
+
+    /// Takes vmlinux out of the debug package, and the sources of each module. Gives the path of
+    /// vmlinux.
+    fn unpack_debug(&self, directory: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
+        let wanted = format!("usr/lib/debug/boot/vmlinux-{}", self.input.release);
+        let vmlinux = directory.join("vmlinux");
+        let mut modules = ModuleSources::default();
+        for_each_file(&self.files.debug, &mut |path, content| {
+            if path == wanted {
+                io::copy(content, &mut fs_err::File::create(&vmlinux)?)?;
+            } else {
+                modules.add(path, content)?;
+            }
+            Ok(true)
+        })?;
+        let path = self.staging.join(MODULE_SOURCES);
+        fs_err::write(&path, modules.to_text()).map_err(|error| base_io("write", &path, &error))?;
+        Ok(vmlinux)
     }
 
     /// create-diff-object reads the symbols of vmlinux as `readelf` prints them.
@@ -288,9 +328,9 @@ fn read_config(path: &Utf8Path) -> Result<KernelConfig, Failure> {
 
 /// The structures of the kernel's special sections that are there with this config, as
 /// kpatch-build 0.9.10 looks for them on x86-64.
-fn special_structs(config: &KernelConfig) -> Vec<&'static str> {
+fn special_structs(config: &KernelConfig, release: &KernelRelease) -> Vec<&'static str> {
     let mut names = vec!["alt_instr", "bug_entry", "exception_table_entry"];
-    let version = config.header_version().map_or((0, 0, 0), |release| release.version());
+    let version = release.version();
     let optional = [
         ("jump_entry", config.is_yes("JUMP_LABEL")),
         ("orc_entry", config.is_yes("UNWINDER_ORC")),

@@ -4,7 +4,9 @@ use elivepatch_model::{Failure, FailureClass, StepName};
 use super::Base;
 use crate::{
     Observer,
+    failures::io_failure,
     sandbox::{Overlay, Sandbox, SandboxCommand},
+    untrusted_file::read_untrusted,
 };
 
 /// The source tree in the sandbox.
@@ -13,12 +15,16 @@ pub const TREE: &str = "/build";
 /// The work directory in the sandbox.
 pub const WORK: &str = "/scratch";
 
+/// What the builder gives to tools, in the sandbox; they can only read it.
+const INPUTS: &str = "/inputs";
+
 /// A writable view of a base's source tree, for one build. The base itself is not changed: the
 /// view is an overlay, or where the kernel does not allow that, a copy.
 #[derive(Debug)]
 pub struct Workspace {
     toolchain_root: Utf8PathBuf,
     work: Utf8PathBuf,
+    inputs: Utf8PathBuf,
     view: View,
 }
 
@@ -43,6 +49,9 @@ impl Workspace {
     ) -> Result<Self, Failure> {
         let work = work.join(name);
         sandbox.make_directory(&work)?;
+        let inputs = work.with_file_name(format!("{name}.inputs"));
+        fs_err::create_dir(&inputs)
+            .map_err(|error| io_failure(FailureClass::Internal, "make", &inputs, &error))?;
         let view = if sandbox.overlays() {
             let layer = work.with_file_name(format!("{name}.layer"));
             sandbox.make_layer(&layer)?;
@@ -59,18 +68,51 @@ impl Workspace {
             sandbox.run_checked(&command, StepName::Check, observer, FailureClass::BaseFailed)?;
             View::Copy(copy)
         };
-        Ok(Self { toolchain_root: toolchain_root.to_owned(), work, view })
+        Ok(Self { toolchain_root: toolchain_root.to_owned(), work, inputs, view })
     }
 
-    /// The directory of the machine that the sandbox sees as `/scratch`.
-    pub fn work(&self) -> &Utf8Path {
-        &self.work
+    /// Gives a file to the tools. They see it at the path that is returned and cannot change it:
+    /// where tools write, a symbolic link could lead us elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_input(&self, name: &str, content: &[u8]) -> Result<String, Failure> {
+        let path = self.inputs.join(name);
+        fs_err::write(&path, content)
+            .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+        Ok(format!("{INPUTS}/{name}"))
+    }
+
+    /// Takes a file that tools left directly in `/scratch`.
+    ///
+    /// # Errors
+    /// With `class` when it is missing, no regular file, or larger than `limit_bytes`.
+    pub fn take_output(
+        &self,
+        name: &str,
+        limit_bytes: u64,
+        class: FailureClass,
+    ) -> Result<Vec<u8>, Failure> {
+        let path = self.work.join(name);
+        read_untrusted(&path, limit_bytes).map_err(|error| io_failure(class, "read", &path, &error))
+    }
+
+    /// What was made in this view, for a tool that runs in another one: the directory of the
+    /// machine to be shown at `inside`, and the directory of the sandbox that then holds the files.
+    pub fn made_files(&self, inside: &str) -> (&Utf8Path, String) {
+        match &self.view {
+            // The layer, not `upper` in it: tools could have put a symbolic link in its place, and
+            // what that points to on the machine would be shown.
+            View::Overlay(overlay) => (&overlay.layer, format!("{inside}/upper")),
+            View::Copy(copy) => (copy, inside.to_owned()),
+        }
     }
 
     /// A program that runs in the source tree.
     pub fn command<S: Into<String>>(&self, program: impl IntoIterator<Item = S>) -> SandboxCommand {
         let command = SandboxCommand::new(&self.toolchain_root, program)
             .writable(&self.work, WORK)
+            .read_only(&self.inputs, INPUTS)
             .directory(TREE);
         match &self.view {
             View::Overlay(overlay) => command.overlay(overlay.clone()),

@@ -1,6 +1,6 @@
 use std::{
     cell::Cell,
-    process::{Child, Command},
+    process::{Child, Command, Output},
     time::{Duration, SystemTime},
 };
 
@@ -76,7 +76,11 @@ impl Apt {
         }
         apt.write("status", "")?;
         apt.write("sources.list", &(apt.source_lines(&options.suites).join("\n") + "\n"))?;
-        apt.write("apt.conf", &apt.configuration_text())?;
+        // Servers that share the directory may come to it by different symbolic links, and all of
+        // them read and write this one file.
+        let directory =
+            directory.canonicalize_utf8().map_err(|error| apt_io("find", &directory, &error))?;
+        apt.write("apt.conf", &configuration_text(&directory))?;
         Ok(apt)
     }
 
@@ -98,23 +102,6 @@ impl Apt {
     /// apt's configuration file: for other programs that run apt.
     pub fn configuration(&self) -> &Utf8Path {
         &self.configuration
-    }
-
-    fn configuration_text(&self) -> String {
-        let directory = self.cache.apt();
-        let proxies = machine_proxies();
-        format!(
-            "Dir::State \"{directory}/state\";\nDir::State::status \"{directory}/status\";\n\
-             Dir::Cache \"{directory}\";\nDir::Cache::archives \"{directory}/archives\";\n\
-             Dir::Etc::sourcelist \"{directory}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
-             Dir::Etc::parts \"/dev/null\";\nDir::Etc::main \"/dev/null\";\n\
-             Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n\
-             Dir::Etc::trusted \"/dev/null\";\nDir::Etc::trustedparts \"/dev/null\";\n\
-             APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
-             APT::Sandbox::User \"root\";\nAPT::Get::AllowUnauthenticated \"false\";\n\
-             Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n\
-             {proxies}"
-        )
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -163,34 +150,70 @@ impl Apt {
         package: &str,
         observer: &dyn Observer,
     ) -> Result<Vec<PackageFile>, Failure> {
+        self.versions_of_each(&[package], observer)
+    }
+
+    /// All versions of several packages in one answer, as [`Apt::versions`]: apt takes longer to
+    /// start than to find them.
+    ///
+    /// # Errors
+    /// As [`Apt::versions`].
+    pub fn versions_of_each(
+        &self,
+        packages: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Vec<PackageFile>, Failure> {
         if self.index_age().is_some() {
-            let found = self.show(package)?;
-            if !found.is_empty() {
+            let found = self.show(packages, observer)?;
+            if packages.iter().all(|name| found.iter().any(|package| package.name == *name)) {
                 return Ok(found);
             }
         }
         self.update(observer)?;
-        self.show(package)
+        self.show(packages, observer)
     }
 
-    fn show(&self, package: &str) -> Result<Vec<PackageFile>, Failure> {
-        let mut show = self.command("apt-cache");
-        show.args(["show", "--", package]);
-        // Exit code 100 says that there is no such package.
-        let output = show.output().map_err(|error| not_installed(&error))?;
+    fn show(
+        &self,
+        packages: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Vec<PackageFile>, Failure> {
+        let mut arguments = vec!["show", "--"];
+        arguments.extend(packages);
+        let output = self.query(&arguments, observer)?;
         let stanzas = read_stanzas(&String::from_utf8_lossy(&output.stdout));
-        Ok(stanzas.into_iter().filter_map(into_package).filter(|p| p.name == package).collect())
+        let mut found: Vec<PackageFile> = stanzas.into_iter().filter_map(into_package).collect();
+        found.retain(|package| packages.contains(&package.name.as_str()));
+        Ok(found)
     }
 
     /// The names of all packages that begin with `prefix`.
     ///
     /// # Errors
     /// When apt cannot be run.
-    pub fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
-        let mut names = self.command("apt-cache");
-        names.args(["pkgnames", "--", prefix]);
-        let output = names.output().map_err(|error| not_installed(&error))?;
+    pub fn names(&self, prefix: &str, observer: &dyn Observer) -> Result<Vec<String>, Failure> {
+        let output = self.query(&["pkgnames", "--", prefix], observer)?;
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    /// Asks the index. Only one at a time, and not while it is fetched: apt-cache writes a cache
+    /// of its own, and finds nothing in one that somebody else is writing.
+    fn query(&self, arguments: &[&str], observer: &dyn Observer) -> Result<Output, Failure> {
+        let _lock = self.cache.lock(&self.cache.apt().join("index"), observer)?;
+        let output =
+            self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;
+        // apt ends with the same code when it knows no such package and when it failed.
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let failed = |line: &&str| line.starts_with("E: ") && *line != "E: No packages found";
+        match errors.lines().find(failed) {
+            Some(error) => Err(Failure::new(
+                FailureClass::FetchFailed,
+                format!("cannot read the package index: {error}"),
+                "submit the build again; if that does not help, remove the directory apt of the \
+                 server's cache directory",
+            )),
+            None => Ok(output),
+        }
     }
 
     pub(super) fn command(&self, program: &str) -> Command {
@@ -221,6 +244,23 @@ impl Apt {
             .map_err(|error| not_installed(&error))?;
         if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
     }
+}
+
+/// apt's configuration for a state directory of its own; nothing of the machine's is read.
+fn configuration_text(directory: &Utf8Path) -> String {
+    let proxies = machine_proxies();
+    format!(
+        "Dir::State \"{directory}/state\";\nDir::State::status \"{directory}/status\";\n\
+         Dir::Cache \"{directory}\";\nDir::Cache::archives \"{directory}/archives\";\n\
+         Dir::Etc::sourcelist \"{directory}/sources.list\";\nDir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::Etc::parts \"/dev/null\";\nDir::Etc::main \"/dev/null\";\n\
+         Dir::Etc::preferences \"/dev/null\";\nDir::Etc::preferencesparts \"/dev/null\";\n\
+         Dir::Etc::trusted \"/dev/null\";\nDir::Etc::trustedparts \"/dev/null\";\n\
+         APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
+         APT::Sandbox::User \"root\";\nAPT::Get::AllowUnauthenticated \"false\";\n\
+         Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n\
+         {proxies}"
+    )
 }
 
 fn into_package(stanza: Stanza) -> Option<PackageFile> {

@@ -82,6 +82,7 @@ impl Apt {
         if size() > package.size_bytes {
             fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
         }
+        let mut may_begin_anew = true;
         loop {
             let before = size();
             if before == package.size_bytes {
@@ -97,6 +98,13 @@ impl Apt {
                         unit: "bytes".to_owned(),
                     });
                 })?;
+            // A mirror or proxy that cannot send the rest of a file (curl: 33, or 22 for a code of
+            // HTTP) sends all of it.
+            if matches!(finished.code(), Some(22 | 33)) && before > 0 && may_begin_anew {
+                may_begin_anew = false;
+                fs_err::remove_file(&partial).map_err(|e| apt_io("remove", &partial, &e))?;
+                continue;
+            }
             // A line that drops now and then still gets there; one that brings nothing does not.
             if !finished.succeeded() && size() <= before {
                 let what = format!("cannot fetch {} {}", package.name, package.version);

@@ -54,18 +54,25 @@ pub fn find_kernel(
     kernel_version: Option<&str>,
     observer: &dyn Observer,
 ) -> Result<KernelPackages, Failure> {
-    let images = apt.versions(&format!("linux-image-{release}"), observer)?;
+    let name = format!("linux-image-{release}");
+    let debug = format!("linux-image-{release}-dbg");
+    let headers = format!("linux-headers-{release}");
+    let source = format!("linux-source-{}", release.series());
+    let found = apt.versions_of_each(&[&name, &debug, &headers, &source], observer)?;
+    let (images, others): (Vec<PackageFile>, Vec<PackageFile>) =
+        found.into_iter().partition(|package| package.name == name);
     let Some(image) = choose(&images, kernel_version) else {
-        return Err(unknown_release(apt, release, &images, kernel_version));
+        return Err(unknown_release(apt, release, &images, kernel_version, observer));
     };
     let version = image.version.clone();
     observer.event(BuildEvent::Log {
         step: StepName::Source,
         line: format!("{release} is Debian's {} {version}", image.name),
     });
-    let same_version = |name: String| -> Result<PackageFile, Failure> {
-        let versions = apt.versions(&name, observer)?;
-        versions.into_iter().find(|package| package.version == version).ok_or_else(|| {
+    let same_version = |name: &str| -> Result<PackageFile, Failure> {
+        let package =
+            others.iter().find(|package| package.name == name && package.version == version);
+        package.cloned().ok_or_else(|| {
             Failure::new(
                 FailureClass::ReleaseUnknown,
                 format!("the archive has no {name} {version}, which {release} needs"),
@@ -75,9 +82,9 @@ pub fn find_kernel(
     };
     Ok(KernelPackages {
         image: image.clone(),
-        debug: same_version(format!("linux-image-{release}-dbg"))?,
-        headers: same_version(format!("linux-headers-{release}"))?,
-        source: same_version(format!("linux-source-{}", release.series()))?,
+        debug: same_version(&debug)?,
+        headers: same_version(&headers)?,
+        source: same_version(&source)?,
         version: version.clone(),
     })
 }
@@ -101,6 +108,7 @@ fn unknown_release(
     release: &KernelRelease,
     images: &[PackageFile],
     kernel_version: Option<&str>,
+    observer: &dyn Observer,
 ) -> Failure {
     if let Some(version) = kernel_version.and_then(debian_version).filter(|_| !images.is_empty()) {
         let known: Vec<&str> = images.iter().map(|image| image.version.as_str()).collect();
@@ -113,7 +121,7 @@ fn unknown_release(
             "the kernel has left the archive: update the target to a kernel that is there",
         );
     }
-    let served = served_releases(apt).unwrap_or_default();
+    let served = served_releases(apt, observer).unwrap_or_default();
     let same_version: Vec<&String> = served
         .iter()
         .filter(|other| other.starts_with(&format!("{}.", release.series())))
@@ -138,9 +146,9 @@ fn unknown_release(
 }
 
 /// The releases of stock kernels for which an image and its debug package are in the archive.
-fn served_releases(apt: &Apt) -> Result<Vec<String>, Failure> {
-    let names = apt.names("linux-image-")?;
-    let sources = apt.names("linux-source-")?;
+fn served_releases(apt: &Apt, observer: &dyn Observer) -> Result<Vec<String>, Failure> {
+    let names = apt.names("linux-image-", observer)?;
+    let sources = apt.names("linux-source-", observer)?;
     let mut releases: Vec<String> = names
         .iter()
         .filter_map(|name| name.strip_prefix("linux-image-")?.strip_suffix("-dbg"))

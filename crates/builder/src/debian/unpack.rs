@@ -85,10 +85,14 @@ pub fn unpack_source_tarball(package: &Utf8Path, target: &Utf8Path) -> Result<()
     })
 }
 
+/// What is called for a file, with its path and content; `false` ends the walk.
 type Visit<'a> = dyn FnMut(&str, &mut dyn Read) -> io::Result<bool> + 'a;
 
-/// Calls `visit` for each regular file until it says `false`.
-fn for_each_file(package: &Utf8Path, visit: &mut Visit) -> Result<(), Failure> {
+/// Calls `visit` with path and content of each regular file until it says `false`.
+///
+/// # Errors
+/// When the package cannot be read, or `visit` fails.
+pub fn for_each_file(package: &Utf8Path, visit: &mut Visit) -> Result<(), Failure> {
     walk(package, visit)
         .map_err(|error| io_failure(FailureClass::BaseFailed, "unpack", package, &error))
 }

@@ -2,21 +2,19 @@ use std::thread;
 
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KPATCH_HEADERS, KpatchEngine, compiler_errors::compiler_errors};
-use crate::{apply::AppliedFixes, base::Workspace, process::Finished};
-
-/// Where the objects go in each workspace's work directory.
-pub(super) const OBJECTS: &str = "objects";
+use super::{KpatchEngine, compiler_errors::compiler_errors};
+use crate::{
+    apply::AppliedFixes,
+    base::{COMPILE_FLAGS, Workspace},
+    process::Finished,
+};
 
 pub(super) fn compile(
     engine: &KpatchEngine,
     sources: &[String],
     fixes: &AppliedFixes,
 ) -> Result<Vec<String>, Failure> {
-    let objects: Vec<String> = sources
-        .iter()
-        .map(|source| format!("{}.o", source.strip_suffix(".c").unwrap_or(source)))
-        .collect();
+    let objects: Vec<String> = sources.iter().map(|source| object_of(source)).collect();
     // Both at once: one compiler call leaves the other cores idle.
     let (original, patched) = thread::scope(|scope| {
         let original = scope.spawn(|| compile_in(engine, engine.original, &objects));
@@ -35,10 +33,12 @@ pub(super) fn compile(
     if !patched.succeeded() {
         return Err(compile_failure(&patched, fixes));
     }
-    for workspace in [engine.original, engine.patched] {
-        keep_objects(engine, workspace, &objects)?;
-    }
     Ok(objects)
+}
+
+/// The object that a source file is compiled to.
+pub(crate) fn object_of(source: &str) -> String {
+    format!("{}.o", source.strip_suffix(".c").unwrap_or(source))
 }
 
 fn compile_in(
@@ -46,27 +46,9 @@ fn compile_in(
     workspace: &Workspace,
     objects: &[String],
 ) -> Result<Finished, Failure> {
-    // A section for each function and variable is what makes them comparable one by one.
-    let flags = format!("-I{KPATCH_HEADERS} -ffunction-sections -fdata-sections");
-    let command = workspace.command(engine.make.words(objects)).environment("KCFLAGS", flags);
+    let command =
+        workspace.command(engine.make.words(objects)).environment("KCFLAGS", COMPILE_FLAGS);
     engine.sandbox.run(&command, StepName::Compile, engine.observer)
-}
-
-fn keep_objects(
-    engine: &KpatchEngine,
-    workspace: &Workspace,
-    objects: &[String],
-) -> Result<(), Failure> {
-    let place = workspace.work().join(OBJECTS);
-    engine.sandbox.make_directory(&place)?;
-    let mut words = vec!["cp".to_owned(), "--parents".to_owned(), "--".to_owned()];
-    words.extend(objects.iter().cloned());
-    words.push(format!("/scratch/{OBJECTS}/"));
-    let command = workspace.command(words);
-    engine
-        .sandbox
-        .run_checked(&command, StepName::Compile, engine.observer, FailureClass::CompileFailed)
-        .map(drop)
 }
 
 fn compile_failure(finished: &Finished, fixes: &AppliedFixes) -> Failure {

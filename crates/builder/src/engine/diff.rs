@@ -1,16 +1,21 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KpatchEngine, compile::OBJECTS};
-use crate::process::Finished;
+use super::KpatchEngine;
+use crate::{base::WORK, process::Finished};
 
 /// create-diff-object's exit codes (kpatch's `kpatch-build/kpatch.h`), beside 0 for "changed".
 const ERROR: i32 = 1;
 const IRRECONCILABLE: i32 = 2;
 const NO_CHANGE: i32 = 3;
 
+/// What create-diff-object's lines hold that say why it refuses; the others list what changed.
+const REASONS: [&str; 3] = ["ERROR", "unreconcilable", "not selected for inclusion"];
+
 /// An object with changed functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChangedObject {
+    /// The object's path in the source tree.
+    pub object: String,
     /// create-diff-object's output, as the sandbox sees it in the patched workspace.
     pub inside: String,
 }
@@ -32,14 +37,11 @@ pub(super) fn diff(
     objects: &[String],
 ) -> Result<Vec<ChangedObject>, Failure> {
     let mut changed = Vec::new();
-    for object in objects {
-        let output = format!("diff/{object}");
-        if let Some(parent) = engine.patched.work().join(&output).parent() {
-            make_directories(engine, parent)?;
-        }
+    for (number, object) in objects.iter().enumerate() {
+        let output = format!("{WORK}/changed-{number}.o");
         let finished = diff_object(engine, object, &output)?;
         match finished.code() {
-            Some(0) => changed.push(ChangedObject { inside: format!("/scratch/{output}") }),
+            Some(0) => changed.push(ChangedObject { object: object.clone(), inside: output }),
             Some(NO_CHANGE) => {}
             _ => return Err(not_patchable(object, &finished)),
         }
@@ -54,27 +56,20 @@ pub(super) fn diff(
     Ok(changed)
 }
 
-/// Makes each directory from the work directory down, for the sandbox's user.
-fn make_directories(engine: &KpatchEngine, directory: &camino::Utf8Path) -> Result<(), Failure> {
-    let work = engine.patched.work();
-    let mut missing: Vec<_> = directory.ancestors().take_while(|path| *path != work).collect();
-    missing.reverse();
-    missing.into_iter().try_for_each(|path| engine.sandbox.make_directory(path))
-}
-
 fn diff_object(engine: &KpatchEngine, object: &str, output: &str) -> Result<Finished, Failure> {
+    let (original_files, original) = engine.original.made_files("/original");
     let mut command = engine.patched.command([
         "/usr/lib/kpatch/create-diff-object",
-        &format!("/original/{object}"),
-        &format!("/scratch/{OBJECTS}/{object}"),
+        &format!("{original}/{object}"),
+        object,
         "vmlinux",
         "/symtab",
         "Module.symvers",
         engine.module_name,
-        &format!("/scratch/{output}"),
+        output,
     ]);
     command = command
-        .read_only(&engine.original.work().join(OBJECTS), "/original")
+        .read_only(original_files, "/original")
         .read_only(&engine.base.symbol_table(), "/symtab");
     for (structure, variable) in STRUCT_VARIABLES {
         if let Some(size) = engine.base.facts().struct_sizes.get(structure) {
@@ -88,7 +83,7 @@ fn not_patchable(object: &str, finished: &Finished) -> Failure {
     let text = finished.text();
     let reasons: Vec<String> = text
         .lines()
-        .filter(|line| line.contains("ERROR") || line.contains("unreconcilable"))
+        .filter(|line| REASONS.iter().any(|part| line.contains(part)))
         .map(str::to_owned)
         .collect();
     let how = match finished.code() {

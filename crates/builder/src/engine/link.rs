@@ -1,24 +1,26 @@
-use camino::Utf8PathBuf;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject};
 
+/// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
+/// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
+const COPY_MODULE_DIRECTORY: &str = r#"cp --recursive "$1" "$2" && touch "$2/.output.o.cmd""#;
+
 /// Where kpatch's module directory is copied to, in the sandbox.
 const MODULE_DIRECTORY: &str = "/scratch/kpatch";
 
-pub(super) fn link(
-    engine: &KpatchEngine,
-    changed: &[ChangedObject],
-) -> Result<Utf8PathBuf, Failure> {
+/// The largest module that is taken, in bytes. One that replaces a function has some 20 kB.
+const MODULE_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<Vec<u8>, Failure> {
     let name = engine.module_name;
-    run(engine, words(["cp", "--recursive", KPATCH_HEADERS, MODULE_DIRECTORY]))?;
+    let copy = ["sh", "-c", COPY_MODULE_DIRECTORY, "sh", KPATCH_HEADERS, MODULE_DIRECTORY];
+    run(engine, words(copy))?;
 
     let output = format!("{MODULE_DIRECTORY}/output.o");
     let mut link = words(["ld", "-r", "-o", &output]);
     link.extend(changed.iter().map(|object| object.inside.clone()));
     run(engine, link)?;
-    // modpost wants to know how each object was made (an error from 5.8 on); this one was not.
-    run(engine, words(["touch", &format!("{MODULE_DIRECTORY}/.output.o.cmd")]))?;
 
     // No type information for the module: it would have to be made against a vmlinux that is not
     // in the tree, and the kernel loads a module without it.
@@ -46,7 +48,7 @@ pub(super) fn link(
             &format!("/scratch/{module}"),
         ]),
     )?;
-    Ok(engine.patched.work().join(module))
+    engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

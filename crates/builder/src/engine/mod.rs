@@ -6,7 +6,6 @@ mod compiler_errors;
 mod diff;
 mod link;
 
-use camino::Utf8PathBuf;
 use elivepatch_model::Failure;
 
 use crate::{
@@ -16,7 +15,10 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// kpatch's headers in a toolchain root: patches may include them.
+pub(crate) use compile::object_of;
+pub(crate) use diff::ChangedObject;
+
+/// kpatch's headers in a toolchain root, with what its module is made from.
 const KPATCH_HEADERS: &str = "/usr/share/kpatch/patch";
 
 /// One build of one livepatch by the kpatch engine.
@@ -59,11 +61,11 @@ impl KpatchEngine<'_> {
         diff::diff(self, objects)
     }
 
-    /// Links the changed objects into the module.
+    /// Links the changed objects into the module; gives its bytes.
     ///
     /// # Errors
     /// `link-failed`; those of the sandbox.
-    pub(crate) fn link(&self, changed: &[diff::ChangedObject]) -> Result<Utf8PathBuf, Failure> {
+    pub(crate) fn link(&self, changed: &[diff::ChangedObject]) -> Result<Vec<u8>, Failure> {
         link::link(self, changed)
     }
 }

@@ -87,7 +87,8 @@ impl SandboxCommand {
     }
 
     pub(super) fn writable_directories(&self) -> Vec<Utf8PathBuf> {
-        let upper = self.overlay.iter().map(|overlay| overlay.layer.join("upper"));
-        self.writable.iter().map(|(host, _)| host.clone()).chain(upper).collect()
+        // All of the layer: a tool can reach it beside the overlay that it is for.
+        let layer = self.overlay.iter().map(|overlay| overlay.layer.clone());
+        self.writable.iter().map(|(host, _)| host.clone()).chain(layer).collect()
     }
 }

@@ -41,8 +41,15 @@ pub(super) fn limit_failure(name: &str, finished: &Finished, disk: &DiskUse) -> 
     })
 }
 
-/// What compilers and linkers print when an rlimit or the sandbox's own `/tmp` ends them.
+/// What compilers, linkers and make print when an rlimit or the sandbox's own `/tmp` ends them.
 fn complaint(finished: &Finished) -> Option<Ended> {
+    let text = finished.text();
+    text.lines().find_map(complaint_of).map(|reason| Ended::LimitExceeded(reason.to_owned()))
+}
+
+/// The limit that a line complains of. gcc shows the source line of each error, which may hold any
+/// text, behind ` | `; an error at a place in the source is about the source.
+fn complaint_of(line: &str) -> Option<&'static str> {
     const COMPLAINTS: [(&str, &str); 6] = [
         ("out of memory", "used more memory than it may"),
         ("Cannot allocate memory", "used more memory than it may"),
@@ -51,9 +58,16 @@ fn complaint(finished: &Finished) -> Option<Ended> {
         ("File size limit exceeded", "wrote a larger file than it may"),
         ("No space left on device", "wrote more to /tmp than it may"),
     ];
-    let text = finished.text();
-    let found = COMPLAINTS.iter().find(|(complaint, _)| text.contains(complaint));
-    found.map(|(_, reason)| Ended::LimitExceeded((*reason).to_owned()))
+    let of_a_tool = !line.contains(" | ") && !names_a_source_line(line);
+    let found = COMPLAINTS.iter().find(|(complaint, _)| line.contains(complaint))?;
+    of_a_tool.then_some(found.1)
+}
+
+/// Whether a line begins with `FILE:NUMBER:`.
+fn names_a_source_line(line: &str) -> bool {
+    let mut parts = line.splitn(3, ':');
+    let number = parts.nth(1).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 pub(super) fn cannot_start(error: &std::io::Error) -> Failure {
@@ -65,4 +79,30 @@ pub(super) fn cannot_start(error: &std::io::Error) -> Failure {
         );
     }
     internal(format!("cannot start a sandbox: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_of_tools_are_told_from_source_text() {
+        for line in [
+            "cc1: out of memory allocating 65536 bytes after a total of 1 bytes",
+            "virtual memory exhausted: Cannot allocate memory",
+            "make: fork: Resource temporarily unavailable",
+            "/tmp/ccX.s: fatal error: cannot write: No space left on device",
+            "File size limit exceeded",
+        ] {
+            assert!(complaint_of(line).is_some(), "{line}");
+        }
+        for line in [
+            "   58 |         pr_err(\"out of memory %d\", nothing);",
+            "mm/oom_kill.c:58:3: error: 'out of memory' undeclared",
+            "mm/oom_kill.c:58: warning: Cannot allocate memory",
+            "  CC      mm/oom_kill.o",
+        ] {
+            assert_eq!(complaint_of(line), None, "{line}");
+        }
+    }
 }

@@ -75,6 +75,13 @@ impl Sandbox {
         Ok(sandbox)
     }
 
+    /// The same sandbox without overlays, whatever the machine allows.
+    #[must_use]
+    pub fn without_overlays(mut self) -> Self {
+        self.overlays = false;
+        self
+    }
+
     fn run_probe(&self, command: SandboxCommand) -> Result<Finished, Failure> {
         let process = self.command(&command);
         let limits = ProcessLimits {
@@ -113,7 +120,7 @@ impl Sandbox {
             if self.overlays {
                 "shared by overlay"
             } else {
-                "copied: overlayfs is not allowed here"
+                "copied: overlayfs is not allowed here or switched off"
             },
         )
     }

@@ -16,25 +16,41 @@ const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 /// The most files that a tool may make: they cost memory and time even when they are empty.
 const FILES: u64 = 500_000;
 
+/// Memory that a tool must leave to the machine: what it hides from the count below (files in
+/// memory that are not mapped) ends here before it ends the server.
+const RESERVE_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Says why the memory of a process and all its descendants is over `limit_bytes`, or `None`.
 pub(super) fn memory_over(process: u32, limit_bytes: u64) -> Option<String> {
-    let page_bytes = rustix::param::page_size() as u64;
+    if available_memory().is_some_and(|available| available < RESERVE_MEMORY_BYTES) {
+        let mebibytes = RESERVE_MEMORY_BYTES >> 20;
+        return Some(format!("left the machine less than {mebibytes} MiB of memory"));
+    }
     let mut waiting = vec![process];
     let mut total = 0;
     while let Some(process) = waiting.pop() {
-        total += resident_pages(process).unwrap_or(0) * page_bytes;
+        total += own_memory(process).unwrap_or(0);
         waiting.extend(children(process));
     }
     (total > limit_bytes).then(|| format!("used more than {} MiB of memory", limit_bytes >> 20))
 }
 
-/// Resident pages without those shared with files. A process that has just ended has none.
-fn resident_pages(process: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
-    let mut numbers = statm.split(' ').skip(1).map(|number| number.trim().parse::<u64>());
-    let resident = numbers.next()?.ok()?;
-    let shared = numbers.next()?.ok()?;
-    Some(resident.saturating_sub(shared))
+/// The memory of a process, in bytes, without pages of files; memory that several processes share
+/// counts in each. A process that has just ended has none.
+fn own_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    Some(kibibytes(&status, "RssAnon:")? + kibibytes(&status, "RssShmem:")?)
+}
+
+/// The memory that the machine could still give without swapping, in bytes.
+fn available_memory() -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+/// The value of a line such as `RssAnon:     1234 kB`, in bytes.
+fn kibibytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|number| number * 1024)
 }
 
 fn children(process: u32) -> Vec<u32> {
@@ -55,14 +71,13 @@ fn children(process: u32) -> Vec<u32> {
 pub struct DiskUse {
     directories: Vec<Utf8PathBuf>,
     limit_bytes: u64,
-    start_bytes: u64,
 }
 
 impl DiskUse {
-    /// Takes note of what is there already: only what is added counts.
+    /// What is there already counts: otherwise a build could write the limit again with each of its
+    /// tools.
     pub fn new(directories: Vec<Utf8PathBuf>, limit_bytes: u64) -> Self {
-        let start_bytes = directories.iter().map(|directory| usage(directory).0).sum();
-        Self { directories, limit_bytes, start_bytes }
+        Self { directories, limit_bytes }
     }
 
     /// Says that the use is over the limit, or that the disk is nearly full; `None` when all is well.
@@ -79,7 +94,7 @@ impl DiskUse {
             bytes += more_bytes;
             files += more_files;
         }
-        if bytes.saturating_sub(self.start_bytes) > self.limit_bytes {
+        if bytes > self.limit_bytes {
             let mebibytes = self.limit_bytes >> 20;
             Some(Ended::LimitExceeded(format!("wrote more than {mebibytes} MiB to disk")))
         } else if files > FILES {

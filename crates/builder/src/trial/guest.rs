@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek},
     os::unix::process::CommandExt,
     process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -92,12 +92,15 @@ pub(crate) fn run_guest(
     // Made here: QEMU may not have opened them yet when they are first read.
     fs_err::write(&paths.console, b"")?;
     fs_err::write(&paths.protocol, b"")?;
-    let qemu_log = fs_err::File::create(&paths.qemu_log)?.into_file();
+    let qemu_log_writer = fs_err::File::create(&paths.qemu_log)?.into_file();
+    let qemu_log = fs_err::File::open(&paths.qemu_log)?.into_file();
     launcher.hand_over(&[&paths.console, &paths.protocol])?;
     let mut protocol = fs_err::File::open(&paths.protocol)?.into_file();
+    // Opened before QEMU runs, and never again by name: QEMU could put a link in its place.
+    let console_log = fs_err::File::open(&paths.console)?.into_file();
 
     let mut command = launcher.command(&arguments(plan, &paths), &[plan.kernel_image], work);
-    command.stdin(Stdio::null()).stdout(qemu_log.try_clone()?).stderr(qemu_log);
+    command.stdin(Stdio::null()).stdout(qemu_log_writer.try_clone()?).stderr(qemu_log_writer);
     // A group of its own: Ctrl-C on a terminal is for us, and we end the guest.
     command.process_group(0);
     let started = Instant::now();
@@ -116,7 +119,7 @@ pub(crate) fn run_guest(
         let mut news = Vec::new();
         protocol.by_ref().take(PROTOCOL_BYTES.saturating_sub(spoken)).read_to_end(&mut news)?;
         spoken += news.len() as u64;
-        let console = fs_err::metadata(&paths.console)?.len();
+        let console = console_log.metadata()?.len();
         if !news.is_empty() || console != printed {
             last_sign = Instant::now();
             printed = console;
@@ -137,8 +140,8 @@ pub(crate) fn run_guest(
     };
     drop(process);
     let duration = started.elapsed();
-    let console = read_beginning(&paths.console, CONSOLE_BYTES)?;
-    let qemu_log = read_beginning(&paths.qemu_log, QEMU_LOG_BYTES)?;
+    let console = read_beginning(console_log, CONSOLE_BYTES)?;
+    let qemu_log = read_beginning(qemu_log, QEMU_LOG_BYTES)?;
     let qemu_log = String::from_utf8_lossy(&qemu_log).into_owned();
     Ok(GuestRun { end, duration, console, qemu_log })
 }
@@ -230,9 +233,9 @@ fn escaped(path: &Utf8Path) -> String {
     path.as_str().replace(',', ",,")
 }
 
-fn read_beginning(path: &Utf8Path, limit: u64) -> io::Result<Vec<u8>> {
+fn read_beginning(mut file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file: File = fs_err::File::open(path)?.into_file();
+    file.rewind()?;
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
