@@ -145,8 +145,17 @@ impl Job<'_> {
         let apt = self.builder.apt()?;
         let target = &self.order.target;
         let version = target.kernel_version.as_deref();
-        let packages = find_kernel(apt, &target.release, version, self.observer)?;
-        if !Base::is_there(&self.builder.cache, &target.release, &packages.version) {
+        let prepared = Base::packages_of(&self.builder.cache, &target.release);
+        let packages = match find_kernel(apt, &target.release, version, self.observer) {
+            Ok(packages) => packages,
+            // A base that is there serves also when the archive does not answer, or has the kernel
+            // no more.
+            Err(failure) => match prepared.iter().find(|packages| packages.serve(version)) {
+                Some(packages) => packages.clone(),
+                None => return Err(failure),
+            },
+        };
+        if !prepared.contains(&packages) {
             for package in packages.all() {
                 apt.fetch(package, self.observer)?;
             }

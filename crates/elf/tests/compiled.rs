@@ -11,7 +11,7 @@ use std::{
 use common::{compile, run};
 use elivepatch_elf::{
     ElfError, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction, SymbolBinding, SymbolKind,
-    Vmlinux,
+    Vmlinux, module_sources,
 };
 
 const KERNEL: &str = r#"
@@ -66,6 +66,24 @@ fn kernel_image_gives_symbols_sizes_units_and_banner() {
     assert_eq!(find("hidden").binding, SymbolBinding::Local);
     assert_eq!(find("overridden").binding, SymbolBinding::Weak);
     assert_eq!((find("alternative").kind, find("alternative").size), (SymbolKind::Object, 12));
+}
+
+#[test]
+fn c_file_that_is_included_is_found_with_the_file_that_does() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir(directory.path().join("fs")).expect("own directory");
+    let part = "static int part(int x) { return x * 3; }\n";
+    fs::write(directory.path().join("fs/part.c"), part).expect("own file");
+    let source = "#include \"part.c\"\nint _start(int x) { return part(x); }\n";
+    let image = link(directory.path(), "fs/whole.c", source);
+    let vmlinux = Vmlinux::open(&image).expect("an image");
+    let included = vmlinux.included_sources().expect("debug information");
+    let units = included.get("fs/part.c").expect("it is included");
+    assert_eq!(units.iter().collect::<Vec<_>>(), ["fs/whole.c"]);
+    assert_eq!(included.len(), 1, "{included:?}");
+
+    let sources = module_sources(&fs::read(&image).expect("an image")).expect("string sections");
+    assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["fs/whole.c", "part.c"]);
 }
 
 #[test]

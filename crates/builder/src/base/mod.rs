@@ -95,9 +95,10 @@ impl Base {
         }
     }
 
-    /// Whether a complete base of this kernel is in the cache, made with whatever toolchain root.
-    pub fn is_there(cache: &Cache, release: &KernelRelease, source_version: &str) -> bool {
-        all(cache).any(|facts| facts.release == *release && facts.source_version == source_version)
+    /// The packages of the complete bases of a release in the cache, whatever toolchain root they
+    /// were made with.
+    pub fn packages_of(cache: &Cache, release: &KernelRelease) -> Vec<KernelPackages> {
+        all(cache).filter(|facts| facts.release == *release).map(|facts| facts.packages).collect()
     }
 
     /// The releases of all complete bases in the cache.
@@ -161,7 +162,7 @@ impl Base {
                 FailureClass::BuildIdMismatch,
                 format!(
                     "the target runs the image {build_id}, and {} is {}",
-                    self.facts.source_version, self.facts.build_id
+                    self.facts.packages.version, self.facts.build_id
                 ),
                 "the running kernel is not Debian's package of that release: was it rebuilt, or is \
                  a newer one installed but not booted?",

@@ -105,7 +105,7 @@ impl Preparation<'_> {
             .collect::<Result<_, Failure>>()?;
         Ok(BaseFacts {
             release: self.input.release.clone(),
-            source_version: self.input.packages.version.clone(),
+            packages: self.input.packages.clone(),
             build_id: vmlinux.build_id,
             vermagic,
             struct_sizes: vmlinux.struct_sizes,

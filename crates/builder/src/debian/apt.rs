@@ -6,6 +6,7 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
+use serde::{Deserialize, Serialize};
 
 use super::{
     DebianOptions,
@@ -31,7 +32,7 @@ const FETCH_LIMITS: ProcessLimits = ProcessLimits {
 };
 
 /// A package in the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// The package's name.
     pub name: String,

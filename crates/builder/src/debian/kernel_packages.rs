@@ -1,10 +1,12 @@
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelRelease, SourceRecord, StepName};
 
+use serde::{Deserialize, Serialize};
+
 use super::apt::{Apt, PackageFile};
 use crate::Observer;
 
 /// The packages of one stock kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelPackages {
     /// The version that all of them have, such as `6.1.176-1`.
     pub version: String,
@@ -54,6 +56,22 @@ pub fn find_kernel(
     kernel_version: Option<&str>,
     observer: &dyn Observer,
 ) -> Result<KernelPackages, Failure> {
+    match look_up(apt, release, kernel_version, observer) {
+        // The index may be older than the kernel; a fresh one is not fetched again.
+        Err(failure) if failure.class == FailureClass::ReleaseUnknown => {
+            apt.update(observer)?;
+            look_up(apt, release, kernel_version, observer)
+        }
+        result => result,
+    }
+}
+
+fn look_up(
+    apt: &Apt,
+    release: &KernelRelease,
+    kernel_version: Option<&str>,
+    observer: &dyn Observer,
+) -> Result<KernelPackages, Failure> {
     let name = format!("linux-image-{release}");
     let debug = format!("linux-image-{release}-dbg");
     let headers = format!("linux-headers-{release}");
@@ -93,6 +111,13 @@ fn choose<'a>(images: &'a [PackageFile], kernel_version: Option<&str>) -> Option
     match kernel_version.and_then(debian_version) {
         Some(version) => images.iter().find(|image| image.version == version),
         None => images.first(),
+    }
+}
+
+impl KernelPackages {
+    /// Whether they may be those of the kernel whose `uname -v` is `kernel_version`.
+    pub fn serve(&self, kernel_version: Option<&str>) -> bool {
+        kernel_version.and_then(debian_version).is_none_or(|version| version == self.version)
     }
 }
 
