@@ -104,6 +104,44 @@ fn config_that_cannot_be_used_is_exit_1_with_error_and_hint() {
 }
 
 #[test]
+fn address_beyond_this_machine_is_written_by_init_and_waits_for_the_consent() {
+    let home = Home::new();
+    let (data, cache) = (home.path("data"), home.path("cache"));
+    let directories = ["--data-directory", text(&data), "--cache-directory", text(&cache)];
+    let made = home.run(&[&["init", "--listen", "0.0.0.0:8420"], &directories[..]].concat());
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(stderr(&made).contains("warning: the server has no authentication yet"));
+    assert!(stdout(&made).contains("next: edit "), "{}", stdout(&made));
+    assert_eq!(home.run(&["check-config"]).status.code(), Some(1));
+    let file = home.path("server.toml");
+    let config = std::fs::read_to_string(&file).expect("read");
+    let key = "i_know_that_there_is_no_authentication_yet = true";
+    assert!(config.contains(&format!("\n#{key}\n")), "{config}");
+    std::fs::write(&file, config.replace(&format!("#{key}"), key)).expect("written");
+    let checked = home.run(&["check-config"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+
+    home.write_config("");
+    let told = stderr(&home.run(&["--listen", "0.0.0.0:8420"]));
+    assert!(told.contains(&format!("hint: set {key} in ")), "{told}");
+}
+
+#[test]
+fn new_directories_are_for_this_user_only_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let (data, cache) = (home.path("data"), home.path("cache"));
+    let line = "umask 0277; exec \"$0\" init --config \"$1\" --data-directory \"$2\" \
+                --cache-directory \"$3\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line, SERVER]).args([home.path("server.toml"), data.clone(), cache]);
+    let made = shell.output().expect("a shell");
+    assert!(made.status.success(), "{}", stderr(&made));
+    let mode = std::fs::metadata(&data).expect("made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
 fn usage_error_is_exit_2() {
     assert_eq!(Home::new().run(&["--no-such-option"]).status.code(), Some(2));
 }

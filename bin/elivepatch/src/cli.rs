@@ -41,7 +41,7 @@ pub enum Command {
     Builds(BuildsArgs),
     /// Show a build
     Show(ShowArgs),
-    /// Cancel a build
+    /// Cancel a build, also for everybody who joined it with an equal request
     Cancel(CancelArgs),
 }
 

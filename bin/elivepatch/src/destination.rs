@@ -95,11 +95,11 @@ impl Destination {
         directory.map_err(|error| write_problem(&self.directory, &error))
     }
 
-    /// Stores a small text.
-    pub fn put_text(&self, text: &[u8], path: &Path) -> Result<(), Problem> {
+    /// Writes a small text to a file that is to be put at `path`.
+    pub fn text_file(&self, text: &[u8], path: &Path) -> Result<NamedTempFile, Problem> {
         let mut file = self.temporary_file()?;
         file.write_all(text).map_err(|error| write_problem(path, &error))?;
-        self.put(file, path)
+        Ok(file)
     }
 }
 
@@ -234,10 +234,11 @@ mod tests {
         assert_eq!(present(&path, &Sha256Digest::of(b"mine")).expect("a file"), Present::Same);
         assert_eq!(present(&path, &Sha256Digest::of(b"new")).expect("a file"), Present::Other);
         let careful = Destination::open(Some(directory.path()), false).expect("a directory");
-        careful.put_text(b"new", &path).expect_err("occupied");
+        let new = |to: &Destination| to.text_file(b"new", &path).expect("written");
+        careful.put(new(&careful), &path).expect_err("occupied");
         assert_eq!(fs::read(&path).expect("a file"), b"mine");
         let forceful = Destination::open(Some(directory.path()), true).expect("a directory");
-        forceful.put_text(b"new", &path).expect("replaced");
+        forceful.put(new(&forceful), &path).expect("replaced");
         assert_eq!(fs::read(&path).expect("a file"), b"new");
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
     }

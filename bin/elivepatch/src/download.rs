@@ -8,7 +8,7 @@ use elivepatch_api::{
     BuildResource,
     client::{ClientError, ManifestDownload},
 };
-use elivepatch_model::{Manifest, Sha256Digest};
+use elivepatch_model::{ElfBuildId, KernelRelease, Manifest, Sha256Digest};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -23,6 +23,17 @@ use crate::{
 /// The pause before a download that broke off is begun again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
+/// What was sent to be built, as far as a manifest says it again.
+#[derive(Debug)]
+pub struct Sent {
+    /// The target's release.
+    pub release: KernelRelease,
+    /// The build-id of the target's image, when it is known.
+    pub build_id: Option<ElfBuildId>,
+    /// The digests of the patches in their order.
+    pub fixes: Vec<Sha256Digest>,
+}
+
 /// A livepatch on this machine's disk.
 #[derive(Debug)]
 pub struct Stored {
@@ -34,10 +45,12 @@ pub struct Stored {
     pub manifest_path: PathBuf,
 }
 
-/// Downloads module and manifest of a finished build, checks them, and puts them in their places.
+/// Downloads module and manifest of a finished build, checks them, also against what was `sent` when
+/// that is known, and puts them in their places.
 pub async fn fetch(
     server: &Server,
     build: &BuildResource,
+    sent: Option<&Sent>,
     destination: &Destination,
     patience: Duration,
 ) -> Result<Stored, Problem> {
@@ -51,18 +64,43 @@ pub async fn fetch(
             "the server sent the manifest of another build for build {number}"
         )));
     }
+    if let Some(difference) = sent.and_then(|sent| difference(sent, &manifest)) {
+        return Err(untrusted(format!("the livepatch is not what was ordered: {difference}")));
+    }
+    let name = &manifest.module.name;
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        // It is printed as a part of commands for root.
+        return Err(untrusted(format!("{name:.80?} is not the name of a kernel module")));
+    }
     let module_path = destination.module_path(&manifest.module.file_name);
     let manifest_path = manifest_path(&module_path);
     let module_present = look(&module_path, &manifest.module.digest, destination)?;
     let manifest_present = look(&manifest_path, &Sha256Digest::of(&text), destination)?;
+    // Both are complete before either is in its place.
+    let mut files = Vec::new();
     if module_present != Present::Same {
         let file = download(server, build, &manifest, destination, &module_path, patience).await?;
-        destination.put(file, &module_path)?;
+        files.push((file, &module_path));
     }
     if manifest_present != Present::Same {
-        destination.put_text(&text, &manifest_path)?;
+        files.push((destination.text_file(&text, &manifest_path)?, &manifest_path));
+    }
+    for (file, path) in files {
+        destination.put(file, path)?;
     }
     Ok(Stored { manifest, module_path, manifest_path })
+}
+
+/// In what a manifest differs from what was sent.
+fn difference(sent: &Sent, manifest: &Manifest) -> Option<String> {
+    if manifest.release != sent.release {
+        return Some(format!("it is for {}, not {}", manifest.release, sent.release));
+    }
+    if let Some(build_id) = sent.build_id.as_ref().filter(|id| **id != manifest.build_id) {
+        return Some(format!("it is for the image {}, not {build_id}", manifest.build_id));
+    }
+    let fixes = manifest.fixes.iter().map(|fix| fix.digest);
+    (!fixes.eq(sent.fixes.iter().copied())).then(|| "it holds other patches".to_owned())
 }
 
 /// Looks what is in the way, and refuses to go on when it may not be replaced.

@@ -19,12 +19,17 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::{cli::Cli, exit::Exit, problem::Problem};
 
 fn main() -> ExitCode {
     report_panics();
+    // clap counts an option that the environment gives as one that is given.
+    if std::env::args_os().len() <= 1 {
+        output::say(&Cli::command().render_help().ansi().to_string());
+        return Exit::Usage.into();
+    }
     let cli = Cli::parse();
     cli.color.apply();
     // Commands run on a thread of their own: that is how a panic becomes an exit code.

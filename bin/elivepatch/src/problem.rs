@@ -91,7 +91,10 @@ impl Problem {
 
     fn from_code(error: &elivepatch_api::ApiError) -> Self {
         let exit = match error.code {
-            ErrorCode::NotFound | ErrorCode::Conflict | ErrorCode::TooLarge => Exit::Input,
+            ErrorCode::NotFound
+            | ErrorCode::Conflict
+            | ErrorCode::TooLarge
+            | ErrorCode::Forbidden => Exit::Input,
             ErrorCode::RequestRefused => Exit::Input,
             ErrorCode::QueueFull | ErrorCode::DiskFull | ErrorCode::Internal => Exit::Server,
             // The client made a request that no client should make.

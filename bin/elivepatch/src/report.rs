@@ -93,8 +93,8 @@ pub fn print_list(list: &BuildList) -> Result<(), Problem> {
         table.add_row([
             build.number.to_string(),
             build.state.to_string(),
-            build.target.release.to_string(),
-            fixes_text(&build.fixes),
+            build.release.to_string(),
+            build.fixes.iter().map(|name| printable(name)).collect::<Vec<_>>().join("\n"),
             build.submitted_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
             time,
             failure.unwrap_or_default().to_owned(),

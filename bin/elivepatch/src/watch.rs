@@ -9,6 +9,10 @@ use futures::StreamExt;
 
 use crate::{problem::Problem, progress::Progress, server::Server};
 
+/// How long a build is in the queue before that is said: the events of one that has left it come at
+/// once, and every build has been queued.
+const WAITING_AFTER: Duration = Duration::from_millis(300);
+
 /// Shows a build until it is finished, and gives it as it is then.
 ///
 /// `patience` is how long the server may be away.
@@ -21,15 +25,28 @@ pub async fn until_finished(
     let options = FollowOptions { after: 0, patience };
     let mut events = pin!(server.client.follow(number, options));
     let mut has_begun = false;
-    while let Some(followed) = events.next().await {
-        match followed {
-            Ok(Followed::Event(record)) => show(&record.event, number, &mut has_begun, progress),
-            Ok(Followed::Disconnected(error)) => progress.note(&format!(
-                "{error}; the build goes on there, trying again for {} s",
+    let mut is_queued = false;
+    loop {
+        let next = match is_queued {
+            true => tokio::time::timeout(WAITING_AFTER, events.next()).await,
+            false => Ok(events.next().await),
+        };
+        let Ok(next) = next else {
+            progress.waiting();
+            is_queued = false;
+            continue;
+        };
+        match next {
+            Some(Ok(Followed::Event(record))) => {
+                is_queued = show(&record.event, number, &mut has_begun, progress);
+            }
+            Some(Ok(Followed::Disconnected(error))) => progress.note(&format!(
+                "{error}; the build may go on there, trying again for {} s",
                 patience.as_secs()
             )),
-            Ok(Followed::Resumed) => progress.note("the server is back; going on"),
-            Err(error) => return Err(gone(server, number, &error)),
+            Some(Ok(Followed::Resumed)) => progress.note("the server is back; going on"),
+            Some(Err(error)) => return Err(gone(server, number, &error)),
+            None => break,
         }
     }
     server
@@ -38,19 +55,20 @@ pub async fn until_finished(
         .map_err(|error| gone(server, number, &error))
 }
 
+/// Shows an event. Gives whether the build waits in the queue after it.
 fn show(
     event: &BuildEvent,
     number: BuildNumber,
     has_begun: &mut bool,
     progress: &mut dyn Progress,
-) {
+) -> bool {
     match event {
         BuildEvent::State { state: BuildState::Queued, .. } if *has_begun => {
             *has_begun = false;
             progress.reset();
             progress.note(&format!("build {number} is back in the queue and begins again"));
         }
-        BuildEvent::State { state: BuildState::Queued, .. } => progress.waiting(),
+        BuildEvent::State { state: BuildState::Queued, .. } => {}
         BuildEvent::State { state: BuildState::Running, .. } => {
             *has_begun = true;
             progress.running();
@@ -62,6 +80,7 @@ fn show(
         }
         BuildEvent::Log { step, line } => progress.log(*step, line),
     }
+    matches!(event, BuildEvent::State { state: BuildState::Queued, .. })
 }
 
 /// The server is away for too long, or refuses to go on.

@@ -46,6 +46,10 @@ fn classic_form_stores_module_and_manifest() {
 #[test]
 fn no_argument_at_all_shows_the_help() {
     Desk::new().run(&[]).expect(2, &["Usage: elivepatch [OPTIONS]", "Exit codes:"]);
+    let output = Desk::new().command(&[]).env("ELIVEPATCH_URL", "127.0.0.1:1").output();
+    let output = output.expect("the client runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Usage: elivepatch [OPTIONS]"));
 }
 
 #[test]
@@ -157,6 +161,44 @@ fn module_with_another_digest_is_refused_and_nothing_is_left() {
 }
 
 #[test]
+fn livepatch_with_other_patches_than_were_sent_is_refused() {
+    let desk = Desk::new();
+    let mut script = success();
+    let mut other = manifest();
+    other.fixes[0].digest = elivepatch_model::Sha256Digest::of(b"another patch");
+    script.manifest = serde_json::to_string(&other).expect("plain data");
+    let server = Double::start(script);
+    desk.build(&server.url, &[]).expect(4, &["is not what was ordered: it holds other patches"]);
+    assert!(desk.results().is_empty());
+}
+
+#[test]
+fn name_that_is_no_module_name_is_refused() {
+    let desk = Desk::new();
+    let mut script = success();
+    script.manifest = script.manifest.replace("\"livepatch_meminfo\"", "\"a; reboot\"");
+    let server = Double::start(script);
+    desk.build(&server.url, &[]).expect(4, &["\"a; reboot\" is not the name of a kernel module"]);
+    assert!(desk.results().is_empty());
+}
+
+#[test]
+fn build_is_said_to_wait_only_while_it_does() {
+    let (desk, server) = (Desk::new(), Double::start(success()));
+    let ended = desk.build(&server.url, &[]);
+    ended.expect(0, &[]);
+    assert!(!ended.stderr.contains("waiting for a worker"), "{ended:#?}");
+
+    let mut script = success();
+    let queued = events(BuildState::Succeeded, None)[..1].to_vec();
+    script.connections = [Connection::Hangs(queued)].into();
+    let mut server = Double::start(script);
+    let running = desk.start_until(&server.url, &["--give-up-after", "0"], "waiting for a worker");
+    server.die();
+    running.end().expect(4, &["the build may go on there"]);
+}
+
+#[test]
 fn manifest_of_another_build_is_refused() {
     let desk = Desk::new();
     let mut script = success();
@@ -221,7 +263,8 @@ fn cancelled_build_is_no_success() {
     script.build.state = BuildState::Cancelled;
     script.connections = [Connection::Closes(events(BuildState::Cancelled, None))].into();
     let server = Double::start(script);
-    desk.build(&server.url, &[]).expect(3, &["error: build 7 is cancelled\n"]);
+    desk.build(&server.url, &[])
+        .expect(3, &["error: build 7 is cancelled\n", "run the same command again\n"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use elivepatch_model::{
-    BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildState, Failure, Fix, Manifest,
-    Sha256Digest, Step, TargetFacts,
+    BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildState, Failure, FailureClass, Fix,
+    KernelRelease, Manifest, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -96,11 +96,52 @@ pub struct ListBuildsQuery {
     pub limit: Option<u32>,
 }
 
-/// A page of builds, newest first, without their manifests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+/// What a list says of a build; the build itself says the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildSummary {
+    /// Its number on this server.
+    pub number: BuildNumber,
+    /// Its key: equal requests have equal keys.
+    pub key: BuildKey,
+    /// Where it stands.
+    pub state: BuildState,
+    /// The release of the kernel to be patched.
+    #[schema(value_type = String)]
+    pub release: KernelRelease,
+    /// The names of the fixes in their order.
+    pub fixes: Vec<String>,
+    /// How often a worker has begun it.
+    pub attempts: u32,
+    /// When it was submitted.
+    #[schema(value_type = String, format = DateTime)]
+    pub submitted_at: Timestamp,
+    /// When a worker first began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When it was finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed, in short, when it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureSummary>,
+}
+
+/// What a list says of a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailureSummary {
+    /// The stable class, for programs.
+    pub class: FailureClass,
+    /// What went wrong, naming the object; one line.
+    pub message: String,
+}
+
+/// A page of builds, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BuildList {
     /// The builds.
-    pub builds: Vec<BuildResource>,
+    pub builds: Vec<BuildSummary>,
     /// Give it as `before` to get the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<BuildNumber>,

@@ -34,6 +34,9 @@ pub enum ErrorCode {
     BadRequest,
     /// 422: the build request was read and refused; `failure` holds the class.
     RequestRefused,
+    /// 403: the request comes from a web page of another site, or by a name that is not the
+    /// server's.
+    Forbidden,
     /// 404: there is no such build, or no such path.
     NotFound,
     /// 405: the path does not know the method.
@@ -57,6 +60,7 @@ impl ErrorCode {
     pub fn status(self) -> u16 {
         match self {
             ErrorCode::BadRequest => 400,
+            ErrorCode::Forbidden => 403,
             ErrorCode::NotFound => 404,
             ErrorCode::MethodNotAllowed => 405,
             ErrorCode::Conflict | ErrorCode::LeaseLost => 409,

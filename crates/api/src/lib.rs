@@ -11,8 +11,8 @@ pub mod paths;
 mod service;
 
 pub use build::{
-    BuildList, BuildRequest, BuildResource, BuildSubmission, EventRecord, ListBuildsQuery,
-    SubmitParts,
+    BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
+    FailureSummary, ListBuildsQuery, SubmitParts,
 };
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use lease::{

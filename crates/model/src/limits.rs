@@ -28,7 +28,8 @@ pub const REQUEST_BYTES: u64 = 256 * 1024;
 /// The longest kernel release, in bytes: `__NEW_UTS_LEN` in the kernel's `utsname.h`.
 pub const RELEASE_BYTES: usize = 64;
 
-/// How often a build goes back to the queue because its worker was lost or the machine failed.
+/// How often a build goes back to the queue at most because its worker was lost or the machine
+/// failed: it is begun once more often than this.
 pub const ATTEMPTS: u32 = 3;
 
 /// The longest message, hint or detail of a failure, in characters. A line of a compiler's output

@@ -12,5 +12,5 @@ mod transport;
 
 pub use app::{App, AppError, AppOptions, WorkerEnd};
 pub use config::ServerConfig;
-pub use http::{openapi_document, public_router, worker_router};
+pub use http::{Reach, openapi_document, public_router, worker_router};
 pub use transport::RouterTransport;

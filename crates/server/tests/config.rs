@@ -36,7 +36,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.debian.security_mirror.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 16, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 17, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -53,6 +53,17 @@ fn every_value_that_cannot_be_used_is_named_at_once() {
         "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
          [builder]\nmemory_limit_mib = 1\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
     ));
+}
+
+#[test]
+fn values_that_would_overflow_are_refused() {
+    for key in ["memory_limit_mib", "output_limit_mib", "disk_limit_mib"] {
+        let text = error(&format!("[builder]\n{key} = 17592186044416\n"));
+        assert!(text.contains(&format!("line 2: builder.{key}: ")), "{text}");
+        assert!(text.contains("1048576 is the most"), "{text}");
+    }
+    let text = error("[builder]\nsilence_limit_seconds = 9223372036854775807\n");
+    assert!(text.contains("builder.silence_limit_seconds: "), "{text}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 use std::{
+    collections::HashSet,
     io,
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
 
@@ -14,6 +16,9 @@ use crate::{BlobWriter, KeptBlob, Store, StoreError, UploadedBlob};
 #[derive(Debug, Clone)]
 pub(crate) struct Blobs {
     root: Utf8PathBuf,
+    /// Held while a blob is put in its place, and while one is looked at and removed: an upload
+    /// that comes just then must not be taken for the old file it replaces.
+    places: Arc<Mutex<()>>,
 }
 
 /// A blob that is open for reading.
@@ -27,7 +32,7 @@ pub struct BlobReader {
 
 impl Blobs {
     pub(crate) async fn open(root: Utf8PathBuf) -> Result<Self, StoreError> {
-        let blobs = Self { root };
+        let blobs = Self { root, places: Arc::default() };
         let incoming = blobs.incoming();
         tokio::fs::create_dir_all(&incoming)
             .await
@@ -42,6 +47,16 @@ impl Blobs {
     fn path(&self, digest: Sha256Digest) -> Utf8PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(name)
+    }
+
+    /// Whether the file of a blob is there with its size.
+    pub(crate) async fn has(&self, digest: Sha256Digest, size_bytes: u64) -> bool {
+        let metadata = tokio::fs::metadata(self.path(digest)).await;
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == size_bytes)
+    }
+
+    fn hold_places(&self) -> MutexGuard<'_, ()> {
+        self.places.lock().expect("no holder of the lock panics")
     }
 }
 
@@ -62,9 +77,9 @@ impl Store {
     pub async fn keep_blob(&self, upload: UploadedBlob) -> Result<KeptBlob, StoreError> {
         let blob = upload.blob();
         let path = self.blobs.path(blob.digest);
-        let root = self.blobs.root.clone();
+        let blobs = self.blobs.clone();
         let (path, result) = tokio::task::spawn_blocking(move || {
-            let result = move_into_place(upload, &path, &root);
+            let result = move_into_place(upload, &path, &blobs);
             (path, result)
         })
         .await
@@ -114,6 +129,22 @@ impl Store {
             .expect("removing files does not panic")
             .map_err(|source| StoreError::blob(incoming, source))
     }
+
+    /// Removes the files of blobs that no record names, more than `age` after they were stored: of
+    /// requests that broke off between the file and its record. Gives their number.
+    ///
+    /// # Errors
+    /// When the database fails, a directory cannot be read, or a file cannot be removed.
+    pub async fn remove_orphan_blobs(&self, age: Duration) -> Result<usize, StoreError> {
+        let recorded: Vec<String> =
+            sqlx::query_scalar("SELECT digest FROM blobs").fetch_all(&self.readers).await?;
+        let recorded = recorded.into_iter().collect();
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || remove_orphans(&blobs, &recorded, age))
+            .await
+            .expect("removing files does not panic")
+            .map_err(|source| StoreError::blob(&self.blobs.root, source))
+    }
 }
 
 /// Records a kept blob; equal blobs share one record.
@@ -136,31 +167,66 @@ pub(crate) async fn record_blob(
 
 /// Puts the upload on disk and renames it. The rename itself is on disk only when the directories
 /// are.
-fn move_into_place(upload: UploadedBlob, path: &Utf8Path, root: &Utf8Path) -> io::Result<()> {
+fn move_into_place(upload: UploadedBlob, path: &Utf8Path, blobs: &Blobs) -> io::Result<()> {
     let directory = path.parent().expect("a blob's path has a directory");
     std::fs::create_dir_all(directory)?;
-    std::fs::File::open(&upload.temporary)?.sync_all()?;
-    upload.temporary.persist(path).map_err(|error| error.error)?;
+    let file = std::fs::File::open(&upload.temporary)?;
+    // Its age counts from here: the record that names it comes next.
+    file.set_modified(SystemTime::now())?;
+    file.sync_all()?;
+    {
+        let _held = blobs.hold_places();
+        upload.temporary.persist(path).map_err(|error| error.error)?;
+    }
     std::fs::File::open(directory)?.sync_all()?;
-    std::fs::File::open(root)?.sync_all()
+    std::fs::File::open(&blobs.root)?.sync_all()
 }
 
-fn remove_older(directory: &Utf8Path, age: Duration) -> io::Result<usize> {
-    let now = SystemTime::now();
+/// Removes the files of blobs that are not in `recorded` and older than `age`.
+fn remove_orphans(blobs: &Blobs, recorded: &HashSet<String>, age: Duration) -> io::Result<usize> {
     let mut removed = 0;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        // An upload that ended between the listing and here is gone by itself.
-        let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) else {
+    for directory in std::fs::read_dir(&blobs.root)? {
+        let directory = directory?;
+        // `incoming/` has rules of its own.
+        if directory.file_name().len() != 2 {
             continue;
-        };
-        if now.duration_since(modified).is_ok_and(|passed| passed >= age) {
-            match std::fs::remove_file(entry.path()) {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        }
+        for entry in std::fs::read_dir(directory.path())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            // What is not named like a blob was put there by somebody else.
+            let Some(name) = name.to_str().filter(|name| name.parse::<Sha256Digest>().is_ok())
+            else {
+                continue;
+            };
+            if !recorded.contains(name) {
+                let _held = blobs.hold_places();
+                removed += usize::from(remove_if_older(&entry.path(), age)?);
             }
         }
     }
     Ok(removed)
+}
+
+fn remove_older(directory: &Utf8Path, age: Duration) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(directory)? {
+        removed += usize::from(remove_if_older(&entry?.path(), age)?);
+    }
+    Ok(removed)
+}
+
+fn remove_if_older(path: &std::path::Path, age: Duration) -> io::Result<bool> {
+    // A file that went away between the listing and here is gone by itself.
+    let Ok(modified) = path.symlink_metadata().and_then(|metadata| metadata.modified()) else {
+        return Ok(false);
+    };
+    if SystemTime::now().duration_since(modified).is_ok_and(|passed| passed >= age) {
+        match std::fs::remove_file(path) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }

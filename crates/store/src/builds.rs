@@ -1,8 +1,9 @@
 use elivepatch_model::{BuildNumber, BuildState};
 
 use crate::{
-    BuildRecord, Store, StoreError,
+    BuildRecord, BuildSummaryRecord, Store, StoreError,
     row::{BuildRow, build_columns},
+    summary::SummaryRow,
 };
 
 /// Which builds to list.
@@ -36,7 +37,7 @@ impl Store {
         row.ok_or(StoreError::NoSuchBuild(number))?.try_into()
     }
 
-    /// At most `limit` builds, newest first, without their manifests.
+    /// At most `limit` builds, newest first, in short.
     ///
     /// # Errors
     /// When the database fails.
@@ -44,21 +45,22 @@ impl Store {
         &self,
         filter: BuildFilter,
         limit: u32,
-    ) -> Result<Vec<BuildRecord>, StoreError> {
-        let statement = concat!(
-            "SELECT ",
-            build_columns!(),
-            " FROM builds
-              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR number < ?2)
-              ORDER BY number DESC LIMIT ?3"
-        );
-        let rows: Vec<BuildRow> = sqlx::query_as(statement)
-            .bind(filter.state.map(BuildState::as_str))
-            .bind(filter.before.map(|number| number.0))
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
-        rows.into_iter().map(BuildRecord::try_from).collect()
+    ) -> Result<Vec<BuildSummaryRecord>, StoreError> {
+        let rows: Vec<SummaryRow> = sqlx::query_as(
+            "SELECT number, build_key, state, release, attempts, submitted_at, started_at, finished_at,
+                    (SELECT json_group_array(value ->> '$.name') FROM json_each(fixes)) AS fixes,
+                    failure ->> '$.class' AS failure_class,
+                    failure ->> '$.message' AS failure_message
+             FROM builds
+             WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR number < ?2)
+             ORDER BY number DESC LIMIT ?3",
+        )
+        .bind(filter.state.map(BuildState::as_str))
+        .bind(filter.before.map(|number| number.0))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(BuildSummaryRecord::try_from).collect()
     }
 
     /// How many builds wait and run.

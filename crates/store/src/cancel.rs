@@ -1,7 +1,10 @@
-use elivepatch_model::{BuildNumber, BuildState};
+use elivepatch_model::{BuildNumber, BuildState, StepState};
 use jiff::Timestamp;
 
-use crate::{Store, StoreError, events::append_state};
+use crate::{
+    Store, StoreError,
+    events::{append_state, end_steps},
+};
 
 impl Store {
     /// Cancels a build that waits or runs. A running one is cancelled at once as well: its worker
@@ -24,14 +27,14 @@ impl Store {
         }
         // The token stays: by it the worker is told apart from a stranger when it is told.
         sqlx::query(
-            "UPDATE builds SET state = 'cancelled', joinable = FALSE, finished_at = ?,
-                    module = NULL, lease_deadline = NULL
+            "UPDATE builds SET state = 'cancelled', finished_at = ?, module = NULL, lease_deadline = NULL
              WHERE number = ?",
         )
         .bind(now.as_microsecond())
         .bind(number.0)
         .execute(&mut *transaction)
         .await?;
+        end_steps(&mut transaction, number, StepState::Failed).await?;
         append_state(&mut transaction, number, BuildState::Cancelled, None, now).await?;
         transaction.commit().await?;
         Ok(())

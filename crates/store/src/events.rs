@@ -1,4 +1,4 @@
-use elivepatch_model::{BuildEvent, BuildNumber, BuildState, Failure, Step};
+use elivepatch_model::{BuildEvent, BuildNumber, BuildState, Failure, Step, StepState};
 use jiff::Timestamp;
 use sqlx::{Sqlite, Transaction};
 
@@ -102,6 +102,23 @@ pub(crate) async fn append_state(
     append(transaction, number, &[event]).await
 }
 
+/// Ends the steps that still run when a worker's time with the build is over, whatever it said last.
+pub(crate) async fn end_steps(
+    transaction: &mut Transaction<'_, Sqlite>,
+    number: BuildNumber,
+    state: StepState,
+) -> Result<(), StoreError> {
+    let mut steps = read_steps(transaction, number).await?;
+    let mut any = false;
+    for step in &mut steps {
+        if step.state == StepState::Running {
+            step.state = state;
+            any = true;
+        }
+    }
+    if any { write_steps(transaction, number, &steps).await } else { Ok(()) }
+}
+
 async fn fold_steps(
     transaction: &mut Transaction<'_, Sqlite>,
     number: BuildNumber,
@@ -112,17 +129,32 @@ async fn fold_steps(
         _ => None,
     });
     let Some(first) = news.next() else { return Ok(()) };
-    let text: String = sqlx::query_scalar("SELECT steps FROM builds WHERE number = ?")
-        .bind(number.0)
-        .fetch_one(&mut **transaction)
-        .await?;
-    let mut steps: Vec<Step> = from_json(&text, &format!("the steps of build {number}"))?;
+    let mut steps = read_steps(transaction, number).await?;
     for step in std::iter::once(first).chain(news) {
         match steps.iter_mut().find(|known| known.name == step.name) {
             Some(known) => *known = step.clone(),
             None => steps.push(step.clone()),
         }
     }
+    write_steps(transaction, number, &steps).await
+}
+
+async fn read_steps(
+    transaction: &mut Transaction<'_, Sqlite>,
+    number: BuildNumber,
+) -> Result<Vec<Step>, StoreError> {
+    let text: String = sqlx::query_scalar("SELECT steps FROM builds WHERE number = ?")
+        .bind(number.0)
+        .fetch_one(&mut **transaction)
+        .await?;
+    from_json(&text, &format!("the steps of build {number}"))
+}
+
+async fn write_steps(
+    transaction: &mut Transaction<'_, Sqlite>,
+    number: BuildNumber,
+    steps: &[Step],
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE builds SET steps = ? WHERE number = ?")
         .bind(to_json(&steps))
         .bind(number.0)

@@ -1,12 +1,12 @@
 use elivepatch_model::{
-    BuildKey, BuildState, Failure, FailureClass, Fault, Manifest, Sha256Digest, limits,
+    BuildKey, BuildState, Failure, Fault, Manifest, Sha256Digest, StepState, limits,
 };
 use jiff::Timestamp;
 
 use crate::{
     KeptBlob, LeaseProof, RETRY_DELAY, Store, StoreError,
     blobs::record_blob,
-    events::append_state,
+    events::{append_state, end_steps},
     lease::require_lease,
     lost::{Loss, end_failed, requeue},
     row::{parse_digest, to_json},
@@ -69,6 +69,8 @@ impl Store {
         .bind(proof.number.0)
         .execute(&mut *transaction)
         .await?;
+        // The worker's last events may not have come through.
+        end_steps(&mut transaction, proof.number, StepState::Done).await?;
         append_state(&mut transaction, proof.number, BuildState::Succeeded, None, now).await?;
         transaction.commit().await?;
         Ok(())
@@ -92,7 +94,7 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
         let losses = u32::try_from(losses).unwrap_or(u32::MAX);
-        let again = failure.class.fault() == Fault::Infrastructure && losses + 1 < limits::ATTEMPTS;
+        let again = failure.class.fault() == Fault::Infrastructure && losses < limits::ATTEMPTS;
         if again {
             let not_before = later(now, RETRY_DELAY * (losses + 1));
             requeue(
@@ -127,23 +129,4 @@ fn check_manifest(
     } else {
         Ok(())
     }
-}
-
-/// Whether an equal request joins a build that failed with this class, or is tried anew. What the
-/// machine did may pass next time: a full disk, a limit hit under load, a trial on emulated
-/// hardware. What the archive lacked today it may have tomorrow.
-pub(crate) fn is_final(class: FailureClass) -> bool {
-    class.fault() != Fault::Infrastructure
-        && !matches!(
-            class,
-            FailureClass::LimitExceeded
-                | FailureClass::ReleaseUnknown
-                | FailureClass::ConfigMismatch
-                | FailureClass::BuildIdMismatch
-                | FailureClass::TrialLoadFailed
-                | FailureClass::TrialTransitionStalled
-                | FailureClass::TrialCheckFailed
-                | FailureClass::TrialKernelFault
-                | FailureClass::TrialBootFailed
-        )
 }

@@ -1,8 +1,12 @@
-use elivepatch_model::{BuildNumber, BuildState, Failure, FailureClass, limits};
+use elivepatch_model::{BuildNumber, BuildState, Failure, FailureClass, StepState, limits};
 use jiff::Timestamp;
 use sqlx::{Sqlite, Transaction};
 
-use crate::{Store, StoreError, events::append_state, finish::is_final, row::to_json};
+use crate::{
+    Store, StoreError,
+    events::{append_state, end_steps},
+    row::to_json,
+};
 
 /// How a worker left its builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +94,7 @@ async fn take_back(
         builds.push(number);
         if end == WorkerEnd::Stopped {
             requeue(transaction, number, Loss::Free, None, now).await?;
-        } else if losses + 1 < i64::from(limits::ATTEMPTS) {
+        } else if losses < i64::from(limits::ATTEMPTS) {
             let loss = Loss::Counts { not_before: 0 };
             requeue(transaction, number, loss, None, now).await?;
         } else {
@@ -104,10 +108,12 @@ fn worker_lost(worker: &str) -> Failure {
     Failure::new(
         FailureClass::WorkerLost,
         format!(
-            "the worker was lost {} times during the build, last \"{worker}\"",
+            "the worker \"{worker}\" was lost during the build, which had gone back to the queue {} \
+             times already",
             limits::ATTEMPTS
         ),
-        "look into the worker's log for why it stopped (out of memory?), then submit again",
+        "see in the worker's log why it stopped (killed, restarted, out of memory?), then submit \
+         again: a restart with SIGTERM does not count, kill -9 does",
     )
 }
 
@@ -133,6 +139,7 @@ pub(crate) async fn requeue(
     .bind(number.0)
     .execute(&mut **transaction)
     .await?;
+    end_steps(transaction, number, StepState::Failed).await?;
     append_state(transaction, number, BuildState::Queued, failure, now).await
 }
 
@@ -144,15 +151,15 @@ pub(crate) async fn end_failed(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE builds SET state = 'failed', joinable = ?, failure = ?, finished_at = ?,
+        "UPDATE builds SET state = 'failed', failure = ?, finished_at = ?,
                 module = NULL, lease_token = NULL, lease_worker = NULL, lease_deadline = NULL
          WHERE number = ?",
     )
-    .bind(is_final(failure.class))
     .bind(to_json(failure))
     .bind(now.as_microsecond())
     .bind(number.0)
     .execute(&mut **transaction)
     .await?;
+    end_steps(transaction, number, StepState::Failed).await?;
     append_state(transaction, number, BuildState::Failed, Some(failure), now).await
 }

@@ -36,7 +36,7 @@ pub struct BuildRecord {
     pub finished_at: Option<Timestamp>,
     /// Why it failed, when it did.
     pub failure: Option<Failure>,
-    /// What is in the livepatch, when it succeeded; lists leave it out.
+    /// What is in the livepatch, when it succeeded; a claim leaves it out.
     pub manifest: Option<Manifest>,
 }
 

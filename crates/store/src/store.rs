@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    Connection, Sqlite, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -25,6 +25,16 @@ pub struct Store {
     pub(crate) blobs: Blobs,
 }
 
+/// What both pools have in common.
+fn pool_options() -> SqlitePoolOptions {
+    // When the disk is full, SQLite rolls a transaction back by itself. The ROLLBACK that follows
+    // fails, and sqlx counts the transaction as open for ever: such a connection is replaced.
+    SqlitePoolOptions::new().before_acquire(|connection, _| {
+        let usable = !connection.is_in_transaction();
+        Box::pin(async move { Ok(usable) })
+    })
+}
+
 impl Store {
     /// Opens the store in `directory`, which must exist, and makes or updates what is in it.
     ///
@@ -41,7 +51,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let writer = SqlitePoolOptions::new()
+        let writer = pool_options()
             .max_connections(1)
             .connect_with(options.clone())
             .await
@@ -52,7 +62,7 @@ impl Store {
             }
             other => open_error(other.into()),
         })?;
-        let readers = SqlitePoolOptions::new()
+        let readers = pool_options()
             .max_connections(READERS)
             .connect_with(options)
             .await
@@ -71,5 +81,48 @@ impl Store {
     /// true until it commits, also against another process.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elivepatch_model::Sha256Digest;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{KeptBlob, blobs::record_blob};
+
+    /// Limits the database to `pages`, as a full disk would. SQLite counts per connection.
+    async fn limit_pages(store: &Store, pages: u32) {
+        let statement = format!("PRAGMA max_page_count = {pages}");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&store.writer)
+            .await
+            .expect("the limit is set");
+    }
+
+    async fn write_blobs(store: &Store, count: u32) -> Result<(), StoreError> {
+        let mut transaction = store.write().await?;
+        for index in 0..count {
+            let blob = KeptBlob { digest: Sha256Digest::of(&index.to_ne_bytes()), size_bytes: 1 };
+            record_blob(&mut transaction, blob, Timestamp::UNIX_EPOCH).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn full_disk_fails_one_write_and_not_those_after_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = Utf8Path::from_path(directory.path()).expect("UTF-8");
+        let store = Store::open(path).await.expect("a new store");
+        limit_pages(&store, 1).await;
+        for _ in 0..2 {
+            let full = write_blobs(&store, 2000).await;
+            assert!(matches!(full, Err(StoreError::DiskFull)), "{full:?}");
+            limit_pages(&store, 1).await;
+        }
+        limit_pages(&store, u32::MAX - 1).await;
+        write_blobs(&store, 2000).await.expect("there is room again");
     }
 }

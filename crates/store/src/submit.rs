@@ -35,7 +35,7 @@ pub struct Submission {
 }
 
 impl Store {
-    /// Queues a build, or finds the equal one that waits, runs, has succeeded, or has failed in a
+    /// Queues a build, or finds the equal one that waits, runs, has a livepatch, or has failed in a
     /// way that is final.
     ///
     /// # Errors
@@ -48,12 +48,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Submission, StoreError> {
         let mut transaction = self.write().await?;
-        let equal: Option<BuildRow> = sqlx::query_as(EQUAL_BUILD)
-            .bind(new.key.to_string())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if let Some(row) = equal {
-            return Ok(Submission { build: row.try_into()?, joined: true });
+        if let Some(build) = self.find_equal(&mut *transaction, new.key).await? {
+            return Ok(Submission { build, joined: true });
         }
         let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM builds WHERE state = 'queued'")
             .fetch_one(&mut *transaction)
@@ -88,16 +84,6 @@ impl Store {
         Ok(Submission { build, joined: false })
     }
 
-    /// The build that a request with this key would join.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn equal_build(&self, key: BuildKey) -> Result<Option<BuildRecord>, StoreError> {
-        let row: Option<BuildRow> =
-            sqlx::query_as(EQUAL_BUILD).bind(key.to_string()).fetch_optional(&self.readers).await?;
-        row.map(BuildRecord::try_from).transpose()
-    }
-
     /// The numbers of all builds with this key, oldest first.
     ///
     /// # Errors
@@ -111,6 +97,3 @@ impl Store {
         Ok(numbers.into_iter().map(BuildNumber).collect())
     }
 }
-
-const EQUAL_BUILD: &str =
-    concat!("SELECT ", build_columns!(), ", manifest FROM builds WHERE build_key = ? AND joinable");

@@ -5,8 +5,10 @@ use elivepatch_api::client::Client;
 use elivepatch_builder::remove_work_directory;
 use elivepatch_model::Sha256Digest;
 use elivepatch_server::{
-    App, AppError, AppOptions, RouterTransport, ServerConfig, WorkerEnd, app::DataDirectoryError,
-    config::Places, public_router, worker_router,
+    App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
+    app::{DataDirectoryError, StoreError},
+    config::Places,
+    public_router, worker_router,
 };
 use tokio::{
     net::TcpListener,
@@ -58,39 +60,60 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     let app = App::open(options).await.map_err(open_error)?;
     app.release_worker(WORKER_NAME, WorkerEnd::Died).await.map_err(open_error)?;
     announce(config, &listener, runner.as_ref());
+    let reach = if config.listen.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
     let chores = app.start_chores();
     let stop = CancellationToken::new();
-    let worker = tokio::spawn(worker(config, &app, runner, stop.clone())?.run());
-    let server = tokio::spawn({
-        let (router, stop) = (public_router(app.clone()), stop.clone());
+    let mut worker = tokio::spawn(worker(config, &app, runner, stop.clone())?.run());
+    let mut server = tokio::spawn({
+        let (router, stop) = (public_router(app.clone(), reach), stop.clone());
         // Events are small and should leave at once. A connection without it works as well.
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
         axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
     });
-    wait_for_signal().await?;
+    // None of the two ends by itself: half a server would only look like one.
+    let outcome = tokio::select! {
+        signal = wait_for_signal() => signal,
+        ended = &mut worker => Err(ended_by_itself("worker", ended.err())),
+        ended = &mut server => Err(ended_by_itself("listener", ended.err())),
+    };
     tracing::info!("stopping");
     stop.cancel();
     app.stop();
     // At once, so that the build is back in the queue whatever happens from here on; and again
     // for a lease that was granted in this instant.
-    app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await.map_err(open_error)?;
+    release(&app).await;
     let ended = async {
-        if let Err(error) = worker.await {
-            tracing::error!(%error, "the worker ended badly");
+        for error in [worker.await.err(), server.await.err()].into_iter().flatten() {
+            tracing::error!(%error, "a task ended badly");
         }
-        server.await
     };
-    match tokio::time::timeout(STOP_LIMIT, ended).await {
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "the listener failed"),
-        Ok(Ok(Ok(())) | Err(_)) => {}
-        Err(_) => tracing::warn!("something did not end in time and is cut off"),
+    // What has ended by itself cannot be waited for again.
+    if outcome.is_ok() && tokio::time::timeout(STOP_LIMIT, ended).await.is_err() {
+        tracing::warn!("something did not end in time and is cut off");
     }
-    app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await.map_err(open_error)?;
+    release(&app).await;
     drop(chores);
     app.close().await;
-    Ok(())
+    outcome
+}
+
+/// Puts the worker's build back into the queue. When that fails, as on a full disk, the next start
+/// does it.
+async fn release(app: &App) {
+    if let Err(error) = app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, "the build under way could not be put back; the next start does it");
+    }
+}
+
+fn ended_by_itself(task: &str, error: Option<tokio::task::JoinError>) -> CommandError {
+    let message = format!("the {task} ended though nothing told it to");
+    match error {
+        Some(error) => CommandError::bug(anyhow::Error::new(error).context(message)),
+        None => CommandError::bug(anyhow::Error::msg(message)),
+    }
 }
 
 fn worker(
@@ -158,10 +181,20 @@ fn open_error(error: AppError) -> CommandError {
         AppError::DataDirectory(DataDirectoryError::InUse { .. }) => {
             "stop the other server, or give another directory with --data-directory"
         }
-        AppError::DataDirectory(DataDirectoryError::Unusable { .. }) => {
+        AppError::DataDirectory(DataDirectoryError::Unusable { .. })
+        | AppError::Store(StoreError::Blob { .. }) => {
             "give a directory that this user can write in with --data-directory"
         }
-        _ => "see the causes above; a newer data directory needs the newer elivepatch-server",
+        AppError::Store(StoreError::Newer { .. }) => {
+            "run the newer elivepatch-server, or give another directory with --data-directory"
+        }
+        AppError::Store(StoreError::DiskFull) => {
+            "make room on the disk of the data directory, then start again"
+        }
+        AppError::Store(StoreError::Open { .. } | StoreError::Corrupt { .. }) => {
+            "restore the data directory from a backup, or give another with --data-directory"
+        }
+        _ => "see the causes above, then start again",
     };
     CommandError::input(error, hint)
 }

@@ -24,6 +24,10 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
         other => other,
     };
     loaded.map_err(|error| {
+        if overrides.listen.is_some() && is_refused_for_its_address(&error) {
+            let hint = format!("set {CONSENT} = true in {path}, or listen on 127.0.0.1");
+            return CommandError::input(error, hint);
+        }
         let hint = match &error {
             ConfigError::Missing { path } => format!("elivepatch-server init --config {path}"),
             ConfigError::Unreadable { path, .. } => format!("ls -l {path}"),
@@ -36,10 +40,31 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
     })
 }
 
-/// Makes a directory that only this user can look into.
+/// The key that allows addresses beyond this machine.
+const CONSENT: &str = "i_know_that_there_is_no_authentication_yet";
+
+/// Whether all that is wrong with a config is an address that needs [`CONSENT`].
+fn is_refused_for_its_address(error: &ConfigError) -> bool {
+    match error {
+        ConfigError::Invalid { problems, .. } => {
+            problems.iter().all(|problem| problem.key == "listen")
+        }
+        _ => false,
+    }
+}
+
+/// Makes a directory that only this user can look into, whatever the umask. One that is there keeps
+/// its mode.
 fn make_directory(path: &Utf8Path) -> Result<(), CommandError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let make = || {
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+    };
+    make().map_err(|error: std::io::Error| {
         let error = anyhow::Error::new(error).context(format!("cannot make the directory {path}"));
         CommandError::input(error, "name another place in the config, or make it as root")
     })

@@ -1,5 +1,6 @@
 //! The worker: a loop over the lease protocol.
 
+mod batch;
 mod outbox;
 #[cfg(test)]
 mod tests;

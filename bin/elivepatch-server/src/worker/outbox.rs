@@ -8,6 +8,7 @@ use std::{
 
 use elivepatch_builder::Observer;
 use elivepatch_model::{BuildEvent, StepName};
+use tokio::sync::Notify;
 
 /// Lines of tools' output that go to the server in one window. A person reads a hundredth of this;
 /// a tool that prints without end must not fill the server's disk.
@@ -24,6 +25,7 @@ const LOG_LINE_CHARACTERS: usize = 2000;
 pub struct Outbox {
     waiting: Mutex<Waiting>,
     cancelled: AtomicBool,
+    step_changed: Notify,
 }
 
 #[derive(Debug)]
@@ -47,12 +49,22 @@ impl Outbox {
             left_out: 0,
             last_step: StepName::Source,
         };
-        Self { waiting: Mutex::new(waiting), cancelled: AtomicBool::new(false) }
+        Self {
+            waiting: Mutex::new(waiting),
+            cancelled: AtomicBool::new(false),
+            step_changed: Notify::new(),
+        }
     }
 
     /// Tells the build to stop.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until a step has begun or ended since the last time: whoever watches should see that
+    /// at once.
+    pub async fn step_changed(&self) {
+        self.step_changed.notified().await;
     }
 
     /// Takes what has come together since the last time, in its order.
@@ -69,7 +81,11 @@ impl Outbox {
 
 impl Observer for Outbox {
     fn event(&self, event: BuildEvent) {
+        let is_step = matches!(event, BuildEvent::Step { .. });
         self.waiting().add(event);
+        if is_step {
+            self.step_changed.notify_one();
+        }
     }
 
     fn is_cancelled(&self) -> bool {
@@ -92,10 +108,12 @@ impl Waiting {
                 }
                 _ => self.events.push(event),
             },
-            other => {
+            // A summary may quote a tool's output.
+            BuildEvent::Step { step } => {
                 self.say_what_was_left_out();
-                self.events.push(other);
+                self.events.push(BuildEvent::Step { step: step.clamped() });
             }
+            state @ BuildEvent::State { .. } => self.events.push(state),
         }
     }
 
@@ -132,6 +150,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use elivepatch_model::{Step, StepState};
+
     use super::*;
 
     fn log(line: &str) -> BuildEvent {
@@ -164,6 +184,16 @@ mod tests {
             outbox.event(event);
         }
         assert_eq!(outbox.take(), [log("a"), progress(2), log("b"), progress(3)]);
+    }
+
+    #[test]
+    fn long_summary_of_a_step_is_cut() {
+        let outbox = Outbox::new();
+        let (name, state) = (StepName::Compile, StepState::Failed);
+        let summary = Some("x".repeat(800_000));
+        let step = Step { name, state, duration_seconds: None, summary };
+        outbox.event(BuildEvent::Step { step: step.clone() });
+        assert_eq!(outbox.take(), [BuildEvent::Step { step: step.clamped() }]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use elivepatch_model::{
     TrialEvidence,
 };
 use elivepatch_server::{
-    App, AppOptions, RouterTransport, WorkerEnd, public_router, worker_router,
+    App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -99,7 +99,7 @@ impl Fixture {
             stop: stop.clone(),
         };
         Self {
-            client: client(public_router(app.clone())),
+            client: client(public_router(app.clone(), Reach::Loopback)),
             worker: tokio::spawn(worker.run()),
             app,
             stop,
@@ -225,6 +225,31 @@ async fn failure_and_panic_of_the_builder_reach_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn outcome_that_the_server_refuses_ends_the_attempt_with_its_reason() {
+    let fixture = Fixture::new(|order, _, work| {
+        let module = work.join("livepatch.ko");
+        std::fs::write(&module, "another module").expect("written");
+        Ok(FinishedBuild { manifest: manifest(order), module })
+    })
+    .await;
+    let number = fixture.submit().await;
+    fixture.until(number, |build| build.attempts == 1).await;
+    fixture.until(number, |build| build.state == BuildState::Queued).await;
+    let first_events = fixture.client.events(number, 0).await.expect("a stream");
+    use futures::StreamExt;
+    let refused = first_events.filter_map(|event| async {
+        match event.expect("readable").event {
+            BuildEvent::State { failure: Some(failure), .. } => Some(failure),
+            _ => None,
+        }
+    });
+    let failure = std::pin::pin!(refused).next().await.expect("a failure");
+    assert_eq!(failure.class, FailureClass::Internal);
+    assert!(failure.message.contains("no module with the digest"), "{failure:?}");
+    fixture.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelled_build_stops_and_the_worker_goes_on_with_the_next() {
     let fixture = Fixture::new(|_, observer, _| {
         wait_for_cancel(observer);
@@ -268,6 +293,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(&order.config),
         fixes: vec![],
+        left_out: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "1".to_owned(),

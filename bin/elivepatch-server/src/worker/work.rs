@@ -12,20 +12,18 @@ use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer, remove_wo
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
 use tokio_util::sync::CancellationToken;
 
-use super::outbox::Outbox;
+use super::{batch::Batches, outbox::Outbox};
 use crate::runner::BuildRunner;
 
-/// How often events are sent: short enough to look live, long enough that a build with much output
-/// does not keep the server busy with transactions.
+/// How often events are sent that can wait, log lines above all: short enough to look live, long
+/// enough that a build with much output does not keep the server busy with transactions. Steps are
+/// few and go at once.
 const SEND_EVERY: Duration = Duration::from_millis(200);
 
 /// How often the last events, and the outcome, are sent again when the server does not take them.
 const SEND_ATTEMPTS: u32 = 5;
 /// How long to rest in between.
 const SEND_REST: Duration = Duration::from_secs(1);
-
-/// How many events may wait while the server does not take them; the oldest go first.
-const EVENTS_HELD: usize = 20_000;
 
 /// Does the build and reports its outcome, unless it was cancelled, its lease was lost, or the
 /// worker stops.
@@ -63,9 +61,8 @@ pub async fn run(
     let _ = sender.await;
     if over.is_cancelled() {
         tracing::info!(build = %number, "build dropped: cancelled, lost or stopping");
-    } else if let Err(error) = report(&client, outcome).await {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(build = %number, error, "the outcome could not be handed over");
+    } else {
+        hand_over(&client, outcome).await;
     }
     heart.abort();
     canceller.abort();
@@ -147,6 +144,27 @@ async fn publish(
     Ok(CompleteRequest { manifest: built.manifest })
 }
 
+/// Hands over the outcome. When the server refuses it, hands over that: a build that nobody ends
+/// would wait for its lease to run out, and be built again for the same refusal.
+async fn hand_over(client: &LeaseClient, outcome: Result<CompleteRequest, Failure>) {
+    let number = client.number();
+    let Err(mut error) = report(client, outcome).await else { return };
+    if let Some(refusal) = refusal(&error) {
+        let failure = internal(&format!("the server refused the outcome: {refusal}"));
+        tracing::error!(build = %number, %error, "the outcome was refused");
+        match report(client, Err(failure)).await {
+            Ok(()) => return,
+            Err(next) => error = next,
+        }
+    }
+    if is_lease_lost(&error) {
+        tracing::info!(build = %number, "build dropped: its lease has ended");
+    } else {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(build = %number, error, "the outcome could not be handed over");
+    }
+}
+
 async fn report(
     client: &LeaseClient,
     outcome: Result<CompleteRequest, Failure>,
@@ -193,32 +211,38 @@ async fn send_events(
     over: CancellationToken,
     done: CancellationToken,
 ) {
-    let mut events = Vec::new();
+    let mut waiting = Batches::default();
     let mut attempts_at_end = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(SEND_EVERY) => {}
+            () = outbox.step_changed() => {}
             () = over.cancelled() => return,
             () = done.cancelled() => {}
         }
         let last = done.is_cancelled();
-        events.extend(outbox.take());
-        if !events.is_empty() {
-            let request = EventsRequest { events };
-            let sent = client.events(&request).await;
-            events = if sent.is_ok() { Vec::new() } else { request.events };
-            if let Err(error) = sent {
-                if is_refused(&error) {
+        waiting.extend(outbox.take());
+        while !waiting.is_empty() {
+            let request = EventsRequest { events: waiting.next() };
+            match client.events(&request).await {
+                Ok(()) => waiting.sent(request.events.len()),
+                Err(error) if is_lease_lost(&error) => {
                     over.cancel();
                     return;
                 }
-                let surplus = events.len().saturating_sub(EVENTS_HELD);
-                events.drain(..surplus);
-                attempts_at_end += u32::from(last);
-                tokio::time::sleep(SEND_REST).await;
+                Err(error) if is_refused(&error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(build = %client.number(), error, "events were refused");
+                    waiting.sent(request.events.len());
+                }
+                Err(_) => {
+                    attempts_at_end += u32::from(last);
+                    tokio::time::sleep(SEND_REST).await;
+                    break;
+                }
             }
         }
-        if last && (events.is_empty() || attempts_at_end >= SEND_ATTEMPTS) {
+        if last && (waiting.is_empty() || attempts_at_end >= SEND_ATTEMPTS) {
             return;
         }
     }
@@ -231,6 +255,20 @@ fn is_refused(error: &ClientError) -> bool {
             !matches!(error.code, ErrorCode::Internal | ErrorCode::DiskFull)
         }
         _ => false,
+    }
+}
+
+fn is_lease_lost(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::LeaseLost)
+}
+
+/// What the server has against it, unless the lease is lost.
+fn refusal(error: &ClientError) -> Option<String> {
+    match error {
+        ClientError::Api { error: api, .. } if is_refused(error) && !is_lease_lost(error) => {
+            Some(api.message.clone())
+        }
+        _ => None,
     }
 }
 

@@ -2,13 +2,13 @@ use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use clap::Args;
 use elivepatch_api::{BuildRequest, BuildResource, client::NamedPatch};
-use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest};
+use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
 use serde::Serialize;
 
 use super::build_number;
 use crate::{
     destination::Destination,
-    download::{self, Stored},
+    download::{self, Sent, Stored},
     exit::Exit,
     inputs,
     output::{data, say},
@@ -83,6 +83,18 @@ struct Order {
     patches: Vec<NamedPatch>,
 }
 
+impl Order {
+    /// What the manifest of the livepatch must say again.
+    fn identity(&self) -> Sent {
+        let target = &self.request.target;
+        Sent {
+            release: target.release.clone(),
+            build_id: target.build_id.clone(),
+            fixes: self.patches.iter().map(|patch| Sha256Digest::of(&patch.content)).collect(),
+        }
+    }
+}
+
 /// Submits a build, or goes on with one, until Ctrl-C.
 pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
     if arguments.follow.is_none() && arguments.patches.is_empty() {
@@ -98,6 +110,7 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
         Some(_) => None,
         None => Some(read_order(arguments)?),
     };
+    let sent = order.as_ref().map(Order::identity);
     let current = Cell::new(arguments.follow);
     let work = async {
         if let Some(order) = order {
@@ -105,7 +118,9 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
         }
         let number = current.get().expect("a build is submitted or followed");
         match destination {
-            Some(destination) => complete(arguments, &server, number, &destination).await,
+            Some(destination) => {
+                complete(arguments, &server, number, &destination, sent.as_ref()).await
+            }
             None => print_submitted(arguments, &server, number).await,
         }
     };
@@ -149,6 +164,7 @@ async fn complete(
     server: &Server,
     number: BuildNumber,
     destination: &Destination,
+    sent: Option<&Sent>,
 ) -> Result<Exit, Problem> {
     let patience = Duration::from_secs(arguments.give_up_after);
     let build = {
@@ -162,7 +178,7 @@ async fn complete(
         return Err(not_built(&build));
     }
     let stored =
-        download::fetch(server, &build, destination, patience).await.map_err(|problem| {
+        download::fetch(server, &build, sent, destination, patience).await.map_err(|problem| {
             let command = server.follow_command(number);
             problem.aside(format!("build {number} is there; get it with: {command}"))
         })?;
@@ -209,7 +225,8 @@ fn not_built(build: &BuildResource) -> Problem {
     let number = build.number;
     match &build.failure {
         Some(failure) => Problem::from_failure(&format!("build {number} failed"), failure),
-        None => Problem::new(Exit::Build, format!("build {number} is {}", build.state)),
+        None => Problem::new(Exit::Build, format!("build {number} is {}", build.state))
+            .hint("to have it built after all, submit it again: run the same command again"),
     }
 }
 

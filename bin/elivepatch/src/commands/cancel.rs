@@ -14,7 +14,7 @@ pub struct CancelArgs {
     server: ServerArgs,
 }
 
-/// Cancels a build.
+/// Cancels a build, for everybody who has joined it.
 pub async fn run(arguments: &CancelArgs) -> Result<Exit, Problem> {
     let server = arguments.server.open()?;
     let build =

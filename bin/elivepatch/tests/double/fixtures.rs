@@ -14,6 +14,9 @@ pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
 /// The module's bytes: what is in them does not matter to the client.
 pub const MODULE: &[u8] = b"\x7fELF a livepatch";
 
+/// The patch that is sent.
+pub const PATCH: &[u8] = b"--- a/x.c\n+++ b/x.c\n";
+
 /// The file name of the module.
 pub const MODULE_NAME: &str = "livepatch-meminfo.ko";
 
@@ -104,7 +107,7 @@ pub fn manifest() -> Manifest {
         "manifest_version": 1, "build_key": Sha256Digest::of(b"key"),
         "built_at": "2026-11-23T10:00:00Z", "release": RELEASE, "architecture": "x86_64",
         "build_id": "ab".repeat(20), "config": digest,
-        "fixes": [{"name": "meminfo.patch", "digest": digest}],
+        "fixes": [{"name": "meminfo.patch", "digest": Sha256Digest::of(PATCH)}],
         "source": {"kind": "debian", "version": "6.1.176-1", "packages": []},
         "toolchain": {"name": "debian-12-gcc-12", "digest": digest, "compiler": "gcc-12"},
         "engine": "kpatch",

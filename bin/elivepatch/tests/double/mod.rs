@@ -18,7 +18,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use elivepatch_api::{BuildList, BuildResource, BuildSubmission, ErrorBody, EventRecord};
+use elivepatch_api::{
+    BuildList, BuildResource, BuildSubmission, BuildSummary, ErrorBody, EventRecord,
+};
 use futures::{StreamExt, stream};
 
 pub use self::{fixtures::*, run::*};
@@ -140,7 +142,19 @@ async fn submit(State(shared): SharedState, mut form: Multipart) -> Response {
 
 async fn list(State(shared): SharedState) -> Json<BuildList> {
     let build = shared.script.lock().expect("no panic").build.clone();
-    Json(BuildList { builds: vec![build], next: None })
+    let summary = BuildSummary {
+        number: build.number,
+        key: build.key,
+        state: build.state,
+        release: build.target.release,
+        fixes: build.fixes.into_iter().map(|fix| fix.name).collect(),
+        attempts: build.attempts,
+        submitted_at: build.submitted_at,
+        started_at: build.started_at,
+        finished_at: build.finished_at,
+        failure: None,
+    };
+    Json(BuildList { builds: vec![summary], next: None })
 }
 
 async fn show(State(shared): SharedState, Path(number): Path<i64>) -> Response {

@@ -32,8 +32,7 @@ impl Desk {
              CONFIG_BUILD_SALT=\"{RELEASE}\"\n"
         );
         fs::write(directory.path().join("config"), config).expect("a file");
-        fs::write(directory.path().join("meminfo.patch"), "--- a/x.c\n+++ b/x.c\n")
-            .expect("a file");
+        fs::write(directory.path().join("meminfo.patch"), super::PATCH).expect("a file");
         fs::create_dir(directory.path().join("out")).expect("a directory");
         Self { directory }
     }

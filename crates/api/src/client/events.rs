@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, stream::BoxStream};
 use http::{HeaderName, StatusCode, header};
 
 use super::{
-    Client, ClientError, Transport, TransportError,
+    Client, ClientError, Transport,
     builds::build_path,
     call::{Call, header_text},
 };
@@ -46,15 +46,18 @@ impl Client {
             return Err(self.protocol(answer.status(), detail));
         }
         let transport = Arc::clone(&self.transport);
-        let events = limit_event_size(answer.into_body(), self.peer().to_owned())
-            .eventsource()
-            .map(move |event| match event {
-                Ok(event) => serde_json::from_str(&event.data)
-                    .map_err(|error| unreadable(transport.as_ref(), &error.to_string())),
-                Err(EventStreamError::Transport(error)) => {
-                    Err(ClientError::from_transport(transport.as_ref(), error))
+        let limited = Arc::clone(&self.transport);
+        let body = answer.into_body().map(move |chunk| {
+            chunk.map_err(|error| ClientError::from_transport(limited.as_ref(), error))
+        });
+        let events =
+            limit_event_size(body, self.peer().to_owned()).eventsource().map(move |event| {
+                match event {
+                    Ok(event) => serde_json::from_str(&event.data)
+                        .map_err(|error| unreadable(transport.as_ref(), &error.to_string())),
+                    Err(EventStreamError::Transport(error)) => Err(error),
+                    Err(error) => Err(unreadable(transport.as_ref(), &error.to_string())),
                 }
-                Err(error) => Err(unreadable(transport.as_ref(), &error.to_string())),
             });
         Ok(until_first_error(events).boxed())
     }
@@ -80,9 +83,9 @@ fn until_first_error<T>(
 
 /// Fails when an event does not end: the parser behind it would collect without a bound.
 fn limit_event_size(
-    body: impl Stream<Item = Result<Bytes, TransportError>>,
-    peer: String,
-) -> impl Stream<Item = Result<Bytes, TransportError>> {
+    body: impl Stream<Item = Result<Bytes, ClientError>>,
+    url: String,
+) -> impl Stream<Item = Result<Bytes, ClientError>> {
     let mut size = 0;
     let mut line_is_empty = true;
     body.map(move |chunk| {
@@ -97,8 +100,11 @@ fn limit_event_size(
             }
         }
         if size > EVENT_BYTES {
-            let source = format!("an event has more than {EVENT_BYTES} bytes").into();
-            return Err(TransportError::Lost { peer: peer.clone(), source });
+            return Err(ClientError::TooLarge {
+                url: url.clone(),
+                what: "an event",
+                limit_bytes: EVENT_BYTES as u64,
+            });
         }
         Ok(chunk)
     })

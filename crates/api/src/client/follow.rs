@@ -7,7 +7,7 @@ use elivepatch_model::{BuildEvent, BuildNumber};
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::{Client, ClientError, events::EventStream};
+use super::{Client, ClientError, call::SILENCE_TIMEOUT, events::EventStream};
 use crate::EventRecord;
 
 /// The first pause before a reconnection; it doubles each time.
@@ -15,6 +15,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause: a person who watches wants to see a server that is back at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A connection that lasted longer has carried signs of life, for silence ends it earlier: the
+/// server was there, though nothing happened to the build.
+const LIVE_CONNECTION: Duration = SILENCE_TIMEOUT.saturating_add(Duration::from_secs(5));
 
 /// How to follow a build.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +43,7 @@ pub enum Followed {
     Event(EventRecord),
     /// The connection was lost; it is tried again. Comes once until the next [`Followed::Resumed`].
     Disconnected(ClientError),
-    /// The connection is back. Events go on where they stopped.
+    /// The connection is back and has brought an event, which comes next.
     Resumed,
 }
 
@@ -59,6 +63,8 @@ impl Client {
             patience: options.patience,
             last: options.after,
             events: None,
+            connected_at: Instant::now(),
+            resumed: None,
             away_since: None,
             pause: FIRST_PAUSE,
             finished: false,
@@ -79,7 +85,12 @@ struct Follower {
     last: i64,
     /// The open connection.
     events: Option<EventStream>,
-    /// Since when there is none, once the loss was told.
+    /// When it was opened.
+    connected_at: Instant,
+    /// The first event after an absence, while it is said that the server is back.
+    resumed: Option<EventRecord>,
+    /// Since when the server is away, once that was told. A connection alone does not end it: a
+    /// proxy, or a server that fails at once, gives one and closes it.
     away_since: Option<Instant>,
     pause: Duration,
     finished: bool,
@@ -87,6 +98,9 @@ struct Follower {
 
 impl Follower {
     async fn next(&mut self) -> Option<Result<Followed, ClientError>> {
+        if let Some(record) = self.resumed.take() {
+            return Some(Ok(Followed::Event(record)));
+        }
         if self.finished {
             return None;
         }
@@ -105,17 +119,39 @@ impl Follower {
                     self.last = record.sequence;
                     self.pause = FIRST_PAUSE;
                     self.finished = is_final(&record.event);
+                    if self.away_since.take().is_some() {
+                        self.resumed = Some(record);
+                        return Some(Ok(Followed::Resumed));
+                    }
                     return Some(Ok(Followed::Event(record)));
                 }
                 Some(Err(error)) => error,
                 None => self.ended_early(),
             };
             self.events = None;
-            if !error.is_passing() {
-                return Some(Err(error));
+            if self.connected_at.elapsed() > LIVE_CONNECTION && self.away_since.is_some() {
+                self.away_since = Some(Instant::now());
             }
-            self.away_since = Some(Instant::now());
-            return Some(Ok(Followed::Disconnected(error)));
+            match self.lost(error) {
+                Ok(Some(followed)) => return Some(Ok(followed)),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Tells of a loss the first time, bears it from then on, and gives up when it lasts too long.
+    fn lost(&mut self, error: ClientError) -> Result<Option<Followed>, ClientError> {
+        if !error.is_passing() {
+            return Err(error);
+        }
+        match self.away_since {
+            Some(since) if since.elapsed() >= self.patience => Err(error),
+            Some(_) => Ok(None),
+            None => {
+                self.away_since = Some(Instant::now());
+                Ok(Some(Followed::Disconnected(error)))
+            }
         }
     }
 
@@ -128,17 +164,10 @@ impl Follower {
         match self.client.events(self.number, self.last).await {
             Ok(events) => {
                 self.events = Some(events);
-                Ok(self.away_since.take().map(|_| Followed::Resumed))
+                self.connected_at = Instant::now();
+                Ok(None)
             }
-            Err(error) if !error.is_passing() => Err(error),
-            Err(error) => match self.away_since {
-                Some(since) if since.elapsed() >= self.patience => Err(error),
-                Some(_) => Ok(None),
-                None => {
-                    self.away_since = Some(Instant::now());
-                    Ok(Some(Followed::Disconnected(error)))
-                }
-            },
+            Err(error) => self.lost(error),
         }
     }
 

@@ -135,6 +135,27 @@ async fn follower_gives_up_when_its_patience_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn follower_gives_up_when_connections_bring_nothing() {
+    let begin = tokio::time::Instant::now();
+    let cut = std::iter::repeat_with(|| stream([log(1), None])).take(100);
+    let (client, _) = client(cut);
+    let (shown, error) = follow(&client, 20).await;
+    assert_eq!(shown, ["1", "lost"]);
+    assert!(matches!(error, Some(ClientError::Lost { .. })), "{error:?}");
+    let seconds = begin.elapsed().as_secs();
+    assert!((20..=26).contains(&seconds), "gave up after {seconds} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn follower_does_not_ask_again_for_an_event_that_cannot_be_read() {
+    let nonsense = || stream([Some("data: nonsense\n\n".into())]);
+    let (client, script) = client([nonsense(), nonsense()]);
+    let (_, error) = follow(&client, 60).await;
+    assert!(matches!(error, Some(ClientError::Protocol { .. })), "{error:?}");
+    assert_eq!(script.requests.lock().expect("no panic").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn follower_does_not_try_again_when_the_server_refuses() {
     let body =
         r#"{"error":{"code":"not-found","message":"no build 7","hint":"h","request_id":"r"}}"#;
@@ -184,7 +205,8 @@ async fn endless_answers_are_cut() {
     assert!(matches!(error, ClientError::TooLarge { .. }), "{error:?}");
     let events = client.events(BuildNumber(1), 0).await.expect("a stream");
     let error = events.try_collect::<Vec<_>>().await.expect_err("too large");
-    assert!(matches!(error, ClientError::Lost { .. }), "{error:?}");
+    assert!(matches!(error, ClientError::TooLarge { .. }), "{error:?}");
+    assert!(!error.is_passing(), "it would come again");
 }
 
 fn lease() -> Lease {

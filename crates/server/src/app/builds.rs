@@ -1,6 +1,6 @@
-use elivepatch_api::{BuildList, BuildResource, ListBuildsQuery};
+use elivepatch_api::{BuildList, BuildResource, BuildSummary, FailureSummary, ListBuildsQuery};
 use elivepatch_model::BuildNumber;
-use elivepatch_store::{BuildFilter, BuildRecord};
+use elivepatch_store::{BuildFilter, BuildRecord, BuildSummaryRecord};
 
 use super::{App, AppError, now};
 
@@ -36,7 +36,7 @@ impl App {
         let more = records.len() > limit as usize;
         records.truncate(limit as usize);
         let next = records.last().map(|record| record.number).filter(|_| more);
-        Ok(BuildList { builds: records.into_iter().map(resource).collect(), next })
+        Ok(BuildList { builds: records.into_iter().map(summary).collect(), next })
     }
 
     /// Cancels a build that waits or runs.
@@ -48,6 +48,21 @@ impl App {
         tracing::info!(build = %number, "build cancelled");
         self.wakeups().build_changed(number);
         self.build(number).await
+    }
+}
+
+fn summary(record: BuildSummaryRecord) -> BuildSummary {
+    BuildSummary {
+        number: record.number,
+        key: record.key,
+        state: record.state,
+        release: record.release,
+        fixes: record.fixes,
+        attempts: record.attempts,
+        submitted_at: record.submitted_at,
+        started_at: record.started_at,
+        finished_at: record.finished_at,
+        failure: record.failure.map(|(class, message)| FailureSummary { class, message }),
     }
 }
 

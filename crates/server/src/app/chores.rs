@@ -14,6 +14,10 @@ const EXPIRE_LEASES_EVERY: Duration = Duration::from_secs(2);
 const REMOVE_UPLOADS_EVERY: Duration = Duration::from_secs(600);
 /// How old an abandoned upload is: no client is so slow.
 const ABANDONED_UPLOAD: Duration = Duration::from_secs(3600);
+/// How often blobs without a record are looked for: few come about, and all files are listed.
+const REMOVE_ORPHANS_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How old such a blob is: the record comes milliseconds after the file.
+const ORPHAN_BLOB: Duration = Duration::from_secs(3600);
 
 /// When a chore last ran, and with what outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +93,14 @@ impl App {
                 tokio::time::sleep(REMOVE_UPLOADS_EVERY).await;
             }
         });
-        ChoreRunner { tasks: vec![leases, uploads] }
+        let orphans = self.clone();
+        let orphans = tokio::spawn(async move {
+            loop {
+                orphans.run_remove_orphans().await;
+                tokio::time::sleep(REMOVE_ORPHANS_EVERY).await;
+            }
+        });
+        ChoreRunner { tasks: vec![leases, uploads, orphans] }
     }
 
     /// When each chore last ran.
@@ -104,5 +115,10 @@ impl App {
     async fn run_remove_uploads(&self) {
         let removed = self.store().remove_abandoned_uploads(ABANDONED_UPLOAD).await;
         self.inner.chores.record("remove-abandoned-uploads", removed.map_err(AppError::from));
+    }
+
+    async fn run_remove_orphans(&self) {
+        let removed = self.store().remove_orphan_blobs(ORPHAN_BLOB).await;
+        self.inner.chores.record("remove-orphan-blobs", removed.map_err(AppError::from));
     }
 }

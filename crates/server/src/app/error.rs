@@ -28,6 +28,14 @@ pub enum AppError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
+    /// The request comes from a web page of another site, or by a name that is not the server's.
+    #[error("{message}")]
+    Forbidden {
+        /// What is wrong with it.
+        message: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// The path leads nowhere.
     #[error("there is nothing at this path")]
     NoSuchPath,
@@ -74,6 +82,7 @@ impl AppError {
             Self::Refused(_) => ErrorCode::RequestRefused,
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Forbidden { .. } => ErrorCode::Forbidden,
             Self::NoSuchPath | Self::NotOfBuild { .. } => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoLivepatch { .. } => ErrorCode::Conflict,
@@ -108,7 +117,7 @@ impl AppError {
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
-            Self::BadRequest { hint, .. } => return hint.clone(),
+            Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoLivepatch { number, state } if state.is_finished() => {
                 return format!("see GET /api/v2/builds/{number} for why");
             }
@@ -121,6 +130,7 @@ impl AppError {
             ErrorCode::NotFound => {
                 "GET /api/v2/builds lists the builds, GET /api/v2/openapi.json the paths"
             }
+            ErrorCode::Forbidden => "ask from a program, not from a page of another site",
             ErrorCode::MethodNotAllowed => "GET /api/v2/openapi.json says what each path knows",
             ErrorCode::Conflict => "nothing is left to be done",
             ErrorCode::LeaseLost => "drop the build and ask for work again",

@@ -1,6 +1,10 @@
+use std::sync::Arc;
+
 use elivepatch_api::{BuildRequest, BuildSubmission};
 use elivepatch_model::{BuildKeyInput, Fix, Sha256Digest, limits};
 use elivepatch_store::{BlobWriter, KeptBlob, NewBuild, StoreError, UploadedBlob};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{App, AppError, builds, checks, now};
 
@@ -13,6 +17,7 @@ pub struct Intake {
     request: Option<BuildRequest>,
     config: Option<CheckedConfig>,
     patches: Vec<(Fix, UploadedBlob)>,
+    _turn: OwnedSemaphorePermit,
 }
 
 struct CheckedConfig {
@@ -33,9 +38,11 @@ enum PartKind {
 }
 
 impl App {
-    /// Begins to receive a build submission.
-    pub fn begin_submission(&self) -> Intake {
-        Intake { app: self.clone(), request: None, config: None, patches: Vec::new() }
+    /// Begins to receive a build submission, when it is its turn.
+    pub async fn begin_submission(&self) -> Intake {
+        let turn = Arc::clone(&self.inner.submissions).acquire_owned().await;
+        let _turn = turn.expect("the semaphore is never closed");
+        Intake { app: self.clone(), request: None, config: None, patches: Vec::new(), _turn }
     }
 }
 

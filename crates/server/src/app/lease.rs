@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use elivepatch_api::{ClaimRequest, Heartbeat, Lease, LeaseToken, LeasedBuild};
-use elivepatch_model::{BuildEvent, BuildNumber, BuildState, Failure, Manifest, Sha256Digest};
+use elivepatch_model::{
+    BuildEvent, BuildNumber, BuildState, Failure, Manifest, Sha256Digest, clamp_line,
+};
 use elivepatch_store::{
     BlobReader, BlobWriter, Claim, ClaimedBuild, LeaseProof, Renewal, WorkerEnd,
 };
@@ -19,6 +21,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The largest module that is taken, in bytes. A module that replaces one function has 200 kB to
 /// 1 MB with its debug information; one with 64 fixes stays far below this.
 const MODULE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The longest line of a log, in bytes. Workers cut lines at 2000 characters.
+const LOG_LINE_BYTES: usize = 10_000;
+
+/// The longest name of something that progresses, or of its unit, in characters.
+const PROGRESS_CHARACTERS: usize = 200;
 
 /// The longest name of a worker, in bytes.
 const WORKER_NAME_BYTES: usize = 64;
@@ -84,7 +92,8 @@ impl App {
                 "end the build with complete or fail",
             ));
         }
-        self.store().add_events(proof, events, now()).await?;
+        let events: Vec<BuildEvent> = events.iter().cloned().map(clamped).collect();
+        self.store().add_events(proof, &events, now()).await?;
         self.wakeups().build_changed(proof.number);
         Ok(())
     }
@@ -123,7 +132,8 @@ impl App {
     /// # Errors
     /// When the lease has ended.
     pub async fn fail(&self, proof: &LeaseProof, failure: &Failure) -> Result<(), AppError> {
-        let state = self.store().fail(proof, failure, now()).await?;
+        let failure = failure.clamped();
+        let state = self.store().fail(proof, &failure, now()).await?;
         tracing::info!(build = %proof.number, %state, class = %failure.class, "{}", failure.message);
         match state {
             BuildState::Queued => self.wakeups().queue_grew(proof.number),
@@ -176,6 +186,25 @@ impl App {
             tracing::warn!(build = %number, "build taken back: {reason}");
             self.wakeups().queue_grew(*number);
         }
+    }
+}
+
+/// The event with each of its texts within its limit, whatever the worker sent.
+fn clamped(event: BuildEvent) -> BuildEvent {
+    match event {
+        BuildEvent::Step { step } => BuildEvent::Step { step: step.clamped() },
+        BuildEvent::Log { step, line } if line.len() > LOG_LINE_BYTES => {
+            let line = format!("{}…", &line[..line.floor_char_boundary(LOG_LINE_BYTES)]);
+            BuildEvent::Log { step, line }
+        }
+        BuildEvent::Progress { step, what, done, total, unit } => BuildEvent::Progress {
+            step,
+            what: clamp_line(&what, PROGRESS_CHARACTERS),
+            done,
+            total,
+            unit: clamp_line(&unit, PROGRESS_CHARACTERS),
+        },
+        other => other,
     }
 }
 

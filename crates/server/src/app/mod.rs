@@ -18,11 +18,12 @@ use std::{sync::Arc, time::Duration};
 use camino::Utf8PathBuf;
 use elivepatch_store::Store;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 pub use artifacts::ModuleFile;
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_store::WorkerEnd;
+pub use elivepatch_store::{StoreError, WorkerEnd};
 pub use error::AppError;
 pub use intake::{Intake, Part};
 
@@ -30,6 +31,10 @@ use checker::Checker;
 use chores::ChoreBoard;
 use data_directory::DataDirectoryLock;
 use wakeups::Wakeups;
+
+/// How many submissions come in at the same time; others wait. Each takes up to some 300 kB of
+/// memory, and a network is no faster with more of them.
+const SUBMISSIONS_AT_A_TIME: usize = 8;
 
 /// What the app must be told.
 #[derive(Debug, Clone)]
@@ -55,6 +60,8 @@ struct Inner {
     wakeups: Wakeups,
     chores: ChoreBoard,
     checker: Checker,
+    /// The turns of submissions that come in.
+    submissions: Arc<Semaphore>,
     _lock: DataDirectoryLock,
 }
 
@@ -75,6 +82,7 @@ impl App {
             wakeups: Wakeups::new(),
             chores: ChoreBoard::default(),
             checker,
+            submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -20,6 +20,8 @@ pub struct BuilderSection {
     pub disk_limit_mib: u64,
     /// How long a trial may take.
     pub trial_time_limit_seconds: u64,
+    /// Whether builds share a base by overlay where the machine allows it.
+    pub overlay: bool,
 }
 
 impl Default for BuilderSection {
@@ -33,6 +35,7 @@ impl Default for BuilderSection {
             output_limit_mib: 16,
             disk_limit_mib: 6144,
             trial_time_limit_seconds: 300,
+            overlay: true,
         }
     }
 }

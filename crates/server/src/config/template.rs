@@ -64,6 +64,10 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How long a trial may take, in seconds. With KVM or in emulation it takes some 5 seconds; a busy machine needs longer.
 #trial_time_limit_seconds = {trial}
 
+# Whether builds share a prepared base by overlayfs. Where the machine does not allow that, and when
+# this is false, each build makes two copies of it: 3 GB, and up to a minute.
+#overlay = {overlay}
+
 [debian]
 # The base URL of a Debian archive, such as "http://mirror.example.org/debian". When it is absent, the
 # one that this machine's own apt is configured with is used.
@@ -78,7 +82,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 "##,
         listen_mark = mark(chosen.listen.is_some()),
         listen = config.listen,
-        consent = config.i_know_that_there_is_no_authentication_yet,
+        // For an address that needs it, taking the "#" away is to be all that is left to do.
+        consent = chosen.listen.is_some_and(|listen| !listen.ip().is_loopback()),
         data_mark = mark(chosen.data_directory.is_some()),
         data = quoted(&config.data_directory),
         cache_mark = mark(chosen.cache_directory.is_some()),
@@ -92,6 +97,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         output = builder.output_limit_mib,
         disk = builder.disk_limit_mib,
         trial = builder.trial_time_limit_seconds,
+        overlay = builder.overlay,
     )
 }
 

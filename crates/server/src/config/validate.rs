@@ -3,6 +3,12 @@ use toml::de::DeTable;
 
 use super::{ConfigProblem, ServerConfig, file::line_at};
 
+/// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
+const MOST_MIB: u64 = 1024 * 1024;
+
+/// The longest time, in seconds: 31 days, for the same reason.
+const MOST_SECONDS: u64 = 31 * 24 * 3600;
+
 /// Every value that cannot be used.
 pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> {
     let mut found = Problems { text, problems: Vec::new() };
@@ -19,13 +25,25 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     directories(config, &mut found);
     found.at_least("queue_limit", config.queue_limit.into(), 1);
     let builder = &config.builder;
-    found.at_least("builder.build_time_limit_seconds", builder.build_time_limit_seconds, 10);
-    found.at_least("builder.silence_limit_seconds", builder.silence_limit_seconds, 10);
-    found.at_least("builder.memory_limit_mib", builder.memory_limit_mib, 256);
+    let sizes = [
+        ("builder.memory_limit_mib", builder.memory_limit_mib, 256),
+        ("builder.output_limit_mib", builder.output_limit_mib, 1),
+        ("builder.disk_limit_mib", builder.disk_limit_mib, 256),
+    ];
+    for (key, value, least) in sizes {
+        found.at_least(key, value, least);
+        found.at_most(key, value, MOST_MIB);
+    }
+    let times = [
+        ("builder.build_time_limit_seconds", builder.build_time_limit_seconds),
+        ("builder.silence_limit_seconds", builder.silence_limit_seconds),
+        ("builder.trial_time_limit_seconds", builder.trial_time_limit_seconds),
+    ];
+    for (key, value) in times {
+        found.at_least(key, value, 10);
+        found.at_most(key, value, MOST_SECONDS);
+    }
     found.at_least("builder.process_limit", builder.process_limit.into(), 16);
-    found.at_least("builder.output_limit_mib", builder.output_limit_mib, 1);
-    found.at_least("builder.disk_limit_mib", builder.disk_limit_mib, 256);
-    found.at_least("builder.trial_time_limit_seconds", builder.trial_time_limit_seconds, 10);
     debian(config, &mut found);
     found.problems
 }
@@ -89,6 +107,12 @@ impl Problems<'_> {
     fn at_least(&mut self, key: &str, value: u64, least: u64) {
         if value < least {
             self.add(key, format!("{value} is too little; {least} is the least"));
+        }
+    }
+
+    fn at_most(&mut self, key: &str, value: u64, most: u64) {
+        if value > most {
+            self.add(key, format!("{value} is too much; {most} is the most"));
         }
     }
 }

@@ -1,6 +1,6 @@
 use axum::{
     Json,
-    extract::{FromRequest, Multipart, Request, State},
+    extract::{Request, State},
     http::StatusCode,
 };
 use elivepatch_api::{
@@ -9,7 +9,7 @@ use elivepatch_api::{
 use elivepatch_model::BuildNumber;
 
 use crate::{
-    App, AppError,
+    App,
     http::{ApiPath, ApiQuery, HttpError, receive_submission},
 };
 
@@ -26,6 +26,7 @@ use crate::{
         (status = 201, description = "A new build waits in the queue", body = BuildSubmission),
         (status = 200, description = "An equal build was joined", body = BuildSubmission),
         (status = 400, description = "The form is malformed", body = ErrorBody),
+        (status = 403, description = "The request comes from another site", body = ErrorBody),
         (status = 413, description = "A part is too large", body = ErrorBody),
         (status = 422, description = "The request was refused; see error.failure", body = ErrorBody),
         (status = 429, description = "Too many builds wait", body = ErrorBody),
@@ -36,16 +37,12 @@ pub(crate) async fn submit(
     State(app): State<App>,
     request: Request,
 ) -> Result<(StatusCode, Json<BuildSubmission>), HttpError> {
-    let form = Multipart::from_request(request, &()).await.map_err(|rejection| {
-        let hint = "send multipart/form-data with the parts request, config and patch";
-        AppError::bad_request(rejection.body_text(), hint)
-    })?;
-    let submission = receive_submission(&app, form).await?;
+    let submission = receive_submission(&app, request).await?;
     let status = if submission.joined { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(submission)))
 }
 
-/// Lists builds, newest first, without their manifests.
+/// Lists builds, newest first, in short.
 #[utoipa::path(
     get,
     path = "/api/v2/builds",

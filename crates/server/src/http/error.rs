@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use elivepatch_api::{ApiError, ErrorBody, ErrorCode};
+use elivepatch_model::{clamp_line, limits};
 use tracing::Instrument;
 
 use crate::AppError;
@@ -103,17 +104,19 @@ fn error_answer(error: &AppError, id: &str, old: Response) -> Response {
     if code == ErrorCode::Internal || code == ErrorCode::DiskFull {
         tracing::error!(error = error as &dyn std::error::Error, "request failed");
     } else {
-        tracing::info!(?code, "request refused: {}", error.message());
+        let message = clamp_line(&error.message(), limits::FAILURE_LINE_CHARACTERS);
+        tracing::info!(?code, "request refused: {message}");
     }
     let failure = match error {
-        AppError::Refused(failure) => Some(failure.as_ref().clone()),
+        AppError::Refused(failure) => Some(failure.clamped()),
         _ => None,
     };
     let body = ErrorBody {
         error: ApiError {
             code,
-            message: error.message(),
-            hint: error.hint(),
+            // Some name what was sent, which may be as long as the request.
+            message: clamp_line(&error.message(), limits::FAILURE_LINE_CHARACTERS),
+            hint: clamp_line(&error.hint(), limits::FAILURE_LINE_CHARACTERS),
             request_id: id.to_owned(),
             failure,
         },

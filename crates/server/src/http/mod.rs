@@ -2,11 +2,14 @@
 
 mod error;
 mod extract;
+mod form_body;
 mod openapi;
+mod origin;
 mod router;
 mod upload;
 
 pub use openapi::openapi_document;
+pub use origin::Reach;
 pub use router::{public_router, worker_router};
 
 pub(crate) use error::HttpError;

@@ -13,6 +13,7 @@ use super::{
     HttpError,
     error::{answer_errors, answer_panic},
     openapi,
+    origin::{Reach, refuse_other_sites},
 };
 use crate::{
     App, AppError,
@@ -29,8 +30,8 @@ pub(super) const SUBMISSION_BYTES: usize = (limits::REQUEST_BYTES
     + limits::PATCHES as u64 * (limits::PATCH_BYTES + 4096))
     as usize;
 
-/// The API for clients.
-pub fn public_router(app: App) -> Router {
+/// The API for clients that come from where `reach` says.
+pub fn public_router(app: App, reach: Reach) -> Router {
     let (router, document) = public_routes().split_for_parts();
     let router = router.route(
         paths::OPENAPI,
@@ -39,7 +40,8 @@ pub fn public_router(app: App) -> Router {
             async move { axum::Json(document) }
         }),
     );
-    finish(router, app)
+    let other_sites = move |request, next| refuse_other_sites(reach, request, next);
+    finish(router, app, |router| router.layer(middleware::from_fn(other_sites)))
 }
 
 pub(super) fn public_routes() -> OpenApiRouter<App> {
@@ -69,15 +71,17 @@ pub fn worker_router(app: App) -> Router {
         .route(&build("complete"), post(lease::complete))
         .route(&build("fail"), post(lease::fail))
         .route(&build("blobs/{digest}"), get(lease::blob));
-    finish(router, app)
+    finish(router, app, |router| router)
 }
 
-fn finish(router: Router<App>, app: App) -> Router {
-    router
+/// Adds what all routers have; `guard` is asked before anything but the form of errors.
+fn finish(router: Router<App>, app: App, guard: impl FnOnce(Router<App>) -> Router<App>) -> Router {
+    let router = router
         .fallback(async || HttpError::from(AppError::NoSuchPath))
         .method_not_allowed_fallback(async |request: Request| {
             HttpError::from(AppError::MethodNotAllowed(request.method().to_string()))
-        })
+        });
+    guard(router)
         .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn(answer_errors))
         .layer(DefaultBodyLimit::max(JSON_BODY_BYTES))
@@ -102,7 +106,10 @@ mod tests {
             builder_identity: String::new(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };
-        let router = finish(Router::new().route("/", get(secret)), app.await.expect("an app"));
+        let router =
+            finish(Router::new().route("/", get(secret)), app.await.expect("an app"), |router| {
+                router
+            });
         let request = Request::get("/").body(Body::empty()).expect("a request");
         let answer = router.oneshot(request).await.expect("answered");
         assert_eq!(answer.status(), 500);

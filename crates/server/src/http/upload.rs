@@ -1,38 +1,70 @@
 //! Receives a build submission: a multipart form, streamed.
 
+use std::time::Duration;
+
 use axum::{
-    extract::multipart::{Field, Multipart, MultipartError},
+    extract::{
+        FromRequest, Request,
+        multipart::{Field, Multipart, MultipartError},
+    },
     http::StatusCode,
 };
 use elivepatch_api::BuildSubmission;
 
+use super::{
+    form_body::{FormBody, Held, PART_HEADER_BYTES},
+    router::SUBMISSION_BYTES,
+};
 use crate::{App, AppError, app::Intake};
 
-use super::router::SUBMISSION_BYTES;
+/// How long a submission may take to come in: 70 MB at 2 Mbit/s, as the client allows for. Few come
+/// in at the same time, and one that does not end must not keep the others out.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a submission is, for errors.
+const FORM_HINT: &str = "send multipart/form-data with the parts request, config and patch";
 
 /// Reads the form part by part into the app, and submits.
 pub(crate) async fn receive_submission(
     app: &App,
-    mut form: Multipart,
+    request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    let mut intake = app.begin_submission();
-    match receive_parts(&mut intake, &mut form).await {
-        Ok(()) => intake.finish().await,
-        Err(error) => {
-            // A client that still sends when the connection closes may never see the answer.
-            drop(intake);
-            discard(&mut form).await;
-            Err(error)
+    let mut intake = app.begin_submission().await;
+    let held = Held::default();
+    let request = request.map(|body| FormBody::bound(body, held.clone()));
+    let mut form = Multipart::from_request(request, &())
+        .await
+        .map_err(|rejection| AppError::bad_request(rejection.body_text(), FORM_HINT))?;
+    let receive = async {
+        match receive_parts(&mut intake, &mut form, &held).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // A client that still sends when the connection closes may never see the answer.
+                discard(&mut form, &held).await;
+                Err(error)
+            }
         }
-    }
+    };
+    let received = tokio::time::timeout(RECEIVE_TIMEOUT, receive).await.unwrap_or_else(|_| {
+        let seconds = RECEIVE_TIMEOUT.as_secs();
+        let message = format!("the request did not come in within {seconds} seconds");
+        Err(AppError::bad_request(message, "send it again over a faster connection"))
+    });
+    received?;
+    intake.finish().await
 }
 
-async fn receive_parts(intake: &mut Intake, form: &mut Multipart) -> Result<(), AppError> {
-    while let Some(mut field) = form.next_field().await.map_err(malformed)? {
+async fn receive_parts(
+    intake: &mut Intake,
+    form: &mut Multipart,
+    held: &Held,
+) -> Result<(), AppError> {
+    while let Some(mut field) = form.next_field().await.map_err(|error| malformed(&error, held))? {
+        held.given_out();
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.file_name().map(str::to_owned);
         let mut part = intake.begin_part(&name, file_name.as_deref())?;
-        while let Some(chunk) = next_chunk(&mut field).await? {
+        while let Some(chunk) = next_chunk(&mut field, held).await? {
             part.write(&chunk).await?;
         }
         intake.end_part(part).await?;
@@ -40,24 +72,31 @@ async fn receive_parts(intake: &mut Intake, form: &mut Multipart) -> Result<(), 
     Ok(())
 }
 
-async fn next_chunk(field: &mut Field<'_>) -> Result<Option<bytes::Bytes>, AppError> {
-    field.chunk().await.map_err(malformed)
+async fn next_chunk(field: &mut Field<'_>, held: &Held) -> Result<Option<bytes::Bytes>, AppError> {
+    let chunk = field.chunk().await.map_err(|error| malformed(&error, held))?;
+    held.given_out();
+    Ok(chunk)
 }
 
 /// Reads what is left, up to the limit of the whole form.
-async fn discard(form: &mut Multipart) {
+async fn discard(form: &mut Multipart, held: &Held) {
     while let Ok(Some(mut field)) = form.next_field().await {
-        while let Ok(Some(_)) = field.chunk().await {}
+        held.given_out();
+        while let Ok(Some(_)) = field.chunk().await {
+            held.given_out();
+        }
     }
 }
 
-fn malformed(error: MultipartError) -> AppError {
+fn malformed(error: &MultipartError, held: &Held) -> AppError {
+    if held.is_exceeded() {
+        let what = "the header of a part".to_owned();
+        return AppError::TooLarge { what, limit_bytes: PART_HEADER_BYTES as u64 };
+    }
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let what = "the request".to_owned();
         return AppError::TooLarge { what, limit_bytes: SUBMISSION_BYTES as u64 };
     }
-    AppError::bad_request(
-        format!("the multipart form cannot be read: {}", error.body_text()),
-        "send multipart/form-data with the parts request, config and patch",
-    )
+    let message = format!("the multipart form cannot be read: {}", error.body_text());
+    AppError::bad_request(message, FORM_HINT)
 }

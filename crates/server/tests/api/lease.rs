@@ -5,12 +5,14 @@ use bytes::Bytes;
 use elivepatch_api::{
     ClaimRequest, CompleteRequest, ErrorCode, EventsRequest, FailRequest, LeaseToken,
 };
-use elivepatch_model::{BuildEvent, BuildState, Failure, FailureClass, Sha256Digest};
+use elivepatch_model::{
+    BuildEvent, BuildState, Failure, FailureClass, Sha256Digest, Step, StepName, StepState, limits,
+};
 use elivepatch_server::{WorkerEnd, worker_router};
 use http::Request;
 use tower::ServiceExt;
 
-use crate::support::{CONFIG, PATCH, Server, api_error, claim_request, code, manifest};
+use crate::support::{CONFIG, PATCH, Server, api_error, claim_request, code, manifest, text};
 
 #[tokio::test]
 async fn worker_fetches_config_and_patches_of_its_build_and_nothing_else() {
@@ -105,4 +107,34 @@ async fn build_of_a_worker_that_died_is_given_out_again() {
     let (lease, _) = server.claim().await;
     assert_eq!((lease.build.number, lease.build.attempt), (build, 2));
     assert_eq!(code(old.heartbeat().await), ErrorCode::LeaseLost);
+}
+
+#[tokio::test]
+async fn texts_of_a_worker_are_cut_before_they_are_stored() {
+    let server = Server::new().await;
+    let build = server.submit("a.patch").await.build.number;
+    let (_, client) = server.claim().await;
+    let huge = "x".repeat(800_000);
+    let step = Step {
+        name: StepName::Compile,
+        state: StepState::Failed,
+        duration_seconds: None,
+        summary: Some(huge.clone()),
+    };
+    let log = BuildEvent::Log { step: StepName::Compile, line: huge.clone() };
+    let events = vec![BuildEvent::Step { step }, log];
+    client.events(&EventsRequest { events }).await.expect("added");
+    let failure = Failure::new(FailureClass::CompileFailed, &huge, "a\u{1b}[2J")
+        .with_details(std::iter::repeat_n(huge.clone(), 9));
+    client.fail(&FailRequest { failure }).await.expect("failed");
+
+    let build = server.client.build(build).await.expect("there");
+    let failure = build.failure.as_ref().expect("a failure");
+    assert_eq!(failure.message.chars().count(), limits::FAILURE_LINE_CHARACTERS + 1);
+    assert_eq!((failure.hint.as_str(), failure.details.len()), ("a\u{fffd}[2J", 9));
+    assert!(serde_json::to_vec(&build).expect("JSON").len() < 50_000);
+    let log = text(server.get("/api/v2/builds/1/events").await).await;
+    assert!(log.len() < 100_000, "{} bytes", log.len());
+    let list = text(server.get("/api/v2/builds").await).await;
+    assert!(list.len() < 4000 && list.contains("compile-failed"), "{list}");
 }

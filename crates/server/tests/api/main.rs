@@ -4,6 +4,7 @@ mod errors;
 mod events;
 mod lease;
 mod openapi;
+mod origin;
 mod outcome;
 mod submit;
 mod support;

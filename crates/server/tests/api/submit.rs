@@ -1,8 +1,16 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use axum::body::Body;
+use bytes::Bytes;
 use elivepatch_api::{ErrorCode, client::ClientError};
 use elivepatch_model::{BehaviourCheck, BuildState, Failure, FailureClass, Sha256Digest, limits};
-use http::StatusCode;
+use http::{Request, StatusCode};
 
 use crate::support::{CONFIG, FormPart, PATCH, Server, api_error, build_request, form, text};
 
@@ -155,4 +163,40 @@ async fn full_queue_is_429() {
     let error = server.try_submit(CONFIG, &[("b.patch", &other)]).await.expect_err("full");
     assert!(matches!(&error, ClientError::Api { status: 429, .. }), "{error:?}");
     assert_eq!(server.stored_files(), 2);
+}
+
+#[tokio::test]
+async fn headers_of_a_part_are_bounded() {
+    let server = Server::new().await;
+    let line = format!("--B\r\nContent-Disposition: form-data; x=\"{}", "x".repeat(1 << 20));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    // 60 MB, if somebody takes it.
+    let pieces = futures::stream::iter((0..60).map(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(Bytes::from(line.clone()))
+    }));
+    let request = Request::post("/api/v2/builds")
+        .header("content-type", "multipart/form-data; boundary=B")
+        .body(Body::from_stream(pieces))
+        .expect("a request");
+    let error = api_error(server.send(request).await).await;
+    assert_eq!(error.code, ErrorCode::TooLarge, "{error:?}");
+    assert!(error.message.contains("the header of a part is larger than 65536"), "{error:?}");
+    assert!(sent.load(Ordering::Relaxed) < 3, "{sent:?} MB were taken");
+}
+
+#[tokio::test]
+async fn submission_waits_its_turn_and_gets_it_when_another_breaks_off() {
+    let server = Server::new().await;
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        others.push(server.app.begin_submission().await);
+    }
+    let soon = Duration::from_millis(100);
+    let waits = tokio::time::timeout(soon, server.submit("a.patch")).await;
+    assert!(waits.is_err(), "a ninth is received");
+    others.pop();
+    let turn = tokio::time::timeout(Duration::from_secs(5), server.submit("a.patch")).await;
+    assert!(!turn.expect("its turn").joined);
 }

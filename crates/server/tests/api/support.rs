@@ -13,7 +13,7 @@ use elivepatch_model::{
     Architecture, BuildKey, BuildNumber, Engine, Manifest, ModuleRecord, Sha256Digest,
     SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
 };
-use elivepatch_server::{App, AppOptions, RouterTransport, public_router, worker_router};
+use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
@@ -53,7 +53,7 @@ impl Server {
         .expect("an app");
         let client = |router| Client::new(Arc::new(RouterTransport::new(router)));
         Self {
-            client: client(public_router(app.clone())),
+            client: client(public_router(app.clone(), Reach::Loopback)),
             worker: client(worker_router(app.clone())),
             app,
             directory,
@@ -62,7 +62,7 @@ impl Server {
     }
 
     pub fn public(&self) -> Router {
-        public_router(self.app.clone())
+        public_router(self.app.clone(), Reach::Loopback)
     }
 
     /// Sends a request as it is to the public router.
@@ -143,6 +143,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(b"config"),
         fixes: vec![],
+        left_out: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),

@@ -69,3 +69,21 @@ async fn uploads_left_behind_by_a_killed_process_are_removed_when_they_are_old()
 fn incoming(fixture: &Fixture) -> usize {
     std::fs::read_dir(fixture.directory.join("blobs/incoming")).expect("a directory").count()
 }
+
+#[tokio::test]
+async fn blobs_without_a_record_are_removed_when_they_are_old() {
+    let fixture = Fixture::new().await;
+    let recorded = stored(&fixture, "recorded").await;
+    let orphan = fixture.keep(b"never named").await.digest;
+    let foreign = fixture.directory.join("blobs").join("ab");
+    std::fs::create_dir_all(&foreign).expect("made");
+    std::fs::write(foreign.join("README"), "mine").expect("written");
+    let remove = async |age| fixture.store.remove_orphan_blobs(age).await.expect("run");
+    assert_eq!(remove(Duration::from_secs(3600)).await, 0, "its record may be on the way");
+    assert_eq!(remove(Duration::ZERO).await, 1);
+    assert_eq!(remove(Duration::ZERO).await, 0);
+    let name = orphan.to_string();
+    assert!(!fixture.directory.join("blobs").join(&name[..2]).join(&name).exists());
+    assert!(foreign.join("README").exists());
+    fixture.store.open_blob(recorded).await.expect("still there");
+}

@@ -1,7 +1,7 @@
-use elivepatch_model::{BuildEvent, BuildState, Step, StepName, StepState};
+use elivepatch_model::{BuildEvent, BuildState, FailureClass, Step, StepName, StepState};
 use elivepatch_store::WorkerEnd;
 
-use crate::support::{Fixture, log, now, proof};
+use crate::support::{Fixture, failure, log, now, proof};
 
 fn step(name: StepName, state: StepState) -> BuildEvent {
     BuildEvent::Step { step: Step { name, state, duration_seconds: None, summary: None } }
@@ -51,6 +51,8 @@ async fn steps_are_those_of_the_current_attempt_and_the_log_keeps_all() {
     assert_eq!(names().await, both);
 
     fixture.store.release_worker("worker-a", WorkerEnd::Died, now()).await.expect("released");
+    let cut_off = [(StepName::Source, StepState::Done), (StepName::Base, StepState::Failed)];
+    assert_eq!(names().await, cut_off, "nothing runs in a build that waits");
     fixture.claim().await;
     assert_eq!(names().await, []);
     let log = fixture.store.events(number, 0, 99).await.expect("read");
@@ -64,4 +66,23 @@ async fn steps_are_those_of_the_current_attempt_and_the_log_keeps_all() {
     use BuildState::{Queued, Running};
     assert_eq!(states, [Queued, Running, Queued, Running]);
     assert_eq!(log.len(), 7);
+}
+
+#[tokio::test]
+async fn no_step_runs_in_a_build_that_is_finished() {
+    for cancelled in [true, false] {
+        let fixture = Fixture::new().await;
+        let number = fixture.queue("a").await;
+        let claimed = fixture.claim().await;
+        let running = [step(StepName::Compile, StepState::Running)];
+        fixture.store.add_events(&proof(&claimed), &running, now()).await.expect("added");
+        if cancelled {
+            fixture.store.cancel(number, now()).await.expect("cancelled");
+        } else {
+            let failure = failure(FailureClass::CompileFailed);
+            fixture.store.fail(&proof(&claimed), &failure, now()).await.expect("failed");
+        }
+        let build = fixture.store.build(number).await.expect("there");
+        assert_eq!(build.steps[0].state, StepState::Failed, "{build:?}");
+    }
 }

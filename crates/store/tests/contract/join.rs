@@ -22,6 +22,11 @@ async fn equal_request_joins_a_build_that_waits_runs_or_has_succeeded() {
     let manifest = manifest(key("a"), module);
     fixture.store.complete(&proof(&claimed), &manifest, now()).await.expect("completed");
     joins(BuildState::Succeeded).await;
+
+    let name = module.digest.to_string();
+    let path = fixture.directory.join("blobs").join(&name[..2]).join(name);
+    std::fs::write(&path, "mod").expect("cut");
+    assert_ne!(fixture.queue("a").await, number, "a livepatch without its module is built anew");
 }
 
 #[tokio::test]

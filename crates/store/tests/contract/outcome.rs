@@ -1,7 +1,7 @@
 use elivepatch_model::{BuildEvent, BuildState, FailureClass, limits};
 use elivepatch_store::{BuildFilter, RETRY_DELAY, StoreError};
 
-use crate::support::{Fixture, after, claim, failure, key, manifest, now, proof};
+use crate::support::{Fixture, RELEASE, after, claim, failure, key, manifest, now, proof};
 
 #[tokio::test]
 async fn build_that_fails_by_its_own_fault_is_not_tried_again() {
@@ -22,16 +22,18 @@ async fn failure_of_the_machine_rests_and_is_tried_again_until_attempts_run_out(
     let number = fixture.queue("a").await;
     let failure = failure(FailureClass::FetchFailed);
     let mut time = now();
-    for attempt in 1..=limits::ATTEMPTS {
+    // The first attempt, and one for each return to the queue.
+    let attempts = limits::ATTEMPTS + 1;
+    for attempt in 1..=attempts {
         let claimed = fixture.claim_at(time).await;
         let state = fixture.store.fail(&proof(&claimed), &failure, time).await.expect("failed");
-        let last = attempt == limits::ATTEMPTS;
+        let last = attempt == attempts;
         assert_eq!(state == BuildState::Failed, last, "attempt {attempt}");
         assert!(fixture.store.claim(&claim(), time).await.expect("asked").is_none(), "it rests");
         time = time.checked_add(RETRY_DELAY * attempt).expect("a time");
     }
     let build = fixture.store.build(number).await.expect("there");
-    assert_eq!((build.attempts, build.failure), (limits::ATTEMPTS, Some(failure.clone())));
+    assert_eq!((build.attempts, build.failure), (attempts, Some(failure.clone())));
     let queued =
         fixture.store.events(number, 0, 99).await.expect("read").into_iter().filter(|stored| {
             matches!(
@@ -39,7 +41,7 @@ async fn failure_of_the_machine_rests_and_is_tried_again_until_attempts_run_out(
                 BuildEvent::State { state: BuildState::Queued, failure: Some(_), .. }
             )
         });
-    assert_eq!(queued.count(), 2, "each return to the queue says why");
+    assert_eq!(queued.count(), limits::ATTEMPTS as usize, "each return to the queue says why");
 }
 
 #[tokio::test]
@@ -87,4 +89,19 @@ async fn lists_are_newest_first_in_pages_and_by_state() {
     );
     let state = Some(BuildState::Queued);
     assert_eq!(list(BuildFilter { state, ..BuildFilter::default() }, 9).await, [third, first]);
+}
+
+#[tokio::test]
+async fn list_says_what_failed_in_short() {
+    let fixture = Fixture::new().await;
+    fixture.queue("a").await;
+    let claimed = fixture.claim().await;
+    let failure = failure(FailureClass::CompileFailed);
+    fixture.store.fail(&proof(&claimed), &failure, now()).await.expect("failed");
+    let builds = fixture.store.builds(BuildFilter::default(), 9).await.expect("listed");
+    let [build] = &builds[..] else { panic!("{builds:?}") };
+    assert_eq!((build.key, build.release.as_str()), (key("a"), RELEASE));
+    assert_eq!(build.fixes, ["a"]);
+    assert_eq!(build.failure, Some((failure.class, failure.message)));
+    assert_eq!((build.started_at, build.finished_at), (Some(now()), Some(now())));
 }

@@ -126,6 +126,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(b"config"),
         fixes: vec![],
+        left_out: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
