@@ -1,0 +1,88 @@
+//! Measures elivepatch on a real kernel: the real server on the loopback interface, the real
+//! cache, and beside each figure, where there is one, what it is compared with.
+
+mod by_hand;
+mod cold;
+mod figures;
+mod median;
+mod memory;
+mod process_memory;
+mod server;
+mod setting;
+mod table;
+mod timed_build;
+mod tools;
+mod vmlinux;
+mod warm;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use camino::Utf8PathBuf;
+use clap::{Parser, Subcommand};
+
+use figures::Figures;
+use setting::Setting;
+
+/// Measures elivepatch; `make bench` calls it with what it needs.
+#[derive(Debug, Parser)]
+#[command(name = "elivepatch-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure everything, print a table and write build.json.
+    Run(setting::Inputs),
+    /// Read a vmlinux as a base needs it, and print what it took as JSON.
+    ReadVmlinux {
+        /// The vmlinux.
+        file: Utf8PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(inputs) => run(&inputs),
+        Command::ReadVmlinux { file } => vmlinux::read_and_report(&file),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("caused by: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(inputs: &setting::Inputs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let setting = Setting::open(inputs)?;
+    let mut figures = Figures::default();
+
+    let warm = warm::measure(&setting, &runtime, &mut figures)?;
+    let vmlinux = cold::measure(&setting, &runtime, warm, &mut figures)?;
+    vmlinux::measure(&vmlinux, &mut figures)?;
+    memory::measure(&setting, &runtime, &mut figures)?;
+
+    let path = setting.output.join("build.json");
+    figures.write(&path)?;
+    println!("{}", table::table(&figures));
+    println!("figures: {path}");
+    setting.remove_scratch()
+}
+
+/// Says what is being measured.
+fn say(text: impl std::fmt::Display) {
+    eprintln!("== {text}");
+}
+
+/// Says what came out.
+fn note(text: impl std::fmt::Display) {
+    eprintln!("   {text}");
+}

@@ -1,0 +1,29 @@
+//! What the end-to-end tests share: the real server and the real client as processes, the stock
+//! kernel's config, and a look at which processes are left.
+//!
+//! Everything here panics when it does not get what it needs: it serves tests, and a test without
+//! its material must not pass. Three variables change where things are looked for:
+//! `ELIVEPATCH_TEST_PROGRAMS` (the directory of both programs), `ELIVEPATCH_TEST_CACHE` (packages,
+//! toolchain root and base, kept between runs) and `ELIVEPATCH_TEST_NO_OVERLAY` (1: bases are
+//! copied, as on a machine that allows no overlay).
+
+mod api;
+mod client;
+mod material;
+mod mount;
+mod processes;
+mod programs;
+mod server;
+mod wait;
+
+pub use api::Api;
+pub use client::{ClientCommand, ClientRun, RunningClient};
+pub use material::{
+    RELEASE, cache_directory, make_base_ready, own_patch, patch, stock_config, stock_config_file,
+    unit_fixture,
+};
+pub use mount::SmallDisk;
+pub use processes::ProcessTree;
+pub use programs::program;
+pub use server::{ServerOptions, TestServer};
+pub use wait::{BUILD_LIMIT, SHORT_LIMIT, wait_until};

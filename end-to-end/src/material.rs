@@ -1,0 +1,116 @@
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use elivepatch_model::FailureClass;
+
+use crate::{ServerOptions, TestServer};
+
+/// The kernel that the tests are about: Debian 12's stock cloud kernel.
+pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
+
+/// The version of its packages.
+const VERSION: &str = "6.1.176-1";
+
+/// Packages, toolchain root and base: shared by all tests and kept between runs.
+///
+/// # Panics
+/// When there is neither the variable nor a home directory.
+pub fn cache_directory() -> PathBuf {
+    let named = env::var_os("ELIVEPATCH_TEST_CACHE").map(PathBuf::from);
+    let cache = named.unwrap_or_else(|| {
+        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
+        cache.unwrap_or_else(home).join("elivepatch")
+    });
+    fs::create_dir_all(&cache).expect("the cache directory can be made");
+    cache.canonicalize().expect("it was just made")
+}
+
+/// The config of the stock kernel, as a file whose name says the release.
+///
+/// # Panics
+/// When it is not there yet and the kernel's package is neither.
+pub fn stock_config_file() -> PathBuf {
+    let directory = cache_directory().join("test").join(format!("{RELEASE}-{VERSION}"));
+    let path = directory.join(format!("config-{RELEASE}"));
+    if !path.exists() {
+        fs::create_dir_all(&directory).expect("the cache can be written");
+        let config = from_package(&format!("./boot/config-{RELEASE}"));
+        // Tests run side by side: whoever is last puts the same file there again.
+        let file = tempfile::NamedTempFile::new_in(&directory).expect("the cache can be written");
+        fs::write(file.path(), config).expect("the cache can be written");
+        file.persist(&path).expect("the cache can be written");
+    }
+    path
+}
+
+/// The text of the stock kernel's config.
+///
+/// # Panics
+/// As [`stock_config_file`].
+pub fn stock_config() -> String {
+    fs::read_to_string(stock_config_file()).expect("a config is text")
+}
+
+/// A file of the stock kernel's package.
+fn from_package(member: &str) -> Vec<u8> {
+    let name = format!("linux-image-{RELEASE}_{VERSION}_amd64.deb");
+    let package = cache_directory().join("packages").join(name);
+    assert!(
+        package.exists(),
+        "{} is not there: `make test` fetches it (or `make demo`)",
+        package.display()
+    );
+    let mut archive = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(&package)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("dpkg-deb is installed");
+    let pipe = archive.stdout.take().expect("its output is piped");
+    let output = Command::new("tar")
+        .args(["--extract", "--to-stdout", member])
+        .stdin(pipe)
+        .output()
+        .expect("tar is installed");
+    archive.wait().expect("a child");
+    assert!(output.status.success(), "{member}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// A patch of these tests, by its file name without `.patch`.
+pub fn own_patch(name: &str) -> PathBuf {
+    patch(&format!("end-to-end/patches/{name}"))
+}
+
+/// A patch of the demonstration or of another crate's tests: its path in the repository without
+/// `.patch`.
+///
+/// # Panics
+/// When there is no such file.
+pub fn patch(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace");
+    let path = root.join(format!("{name}.patch"));
+    assert!(path.exists(), "{} is not there", path.display());
+    path
+}
+
+/// A patch that the tests of `elivepatch-patch` refuse without a kernel: here it goes all the way.
+pub fn unit_fixture(name: &str) -> PathBuf {
+    patch(&format!("crates/patch/tests/fixtures/{name}"))
+}
+
+/// Returns when the base is ready. Tests call it which give the server small limits, or count
+/// seconds: preparing a base needs more of both.
+///
+/// # Panics
+/// When it cannot be prepared.
+pub fn make_base_ready() {
+    // A patch that gets no further than the step after the base.
+    let server = TestServer::start(ServerOptions::default());
+    let run = server.build().patch(&own_patch("missing-file-FAIL")).run();
+    run.fails_with(3, FailureClass::PatchDoesNotApply);
+}

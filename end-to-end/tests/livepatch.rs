@@ -1,0 +1,161 @@
+//! The main job: a config and a patch go in, a livepatch that was tried on the real kernel comes
+//! out.
+
+use std::io::Write;
+
+use elivepatch_end_to_end::{
+    RELEASE, ServerOptions, TestServer, own_patch, patch, stock_config, stock_config_file,
+};
+use elivepatch_model::{
+    FailureClass, KernelConfig, Manifest, Sha256Digest, StepName, StepState, limits,
+};
+
+/// The build-id of the stock kernel's vmlinux, as `readelf -n` prints it for Debian's -dbg package.
+const STOCK_BUILD_ID: &str = "bb603a9147d3efe4744bf83c83eee397c591cc20";
+
+#[test]
+fn visible_patch_becomes_a_livepatch_and_equal_requests_share_it() {
+    let server = TestServer::start(ServerOptions::default());
+    let label = patch("demo/meminfo-label");
+    let checks = label.with_file_name("meminfo-label.checks.toml");
+    let order = || server.build().patch(&label).args(["--checks".as_ref(), checks.as_os_str()]);
+
+    let first = order().run().succeeds();
+    let (module, manifest) = first.livepatch();
+    check_module(&module, &manifest);
+    check_label_manifest(&manifest);
+    assert!(first.stdout.contains("insmod"), "what to do next is missing: {}", first.stdout);
+
+    // The same again, with the config compressed as /proc/config.gz is, and the outcome as JSON.
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(stock_config().as_bytes()).expect("into memory");
+    let gzip = gzip.finish().expect("into memory");
+    let again = server.client("build").patch(&label).args(["--json", "--kernel", RELEASE]);
+    let config = again.file("config.gz", gzip);
+    let again = again
+        .args(["--config".as_ref(), config.as_os_str(), "--checks".as_ref(), checks.as_os_str()])
+        .run()
+        .succeeds();
+    assert_eq!(again.build_number(), first.build_number());
+    assert!(again.stderr.contains("an equal build is there"), "{}", again.stderr);
+    assert_eq!(again.livepatch(), (module.clone(), manifest.clone()));
+    let outcome: serde_json::Value = serde_json::from_str(&again.stdout).expect("only JSON");
+    assert_eq!(outcome["state"], "succeeded");
+    assert_eq!(outcome["manifest"]["functions"][0]["name"], "meminfo_proc_show");
+
+    // And to where it is already: nothing is replaced, nothing is wrong.
+    let into_first = server
+        .client("build")
+        .args(["--follow", &first.build_number().to_string(), "--output"])
+        .args([first.place()]);
+    let _ = into_first.run().succeeds();
+    assert_eq!(first.livepatch(), (module, manifest));
+
+    let builds = server.api().builds();
+    assert_eq!(builds.len(), 1, "an equal request was built again: {builds:#?}");
+    assert_eq!(builds[0].attempts, 1);
+}
+
+fn check_module(module: &[u8], manifest: &Manifest) {
+    let record = &manifest.module;
+    assert_eq!(record.digest, Sha256Digest::of(module));
+    assert_eq!(record.size_bytes, module.len() as u64);
+    assert!(module.starts_with(b"\x7fELF"));
+    assert!(record.vermagic.starts_with(&format!("{RELEASE} ")), "{}", record.vermagic);
+    assert_eq!(record.file_name, format!("{}.ko", record.name));
+}
+
+fn check_label_manifest(manifest: &Manifest) {
+    assert_eq!(manifest.release.as_str(), RELEASE);
+    assert_eq!(manifest.build_id.as_str(), STOCK_BUILD_ID);
+    let config = KernelConfig::parse(stock_config().as_bytes()).expect("the stock config");
+    assert_eq!(manifest.config, config.digest());
+
+    let text = std::fs::read(patch("demo/meminfo-label")).expect("the patch");
+    let [fix] = manifest.fixes.as_slice() else { panic!("{:?}", manifest.fixes) };
+    assert_eq!((fix.name.as_str(), fix.digest), ("meminfo-label.patch", Sha256Digest::of(&text)));
+    let [function] = manifest.functions.as_slice() else { panic!("{:?}", manifest.functions) };
+    assert_eq!(
+        (function.object.as_str(), function.name.as_str()),
+        ("vmlinux", "meminfo_proc_show")
+    );
+
+    assert_eq!(manifest.source.version, "6.1.176-1");
+    for name in ["linux-image-", "linux-headers-", "linux-source-"] {
+        let package =
+            manifest.source.packages.iter().find(|package| package.name.starts_with(name));
+        let package = package.unwrap_or_else(|| panic!("{name}: {:?}", manifest.source.packages));
+        assert_ne!(package.digest, Sha256Digest::of(b""), "{name}");
+    }
+    assert_eq!(manifest.toolchain.name, "debian-12-gcc-12");
+    assert!(manifest.toolchain.compiler.contains("12.2.0"), "{}", manifest.toolchain.compiler);
+
+    let steps: Vec<StepName> = manifest.steps.iter().map(|step| step.name).collect();
+    assert_eq!(steps, &StepName::ALL[..9], "all but the publishing");
+    for step in &manifest.steps {
+        assert_eq!(step.state, StepState::Done);
+        assert!(step.duration_seconds.is_some_and(|seconds| seconds >= 0.0), "{step:?}");
+    }
+    let compile = manifest.steps[4].duration_seconds.expect("a time");
+    assert!(compile > 0.1, "a compiler that takes {compile} s has not run");
+
+    let trial = &manifest.trial;
+    assert_eq!(trial.guest_release.as_str(), RELEASE);
+    assert!(["kvm", "tcg"].contains(&trial.accelerator.as_str()), "{}", trial.accelerator);
+    let [check] = trial.checks.as_slice() else { panic!("{:?}", trial.checks) };
+    assert!(check.output_before.contains("VmallocChunk:"), "{check:?}");
+    assert!(check.output_after.contains("VMALLOCCHUNK:"), "{check:?}");
+    assert!(check.output_reverted.contains("VmallocChunk:"), "{check:?}");
+}
+
+#[test]
+fn fixes_are_applied_in_their_order_one_upon_the_other() {
+    let server = TestServer::start(ServerOptions::default());
+    let (lower, upper) = (own_patch("stack-1"), own_patch("stack-2"));
+    let order = server.build().patch(&lower).patch(&upper);
+    let checks = order.file(
+        "checks.toml",
+        "[[check]]\ncommand = \"cat /proc/uptime /proc/meminfo\"\n\
+         before = \"VmallocChunk:\"\nafter = \"VMALLOCPIECE:\"\n\
+         [[check]]\ncommand = \"grep -c live /proc/uptime\"\nbefore = \"0\"\nafter = \"1\"\n",
+    );
+    let run = order.args(["--checks".as_ref(), checks.as_os_str()]).run().succeeds();
+    let (module, manifest) = run.livepatch();
+    check_module(&module, &manifest);
+    let names: Vec<&str> = manifest.fixes.iter().map(|fix| fix.name.as_str()).collect();
+    assert_eq!(names, ["stack-1.patch", "stack-2.patch"]);
+    let mut functions: Vec<&str> = manifest.functions.iter().map(|f| f.name.as_str()).collect();
+    functions.sort_unstable();
+    assert_eq!(functions, ["meminfo_proc_show", "uptime_proc_show"]);
+
+    let turned = server.build().patch(&upper).patch(&lower).run();
+    let said = turned.fails_with(3, FailureClass::PatchDoesNotApply);
+    assert!(said.contains("stack-2.patch: hunk 1 of 1"), "{said}");
+}
+
+#[test]
+fn patches_are_taken_as_authors_make_them() {
+    let server = TestServer::start(ServerOptions::default());
+    let forms = ["git-format-patch", "old-style", "shifted", "included-code"];
+    let mut order = server.build_for(&stock_config_file()).args(["--verbose"]);
+    for form in forms {
+        order = order.patch(&own_patch(form));
+    }
+    let run = order.run().succeeds();
+    let (_, manifest) = run.livepatch();
+    assert_eq!(manifest.fixes.len(), forms.len());
+    assert!(forms.len() < limits::PATCHES);
+    let mut functions: Vec<&str> = manifest.functions.iter().map(|f| f.name.as_str()).collect();
+    functions.sort_unstable();
+    let expected =
+        ["get_rr_interval_rt", "loadavg_proc_show", "meminfo_proc_show", "uptime_proc_show"];
+    assert_eq!(functions, expected);
+    // What a mail brings along for readers is left out, and said to be.
+    let [left_out] = manifest.left_out.as_slice() else { panic!("{:?}", manifest.left_out) };
+    assert!(left_out.contains("Documentation/filesystems/proc.rst"), "{left_out}");
+    // That a hunk was found elsewhere is said, not passed over.
+    let check = &manifest.steps[3];
+    let summary = check.summary.as_deref().expect("a summary");
+    assert!(summary.contains("1 hunk"), "{check:?}");
+    assert!(run.stderr.contains("CC      fs/proc/loadavg.o"), "--verbose shows the tools");
+}

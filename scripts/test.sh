@@ -1,0 +1,103 @@
+#!/bin/sh
+# All tests, those on a real kernel among them.
+#
+# usage: scripts/test.sh [--full]
+#   --full   adds what takes long: builds without overlay, and a build in an empty cache
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+use_cargo
+
+release=6.1.0-50-cloud-amd64
+version=6.1.176-1
+full=no
+case ${1:-} in
+    '') ;;
+    --full) full=yes ;;
+    *) sed -n 's/^# \{0,1\}//; 4,5p' "$0" >&2; exit 2 ;;
+esac
+began=$(date +%s)
+material=$cache_directory/test/$release-$version
+
+# member PACKAGEFILE PATH TO: one file of a package, in the cache when it is complete.
+member() {
+    [ ! -s "$3" ] || return 0
+    say "unpacking ${2##*/}"
+    mkdir -p "${3%/*}"
+    dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout "./$2" > "$3.partial"
+    mv "$3.partial" "$3"
+}
+
+# The modules that the tests of the trial load, made once for each state of their sources.
+trial_modules() {
+    sources=crates/builder/tests/trial-modules
+    digest=$(cat "$sources"/* scripts/build-trial-modules.sh | sha256sum | cut -c 1-12)
+    modules=$material/trial-modules-$digest
+    if [ ! -d "$modules" ]; then
+        headers=/usr/src/linux-headers-$release
+        [ -e "$headers/Makefile" ] || install_packages "linux-headers-$release" gcc-12 || true
+        # A kernel that has left the archive: the base of an earlier build can do the same.
+        [ -e "$headers/Makefile" ] || headers=$(echo "$cache_directory/bases/$release"-*/tree)
+        [ -e "$headers/Makefile" ] ||
+            fail "there is nothing to build modules for $release with" "make demo, then make test"
+        say "building the modules for the tests of the trial"
+        rm -rf "$modules.partial"
+        scripts/build-trial-modules.sh "$modules.partial" "$headers" >&2
+        mv "$modules.partial" "$modules"
+    fi
+}
+
+# run_tests ARGUMENT…: the tests of some packages, with nextest where it is installed.
+run_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --locked "$@"
+    else
+        cargo test --locked --no-fail-fast "$@"
+    fi
+}
+
+# run_one_test NAME: one of the end-to-end tests.
+run_one_test() {
+    run_tests --package elivepatch-end-to-end --test livepatch "$1"
+}
+
+# What tests left behind that were killed themselves.
+find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \
+    2>/dev/null || true
+
+say "the kernel's packages, in $cache_directory"
+image=$(fetch_package "linux-image-$release" "$version")
+debug=$(fetch_package "linux-image-$release-dbg" "$version")
+member "$image" "boot/vmlinuz-$release" "$material/vmlinuz-$release"
+member "$image" "boot/config-$release" "$material/config-$release"
+member "$debug" "usr/lib/debug/boot/vmlinux-$release" "$material/vmlinux-$release"
+trial_modules
+
+say "building the programs and the tests"
+cargo build --locked --bin elivepatch --bin elivepatch-server
+ELIVEPATCH_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/debug
+ELIVEPATCH_TEST_CACHE=$cache_directory
+ELIVEPATCH_TEST_KERNEL=$material/vmlinuz-$release
+ELIVEPATCH_TEST_MODULES=$modules
+ELIVEPATCH_TEST_VMLINUX=$material/vmlinux-$release
+export ELIVEPATCH_TEST_PROGRAMS ELIVEPATCH_TEST_CACHE ELIVEPATCH_TEST_KERNEL
+export ELIVEPATCH_TEST_MODULES ELIVEPATCH_TEST_VMLINUX
+
+say "all tests; those on a real kernel take some minutes"
+run_tests --workspace
+cargo test --quiet --doc --workspace --locked
+
+if [ "$full" = yes ]; then
+    visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
+    say "a build on copies of the base, as where no overlay is allowed"
+    ELIVEPATCH_TEST_NO_OVERLAY=1 run_one_test $visible
+    say "a build in an empty cache"
+    cold=$(mktemp -d "$cache_directory/test/cold.XXXXXX")
+    trap 'rm -rf "$cold"' EXIT
+    mkdir -p "$cold/test/$release-$version"
+    cp "$material/config-$release" "$cold/test/$release-$version"
+    ELIVEPATCH_TEST_CACHE=$cold run_one_test $visible
+fi
+
+printf '\ntest: all tests passed, on the real kernel %s too, in %s s\n' \
+    "$release" "$(($(date +%s) - began))"
