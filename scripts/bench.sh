@@ -5,14 +5,16 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
+use_cargo
 
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
 output=$PWD/target/bench
 
 say "compiling the measuring program"
-"${CARGO:-cargo}" build --release --locked --package elivepatch-bench
+cargo build --release --locked --package elivepatch-bench
 
+become_root scripts/bench.sh
 mkdir -p "$output"
 say "the config of Debian's stock kernel $release"
 image=$(fetch_package "linux-image-$release" "$version")

@@ -7,6 +7,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 use_cargo
+[ "$(id -u)" -eq 0 ] || CARGO_TARGET_DIR=$PWD/target/as-root
+become_root scripts/test.sh "$@"
 
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -60,6 +62,9 @@ run_tests() {
 run_one_test() {
     run_tests --package elivepatch-end-to-end --test livepatch "$1"
 }
+
+# What the tests run themselves: archives signed by keys of their own, and patch, perl and python.
+install_packages gnupg diffutils patch python3-minimal
 
 # What tests left behind that were killed themselves.
 find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \
