@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Instant};
 use anyhow::{Context, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::{Overlay, SandboxCommand, SilentObserver};
-use elivepatch_model::{Manifest, StepName};
+use elivepatch_model::{KernelRelease, Manifest, StepName};
 use serde::Deserialize;
 
 use crate::setting::Setting;
@@ -38,8 +38,14 @@ pub struct ByHand<'a> {
 /// What is needed of a base's `base.json`.
 #[derive(Deserialize)]
 struct BaseFacts {
-    source_version: String,
+    release: KernelRelease,
+    packages: BasePackages,
     struct_sizes: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct BasePackages {
+    version: String,
 }
 
 impl<'a> ByHand<'a> {
@@ -164,19 +170,23 @@ impl<'a> ByHand<'a> {
     }
 }
 
+/// The newest base of the manifest's kernel: the server that made the livepatch found or made it.
 fn find_base(bases: &Utf8Path, manifest: &Manifest) -> anyhow::Result<(Utf8PathBuf, BaseFacts)> {
+    let mut found = Vec::new();
     for entry in bases.read_dir_utf8().context("the cache has no bases")? {
         let path = entry?.into_path();
-        let Ok(text) = fs_err::read(path.join("base.json")) else { continue };
-        let facts: BaseFacts = serde_json::from_slice(&text)
-            .with_context(|| format!("{path}/base.json is not what it was"))?;
-        let is_wanted = path.file_name().is_some_and(|name| {
-            name.starts_with(&format!("{}-", manifest.release))
-                && facts.source_version == manifest.source.version
-        });
-        if is_wanted {
-            return Ok((path, facts));
+        let file = path.join("base.json");
+        let (Ok(text), Ok(metadata)) = (fs_err::read(&file), fs_err::metadata(&file)) else {
+            continue;
+        };
+        // An older version's base has other facts.
+        let Ok(facts) = serde_json::from_slice::<BaseFacts>(&text) else { continue };
+        if facts.release == manifest.release && facts.packages.version == manifest.source.version {
+            found.push((metadata.modified()?, path, facts));
         }
     }
-    bail!("{bases} has no base of {}", manifest.release)
+    let newest = found.into_iter().max_by_key(|(modified, _, _)| *modified);
+    let (_, path, facts) =
+        newest.with_context(|| format!("{bases} has no base of {}", manifest.release))?;
+    Ok((path, facts))
 }

@@ -75,7 +75,7 @@ pub fn unpack_package(
 /// Writes the source tarball of a `linux-source` package, still compressed, to `target`.
 ///
 /// # Errors
-/// As [`read_first_file`].
+/// When the package cannot be read or holds no source, or `target` cannot be written.
 pub fn unpack_source_tarball(package: &Utf8Path, target: &Utf8Path) -> Result<(), Failure> {
     let wanted =
         |path: &str| path.starts_with("usr/src/linux-source-") && path.ends_with(".tar.xz");
