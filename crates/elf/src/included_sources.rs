@@ -1,12 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use gimli::{AttributeValue, DW_AT_comp_dir, DW_AT_name, DW_AT_stmt_list, DW_TAG_compile_unit};
-
 use crate::{
     ElfError,
     debug_sections::DebugSections,
     object_file::ObjectFile,
     source_path::{Tree, UnitPath, relative_to_tree},
+    units::{Unit, for_each_unit},
 };
 
 /// A unit with the other C files that its line table names.
@@ -19,35 +18,16 @@ struct Including {
 /// `after_unit` is told where in `.debug_info` each unit ended.
 pub(crate) fn included_sources(
     sections: &DebugSections<'_>,
-    mut after_unit: impl FnMut(usize),
+    after_unit: impl FnMut(usize),
 ) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
     let mut all = Vec::new();
-    let mut end = 0;
-    let mut units = sections.info.units();
-    while let Some(unit) = units.next()? {
-        let abbreviations = unit.abbreviations(&sections.abbreviations)?;
-        let root = unit.entry(&abbreviations, unit.root_offset())?;
-        if root.tag() == DW_TAG_compile_unit
-            && let Some(name) = root.attr_value_raw(DW_AT_name)
-            && let Some(AttributeValue::SecOffset(lines)) =
-                root.attr_value(DW_AT_stmt_list).map(offset)
-        {
-            let directory = match root.attr_value_raw(DW_AT_comp_dir) {
-                Some(value) => sections.text(value)?,
-                None => b"",
-            };
-            let included = other_c_files(
-                sections,
-                lines,
-                unit.address_size(),
-                sections.text(name)?,
-                directory,
-            )?;
-            all.push(Including { unit: UnitPath::new(sections.text(name)?, directory), included });
+    for_each_unit(sections, after_unit, |unit| {
+        if let Some(lines) = unit.lines {
+            let included = other_c_files(sections, &unit, lines)?;
+            all.push(Including { unit: UnitPath::new(unit.name, unit.directory), included });
         }
-        end += unit.length_including_self();
-        after_unit(end);
-    }
+        Ok(())
+    })?;
     let tree = Tree::of(all.iter().map(|including| &including.unit));
     let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for Including { unit, included } in &all {
@@ -59,23 +39,13 @@ pub(crate) fn included_sources(
     Ok(sources)
 }
 
-/// Both forms of a section offset as one.
-fn offset<R: gimli::Reader<Offset = usize>>(value: AttributeValue<R>) -> AttributeValue<R> {
-    match value {
-        AttributeValue::DebugLineRef(offset) => AttributeValue::SecOffset(offset.0),
-        other => other,
-    }
-}
-
 fn other_c_files(
     sections: &DebugSections<'_>,
+    unit: &Unit<'_>,
     lines: usize,
-    address_size: u8,
-    unit: &[u8],
-    directory: &[u8],
 ) -> Result<Vec<UnitPath>, ElfError> {
     let offset = gimli::DebugLineOffset(lines);
-    let program = sections.lines.program(offset, address_size, None, None)?;
+    let program = sections.lines.program(offset, unit.address_size, None, None)?;
     let header = program.header();
     let mut files = Vec::new();
     for file in header.file_names() {
@@ -88,15 +58,15 @@ fn other_c_files(
             _ => Vec::new(),
         };
         // The directory of the compilation itself is the first one.
-        if path == directory {
+        if path == unit.directory {
             path.clear();
         }
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        if path != unit {
-            files.push(UnitPath::new(&path, directory));
+        if path != unit.name {
+            files.push(UnitPath::new(&path, unit.directory));
         }
     }
     Ok(files)

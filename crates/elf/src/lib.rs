@@ -19,6 +19,7 @@ mod source_path;
 mod struct_sizes;
 mod symbol;
 mod symvers;
+mod units;
 mod vmlinux;
 
 pub use error::ElfError;
