@@ -101,6 +101,7 @@ impl Toolchains {
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
         let place = self.cache.toolchain_roots().join(&recipe.name);
+        let mut was_made = false;
         loop {
             let shared = self.cache.share(&place, observer)?;
             if let Some(facts) = RootFacts::read(&place, recipe)? {
@@ -108,9 +109,17 @@ impl Toolchains {
             }
             // The locks of one process exclude each other like those of two.
             drop(shared);
+            if was_made {
+                return Err(Failure::new(
+                    FailureClass::ToolchainFailed,
+                    format!("the toolchain root {place} is damaged right after it was made"),
+                    "check the disk of the server's cache directory",
+                ));
+            }
             let _alone = self.cache.lock(&place, observer)?;
             // Someone else may have made it while we waited.
             if RootFacts::read(&place, recipe)?.is_none() {
+                was_made = true;
                 create::create(recipe, &place, apt, observer)?;
             }
         }
