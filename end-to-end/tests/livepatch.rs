@@ -7,7 +7,7 @@ use elivepatch_end_to_end::{
     RELEASE, ServerOptions, TestServer, own_patch, patch, stock_config, stock_config_file,
 };
 use elivepatch_model::{
-    FailureClass, KernelConfig, Manifest, Sha256Digest, StepName, StepState, limits,
+    AdaptationKind, FailureClass, KernelConfig, Manifest, Sha256Digest, StepName, StepState, limits,
 };
 
 /// The build-id of the stock kernel's vmlinux, as `readelf -n` prints it for Debian's -dbg package.
@@ -151,8 +151,9 @@ fn patches_are_taken_as_authors_make_them() {
         ["get_rr_interval_rt", "loadavg_proc_show", "meminfo_proc_show", "uptime_proc_show"];
     assert_eq!(functions, expected);
     // What a mail brings along for readers is left out, and said to be.
-    let [left_out] = manifest.left_out.as_slice() else { panic!("{:?}", manifest.left_out) };
-    assert!(left_out.contains("Documentation/filesystems/proc.rst"), "{left_out}");
+    let [left_out] = manifest.adaptations.as_slice() else { panic!("{:?}", manifest.adaptations) };
+    assert_eq!(left_out.kind, AdaptationKind::OutsideKernel);
+    assert_eq!(left_out.file, "Documentation/filesystems/proc.rst");
     // That a hunk was found elsewhere is said, not passed over.
     let check = &manifest.steps[3];
     let summary = check.summary.as_deref().expect("a summary");

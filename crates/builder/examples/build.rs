@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: fs_err::read(config)?,
         fixes,
         checks: Vec::new(),
+        without: std::collections::BTreeSet::new(),
     };
     match builder.build(&order, &Printer, &work) {
         Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),

@@ -1,7 +1,7 @@
 //! Applying the fixes to the source, in the sandbox, and finding one's way back from a line of
 //! the patched source to a line of a patch.
 
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_model::{Adaptation, AdaptationKind, BuildEvent, Failure, FailureClass, StepName};
 use elivepatch_patch::{ApplyReport, FilePatch, SourcePatch};
 
 use crate::{
@@ -35,8 +35,8 @@ pub(crate) struct PlannedChange {
 pub(crate) struct Plan {
     /// The changes to apply, in their order.
     pub changes: Vec<PlannedChange>,
-    /// What is left out because it is never in a kernel, for people.
-    pub left_out: Vec<String>,
+    /// How the patches were adapted.
+    pub adaptations: Vec<Adaptation>,
 }
 
 /// Reads the fixes and refuses what no build could livepatch.
@@ -49,7 +49,7 @@ pub(crate) fn plan_fixes(
     sources: &SourceIndex,
     observer: &dyn Observer,
 ) -> Result<Plan, Failure> {
-    let mut plan = Plan { changes: Vec::new(), left_out: Vec::new() };
+    let mut plan = Plan { changes: Vec::new(), adaptations: Vec::new() };
     for FixText { fix, text } in fixes {
         let of_fix = SourcePatch::parse(text)
             .and_then(|patch| patch.plan())
@@ -62,12 +62,18 @@ pub(crate) fn plan_fixes(
                     "elivepatch takes such files for tools and would leave it out: please report it",
                 ));
             }
-            let line = format!("{}: {dropped}", fix.name);
-            observer.event(BuildEvent::Log {
-                step: StepName::Check,
-                line: format!("left out: {line}"),
-            });
-            plan.left_out.push(line);
+            let adaptation = Adaptation {
+                kind: AdaptationKind::OutsideKernel,
+                fix: fix.name.clone(),
+                file: dropped.path.to_string(),
+                detail: format!(
+                    "left out: it {} (line {} of the patch)",
+                    dropped.reason, dropped.patch_line
+                ),
+            };
+            let line = adaptation.to_string();
+            observer.event(BuildEvent::Log { step: StepName::Check, line });
+            plan.adaptations.push(adaptation);
         }
         let named = |file| PlannedChange { fix_name: fix.name.clone(), file };
         plan.changes.extend(of_fix.files.into_iter().map(named));

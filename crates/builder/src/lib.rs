@@ -25,6 +25,7 @@ mod sandbox;
 mod steps;
 mod toolchain;
 mod trial;
+mod unit;
 mod untrusted_file;
 mod work_directory;
 

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use camino::Utf8PathBuf;
-use elivepatch_model::{BehaviourCheck, BuildKey, Fix, Manifest, TargetFacts};
+use elivepatch_model::{AdaptationKind, BehaviourCheck, BuildKey, Fix, Manifest, TargetFacts};
 
 /// One build to be done.
 #[derive(Debug, Clone)]
@@ -14,6 +16,8 @@ pub struct BuildOrder {
     pub fixes: Vec<FixText>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
+    /// The adaptations that are switched off.
+    pub without: BTreeSet<AdaptationKind>,
 }
 
 /// A fix with the text of its patch.

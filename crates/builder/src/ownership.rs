@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
-use crate::base::Base;
+use crate::{
+    base::Base,
+    unit::{Parent, Unit},
+};
 
-/// The compiled files of vmlinux that hold the code of each touched file: the file itself, and
+/// The compiled files that hold the code of each touched file: the file itself, and
 /// every file that includes it. All of them have to be compiled again, or a copy of the code would
 /// stay as it was.
-pub(crate) type Units = BTreeMap<String, Vec<String>>;
+pub(crate) type Units = BTreeMap<String, Vec<Unit>>;
 
 /// Finds the compiled files that the touched files are part of.
 ///
@@ -25,7 +28,7 @@ pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure
         .collect()
 }
 
-fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<String>, Failure> {
+fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<Unit>, Failure> {
     if !is_regular_file(&base.tree(), file) {
         return Err(Failure::new(
             FailureClass::PatchDoesNotApply,
@@ -37,7 +40,10 @@ fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<String>, 
     let in_vmlinux = !units.is_empty();
     let modules = base.modules_with(file, !in_vmlinux)?;
     match (in_vmlinux, modules.as_slice()) {
-        (true, []) => Ok(units),
+        (true, []) => {
+            let in_vmlinux = |source| Unit { source, parent: Parent::Vmlinux };
+            Ok(units.into_iter().map(in_vmlinux).collect())
+        }
         (false, []) => Err(Failure::new(
             FailureClass::CodeNotBuilt,
             format!(

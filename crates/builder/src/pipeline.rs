@@ -2,7 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Engine, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence, config_refusals,
+    Adaptation, BaseKind, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
+    TrialEvidence, config_refusals,
 };
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     apply::{AppliedFixes, apply_fixes, plan_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::{KernelPackages, find_kernel},
-    engine::{ChangedObject, KpatchEngine, object_of},
+    engine::{ChangedObject, KpatchEngine},
     failures::io_failure,
     inspect::{Inspected, inspect},
     module_name::module_name,
@@ -19,6 +20,7 @@ use crate::{
     steps::Steps,
     toolchain::ToolchainRoot,
     trial::{Accelerator, TrialInput, TrialOptions, run_trial},
+    unit::Unit,
 };
 
 /// The result of a step, with a line on it for people.
@@ -48,15 +50,16 @@ pub(crate) fn run(
         sandbox: &builder.sandbox,
         observer,
     };
-    let objects = steps.run(StepName::Compile, || {
-        let objects = engine.compile(&checked.units, &checked.fixes)?;
-        let summary = format!("{}, original and patched", count(objects.len(), "object"));
-        Ok((objects, summary))
+    steps.run(StepName::Compile, || {
+        engine.compile(&checked.units, &checked.fixes)?;
+        let summary = format!("{}, original and patched", count(checked.units.len(), "object"));
+        Ok(((), summary))
     })?;
     let changed = steps.run(StepName::Diff, || {
-        let changed = engine.diff(&objects)?;
+        let changed = engine.diff(&checked.units)?;
         checked.every_fix_has_an_effect(&changed)?;
-        let summary = format!("{} of {} changed", changed.len(), count(objects.len(), "object"));
+        let summary =
+            format!("{} of {} changed", changed.len(), count(checked.units.len(), "object"));
         Ok((changed, summary))
     })?;
     let module =
@@ -75,7 +78,7 @@ pub(crate) fn run(
     let trial =
         steps.run(StepName::Trial, || job.try_livepatch(&toolchain, &base, &module, &inspected))?;
     let manifest = Manifest {
-        manifest_version: 1,
+        manifest_version: 2,
         build_key: order.key,
         built_at: jiff::Timestamp::now(),
         release: order.target.release.clone(),
@@ -83,9 +86,10 @@ pub(crate) fn run(
         build_id: base.facts().build_id.clone(),
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
-        left_out: checked.left_out,
+        adaptations: checked.adaptations,
         source: packages.record(),
         toolchain: toolchain.record(),
+        base: BaseKind::Prepared,
         engine: Engine::Kpatch,
         functions: inspected.functions,
         module: inspected.record,
@@ -111,18 +115,15 @@ struct Checked {
     /// For each changed file the compiled files that hold its code.
     units_of_files: Units,
     /// All of those, sorted.
-    units: Vec<String>,
+    units: Vec<Unit>,
     fixes: AppliedFixes,
-    left_out: Vec<String>,
+    adaptations: Vec<Adaptation>,
 }
 
 impl Checked {
     /// Refuses fixes that change no function: they would look delivered.
     fn every_fix_has_an_effect(&self, changed: &[ChangedObject]) -> Result<(), Failure> {
-        let is_changed = |unit: &String| {
-            let object = object_of(unit);
-            changed.iter().any(|changed| changed.object == object)
-        };
+        let is_changed = |unit: &Unit| changed.iter().any(|changed| changed.unit == *unit);
         let mut idle = self.fixes.files_by_fix().into_iter().filter(|(_, files)| {
             !files.iter().filter_map(|file| self.units_of_files.get(file)).flatten().any(is_changed)
         });
@@ -200,7 +201,7 @@ impl Job<'_> {
         let plan = plan_fixes(&self.order.fixes, &base.sources()?, self.observer)?;
         let files = plan.files();
         let units_of_files = find_units(&files, base)?;
-        let mut units: Vec<String> = units_of_files.values().flatten().cloned().collect();
+        let mut units: Vec<Unit> = units_of_files.values().flatten().cloned().collect();
         units.sort();
         units.dedup();
         let root = toolchain.path();
@@ -214,8 +215,8 @@ impl Job<'_> {
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
         let summary = format!("applies to {}{moved}", files.join(", "));
-        let left_out = plan.left_out;
-        Ok((Checked { original, patched, units_of_files, units, fixes, left_out }, summary))
+        let adaptations = plan.adaptations;
+        Ok((Checked { original, patched, units_of_files, units, fixes, adaptations }, summary))
     }
 
     fn try_livepatch(

@@ -3,6 +3,7 @@
 //! Nothing in this crate does I/O. Every other crate speaks in these types, so that a term means
 //! one thing in the builder, in the store, on the wire and on the terminal.
 
+mod adaptation;
 mod architecture;
 mod build;
 mod build_key;
@@ -18,6 +19,7 @@ mod manifest;
 mod release;
 mod target;
 
+pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
@@ -29,8 +31,8 @@ pub use failure::{Failure, FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::{ConfigRefusal, config_refusals};
 pub use manifest::{
-    CheckEvidence, Engine, Manifest, ModuleRecord, PackageRecord, PatchedFunction, SourceRecord,
-    ToolchainRecord, TrialEvidence,
+    BaseKind, CheckEvidence, Engine, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
+    SourceRecord, ToolchainRecord, TrialEvidence,
 };
 pub use release::{KernelRelease, ReleaseError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};

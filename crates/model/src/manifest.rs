@@ -2,7 +2,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Architecture, BehaviourCheck, BuildKey, ElfBuildId, Fix, KernelRelease, Sha256Digest, Step,
+    Adaptation, Architecture, BehaviourCheck, BuildKey, ElfBuildId, Fix, KernelRelease,
+    Sha256Digest, Step,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -11,7 +12,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Manifest {
-    /// The version of this format: 1.
+    /// The version of this format: 2.
     pub manifest_version: u32,
     /// The build's key.
     pub build_key: BuildKey,
@@ -28,14 +29,16 @@ pub struct Manifest {
     pub config: Sha256Digest,
     /// The fixes in the livepatch, in the order they were applied.
     pub fixes: Vec<Fix>,
-    /// Files that the fixes change and that were left out because they are never in a kernel image
-    /// (documentation, tools), each with the reason.
+    /// How the patches were adapted so that a livepatch could be made of them.
     #[serde(default)]
-    pub left_out: Vec<String>,
+    pub adaptations: Vec<Adaptation>,
     /// What was compiled.
     pub source: SourceRecord,
     /// What compiled it.
     pub toolchain: ToolchainRecord,
+    /// How the base came to be.
+    #[serde(default)]
+    pub base: BaseKind,
     /// What made the livepatch of it.
     pub engine: Engine,
     /// The functions that the livepatch replaces.
@@ -57,6 +60,20 @@ pub struct Manifest {
 pub enum Engine {
     /// kpatch's tools, driven per object.
     Kpatch,
+    /// The kernel's own objtool (`objtool klp`), as its `klp-build` drives it, from Linux 6.19 on.
+    KlpBuild,
+}
+
+/// How the base came to be that the livepatch was compiled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum BaseKind {
+    /// From the packages of a stock kernel: its own vmlinux was at hand.
+    #[default]
+    Prepared,
+    /// The whole kernel was built from a config and a source tree.
+    Built,
 }
 
 /// The source that was compiled: named packages with their digests.
@@ -140,6 +157,13 @@ pub struct TrialEvidence {
     pub accelerator: String,
     /// From start to power-off, in seconds.
     pub duration_seconds: f64,
+    /// The modules that were loaded before the livepatch because it patches them, sorted.
+    #[serde(default)]
+    pub modules_loaded: Vec<String>,
+    /// The patched modules that the guest could not load, each with the reason: the livepatch was
+    /// tried without them.
+    #[serde(default)]
+    pub modules_absent: Vec<String>,
     /// How long the transition took in the guest, in seconds.
     pub transition_seconds: f64,
     /// The checks of the request with what they saw.

@@ -12,8 +12,8 @@ use elivepatch_api::{
 };
 use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
 use elivepatch_model::{
-    Architecture, BuildEvent, BuildNumber, BuildState, Engine, Failure, FailureClass, Manifest,
-    ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
+    Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, Engine, Failure, FailureClass,
+    Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
     TrialEvidence,
 };
 use elivepatch_server::{
@@ -285,7 +285,7 @@ async fn worker_that_is_stopped_leaves_its_build_to_be_queued_again() {
 
 fn manifest(order: &BuildOrder) -> Manifest {
     Manifest {
-        manifest_version: 1,
+        manifest_version: 2,
         build_key: order.key,
         built_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
         release: order.target.release.clone(),
@@ -293,7 +293,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(&order.config),
         fixes: vec![],
-        left_out: vec![],
+        adaptations: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "1".to_owned(),
@@ -304,6 +304,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             digest: Sha256Digest::of(b""),
             compiler: "none".to_owned(),
         },
+        base: BaseKind::Prepared,
         engine: Engine::Kpatch,
         functions: vec![],
         module: ModuleRecord {
@@ -316,6 +317,8 @@ fn manifest(order: &BuildOrder) -> Manifest {
         },
         steps: vec![],
         trial: TrialEvidence {
+            modules_loaded: vec![],
+            modules_absent: vec![],
             guest_release: order.target.release.clone(),
             kernel_image: Sha256Digest::of(b""),
             accelerator: "tcg".to_owned(),

@@ -115,6 +115,7 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         config,
         fixes,
         checks: build.checks.clone(),
+        without: std::collections::BTreeSet::new(),
     })
 }
 

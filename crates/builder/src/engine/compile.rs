@@ -7,14 +7,15 @@ use crate::{
     apply::AppliedFixes,
     base::{COMPILE_FLAGS, Workspace},
     process::Finished,
+    unit::Unit,
 };
 
 pub(super) fn compile(
     engine: &KpatchEngine,
-    sources: &[String],
+    units: &[Unit],
     fixes: &AppliedFixes,
-) -> Result<Vec<String>, Failure> {
-    let objects: Vec<String> = sources.iter().map(|source| object_of(source)).collect();
+) -> Result<(), Failure> {
+    let objects: Vec<String> = units.iter().map(Unit::object).collect();
     // Both at once: one compiler call leaves the other cores idle.
     let (original, patched) = thread::scope(|scope| {
         let original = scope.spawn(|| compile_in(engine, engine.original, &objects));
@@ -33,12 +34,7 @@ pub(super) fn compile(
     if !patched.succeeded() {
         return Err(compile_failure(&patched, fixes));
     }
-    Ok(objects)
-}
-
-/// The object that a source file is compiled to.
-pub(crate) fn object_of(source: &str) -> String {
-    format!("{}.o", source.strip_suffix(".c").unwrap_or(source))
+    Ok(())
 }
 
 fn compile_in(

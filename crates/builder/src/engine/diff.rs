@@ -1,7 +1,7 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::KpatchEngine;
-use crate::{base::WORK, process::Finished};
+use crate::{base::WORK, process::Finished, unit::Unit};
 
 /// create-diff-object's exit codes (kpatch's `kpatch-build/kpatch.h`), beside 0 for "changed".
 const ERROR: i32 = 1;
@@ -14,8 +14,8 @@ const REASONS: [&str; 3] = ["ERROR", "unreconcilable", "not selected for inclusi
 /// An object with changed functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChangedObject {
-    /// The object's path in the source tree.
-    pub object: String,
+    /// The compiled file that it was made from.
+    pub unit: Unit,
     /// create-diff-object's output, as the sandbox sees it in the patched workspace.
     pub inside: String,
 }
@@ -32,18 +32,15 @@ const STRUCT_VARIABLES: [(&str, &str); 8] = [
     ("pi_entry", "PRINTK_INDEX_STRUCT_SIZE"),
 ];
 
-pub(super) fn diff(
-    engine: &KpatchEngine,
-    objects: &[String],
-) -> Result<Vec<ChangedObject>, Failure> {
+pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
     let mut changed = Vec::new();
-    for (number, object) in objects.iter().enumerate() {
+    for (number, unit) in units.iter().enumerate() {
         let output = format!("{WORK}/changed-{number}.o");
-        let finished = diff_object(engine, object, &output)?;
+        let finished = diff_object(engine, unit, &output)?;
         match finished.code() {
-            Some(0) => changed.push(ChangedObject { object: object.clone(), inside: output }),
+            Some(0) => changed.push(ChangedObject { unit: unit.clone(), inside: output }),
             Some(NO_CHANGE) => {}
-            _ => return Err(not_patchable(object, &finished)),
+            _ => return Err(not_patchable(&unit.object(), &finished)),
         }
     }
     if changed.is_empty() {
@@ -56,13 +53,14 @@ pub(super) fn diff(
     Ok(changed)
 }
 
-fn diff_object(engine: &KpatchEngine, object: &str, output: &str) -> Result<Finished, Failure> {
+fn diff_object(engine: &KpatchEngine, unit: &Unit, output: &str) -> Result<Finished, Failure> {
+    let object = &unit.object();
     let (original_files, original) = engine.original.made_files("/original");
     let mut command = engine.patched.command([
         "/usr/lib/kpatch/create-diff-object",
         &format!("{original}/{object}"),
         object,
-        "vmlinux",
+        unit.parent.name(),
         "/symtab",
         "Module.symvers",
         engine.module_name,

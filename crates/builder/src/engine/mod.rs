@@ -13,9 +13,9 @@ use crate::{
     apply::AppliedFixes,
     base::{Base, KernelMake, Workspace},
     sandbox::Sandbox,
+    unit::Unit,
 };
 
-pub(crate) use compile::object_of;
 pub(crate) use diff::ChangedObject;
 
 /// kpatch's headers in a toolchain root, with what its module is made from.
@@ -40,25 +40,21 @@ pub(crate) struct KpatchEngine<'a> {
 }
 
 impl KpatchEngine<'_> {
-    /// Compiles the touched sources, as they were and as patched. Gives the objects' paths.
+    /// Compiles the touched sources, as they were and as patched.
     ///
     /// # Errors
     /// `compile-failed` with the compiler's errors at lines of the patch, `base-compile-failed`
     /// when the unpatched source does not compile; those of the sandbox.
-    pub(crate) fn compile(
-        &self,
-        sources: &[String],
-        fixes: &AppliedFixes,
-    ) -> Result<Vec<String>, Failure> {
-        compile::compile(self, sources, fixes)
+    pub(crate) fn compile(&self, units: &[Unit], fixes: &AppliedFixes) -> Result<(), Failure> {
+        compile::compile(self, units, fixes)
     }
 
     /// Finds the changed functions of each object. Gives the objects that changed.
     ///
     /// # Errors
     /// `no-functional-change`, `not-patchable`; those of the sandbox.
-    pub(crate) fn diff(&self, objects: &[String]) -> Result<Vec<diff::ChangedObject>, Failure> {
-        diff::diff(self, objects)
+    pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<diff::ChangedObject>, Failure> {
+        diff::diff(self, units)
     }
 
     /// Links the changed objects into the module; gives its bytes.

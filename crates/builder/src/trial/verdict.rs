@@ -57,6 +57,8 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
         ));
     };
     Ok(TrialEvidence {
+        modules_loaded: Vec::new(),
+        modules_absent: Vec::new(),
         guest_release,
         kernel_image: course.kernel_image,
         accelerator: course.options.accelerator.as_str().to_owned(),

@@ -129,6 +129,7 @@ impl Intake {
             config: config.meaning,
             fixes: &fixes,
             checks: &request.checks,
+            without: &std::collections::BTreeSet::new(),
             builder: &self.app.inner.options.builder_identity,
         }
         .key();

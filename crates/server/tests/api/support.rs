@@ -10,7 +10,7 @@ use elivepatch_api::{
     client::{Client, ClientError, LeaseClient, NamedPatch},
 };
 use elivepatch_model::{
-    Architecture, BuildKey, BuildNumber, Engine, Manifest, ModuleRecord, Sha256Digest,
+    Architecture, BaseKind, BuildKey, BuildNumber, Engine, Manifest, ModuleRecord, Sha256Digest,
     SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
@@ -135,7 +135,7 @@ pub fn claim_request(wait_seconds: u32) -> ClaimRequest {
 
 pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
     Manifest {
-        manifest_version: 1,
+        manifest_version: 2,
         build_key: key,
         built_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
         release: RELEASE.parse().expect("a release"),
@@ -143,7 +143,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(b"config"),
         fixes: vec![],
-        left_out: vec![],
+        adaptations: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
@@ -154,6 +154,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             digest: Sha256Digest::of(b"toolchain"),
             compiler: "gcc".to_owned(),
         },
+        base: BaseKind::Prepared,
         engine: Engine::Kpatch,
         functions: vec![],
         module: ModuleRecord {
@@ -166,6 +167,8 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
         },
         steps: vec![],
         trial: TrialEvidence {
+            modules_loaded: vec![],
+            modules_absent: vec![],
             guest_release: RELEASE.parse().expect("a release"),
             kernel_image: Sha256Digest::of(b"image"),
             accelerator: "tcg".to_owned(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    Architecture, BuildEvent, BuildKey, BuildNumber, Engine, Failure, FailureClass, Fix, Manifest,
-    ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
+    Architecture, BaseKind, BuildEvent, BuildKey, BuildNumber, Engine, Failure, FailureClass, Fix,
+    Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
     TrialEvidence,
 };
 use elivepatch_store::{Claim, ClaimedBuild, KeptBlob, LeaseProof, NewBuild, Store};
@@ -118,7 +118,7 @@ pub fn failure(class: FailureClass) -> Failure {
 
 pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
     Manifest {
-        manifest_version: 1,
+        manifest_version: 2,
         build_key: key,
         built_at: now(),
         release: RELEASE.parse().expect("a release"),
@@ -126,7 +126,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
         build_id: "0123456789abcdef".parse().expect("a build-id"),
         config: Sha256Digest::of(b"config"),
         fixes: vec![],
-        left_out: vec![],
+        adaptations: vec![],
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
@@ -137,6 +137,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
             digest: Sha256Digest::of(b"toolchain"),
             compiler: "gcc".to_owned(),
         },
+        base: BaseKind::Prepared,
         engine: Engine::Kpatch,
         functions: vec![],
         module: ModuleRecord {
@@ -149,6 +150,8 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
         },
         steps: vec![],
         trial: TrialEvidence {
+            modules_loaded: vec![],
+            modules_absent: vec![],
             guest_release: RELEASE.parse().expect("a release"),
             kernel_image: Sha256Digest::of(b"image"),
             accelerator: "tcg".to_owned(),
