@@ -47,10 +47,7 @@ impl Builder {
     pub fn describe(&self) -> Vec<String> {
         let mut lines = vec![self.sandbox.describe()];
         lines.extend(self.toolchains.recipes().iter().map(|recipe| {
-            format!(
-                "toolchain root {}: for kernels built by {}…",
-                recipe.name, recipe.compiler_text_begins
-            )
+            format!("toolchain root {}: for kernels built by {}", recipe.name, recipe.compilers())
         }));
         let warm = self.warm_releases();
         lines.push(match warm.len() {

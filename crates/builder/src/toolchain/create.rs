@@ -47,7 +47,11 @@ pub(super) fn create(
         recipe: recipe.digest,
         digest: Sha256Digest::of(packages.join("\n").as_bytes()),
         packages,
-        compiler_text: compiler_text(recipe, &root, observer)?,
+        compiler_text: compiler_text(recipe, &recipe.compiler, &root, observer)?,
+        rust_compiler_text: match recipe.rust_compiler_text_begins {
+            Some(_) => Some(compiler_text(recipe, "rustc", &root, observer)?),
+            None => None,
+        },
     };
     let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
     fs_err::write(staging.join("root.json"), text).map_err(failed)?;
@@ -139,21 +143,23 @@ fn unpack(
     Ok(format!("{} {} {}", package.name, package.version, package.digest))
 }
 
-/// What Kbuild writes into `CONFIG_CC_VERSION_TEXT`: the first line of `CC --version`.
+/// What Kbuild writes into `CONFIG_CC_VERSION_TEXT` and `CONFIG_RUSTC_VERSION_TEXT`: the first line
+/// of the compiler's `--version`.
 fn compiler_text(
     recipe: &Recipe,
+    command: &str,
     root: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<String, Failure> {
     let mut compiler = Command::new("chroot");
-    compiler.args([root.as_str(), &recipe.compiler, "--version"]).env("LC_ALL", "C");
+    compiler.args([root.as_str(), command, "--version"]).env("LC_ALL", "C");
     let finished = run_quietly(compiler, observer)?;
     let text = finished.text();
     match text.lines().next() {
         Some(line) if finished.succeeded() => Ok(line.to_owned()),
         _ => Err(Failure::new(
             FailureClass::ToolchainFailed,
-            format!("{} does not run in the new toolchain root {}", recipe.compiler, recipe.name),
+            format!("{command} does not run in the new toolchain root {}", recipe.name),
             "the recipe installs no such compiler",
         )
         .with_details(finished.last_lines(5))),

@@ -11,6 +11,7 @@ pub use recipe::Recipe;
 pub use root::ToolchainRoot;
 
 use crate::{Cache, Observer, debian::Apt};
+use recipe::made_with_rust;
 use root::RootFacts;
 
 /// All toolchain roots that this server can have.
@@ -42,23 +43,29 @@ impl Toolchains {
         apt: &Apt,
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
-        let wanted = self.compiler_text(config)?;
-        let recipe = self.recipes.iter().find(|recipe| recipe.serves(wanted));
-        let recipe = recipe.ok_or_else(|| self.unknown_compiler(wanted))?;
+        let recipe = self.recipe_for(config)?;
         let root = self.ready(recipe, apt, observer)?;
-        if root.compiler_text() == wanted {
-            return Ok(root);
+        let texts = [
+            (Some(root.compiler_text()), config.compiler_text()),
+            (root.rust_compiler_text(), config.text("RUSTC_VERSION_TEXT")),
+        ];
+        for (found, wanted) in texts {
+            if let Some(wanted) = wanted
+                && found != Some(wanted)
+            {
+                return Err(Failure::new(
+                    FailureClass::ToolchainUnknown,
+                    format!(
+                        "the target was compiled by {wanted}, and the toolchain root {} has {}",
+                        recipe.name,
+                        found.unwrap_or("none")
+                    ),
+                    "a livepatch must be compiled by the target's own compiler: add a recipe for \
+                     it, or update the target to a kernel that this compiler built",
+                ));
+            }
         }
-        Err(Failure::new(
-            FailureClass::ToolchainUnknown,
-            format!(
-                "the target was compiled by {wanted}, and the toolchain root {} has {}",
-                recipe.name,
-                root.compiler_text()
-            ),
-            "a livepatch must be compiled by the target's own compiler: add a recipe for it, or \
-             update the target to a kernel that this compiler built",
-        ))
+        Ok(root)
     }
 
     /// Refuses, without making anything, a config whose compiler no recipe gives.
@@ -66,32 +73,34 @@ impl Toolchains {
     /// # Errors
     /// `toolchain-unknown`.
     pub fn check(&self, config: &KernelConfig) -> Result<(), Failure> {
-        let wanted = self.compiler_text(config)?;
-        if self.recipes.iter().any(|recipe| recipe.serves(wanted)) {
-            return Ok(());
-        }
-        Err(self.unknown_compiler(wanted))
+        self.recipe_for(config).map(drop)
     }
 
-    fn compiler_text<'a>(&self, config: &'a KernelConfig) -> Result<&'a str, Failure> {
-        config.compiler_text().ok_or_else(|| {
+    fn recipe_for(&self, config: &KernelConfig) -> Result<&Recipe, Failure> {
+        let wanted = config.compiler_text().ok_or_else(|| {
             Failure::new(
                 FailureClass::ToolchainUnknown,
                 "the config does not say which compiler built the kernel (CONFIG_CC_VERSION_TEXT)",
                 "send the config of the running kernel, from /proc/config.gz or /boot",
             )
+        })?;
+        let recipe = self.recipes.iter().find(|recipe| recipe.serves(wanted, config));
+        recipe.ok_or_else(|| {
+            let rust = config.text("RUSTC_VERSION_TEXT");
+            let rust = match rust {
+                Some(rust) => format!(" and {rust}"),
+                None if made_with_rust(config) => " and some rustc".to_owned(),
+                None => String::new(),
+            };
+            Failure::new(
+                FailureClass::ToolchainUnknown,
+                format!("no toolchain root has the target's compiler, {wanted}{rust}"),
+                "a livepatch must be compiled by the target's own compiler",
+            )
+            .with_details(self.recipes.iter().map(|recipe| {
+                format!("{} serves kernels built by {}", recipe.name, recipe.compilers())
+            }))
         })
-    }
-
-    fn unknown_compiler(&self, wanted: &str) -> Failure {
-        Failure::new(
-            FailureClass::ToolchainUnknown,
-            format!("no toolchain root has the target's compiler, {wanted}"),
-            "a livepatch must be compiled by the target's own compiler",
-        )
-        .with_details(self.recipes.iter().map(|recipe| {
-            format!("{} serves kernels built by {}…", recipe.name, recipe.compiler_text_begins)
-        }))
     }
 
     fn ready(

@@ -25,6 +25,9 @@ pub(super) struct RootFacts {
     pub packages: Vec<String>,
     /// The compiler's command and the first line of its `--version`, as Kbuild puts them together.
     pub compiler_text: String,
+    /// The first line of `rustc --version`, when the recipe has one.
+    #[serde(default)]
+    pub rust_compiler_text: Option<String>,
 }
 
 impl RootFacts {
@@ -66,6 +69,11 @@ impl ToolchainRoot {
     /// What the compiler says of itself, as in `CONFIG_CC_VERSION_TEXT`.
     pub fn compiler_text(&self) -> &str {
         &self.facts.compiler_text
+    }
+
+    /// What its Rust compiler says of itself, as in `CONFIG_RUSTC_VERSION_TEXT`.
+    pub fn rust_compiler_text(&self) -> Option<&str> {
+        self.facts.rust_compiler_text.as_deref()
     }
 
     /// The compiler's command.
