@@ -65,6 +65,10 @@ pub struct Hunk {
     pub new: LineRange,
     /// The line of the patch, from 1, that holds the `@@` header.
     pub patch_line: usize,
+    /// What stands behind the second `@@`: with `git diff` and `diff -p` the beginning of the last
+    /// line before the hunk that looks like a function's. Only for people and for
+    /// [`crate::patchability`]: nothing applies a patch by it.
+    pub heading: Vec<u8>,
     /// Context, removed and added lines; their numbers agree with `old` and `new`.
     pub lines: Vec<HunkLine>,
 }

@@ -27,7 +27,7 @@ impl Parser<'_> {
 
     fn hunk(&mut self, header: &[u8]) -> Result<Hunk, PatchError> {
         let patch_line = self.line_number();
-        let Some((old, new)) = ranges(header) else {
+        let Some((old, new, heading)) = ranges(header) else {
             return self.error("not a hunk header of the form \"@@ -LINE,COUNT +LINE,COUNT @@\"");
         };
         self.at += 1;
@@ -59,7 +59,7 @@ impl Parser<'_> {
                  its place is right",
             ));
         }
-        Ok(Hunk { old, new, patch_line, lines })
+        Ok(Hunk { old, new, patch_line, heading: heading.trim_ascii().to_vec(), lines })
     }
 
     fn body_line(
@@ -130,12 +130,12 @@ fn end_of_old(hunk: &Hunk) -> usize {
 }
 
 /// Reads `@@ -1,2 +3,4 @@ anything`.
-fn ranges(header: &[u8]) -> Option<(LineRange, LineRange)> {
+fn ranges(header: &[u8]) -> Option<(LineRange, LineRange, &[u8])> {
     let rest = header.strip_prefix(b"@@ -")?;
     let (old, rest) = range(rest)?;
     let (new, rest) = range(rest.strip_prefix(b" +")?)?;
-    rest.strip_prefix(b" @@")?;
-    Some((old, new))
+    let heading = rest.strip_prefix(b" @@")?;
+    Some((old, new, heading))
 }
 
 fn range(text: &[u8]) -> Option<(LineRange, &[u8])> {
