@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Instant};
 use anyhow::Context;
 use bytes::Bytes;
 use elivepatch_api::{BuildRequest, client::NamedPatch};
-use elivepatch_model::limits;
+use elivepatch_model::{BuildOptions, limits};
 use futures::future::try_join_all;
 use tokio::runtime::Runtime;
 
@@ -24,7 +24,11 @@ pub fn measure(setting: &Setting, runtime: &Runtime, figures: &mut Figures) -> a
     let started = Instant::now();
     let submissions = runtime.block_on(try_join_all(patches.into_iter().zip(0..).map(
         |(content, number): (Bytes, u32)| async move {
-            let request = BuildRequest { target: setting.target.clone(), checks: Vec::new() };
+            let request = BuildRequest {
+                target: setting.target.clone(),
+                checks: Vec::new(),
+                options: BuildOptions::default(),
+            };
             let patch = NamedPatch { name: format!("large-{number}.patch"), content };
             client.submit(&request, &setting.config, &[patch]).await
         },

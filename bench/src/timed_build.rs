@@ -6,7 +6,7 @@ use elivepatch_api::{
     BuildRequest, BuildResource,
     client::{FollowOptions, Followed, NamedPatch},
 };
-use elivepatch_model::{BuildEvent, BuildState, Manifest, Step, StepName, StepState};
+use elivepatch_model::{BuildEvent, BuildOptions, BuildState, Manifest, Step, StepName, StepState};
 use futures::StreamExt;
 use jiff::Timestamp;
 
@@ -50,7 +50,11 @@ impl TimedBuild {
         until: Until,
     ) -> anyhow::Result<Self> {
         let client = server.client();
-        let request = BuildRequest { target: setting.target.clone(), checks: Vec::new() };
+        let request = BuildRequest {
+            target: setting.target.clone(),
+            checks: Vec::new(),
+            options: BuildOptions::default(),
+        };
         let content = Bytes::from(setting.patch(variant));
         let patch = NamedPatch { name: format!("variant-{variant}.patch"), content };
         let (ordered_at, ordered) = (Timestamp::now(), Instant::now());

@@ -6,7 +6,7 @@ use elivepatch_api::{BuildRequest, client::NamedPatch};
 use elivepatch_end_to_end::{
     RELEASE, ServerOptions, TestServer, own_patch, stock_config, stock_config_file,
 };
-use elivepatch_model::{Architecture, Failure, FailureClass, StepName, TargetFacts};
+use elivepatch_model::{Architecture, BuildOptions, Failure, FailureClass, StepName, TargetFacts};
 
 /// Orders a build of each patch and looks whether it fails as it should; reports all that do not.
 #[track_caller]
@@ -103,7 +103,8 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
 fn target_fails(facts: TargetFacts, config: &str) -> Failure {
     let server = TestServer::start(ServerOptions::default());
     let api = server.api();
-    let request = BuildRequest { target: facts, checks: Vec::new() };
+    let request =
+        BuildRequest { target: facts, checks: Vec::new(), options: BuildOptions::default() };
     let content = std::fs::read(own_patch("old-style")).expect("the patch").into();
     let patch = NamedPatch { name: "label.patch".to_owned(), content };
     let submission = api.submit(&request, config.as_bytes(), &[patch]).expect("it is read");

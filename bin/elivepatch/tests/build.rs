@@ -41,6 +41,29 @@ fn classic_form_stores_module_and_manifest() {
     let request: serde_json::Value = serde_json::from_slice(&parts[0].2).expect("JSON");
     assert_eq!(request["target"]["release"], RELEASE);
     assert_eq!(request["target"].get("build_id"), None, "the config is not this machine's");
+    assert_eq!(request.get("options"), None, "servers of the version before know no options");
+}
+
+#[test]
+fn switches_are_sent_with_the_classic_form_too() {
+    let desk = Desk::new();
+    let switches = ["--without", "line-numbers,init-only", "--without", "syscall-define"];
+    for engine in ["kpatch", "klp-build"] {
+        let server = Double::start(success());
+        let switches = [&switches[..], &["--engine", engine, "--force"]].concat();
+        desk.build(&server.url, &switches).expect(0, &[]);
+        let parts = server.seen().parts;
+        let request: serde_json::Value = serde_json::from_slice(&parts[0].2).expect("JSON");
+        assert_eq!(
+            request["options"],
+            serde_json::json!({
+                "without": ["line-numbers", "syscall-define", "init-only"], "engine": engine
+            })
+        );
+    }
+    let server = Double::start(success());
+    desk.build(&server.url, &["--without", "everything"])
+        .expect(2, &["outside-kernel, line-numbers, syscall-define"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use elivepatch_model::{
-    BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildState, Failure, FailureClass, Fix,
-    KernelRelease, Manifest, Sha256Digest, Step, TargetFacts,
+    BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, BuildState, Failure,
+    FailureClass, Fix, KernelRelease, Manifest, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ pub struct BuildRequest {
     /// What the trial must see; may be empty.
     #[serde(default)]
     pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch is to be made.
+    #[serde(default, skip_serializing_if = "BuildOptions::is_default")]
+    pub options: BuildOptions,
 }
 
 /// The multipart form of a build submission, as OpenAPI documents it. The parts come in this order.
@@ -57,6 +60,9 @@ pub struct BuildResource {
     pub fixes: Vec<Fix>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch is to be made.
+    #[serde(default)]
+    pub options: BuildOptions,
     /// The steps so far.
     pub steps: Vec<Step>,
     /// How often a worker has begun it.

@@ -4,8 +4,8 @@
 //! and every write carries the token: a worker that lost its lease can change nothing.
 
 use elivepatch_model::{
-    Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, Failure, Fix, Manifest,
-    Sha256Digest, TargetFacts,
+    Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, Failure, Fix,
+    Manifest, Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,9 @@ pub struct LeasedBuild {
     pub fixes: Vec<Fix>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch is to be made.
+    #[serde(default)]
+    pub options: BuildOptions,
     /// Which attempt this is, from 1.
     pub attempt: u32,
 }

@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fixes,
         checks: Vec::new(),
         without: std::collections::BTreeSet::new(),
+        engine: None,
     };
     match builder.build(&order, &Printer, &work) {
         Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),

@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
-use elivepatch_model::{AdaptationKind, BehaviourCheck, BuildKey, Fix, Manifest, TargetFacts};
+use elivepatch_model::{
+    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, RequestRecord,
+    Sha256Digest, TargetFacts,
+};
 
 /// One build to be done.
 #[derive(Debug, Clone)]
@@ -18,6 +21,20 @@ pub struct BuildOrder {
     pub checks: Vec<BehaviourCheck>,
     /// The adaptations that are switched off.
     pub without: BTreeSet<AdaptationKind>,
+    /// The engine to use; absent: chosen by source tree and config.
+    pub engine: Option<Engine>,
+}
+
+impl BuildOrder {
+    /// The order as the manifest holds it, so that the livepatch can be built again.
+    pub(crate) fn record(&self) -> RequestRecord {
+        RequestRecord {
+            target: self.target.clone(),
+            config_text: Sha256Digest::of(&self.config),
+            checks: self.checks.clone(),
+            options: BuildOptions { without: self.without.clone(), engine: self.engine },
+        }
+    }
 }
 
 /// A fix with the text of its patch.

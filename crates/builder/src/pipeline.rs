@@ -96,6 +96,8 @@ pub(crate) fn run(
         steps: steps.into_done(),
         trial,
         builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        builder: builder.identity(),
+        request: Some(order.record()),
     };
     Ok(FinishedBuild { manifest, module })
 }
@@ -142,6 +144,7 @@ impl Job<'_> {
     /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
     fn find_source(&self) -> Summed<(KernelConfig, KernelPackages)> {
         let config = read_config(&self.order.config)?;
+        check_engine(self.order.engine)?;
         self.builder.toolchains.check(&config)?;
         let apt = self.builder.apt()?;
         let target = &self.order.target;
@@ -255,6 +258,18 @@ impl Job<'_> {
         };
         let summary = format!("loaded and reverted on {}, {checks}", evidence.guest_release);
         Ok((evidence, summary))
+    }
+}
+
+/// Refuses an engine that this version cannot drive.
+fn check_engine(asked_for: Option<Engine>) -> Result<(), Failure> {
+    match asked_for {
+        None | Some(Engine::Kpatch) => Ok(()),
+        Some(engine) => Err(Failure::new(
+            FailureClass::EngineUnsupported,
+            format!("the engine {engine} was asked for, and only {} is there", Engine::Kpatch),
+            "leave --engine out: the server chooses",
+        )),
     }
 }
 

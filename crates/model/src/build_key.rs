@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AdaptationKind, BehaviourCheck, ElfBuildId, Fix, KernelRelease, Sha256Digest};
+use crate::{BehaviourCheck, BuildOptions, ElfBuildId, Fix, KernelRelease, Sha256Digest};
 
 /// The digest of everything that decides what a build gives. Equal keys are the same build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub struct BuildKeyInput<'a> {
     pub fixes: &'a [Fix],
     /// The checks that the trial makes.
     pub checks: &'a [BehaviourCheck],
-    /// The adaptations that are switched off.
-    pub without: &'a std::collections::BTreeSet<AdaptationKind>,
+    /// How the livepatch is to be made.
+    pub options: &'a BuildOptions,
     /// Version of the builder with its engines, source rules and toolchain recipes.
     pub builder: &'a str,
 }

@@ -103,6 +103,8 @@ failure_classes! {
     ConfigMismatch = "config-mismatch", Request;
     /// The running image is not the one that the release's package holds.
     BuildIdMismatch = "build-id-mismatch", Request;
+    /// The engine that the request asks for cannot serve this kernel.
+    EngineUnsupported = "engine-unsupported", Request;
     /// No toolchain root holds the target's compiler.
     ToolchainUnknown = "toolchain-unknown", Request;
     /// A hunk does not apply to the target's source.

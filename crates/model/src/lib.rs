@@ -8,9 +8,11 @@ mod architecture;
 mod build;
 mod build_key;
 mod build_number;
+mod build_options;
 mod clamp;
 mod config;
 mod digest;
+mod engine;
 mod failure;
 mod fix;
 mod kpatch_support;
@@ -24,14 +26,16 @@ pub use architecture::{Architecture, UnknownArchitecture};
 pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
+pub use build_options::BuildOptions;
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
+pub use engine::{Engine, EngineError};
 pub use failure::{Failure, FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::{ConfigRefusal, config_refusals};
 pub use manifest::{
-    BaseKind, CheckEvidence, Engine, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
+    BaseKind, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction, RequestRecord,
     SourceRecord, ToolchainRecord, TrialEvidence,
 };
 pub use release::{KernelRelease, ReleaseError};

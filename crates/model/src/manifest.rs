@@ -2,8 +2,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adaptation, Architecture, BehaviourCheck, BuildKey, ElfBuildId, Fix, KernelRelease,
-    Sha256Digest, Step,
+    Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine, Fix,
+    KernelRelease, Sha256Digest, Step, TargetFacts,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -51,17 +51,29 @@ pub struct Manifest {
     pub trial: TrialEvidence,
     /// The version of elivepatch that built it.
     pub builder_version: String,
+    /// Everything of the builder that decides what it makes of a request: its version, engines and
+    /// recipes. Empty in manifests of version 1.
+    #[serde(default)]
+    pub builder: String,
+    /// The request as it was sent, for a rebuild; absent in manifests of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestRecord>,
 }
 
-/// What turned an original and a patched object into a livepatch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What was asked for, beside the fixes. With the texts of config and patches it is all that a
+/// rebuild needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// kpatch's tools, driven per object.
-    Kpatch,
-    /// The kernel's own objtool (`objtool klp`), as its `klp-build` drives it, from Linux 6.19 on.
-    KlpBuild,
+pub struct RequestRecord {
+    /// The kernel to be patched, as the client told.
+    pub target: TargetFacts,
+    /// The digest of the config file as it was sent; [`Manifest::config`] is that of its meaning.
+    pub config_text: Sha256Digest,
+    /// What the trial had to see.
+    pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch was to be made.
+    #[serde(default)]
+    pub options: BuildOptions,
 }
 
 /// How the base came to be that the livepatch was compiled on.

@@ -1,6 +1,6 @@
 use elivepatch_model::{
-    BehaviourCheck, BuildKey, BuildNumber, BuildState, Failure, Fix, Manifest, Sha256Digest, Step,
-    TargetFacts,
+    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Failure, Fix, Manifest,
+    Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,8 @@ pub struct BuildRecord {
     pub fixes: Vec<Fix>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch is to be made.
+    pub options: BuildOptions,
     /// The steps of the current or last attempt.
     pub steps: Vec<Step>,
     /// How often a worker has begun it.
@@ -43,8 +45,8 @@ pub struct BuildRecord {
 /// The columns of a [`BuildRecord`], for `SELECT` and `RETURNING`.
 macro_rules! build_columns {
     () => {
-        "number, build_key, state, target, config, fixes, checks, steps, attempts, submitted_at, \
-         started_at, finished_at, failure"
+        "number, build_key, state, target, config, fixes, checks, options, steps, attempts, \
+         submitted_at, started_at, finished_at, failure"
     };
 }
 pub(crate) use build_columns;
@@ -58,6 +60,7 @@ pub(crate) struct BuildRow {
     config: String,
     fixes: String,
     checks: String,
+    options: String,
     steps: String,
     attempts: i64,
     submitted_at: i64,
@@ -85,6 +88,7 @@ impl TryFrom<BuildRow> for BuildRecord {
             config: parse_digest(&row.config, &part("config"))?,
             fixes: from_json(&row.fixes, &part("fixes"))?,
             checks: from_json(&row.checks, &part("checks"))?,
+            options: from_json(&row.options, &part("options"))?,
             steps: from_json(&row.steps, &part("steps"))?,
             attempts: row.attempts.try_into().map_err(|error: std::num::TryFromIntError| {
                 StoreError::corrupt(part("attempts"), error)

@@ -1,4 +1,6 @@
-use elivepatch_model::{BehaviourCheck, BuildKey, BuildNumber, BuildState, Fix, TargetFacts};
+use elivepatch_model::{
+    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, TargetFacts,
+};
 use jiff::Timestamp;
 
 use crate::{
@@ -23,6 +25,8 @@ pub struct NewBuild {
     pub patches: Vec<KeptBlob>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
+    /// How the livepatch is to be made.
+    pub options: BuildOptions,
 }
 
 /// What became of a submission.
@@ -63,8 +67,8 @@ impl Store {
         }
         let statement = concat!(
             "INSERT INTO builds (build_key, state, architecture, release, target, config, fixes,
-                                 checks, submitted_at)
-             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?) RETURNING ",
+                                 checks, options, submitted_at)
+             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
             build_columns!()
         );
         let row: BuildRow = sqlx::query_as(statement)
@@ -75,6 +79,7 @@ impl Store {
             .bind(new.config.digest.to_string())
             .bind(to_json(&new.fixes))
             .bind(to_json(&new.checks))
+            .bind(to_json(&new.options))
             .bind(now.as_microsecond())
             .fetch_one(&mut *transaction)
             .await?;

@@ -117,6 +117,7 @@ impl Fixture {
                 kernel_version: None,
             },
             checks: vec![],
+            options: elivepatch_model::BuildOptions::default(),
         };
         let patch = NamedPatch {
             name: "a.patch".to_owned(),
@@ -328,5 +329,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             console_notes: vec![],
         },
         builder_version: "0.1.0".to_owned(),
+        builder: "test".to_owned(),
+        request: None,
     }
 }

@@ -115,7 +115,8 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         config,
         fixes,
         checks: build.checks.clone(),
-        without: std::collections::BTreeSet::new(),
+        without: build.options.without.clone(),
+        engine: build.options.engine,
     })
 }
 

@@ -1,8 +1,14 @@
 use std::{cell::Cell, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use elivepatch_api::{BuildRequest, BuildResource, client::NamedPatch};
-use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
+use elivepatch_model::{
+    AdaptationKind, BuildNumber, BuildOptions, BuildState, Engine, Failure, KernelRelease,
+    Manifest, Sha256Digest,
+};
 use serde::Serialize;
 
 use super::build_number;
@@ -35,6 +41,12 @@ pub struct BuildArgs {
     /// What the trial must see: a TOML file with command, before and after of each check
     #[arg(long, value_name = "FILE")]
     pub checks: Option<PathBuf>,
+    /// Switch an adaptation of the patch off; give it again for more
+    #[arg(long, value_name = "ADAPTATION", value_delimiter = ',', value_parser = adaptation_parser())]
+    pub without: Vec<AdaptationKind>,
+    /// The engine to use [default: the server chooses by source and config]
+    #[arg(long, value_name = "ENGINE", value_parser = engine_parser())]
+    pub engine: Option<Engine>,
     /// Where to store the module: a file or a directory [default: the current directory]
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -49,7 +61,7 @@ pub struct BuildArgs {
     pub no_wait: bool,
     /// Go on with an earlier build instead of submitting one
     #[arg(long, value_name = "BUILD", value_parser = build_number,
-        conflicts_with_all = ["config", "patches", "kernel", "checks", "no_wait"])]
+        conflicts_with_all = ["config", "patches", "kernel", "checks", "without", "engine", "no_wait"])]
     pub follow: Option<BuildNumber>,
     /// How long the server may be away before the client gives up
     #[arg(long, value_name = "SECONDS", default_value = "60",
@@ -58,6 +70,16 @@ pub struct BuildArgs {
     /// Show what the build's tools print
     #[arg(long)]
     pub verbose: bool,
+}
+
+fn adaptation_parser() -> impl TypedValueParser<Value = AdaptationKind> {
+    PossibleValuesParser::new(AdaptationKind::ALL.map(AdaptationKind::as_str))
+        .try_map(|text| text.parse::<AdaptationKind>())
+}
+
+fn engine_parser() -> impl TypedValueParser<Value = Engine> {
+    PossibleValuesParser::new(Engine::ALL.map(Engine::as_str))
+        .try_map(|text| text.parse::<Engine>())
 }
 
 /// What `--json` prints.
@@ -138,7 +160,11 @@ fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
         None => Vec::new(),
     };
     let target = target::find(arguments.config.as_deref(), arguments.kernel.as_ref())?;
-    let request = BuildRequest { target: target.facts, checks };
+    let options = BuildOptions {
+        without: arguments.without.iter().copied().collect(),
+        engine: arguments.engine,
+    };
+    let request = BuildRequest { target: target.facts, checks, options };
     Ok(Order { request, config: target.config.text, patches })
 }
 

@@ -75,6 +75,7 @@ pub(super) fn resource(record: BuildRecord) -> BuildResource {
         config: record.config,
         fixes: record.fixes,
         checks: record.checks,
+        options: record.options,
         steps: record.steps,
         attempts: record.attempts,
         submitted_at: record.submitted_at,

@@ -129,7 +129,7 @@ impl Intake {
             config: config.meaning,
             fixes: &fixes,
             checks: &request.checks,
-            without: &std::collections::BTreeSet::new(),
+            options: &request.options,
             builder: &self.app.inner.options.builder_identity,
         }
         .key();
@@ -148,8 +148,8 @@ impl Intake {
             patches.push(store.keep_blob(upload).await?);
         }
         let config = store.keep_blob(config.upload).await?;
-        let BuildRequest { target, checks } = request;
-        let new = NewBuild { key, target, config, fixes, patches, checks };
+        let BuildRequest { target, checks, options } = request;
+        let new = NewBuild { key, target, config, fixes, patches, checks, options };
         let submission = store.submit(&new, limit, now()).await?;
         if !submission.joined {
             tracing::info!(

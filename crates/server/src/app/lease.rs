@@ -221,6 +221,7 @@ fn lease(claimed: ClaimedBuild) -> Lease {
             config: build.config,
             fixes: build.fixes,
             checks: build.checks,
+            options: build.options,
             attempt: build.attempts,
         },
     }

@@ -8,8 +8,14 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use elivepatch_api::{ErrorCode, client::ClientError};
-use elivepatch_model::{BehaviourCheck, BuildState, Failure, FailureClass, Sha256Digest, limits};
+use elivepatch_api::{
+    BuildRequest, ErrorCode,
+    client::{ClientError, NamedPatch},
+};
+use elivepatch_model::{
+    AdaptationKind, BehaviourCheck, BuildOptions, BuildState, Engine, Failure, FailureClass,
+    Sha256Digest, limits,
+};
 use http::{Request, StatusCode};
 
 use crate::support::{CONFIG, FormPart, PATCH, Server, api_error, build_request, form, text};
@@ -46,6 +52,52 @@ async fn new_build_is_201_and_an_equal_one_200_whatever_the_comments_of_its_conf
     let again: serde_json::Value = serde_json::from_str(&text(again).await).expect("JSON");
     assert_eq!((&again["joined"], &again["build"]["number"]), (&true.into(), &1.into()));
     assert_eq!(server.stored_files(), 2, "what is joined stores nothing");
+}
+
+#[tokio::test]
+async fn switches_make_another_build_and_reach_the_worker() {
+    let server = Server::new().await;
+    let patch = NamedPatch { name: "a.patch".to_owned(), content: PATCH.into() };
+    let submit = async |options: &BuildOptions| {
+        let request = BuildRequest { options: options.clone(), ..build_request() };
+        let patches = std::slice::from_ref(&patch);
+        server.client.submit(&request, CONFIG.as_bytes(), patches).await.expect("submitted")
+    };
+    let plain = BuildOptions::default();
+    let without = BuildOptions { without: [AdaptationKind::LineNumbers].into(), engine: None };
+    let forced = BuildOptions { engine: Some(Engine::Kpatch), ..without.clone() };
+    let all = [&plain, &without, &forced];
+    for (number, options) in (1..).zip(all) {
+        let submission = submit(options).await;
+        assert_eq!((submission.joined, submission.build.number.0), (false, number));
+        assert_eq!(submission.build.options, *options);
+        assert!(submit(options).await.joined);
+    }
+    for options in all {
+        let (lease, _) = server.claim().await;
+        assert_eq!(lease.build.options, *options);
+    }
+}
+
+#[tokio::test]
+async fn unknown_switch_is_malformed_and_a_request_without_switches_is_not() {
+    let server = Server::new().await;
+    for (options, status) in [
+        ("", StatusCode::CREATED),
+        (r#","options":{"without":["all"]}"#, StatusCode::BAD_REQUEST),
+        (r#","options":{"engine":"gcc"}"#, StatusCode::BAD_REQUEST),
+        (r#","options":{"witout":[]}"#, StatusCode::BAD_REQUEST),
+    ] {
+        let request = format!(
+            r#"{{"target":{{"release":"6.1.0-50-cloud-amd64","architecture":"x86_64"}}{options}}}"#
+        );
+        let parts: [FormPart<'_>; 3] = [
+            ("request", None, request.as_bytes()),
+            ("config", None, CONFIG.as_bytes()),
+            ("patch", Some("a.patch"), PATCH.as_bytes()),
+        ];
+        assert_eq!(server.send(form(&parts)).await.status(), status, "{options}");
+    }
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ pub fn build_request() -> BuildRequest {
             kernel_version: None,
         },
         checks: vec![],
+        options: elivepatch_model::BuildOptions::default(),
     }
 }
 
@@ -178,6 +179,8 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             console_notes: vec![],
         },
         builder_version: "0.1.0".to_owned(),
+        builder: "test".to_owned(),
+        request: None,
     }
 }
 

@@ -60,6 +60,7 @@ impl Fixture {
             fixes: vec![Fix { name: name.to_owned(), digest: patch.digest }],
             patches: vec![patch],
             checks: vec![],
+            options: elivepatch_model::BuildOptions::default(),
         }
     }
 
@@ -161,5 +162,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
             console_notes: vec![],
         },
         builder_version: "0.1.0".to_owned(),
+        builder: "test".to_owned(),
+        request: None,
     }
 }

@@ -1,0 +1,52 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AdaptationKind, Engine};
+
+/// How a livepatch is to be made, where the server should not decide for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BuildOptions {
+    /// The adaptations that are switched off: what would need one is refused, or built as it is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without: BTreeSet<AdaptationKind>,
+    /// The engine to use; absent: the server chooses by source tree and config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+}
+
+impl BuildOptions {
+    /// Whether everything is left to the server.
+    pub fn is_default(&self) -> bool {
+        self.without.is_empty() && self.engine.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_to_the_server_is_not_on_the_wire() {
+        let options = BuildOptions::default();
+        assert!(options.is_default());
+        assert_eq!(serde_json::to_string(&options).expect("plain data"), "{}");
+        assert_eq!(serde_json::from_str::<BuildOptions>("{}").expect("options"), options);
+        let options = BuildOptions {
+            without: [AdaptationKind::InitOnly, AdaptationKind::LineNumbers].into(),
+            engine: Some(Engine::KlpBuild),
+        };
+        assert_eq!(
+            serde_json::to_string(&options).expect("plain data"),
+            r#"{"without":["line-numbers","init-only"],"engine":"klp-build"}"#
+        );
+    }
+
+    #[test]
+    fn misspelt_option_is_refused() {
+        serde_json::from_str::<BuildOptions>(r#"{"with-out":[]}"#).expect_err("no such option");
+        serde_json::from_str::<BuildOptions>(r#"{"without":["all"]}"#).expect_err("no such kind");
+    }
+}
