@@ -3,7 +3,7 @@ use object::read::elf::Sym as _;
 
 use crate::{
     ElfError, LivepatchRelocations, ReplacedFunction, SymbolVersion, budget::Budget,
-    kpatch_functions, livepatch_relocations, modversions, object_file::ObjectFile,
+    livepatch_relocations, modversions, object_file::ObjectFile, replaced_function,
 };
 
 /// The facts of a kernel module or of any other relocatable object.
@@ -20,7 +20,7 @@ pub struct Module {
     pub versions: Vec<SymbolVersion>,
     /// What the kernel's livepatch code relocates in it.
     pub livepatch_relocations: Vec<LivepatchRelocations>,
-    /// The functions that it replaces, when kpatch made it.
+    /// The functions that it replaces, when kpatch or the kernel's own objtool made it.
     pub replaced_functions: Vec<ReplacedFunction>,
 }
 
@@ -57,7 +57,7 @@ impl Module {
                 &object,
                 &mut budget,
             )?,
-            replaced_functions: kpatch_functions::replaced_functions(&object, &mut budget)?,
+            replaced_functions: replaced_function::replaced_functions(&object, &mut budget)?,
         })
     }
 }

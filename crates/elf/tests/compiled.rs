@@ -149,18 +149,43 @@ fn crcs_are_held_against_the_kernels_exports() {
     );
 }
 
+fn function(object: &str, name: &str, position: u64) -> ReplacedFunction {
+    ReplacedFunction { object: object.to_owned(), name: name.to_owned(), position }
+}
+
 #[test]
 fn functions_that_kpatch_replaces_are_read_through_relocations() {
     let module = Module::read(&common::livepatch_module()).expect("a module");
-    let function = |object: &str, name: &str, position| ReplacedFunction {
-        object: object.to_owned(),
-        name: name.to_owned(),
-        position,
-    };
     assert_eq!(
         module.replaced_functions,
         [function("vmlinux", "meminfo_proc_show", 0), function("ext4", "ext4_sync.isra.0", 2)]
     );
+}
+
+#[test]
+fn functions_that_objtool_replaces_are_read_with_their_objects() {
+    let module = Module::read(&common::klp_module(1, 1)).expect("a module");
+    assert_eq!(
+        module.replaced_functions,
+        [
+            function("vmlinux", "meminfo_proc_show", 0),
+            function("ext4", "ext4_sync", 2),
+            function("ext4", "ext4_find", 0),
+        ]
+    );
+}
+
+#[test]
+fn objects_and_functions_that_do_not_go_together_are_refused() {
+    for (vmlinux_functions, first_of_ext4, problem) in [
+        (2, 1, "more functions than there are"),
+        (0, 1, "functions that belong to no object"),
+        (1, 2, "an object's functions are not in it"),
+    ] {
+        let bytes = common::klp_module(vmlinux_functions, first_of_ext4);
+        let error = Module::read(&bytes).expect_err("a contradiction").to_string();
+        assert!(error.contains(problem), "{error}");
+    }
 }
 
 #[test]

@@ -9,6 +9,12 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
 static MODULE: LazyLock<Vec<u8>> = LazyLock::new(common::livepatch_module);
+static KLP_MODULE: LazyLock<Vec<u8>> = LazyLock::new(|| common::klp_module(1, 1));
+
+/// One made by kpatch, or one made by objtool.
+fn any_module() -> impl Strategy<Value = &'static Vec<u8>> {
+    prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE)]
+}
 
 /// Where each section header begins in the file, and its type.
 fn section_headers(bytes: &[u8]) -> Vec<(usize, u32)> {
@@ -52,9 +58,10 @@ proptest! {
 
     #[test]
     fn module_with_changed_bytes_is_read_or_refused(
+        module in any_module(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = MODULE.clone();
+        let mut bytes = module.clone();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
@@ -64,11 +71,12 @@ proptest! {
 
     #[test]
     fn module_with_changed_headers_is_read_or_refused(
+        module in any_module(),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), 0usize..8, prop_oneof![any::<u64>(), 0u64..5000]), 1..5,
         ),
     ) {
-        let mut bytes = MODULE.clone();
+        let mut bytes = module.clone();
         let headers = section_headers(&bytes);
         for (header, field, value) in changes {
             let at = headers[header.index(headers.len())].0 + field * 8;
@@ -78,8 +86,11 @@ proptest! {
     }
 
     #[test]
-    fn cut_module_is_read_or_refused(end in any::<prop::sample::Index>()) {
-        let _ = Module::read(&MODULE[..end.index(MODULE.len())]);
+    fn cut_module_is_read_or_refused(
+        module in any_module(),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let _ = Module::read(&module[..end.index(module.len())]);
     }
 
     #[test]

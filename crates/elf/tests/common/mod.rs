@@ -75,3 +75,37 @@ pub fn livepatch_module() -> Vec<u8> {
     let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name)).expect("the symbol");
     build(symbol.index().0)
 }
+
+/// A module as the kernel's own objtool leaves it: objects and functions as in
+/// include/linux/livepatch_external.h, their names beside other constants.
+const KLP_MODULE: &str = r#"
+    #define IN(name) __attribute__((section(name), used))
+    static const char modinfo[] IN(".modinfo") = "name=livepatch_test\0license=GPL\0livepatch=Y";
+    __attribute__((section(".text.new_show"))) int new_show(void) { return 1; }
+    static char names[] IN(".rodata") = "\0meminfo_proc_show\0ext4\0ext4_sync\0ext4_find";
+    struct klp_func_ext { const char *old_name; void *new_func; unsigned long sympos; };
+    struct klp_object_ext {
+        const char *name;
+        struct klp_func_ext *funcs;
+        struct { void *calls[4]; _Bool enabled; } callbacks;
+        unsigned int nr_funcs;
+    };
+    static struct klp_func_ext functions[] IN(".init.klp_funcs") = {
+        { names + 1, new_show, 0 }, { names + 24, new_show, 2 }, { names + 34, new_show, 0 },
+    };
+    static struct klp_object_ext objects[] IN(".init.klp_objects") = {
+        { 0, functions, { { 0 } }, VMLINUX_FUNCTIONS },
+        { names + 19, functions + FIRST_OF_EXT4, { { new_show } }, 2 },
+        { names + 19, 0, { { 0 } }, 0 },
+    };
+"#;
+
+/// The bytes of [`KLP_MODULE`]: one function of `vmlinux`, and two of ext4 from the number
+/// `first_of_ext4` on.
+pub fn klp_module(vmlinux_functions: usize, first_of_ext4: usize) -> Vec<u8> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = KLP_MODULE
+        .replace("VMLINUX_FUNCTIONS", &vmlinux_functions.to_string())
+        .replace("FIRST_OF_EXT4", &first_of_ext4.to_string());
+    fs::read(compile(directory.path(), "module.c", &source, &[])).expect("an object")
+}
