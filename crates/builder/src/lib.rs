@@ -22,6 +22,7 @@ mod pipeline;
 mod process;
 mod qemu;
 mod sandbox;
+mod source;
 mod steps;
 mod toolchain;
 mod trial;

@@ -32,7 +32,7 @@ fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<Unit>, Fa
     if !is_regular_file(&base.tree(), file) {
         return Err(Failure::new(
             FailureClass::PatchDoesNotApply,
-            format!("there is no file {file} in the source of {}", base.facts().packages.version),
+            format!("there is no file {file} in the source of {}", base.facts().source.name()),
             "the path must be that of the target's source, behind one directory (a/ and b/, as \
              git writes them)",
         ));

@@ -2,21 +2,22 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, BaseKind, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
-    TrialEvidence, config_refusals,
+    Adaptation, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence,
+    config_refusals,
 };
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
     apply::{AppliedFixes, apply_fixes, plan_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
-    debian::{KernelPackages, find_kernel},
+    debian::find_kernel,
     engine::{ChangedObject, KpatchEngine},
     failures::io_failure,
     inspect::{Inspected, inspect},
     module_name::module_name,
     ownership::{Units, find_units},
     qemu::SandboxedQemu,
+    source::KernelSource,
     steps::Steps,
     toolchain::ToolchainRoot,
     trial::{Accelerator, TrialInput, TrialOptions, run_trial},
@@ -35,10 +36,10 @@ pub(crate) fn run(
 ) -> Result<FinishedBuild, Failure> {
     let job = Job { builder, order, observer, work };
     let mut steps = Steps::new(observer);
-    let (config, packages) = steps.run(StepName::Source, || job.find_source())?;
+    let (config, source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
-    let base = steps.run(StepName::Base, || job.base(&config, &packages, &toolchain))?;
-    let checked = steps.run(StepName::Check, || job.check(&packages, &toolchain, &base))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    let checked = steps.run(StepName::Check, || job.check(&source, &toolchain, &base))?;
 
     let name = module_name(&order.fixes, &order.key);
     let engine = KpatchEngine {
@@ -87,9 +88,9 @@ pub(crate) fn run(
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
         adaptations: checked.adaptations,
-        source: packages.record(),
+        source: source.record(),
         toolchain: toolchain.record(),
-        base: BaseKind::Prepared,
+        base: source.base_kind(),
         engine: Engine::Kpatch,
         functions: inspected.functions,
         module: inspected.record,
@@ -142,7 +143,7 @@ impl Checked {
 
 impl Job<'_> {
     /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
-    fn find_source(&self) -> Summed<(KernelConfig, KernelPackages)> {
+    fn find_source(&self) -> Summed<(KernelConfig, KernelSource)> {
         let config = read_config(&self.order.config)?;
         check_engine(self.order.engine)?;
         self.builder.toolchains.check(&config)?;
@@ -165,7 +166,7 @@ impl Job<'_> {
             }
         }
         let summary = format!("Debian's {} {}", packages.image.name, packages.version);
-        Ok(((config, packages), summary))
+        Ok(((config, KernelSource::Debian(packages)), summary))
     }
 
     fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
@@ -178,13 +179,13 @@ impl Job<'_> {
     fn base(
         &self,
         config: &KernelConfig,
-        packages: &KernelPackages,
+        source: &KernelSource,
         toolchain: &ToolchainRoot,
     ) -> Summed<Base> {
         let Builder { cache, sandbox, .. } = self.builder;
         let target = &self.order.target;
         let jobs = self.builder.jobs();
-        let input = BaseInput { release: &target.release, config, packages, toolchain, jobs };
+        let input = BaseInput { release: &target.release, config, source, toolchain, jobs };
         let (base, was_there) =
             Base::ready(&input, cache, self.builder.apt()?, sandbox, self.observer)?;
         base.check_build_id(target.build_id.as_ref())?;
@@ -196,7 +197,7 @@ impl Job<'_> {
     /// Applies the fixes and refuses what no livepatch can be made of.
     fn check(
         &self,
-        packages: &KernelPackages,
+        source: &KernelSource,
         toolchain: &ToolchainRoot,
         base: &Base,
     ) -> Summed<Checked> {
@@ -211,7 +212,7 @@ impl Job<'_> {
         let workspace =
             |name| Workspace::make(base, &root, sandbox, self.work, name, self.observer);
         let (original, patched) = (workspace("original")?, workspace("patched")?);
-        let source = format!("the source of {}", packages.version);
+        let source = format!("the source of {}", source.name());
         let fixes = apply_fixes(plan.changes, &patched, &source, sandbox, self.observer)?;
         let moved = match fixes.moved_hunks() {
             0 => String::new(),

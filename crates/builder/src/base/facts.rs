@@ -6,7 +6,7 @@ use elivepatch_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{debian::KernelPackages, digest_file::digest_file, failures::io_failure};
+use crate::{digest_file::digest_file, failures::io_failure, source::KernelSource};
 
 pub(super) const KERNEL_IMAGE: &str = "vmlinuz";
 pub(super) const SYMBOL_TABLE: &str = "vmlinux.symtab";
@@ -21,9 +21,8 @@ pub(super) const FACTS: &str = "base.json";
 pub struct BaseFacts {
     /// The target's release.
     pub release: KernelRelease,
-    /// The packages that it was prepared from. They serve later builds also when the archive has
-    /// them no more.
-    pub packages: KernelPackages,
+    /// What it was made from. Packages serve later builds also when the archive has them no more.
+    pub source: KernelSource,
     /// The build-id of vmlinux.
     pub build_id: ElfBuildId,
     /// The vermagic of the stock kernel's own modules.

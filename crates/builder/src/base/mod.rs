@@ -29,11 +29,12 @@ use crate::{
     debian::{Apt, KernelPackages},
     failures::io_failure,
     sandbox::Sandbox,
+    source::KernelSource,
     toolchain::ToolchainRoot,
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 3;
+const PREPARATION: u32 = 4;
 
 /// What a base is made from.
 pub struct BaseInput<'a> {
@@ -41,8 +42,8 @@ pub struct BaseInput<'a> {
     pub release: &'a KernelRelease,
     /// The target's config.
     pub config: &'a KernelConfig,
-    /// The packages of the target's kernel.
-    pub packages: &'a KernelPackages,
+    /// The source of the target's kernel.
+    pub source: &'a KernelSource,
     /// The toolchain root that holds its compiler.
     pub toolchain: &'a ToolchainRoot,
     /// Cores to use.
@@ -90,7 +91,11 @@ impl Base {
             // Someone else may have prepared it while we waited.
             if BaseFacts::read(&place)?.is_none() {
                 was_there = false;
-                prepare::prepare(input, &place, apt, sandbox, observer)?;
+                match input.source {
+                    KernelSource::Debian(packages) => {
+                        prepare::prepare(input, packages, &place, apt, sandbox, observer)?;
+                    }
+                }
             }
         }
     }
@@ -98,7 +103,11 @@ impl Base {
     /// The packages of the complete bases of a release in the cache, whatever toolchain root they
     /// were made with.
     pub fn packages_of(cache: &Cache, release: &KernelRelease) -> Vec<KernelPackages> {
-        all(cache).filter(|facts| facts.release == *release).map(|facts| facts.packages).collect()
+        let of_release = all(cache).filter(|facts| facts.release == *release);
+        let packages = |facts: BaseFacts| match facts.source {
+            KernelSource::Debian(packages) => packages,
+        };
+        of_release.map(packages).collect()
     }
 
     /// The releases of all complete bases in the cache.
@@ -162,7 +171,8 @@ impl Base {
                 FailureClass::BuildIdMismatch,
                 format!(
                     "the target runs the image {build_id}, and {} is {}",
-                    self.facts.packages.version, self.facts.build_id
+                    self.facts.source.name(),
+                    self.facts.build_id
                 ),
                 "the running kernel is not Debian's package of that release: was it rebuilt, or is \
                  a newer one installed but not booted?",
@@ -187,8 +197,6 @@ fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
 /// Names the base's directory: the release for people, and a digest of what it is made from.
 fn directory_name(input: &BaseInput) -> String {
     let mut text = format!("{PREPARATION}\n{}\n", input.toolchain.digest());
-    for package in input.packages.all() {
-        text.push_str(&format!("{} {} {}\n", package.name, package.version, package.digest));
-    }
+    text.push_str(&input.source.identity());
     format!("{}-{}", input.release, Sha256Digest::of(text.as_bytes()).short())
 }

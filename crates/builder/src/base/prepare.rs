@@ -19,7 +19,9 @@ use super::{
 use crate::{
     Observer,
     cache::{empty_staging, publish},
-    debian::{Apt, for_each_file, read_first_file, unpack_package, unpack_source_tarball},
+    debian::{
+        Apt, KernelPackages, for_each_file, read_first_file, unpack_package, unpack_source_tarball,
+    },
     digest_file::digest_file,
     sandbox::{Sandbox, SandboxCommand},
 };
@@ -51,12 +53,12 @@ struct VmlinuxFacts {
 /// Prepares the base at `place`. The caller holds the lock of `place`.
 pub(super) fn prepare(
     input: &BaseInput,
+    packages: &KernelPackages,
     place: &Utf8Path,
     apt: &Apt,
     sandbox: &Sandbox,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
-    let packages = input.packages;
     let files = Files {
         image: apt.fetch(&packages.image, observer)?,
         debug: apt.fetch(&packages.debug, observer)?,
@@ -105,7 +107,7 @@ impl Preparation<'_> {
             .collect::<Result<_, Failure>>()?;
         Ok(BaseFacts {
             release: self.input.release.clone(),
-            packages: self.input.packages.clone(),
+            source: self.input.source.clone(),
             build_id: vmlinux.build_id,
             vermagic,
             struct_sizes: vmlinux.struct_sizes,
