@@ -14,6 +14,7 @@ mod config;
 mod digest;
 mod engine;
 mod failure;
+mod failure_class;
 mod fix;
 mod kpatch_support;
 pub mod limits;
@@ -31,7 +32,8 @@ pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
 pub use engine::{Engine, EngineError};
-pub use failure::{Failure, FailureClass, Fault};
+pub use failure::Failure;
+pub use failure_class::{FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::{ConfigRefusal, config_refusals};
 pub use manifest::{

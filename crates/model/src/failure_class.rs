@@ -1,0 +1,232 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whose fault a failure is: it decides whether it is worth trying again, and the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The request itself is at fault; the same request always fails before anything is compiled.
+    Request,
+    /// The patch does not give a safe livepatch for this target; the verdict is final.
+    Patch,
+    /// Something around the build failed: disk, network, worker. The same request may pass later.
+    Infrastructure,
+}
+
+macro_rules! failure_classes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $fault:ident, $advice:literal;)+) => {
+        /// The stable class of a failure. Programs and metrics use it; nobody parses messages.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum FailureClass {
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
+        }
+
+        impl FailureClass {
+            /// All classes, in the order of their documentation.
+            pub const ALL: &[FailureClass] = &[$(FailureClass::$variant),+];
+
+            /// The name on the wire, in metrics and in docs.
+            pub fn as_str(self) -> &'static str {
+                match self { $(FailureClass::$variant => $name,)+ }
+            }
+
+            /// Whose fault it is.
+            pub fn fault(self) -> Fault {
+                match self { $(FailureClass::$variant => Fault::$fault,)+ }
+            }
+
+            /// When it happens, as in the documentation of the variant.
+            pub fn description(self) -> &'static str {
+                match self { $(FailureClass::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// What the user can do about it, in the Markdown of `docs/failures.md`.
+            pub fn advice(self) -> &'static str {
+                match self { $(FailureClass::$variant => $advice,)+ }
+            }
+        }
+    };
+}
+
+failure_classes! {
+    /// The patch has no hunk.
+    PatchEmpty = "patch-empty", Request,
+        "Look at how the patch was made. `git format-patch -1 COMMIT` writes one for a \
+         commit.";
+    /// The patch is not a unified diff.
+    PatchUnreadable = "patch-unreadable", Request,
+        "Send a unified diff, as `git format-patch` or `diff -u` writes it. The message names \
+         the line that cannot be read.";
+    /// The patch changes a binary file.
+    PatchBinary = "patch-binary", Request,
+        "Leave the binary file out of the patch.";
+    /// The patch is larger than the limit.
+    PatchTooLarge = "patch-too-large", Request,
+        "Send only the changes that the fix needs. The limit is 1 MiB a patch.";
+    /// The patch names a path that is absolute or leaves the source tree.
+    PatchPathOutsideTree = "patch-path-outside-tree", Request,
+        "Make the patch in the root of the source tree, so that its paths begin with `a/` and \
+         `b/`.";
+    /// The patch makes, changes or goes through a symbolic link.
+    PatchSymlink = "patch-symlink", Request,
+        "Leave the symbolic link out of the patch, or change the file that it points to.";
+    /// The patch touches no code that could be compiled into the kernel.
+    PatchNoCode = "patch-no-code", Request,
+        "Nothing has to be done if the patch only touches documentation, tools or tests. \
+         Otherwise look at its paths.";
+    /// The patch changes assembly, which cannot be live-patched.
+    PatchAssembly = "patch-assembly", Request,
+        "Change the C code that calls it, or leave the file out.";
+    /// The patch changes how the kernel is built (Makefile, Kbuild, Kconfig, linker script).
+    PatchBuildSystem = "patch-build-system", Request,
+        "Leave the file out. A livepatch is built with the kernel's own build files.";
+    /// The patch changes a header; this version builds patches to .c files only.
+    PatchHeader = "patch-header", Request,
+        "Move the change into the `.c` files that need it, or leave the header out if they \
+         compile without it.";
+    /// The patch adds, removes or renames a file; this version builds changed files only.
+    PatchFileSet = "patch-file-set", Request,
+        "Make the change inside files that exist in the target's source.";
+    /// The patch changes code that cannot be live-patched by its place: lib/, vdso, boot code.
+    PatchUnpatchableCode = "patch-unpatchable-code", Request,
+        "Fix it by a new kernel and a reboot, or change the code that calls it.";
+    /// The config is not a kernel config.
+    ConfigUnreadable = "config-unreadable", Request,
+        "Send `/proc/config.gz` or `/boot/config-RELEASE` of the target.";
+    /// The config or target is for an architecture that is not served.
+    ArchitectureUnsupported = "architecture-unsupported", Request,
+        "Send the config of an x86-64 kernel. Others are not served yet.";
+    /// An option of the config makes live patching impossible.
+    ConfigUnsupported = "config-unsupported", Request,
+        "The message names the option. Only a kernel that is built with another config can be \
+         live-patched.";
+    /// The server has no source for the target's release.
+    ReleaseUnknown = "release-unknown", Request,
+        "The details list the releases that the server can serve. Name the right one with \
+         `--kernel`, add its suite to `[debian] suites`, or update the target to a kernel \
+         that is in the archive.";
+    /// The config is not the one that the release was built with.
+    ConfigMismatch = "config-mismatch", Request,
+        "Send the config that belongs to the running kernel. A kernel that was built with its \
+         own config is not served yet.";
+    /// The running image is not the one that the release's package holds.
+    BuildIdMismatch = "build-id-mismatch", Request,
+        "Boot the package's kernel. The running one was rebuilt, or another version of the \
+         package is installed.";
+    /// The engine that the request asks for cannot serve this kernel.
+    EngineUnsupported = "engine-unsupported", Request,
+        "Leave `--engine` out: the server chooses the engine by source tree and config.";
+    /// No toolchain root holds the target's compiler.
+    ToolchainUnknown = "toolchain-unknown", Request,
+        "The details list the compilers that the server has. Add a recipe (see \
+         [CONTRIBUTING](../CONTRIBUTING.md#adding-a-toolchain-recipe)).";
+    /// A hunk does not apply to the target's source.
+    PatchDoesNotApply = "patch-does-not-apply", Patch,
+        "The details name the file, the hunk and its line in the patch. Take the fix from the \
+         target's own stable branch, or port it.";
+    /// The code that the patch touches is in a loadable module; this version patches vmlinux only.
+    CodeInModule = "code-in-module", Patch,
+        "Wait for a version that patches modules. Until then update the kernel package; a \
+         module that nobody uses can be unloaded.";
+    /// The config leaves the code that the patch touches out of the kernel and its modules.
+    CodeNotBuilt = "code-not-built", Patch,
+        "Nothing: the kernel does not contain the code.";
+    /// The patched source does not compile.
+    CompileFailed = "compile-failed", Patch,
+        "Correct the patch. The line numbers before the messages are those of the patch.";
+    /// The original source does not compile on the base: the base is wrong.
+    BaseCompileFailed = "base-compile-failed", Infrastructure,
+        "Report it with the build's log. It is not the patch's fault.";
+    /// The patch changes no function of the compiled code.
+    NoFunctionalChange = "no-functional-change", Patch,
+        "Look whether the changed lines are compiled with this config.";
+    /// kpatch cannot express the change: changed data, init code, unpatchable function.
+    NotPatchable = "not-patchable", Patch,
+        "The details hold kpatch's own reasons. Change only code in ordinary functions: no \
+         changed static data, no `__init` code, no `notrace` functions.";
+    /// The module could not be linked.
+    LinkFailed = "link-failed", Patch,
+        "Look at the last lines of the linker in the details.";
+    /// The finished module is not what it must be (vermagic, symbols, CRCs).
+    ModuleInvalid = "module-invalid", Patch,
+        "Look at the details. When the patch calls a function that the kernel does not export \
+         to modules, write it another way. Otherwise report it.";
+    /// The kernel did not load the livepatch in the trial.
+    TrialLoadFailed = "trial-load-failed", Patch,
+        "Do not load the module. The details hold the kernel's own words.";
+    /// The transition did not end, or did not go back, in the trial.
+    TrialTransitionStalled = "trial-transition-stalled", Patch,
+        "The details name the tasks and where they sleep. Leave the function in which they \
+         sleep out of the patch.";
+    /// A behaviour check of the request did not hold in the trial.
+    TrialCheckFailed = "trial-check-failed", Patch,
+        "Compare the output in the details with what the check expects: either the fix or the \
+         check is wrong.";
+    /// The kernel warned, oopsed or died in the trial after the livepatch was loaded.
+    TrialKernelFault = "trial-kernel-fault", Patch,
+        "Do not load the module. The console lines in the details name the function.";
+    /// The guest did not get far enough to try the livepatch.
+    TrialBootFailed = "trial-boot-failed", Infrastructure,
+        "Look at the last lines of the console. QEMU and busybox must be installed. A slow \
+         machine needs a larger `trial_time_limit_seconds`.";
+    /// A build tool used more time, memory, processes or output than the limits allow.
+    LimitExceeded = "limit-exceeded", Patch,
+        "If the patch is sound, raise the limit in the `[builder]` section of the server's \
+         config.";
+    /// The sandbox could not be set up.
+    SandboxFailed = "sandbox-failed", Infrastructure,
+        "Install bubblewrap and allow user namespaces (see \
+         [operation](operation.md#what-the-server-says-at-its-start)).";
+    /// A package could not be fetched, or its digest was wrong.
+    FetchFailed = "fetch-failed", Infrastructure,
+        "Check the network and the mirror in the `[debian]` section, then submit again. What \
+         was fetched is kept.";
+    /// The toolchain root could not be made.
+    ToolchainFailed = "toolchain-failed", Infrastructure,
+        "The server needs root to make a toolchain root. The build's log has the output of \
+         mmdebstrap.";
+    /// The base could not be prepared.
+    BaseFailed = "base-failed", Infrastructure,
+        "Look at the details. If a package is laid out in a new way, report it with the \
+         release.";
+    /// The worker's disk is full.
+    DiskFull = "disk-full", Infrastructure,
+        "Make room on the disk that the message names (see [operation](operation.md#disk)), \
+         then submit again.";
+    /// The worker that had the build was lost too often.
+    WorkerLost = "worker-lost", Infrastructure,
+        "Look in the server's log for why the server stopped, such as lack of memory. Then \
+         submit again.";
+    /// Something in elivepatch itself is wrong.
+    Internal = "internal", Infrastructure,
+        "Report it with the server's log.";
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_the_same_on_the_wire() {
+        let mut names: Vec<&str> = FailureClass::ALL.iter().map(|class| class.as_str()).collect();
+        for class in FailureClass::ALL {
+            let wire = serde_json::to_string(class).expect("a plain name");
+            assert_eq!(wire, format!("\"{class}\""));
+            for text in [class.description(), class.advice()] {
+                assert!(text.ends_with('.') && !text.contains('|'), "{class}: {text:?}");
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FailureClass::ALL.len());
+    }
+}
