@@ -65,7 +65,7 @@ fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<Unit>, Fa
 }
 
 /// Whether the tree has the file, with no symbolic link on the way to it.
-fn is_regular_file(tree: &Utf8Path, file: &str) -> bool {
+pub(crate) fn is_regular_file(tree: &Utf8Path, file: &str) -> bool {
     let mut path = tree.to_owned();
     let mut parts = file.split('/').peekable();
     while let Some(part) = parts.next() {

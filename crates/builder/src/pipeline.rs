@@ -44,7 +44,6 @@ pub(crate) fn run(
     let name = module_name(&order.fixes, &order.key);
     let engine = KpatchEngine {
         base: &base,
-        original: &checked.original,
         patched: &checked.patched,
         make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs()),
         module_name: &name,
@@ -111,9 +110,8 @@ struct Job<'a> {
     work: &'a Utf8Path,
 }
 
-/// What the check leaves: the source as it was and as patched.
+/// What the check leaves: the patched source, and what is to be compiled of it.
 struct Checked {
-    original: Workspace,
     patched: Workspace,
     /// For each changed file the compiled files that hold its code.
     units_of_files: Units,
@@ -209,9 +207,7 @@ impl Job<'_> {
         units.sort();
         units.dedup();
         let root = toolchain.path();
-        let workspace =
-            |name| Workspace::make(base, &root, sandbox, self.work, name, self.observer);
-        let (original, patched) = (workspace("original")?, workspace("patched")?);
+        let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
         let source = format!("the source of {}", source.name());
         let fixes = apply_fixes(plan.changes, &patched, &source, sandbox, self.observer)?;
         let moved = match fixes.moved_hunks() {
@@ -220,7 +216,7 @@ impl Job<'_> {
         };
         let summary = format!("applies to {}{moved}", files.join(", "));
         let adaptations = plan.adaptations;
-        Ok((Checked { original, patched, units_of_files, units, fixes, adaptations }, summary))
+        Ok((Checked { patched, units_of_files, units, fixes, adaptations }, summary))
     }
 
     fn try_livepatch(

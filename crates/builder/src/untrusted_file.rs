@@ -6,7 +6,7 @@ use std::{
 };
 
 use camino::Utf8Path;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 /// Reads a file in a directory that tools could write. A symbolic link is not followed, a pipe or a
 /// device is not waited for, and no more than `limit_bytes` are read.
@@ -14,8 +14,31 @@ use rustix::fs::{Mode, OFlags};
 /// # Errors
 /// When it is missing, no regular file, or larger.
 pub(crate) fn read_untrusted(path: &Utf8Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path.as_std_path(), flags, Mode::empty())?);
+    let flags = FLAGS | OFlags::NOFOLLOW;
+    read_file(rustix::fs::open(path.as_std_path(), flags, Mode::empty())?.into(), limit_bytes)
+}
+
+/// Reads the file with a path below `directory`, as [`read_untrusted`] does; on the way no symbolic
+/// link is followed and `directory` is not left. `directory` itself must be ours.
+///
+/// # Errors
+/// As [`read_untrusted`].
+pub(crate) fn read_untrusted_below(
+    directory: &Utf8Path,
+    path: &str,
+    limit_bytes: u64,
+) -> io::Result<Vec<u8>> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let directory = File::open(directory)?;
+    read_file(
+        rustix::fs::openat2(directory, path, FLAGS, Mode::empty(), resolve)?.into(),
+        limit_bytes,
+    )
+}
+
+const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+fn read_file(file: File, limit_bytes: u64) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -49,5 +72,20 @@ mod tests {
         assert!(made.success());
         assert!(read_untrusted(&pipe, 5).is_err());
         assert!(read_untrusted(&directory, 5).is_err());
+    }
+
+    #[test]
+    fn nothing_outside_of_the_directory_is_read() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).expect("UTF-8");
+        std::fs::create_dir_all(directory.join("below/a")).expect("own directory");
+        std::fs::write(directory.join("outside"), "x").expect("own file");
+        std::fs::write(directory.join("below/a/file"), "12345").expect("own file");
+        let below = directory.join("below");
+        assert_eq!(read_untrusted_below(&below, "a/file", 5).expect("a file"), b"12345");
+        std::os::unix::fs::symlink("a", below.join("link")).expect("own link");
+        for path in ["../outside", "link/file", "/etc/passwd", "a", "a/missing"] {
+            assert!(read_untrusted_below(&below, path, 5).is_err(), "{path}");
+        }
     }
 }

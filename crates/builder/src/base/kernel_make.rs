@@ -19,6 +19,11 @@ impl KernelMake {
         Self { compiler: compiler.to_owned(), release: release.clone(), jobs }
     }
 
+    /// Cores to use.
+    pub fn jobs(&self) -> u32 {
+        self.jobs
+    }
+
     /// The words of a make command with these targets and variables.
     pub fn words<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Vec<String> {
         let mut words = vec![

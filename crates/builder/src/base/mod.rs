@@ -125,6 +125,11 @@ impl Base {
         self.place.join("tree")
     }
 
+    /// Where objects are kept that were compiled without any fix.
+    pub fn originals(&self) -> Utf8PathBuf {
+        self.place.join("originals")
+    }
+
     /// The text of `readelf -s` on the target's vmlinux.
     pub fn symbol_table(&self) -> Utf8PathBuf {
         self.place.join(facts::SYMBOL_TABLE)

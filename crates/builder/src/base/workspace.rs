@@ -1,3 +1,5 @@
+use std::io;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
 
@@ -6,7 +8,7 @@ use crate::{
     Observer,
     failures::io_failure,
     sandbox::{Overlay, Sandbox, SandboxCommand},
-    untrusted_file::read_untrusted,
+    untrusted_file::{read_untrusted, read_untrusted_below},
 };
 
 /// The source tree in the sandbox.
@@ -71,6 +73,21 @@ impl Workspace {
         Ok(Self { toolchain_root: toolchain_root.to_owned(), work, inputs, view })
     }
 
+    /// Makes another view of the same base, in a directory beside this one.
+    ///
+    /// # Errors
+    /// As [`Workspace::make`].
+    pub fn another(
+        &self,
+        name: &str,
+        base: &Base,
+        sandbox: &Sandbox,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        let work = self.work.parent().unwrap_or(&self.work);
+        Self::make(base, &self.toolchain_root, sandbox, work, name, observer)
+    }
+
     /// Gives a file to the tools. They see it at the path that is returned and cannot change it:
     /// where tools write, a symbolic link could lead us elsewhere.
     ///
@@ -97,14 +114,18 @@ impl Workspace {
         read_untrusted(&path, limit_bytes).map_err(|error| io_failure(class, "read", &path, &error))
     }
 
-    /// What was made in this view, for a tool that runs in another one: the directory of the
-    /// machine to be shown at `inside`, and the directory of the sandbox that then holds the files.
-    pub fn made_files(&self, inside: &str) -> (&Utf8Path, String) {
+    /// Reads a file of the tree that tools made or changed in this view; no symbolic link is
+    /// followed on the way. In a copy also what was there before counts.
+    ///
+    /// # Errors
+    /// When it is missing, no regular file, or larger than `limit_bytes`.
+    pub fn read_made(&self, path: &str, limit_bytes: u64) -> io::Result<Vec<u8>> {
         match &self.view {
-            // The layer, not `upper` in it: tools could have put a symbolic link in its place, and
-            // what that points to on the machine would be shown.
-            View::Overlay(overlay) => (&overlay.layer, format!("{inside}/upper")),
-            View::Copy(copy) => (copy, inside.to_owned()),
+            // From the layer on: tools could have put a symbolic link in the place of `upper`.
+            View::Overlay(overlay) => {
+                read_untrusted_below(&overlay.layer, &format!("upper/{path}"), limit_bytes)
+            }
+            View::Copy(copy) => read_untrusted_below(copy, path, limit_bytes),
         }
     }
 

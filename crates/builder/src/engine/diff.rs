@@ -1,6 +1,6 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::KpatchEngine;
+use super::{KpatchEngine, compile::original_objects};
 use crate::{base::WORK, process::Finished, unit::Unit};
 
 /// create-diff-object's exit codes (kpatch's `kpatch-build/kpatch.h`), beside 0 for "changed".
@@ -55,10 +55,9 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
 
 fn diff_object(engine: &KpatchEngine, unit: &Unit, output: &str) -> Result<Finished, Failure> {
     let object = &unit.object();
-    let (original_files, original) = engine.original.made_files("/original");
     let mut command = engine.patched.command([
         "/usr/lib/kpatch/create-diff-object",
-        &format!("{original}/{object}"),
+        &format!("/original/{object}"),
         object,
         unit.parent.name(),
         "/symtab",
@@ -67,7 +66,7 @@ fn diff_object(engine: &KpatchEngine, unit: &Unit, output: &str) -> Result<Finis
         output,
     ]);
     command = command
-        .read_only(original_files, "/original")
+        .read_only(&original_objects(engine), "/original")
         .read_only(&engine.base.symbol_table(), "/symtab");
     for (structure, variable) in STRUCT_VARIABLES {
         if let Some(size) = engine.base.facts().struct_sizes.get(structure) {

@@ -25,8 +25,6 @@ const KPATCH_HEADERS: &str = "/usr/share/kpatch/patch";
 pub(crate) struct KpatchEngine<'a> {
     /// The target's base.
     pub base: &'a Base,
-    /// The source as the target has it.
-    pub original: &'a Workspace,
     /// The source with the fixes.
     pub patched: &'a Workspace,
     /// How make is called.

@@ -1,0 +1,83 @@
+//! Compiling the touched objects, as they were and as patched.
+//!
+//! The original of an object is compiled once for a base, by Kbuild; the command that Kbuild saved
+//! then compiles the patched one, in this build and in every later one. make itself is called only
+//! for objects of which there is no such command.
+
+mod originals;
+mod saved_command;
+mod script;
+mod store;
+
+use camino::Utf8PathBuf;
+use elivepatch_model::{Failure, FailureClass, StepName};
+
+use self::{
+    script::{Job, compile_by_script},
+    store::Store,
+};
+use super::{KpatchEngine, compiler_errors::compiler_errors};
+use crate::{
+    apply::AppliedFixes, base::COMPILE_FLAGS, ownership::is_regular_file, process::Finished,
+    unit::Unit,
+};
+
+/// Compiles the objects of the units in both states.
+///
+/// A unit whose source the base does not have is new: it has no original, and is compiled by make.
+pub(super) fn compile(
+    engine: &KpatchEngine,
+    units: &[Unit],
+    fixes: &AppliedFixes,
+) -> Result<(), Failure> {
+    let tree = engine.base.tree();
+    let known: Vec<&Unit> =
+        units.iter().filter(|unit| is_regular_file(&tree, &unit.source)).collect();
+    let originals = originals::originals(engine, &known)?;
+
+    let objects: Vec<String> = units.iter().map(Unit::object).collect();
+    let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
+    for object in &objects {
+        match originals.get(object).and_then(|original| original.command.as_ref()) {
+            Some(command) => jobs.push(Job { object, shell: &command.shell }),
+            None => by_make.push(object),
+        }
+    }
+    if !jobs.is_empty() {
+        let cores = engine.make.jobs();
+        let finished =
+            compile_by_script(&jobs, cores, engine.patched, engine.sandbox, engine.observer)?;
+        check(&finished, fixes)?;
+    }
+    if !by_make.is_empty() {
+        let command = engine
+            .patched
+            .command(engine.make.words(by_make))
+            .environment("KCFLAGS", COMPILE_FLAGS);
+        check(&engine.sandbox.run(&command, StepName::Compile, engine.observer)?, fixes)?;
+    }
+    Ok(())
+}
+
+/// The directory of the machine that holds the objects as they were, by their paths in the tree.
+pub(super) fn original_objects(engine: &KpatchEngine) -> Utf8PathBuf {
+    Store::of(engine.base).objects()
+}
+
+fn check(finished: &Finished, fixes: &AppliedFixes) -> Result<(), Failure> {
+    if finished.succeeded() { Ok(()) } else { Err(compile_failure(finished, fixes)) }
+}
+
+fn compile_failure(finished: &Finished, fixes: &AppliedFixes) -> Failure {
+    let errors = compiler_errors(&finished.text(), fixes);
+    let (message, details) = match errors.first() {
+        Some(first) => (format!("the patched source does not compile: {first}"), errors),
+        None => ("the patched source does not compile".to_owned(), finished.last_lines(20)),
+    };
+    Failure::new(
+        FailureClass::CompileFailed,
+        message,
+        "correct the patch; the line numbers before the messages are those of the patch",
+    )
+    .with_details(details)
+}

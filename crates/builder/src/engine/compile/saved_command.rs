@@ -1,0 +1,168 @@
+//! The record that Kbuild leaves of how it made an object: `.NAME.o.cmd`, written by
+//! `scripts/basic/fixdep` and `if_changed` of `scripts/Kbuild.include`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::COMPILE_FLAGS;
+
+/// How Kbuild made an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedCommand {
+    /// The shell command: the compiler, and where this kernel runs it on single objects, objtool.
+    pub shell: String,
+    /// The files that the compiler read, by their paths in the tree or absolute.
+    pub dependencies: BTreeSet<String>,
+}
+
+/// The path of an object's record.
+pub(super) fn record_path(object: &str) -> String {
+    match object.rsplit_once('/') {
+        Some((directory, name)) => format!("{directory}/.{name}.cmd"),
+        None => format!(".{object}.cmd"),
+    }
+}
+
+impl SavedCommand {
+    /// Reads a record; `None` when it is not one of a plain compilation of `object` from `source`:
+    /// then only make knows how the object comes about.
+    pub(super) fn parse(record: &str, object: &str, source: &str) -> Option<Self> {
+        // `savedcmd_` from Linux 6.3 on.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+,-".contains(&byte);
+        if !source.bytes().all(plain) {
+            return None;
+        }
+        let names = [format!("cmd_{object} := "), format!("savedcmd_{object} := ")];
+        let first = record.lines().next()?;
+        let text = names.iter().find_map(|name| first.strip_prefix(name.as_str()))?;
+        let shell = unescape(text)?;
+        let compiles = shell.contains(&format!(" -c -o {object} {source} "))
+            || shell.ends_with(&format!(" -c -o {object} {source}"));
+        if !compiles {
+            return None;
+        }
+        Some(Self { shell, dependencies: dependencies(record, object) })
+    }
+
+    /// The command with the flags of livepatches, where it was saved without: in the place where
+    /// `KCFLAGS` puts them, behind all flags that are not the file's own.
+    pub(super) fn with_livepatch_flags(mut self) -> Option<Self> {
+        if !self.shell.contains(COMPILE_FLAGS) {
+            let place = self.shell.find(" -DKBUILD_MODFILE=")?;
+            self.shell.insert_str(place, &format!(" {COMPILE_FLAGS}"));
+        }
+        Some(self)
+    }
+}
+
+/// Takes away what `make-cmd` (`scripts/Kbuild.include`) did so that make can read the command
+/// back; `None` when something is left that only make could expand.
+fn unescape(text: &str) -> Option<String> {
+    let mut shell = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(place) = rest.find('$') {
+        shell.push_str(&rest[..place]);
+        rest = &rest[place..];
+        if let Some(behind) = rest.strip_prefix("$$") {
+            shell.push('$');
+            rest = behind;
+        } else {
+            rest = rest.strip_prefix("$(pound)")?;
+            shell.push('#');
+        }
+    }
+    shell.push_str(rest);
+    Some(shell)
+}
+
+fn dependencies(record: &str, object: &str) -> BTreeSet<String> {
+    let (source, list) = (format!("source_{object} := "), format!("deps_{object} := \\"));
+    let mut found = BTreeSet::new();
+    let mut in_list = false;
+    for line in record.lines() {
+        if let Some(source) = line.strip_prefix(&source) {
+            found.insert(in_tree(source));
+        } else if line == list {
+            in_list = true;
+        } else if in_list && line.is_empty() {
+            break;
+        } else if in_list {
+            let name = line.trim().trim_end_matches('\\').trim_end();
+            // Options of the config, which are no files that a patch changes.
+            if !name.starts_with("$(wildcard") && !name.is_empty() {
+                found.insert(in_tree(name));
+            }
+        }
+    }
+    found
+}
+
+/// The path without `./`, and with `DIRECTORY/../` resolved by name: so the compiler writes it for
+/// `#include "../x.h"`.
+fn in_tree(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match (part, parts.last()) {
+            (".", _) => {}
+            ("..", Some(last)) if !last.is_empty() && *last != ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = "cmd_fs/a.o := gcc-12 -Wp,-MMD,fs/.a.o.d -g -DX='\"$(pound)$$1\"'    \
+        -DKBUILD_MODFILE='\"fs/a\"' -c -o fs/a.o fs/a.c   ; ./tools/objtool/objtool --orc   fs/a.o\n\n\
+        source_fs/a.o := fs/a.c\n\n\
+        deps_fs/a.o := \\\n  include/linux/kconfig.h \\\n    $(wildcard include/config/FOO) \\\n  \
+        ./fs/../block/b.h \\\n  /usr/lib/gcc/stdarg.h \\\n\n\
+        fs/a.o: $(deps_fs/a.o)\n\n$(deps_fs/a.o):\n";
+
+    #[test]
+    fn record_of_a_compilation_gives_command_and_files() {
+        let saved = SavedCommand::parse(RECORD, "fs/a.o", "fs/a.c").expect("a compilation");
+        assert_eq!(
+            saved.shell,
+            "gcc-12 -Wp,-MMD,fs/.a.o.d -g -DX='\"#$1\"'    -DKBUILD_MODFILE='\"fs/a\"' -c -o fs/a.o \
+             fs/a.c   ; ./tools/objtool/objtool --orc   fs/a.o"
+        );
+        assert_eq!(
+            saved.dependencies.into_iter().collect::<Vec<_>>(),
+            ["/usr/lib/gcc/stdarg.h", "block/b.h", "fs/a.c", "include/linux/kconfig.h"]
+        );
+        let newer = RECORD.replacen("cmd_", "savedcmd_", 1);
+        assert!(SavedCommand::parse(&newer, "fs/a.o", "fs/a.c").is_some());
+    }
+
+    #[test]
+    fn record_of_something_else_is_left_to_make() {
+        assert_eq!(SavedCommand::parse(RECORD, "fs/b.o", "fs/b.c"), None);
+        assert_eq!(SavedCommand::parse(RECORD, "fs/a.o", "fs/other.c"), None);
+        assert_eq!(SavedCommand::parse("", "fs/a.o", "fs/a.c"), None);
+        let linked = "cmd_fs/a.o := ld -r -o fs/a.o fs/b.o\n";
+        assert_eq!(SavedCommand::parse(linked, "fs/a.o", "fs/a.c"), None);
+        let unexpanded = RECORD.replacen("-g", "-g $(FLAGS)", 1);
+        assert_eq!(SavedCommand::parse(&unexpanded, "fs/a.o", "fs/a.c"), None);
+    }
+
+    #[test]
+    fn livepatch_flags_are_added_once_and_before_the_files_own() {
+        let saved = SavedCommand::parse(RECORD, "fs/a.o", "fs/a.c").expect("a compilation");
+        let once = saved.with_livepatch_flags().expect("a command of Kbuild");
+        assert!(once.shell.contains(&format!("    {COMPILE_FLAGS} -DKBUILD_MODFILE=")));
+        assert_eq!(once.clone().with_livepatch_flags(), Some(once));
+    }
+
+    #[test]
+    fn records_lie_beside_their_objects() {
+        assert_eq!(record_path("fs/proc/a.o"), "fs/proc/.a.o.cmd");
+        assert_eq!(record_path("a.o"), ".a.o.cmd");
+    }
+}

@@ -1,0 +1,147 @@
+//! The objects of a base as they are without any fix. They are compiled once and serve every later
+//! build of the base.
+
+use std::{io, os::unix::fs::PermissionsExt};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{Failure, FailureClass, Sha256Digest};
+use serde::{Deserialize, Serialize};
+
+use super::saved_command::SavedCommand;
+use crate::{
+    base::{Base, COMPILE_FLAGS},
+    digest_file::digest_file,
+    failures::io_failure,
+};
+
+/// Changes when originals are made in another way than before: older ones are then not used.
+const VERSION: u32 = 1;
+
+/// The store of one base. It lies in the base's directory, and goes with it.
+///
+/// Several builds may read and write it at once: files are put into their places by rename, the
+/// record after the object, and a record names its object's digest.
+#[derive(Debug)]
+pub(super) struct Store {
+    directory: Utf8PathBuf,
+}
+
+/// An object that the store holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Original {
+    /// The object's digest.
+    pub digest: Sha256Digest,
+    /// How to compile the patched one; absent when only make knows that.
+    pub command: Option<SavedCommand>,
+}
+
+impl Store {
+    /// The store of a base.
+    pub(super) fn of(base: &Base) -> Self {
+        let made_with = Sha256Digest::of(format!("{VERSION}\n{COMPILE_FLAGS}").as_bytes());
+        Self { directory: base.originals().join(made_with.short()) }
+    }
+
+    /// The directory with the objects, by their paths in the tree.
+    pub(super) fn objects(&self) -> Utf8PathBuf {
+        self.directory.join("objects")
+    }
+
+    fn record(&self, object: &str) -> Utf8PathBuf {
+        self.directory.join("records").join(format!("{object}.json"))
+    }
+
+    /// An object's record; `None` when the object is not there, or not what the record says.
+    pub(super) fn get(&self, object: &str) -> Option<Original> {
+        let record = fs_err::read(self.record(object)).ok()?;
+        let original: Original = serde_json::from_slice(&record).ok()?;
+        let digest = digest_file(&self.objects().join(object)).ok()?;
+        (digest == original.digest).then_some(original)
+    }
+
+    /// Adds an object.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub(super) fn put(
+        &self,
+        object: &str,
+        content: &[u8],
+        command: Option<SavedCommand>,
+    ) -> Result<Original, Failure> {
+        let original = Original { digest: Sha256Digest::of(content), command };
+        let record = serde_json::to_vec(&original).expect("plain data has a JSON form");
+        write(&self.objects().join(object), content)?;
+        write(&self.record(object), &record)?;
+        Ok(original)
+    }
+}
+
+/// Writes a file that others may be reading: it is there with all of its content, or not at all.
+fn write(path: &Utf8Path, content: &[u8]) -> Result<(), Failure> {
+    let attempt = || -> io::Result<()> {
+        let directory = path.parent().unwrap_or(path);
+        fs_err::create_dir_all(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        io::Write::write_all(&mut file, content)?;
+        // The sandbox's user reads it.
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt().map_err(|error| io_failure(FailureClass::Internal, "write", path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).expect("UTF-8");
+        (temporary, Store { directory })
+    }
+
+    #[test]
+    fn object_is_there_after_it_was_put() {
+        let (_temporary, store) = store();
+        assert_eq!(store.get("fs/a.o"), None);
+        let command = SavedCommand { shell: "cc".to_owned(), dependencies: BTreeSet::new() };
+        let put = store.put("fs/a.o", b"object", Some(command)).expect("a writable directory");
+        assert_eq!(store.get("fs/a.o"), Some(put));
+        let path = store.objects().join("fs/a.o");
+        assert_eq!(fs_err::read(&path).expect("own file"), b"object");
+        let mode = fs_err::metadata(&path).expect("own file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "the sandbox's user must be able to read it");
+    }
+
+    #[test]
+    fn damaged_object_counts_as_absent() {
+        let (_temporary, store) = store();
+        store.put("fs/a.o", b"object", None).expect("a writable directory");
+        fs_err::write(store.objects().join("fs/a.o"), b"objecT").expect("own file");
+        assert_eq!(store.get("fs/a.o"), None);
+        store.put("fs/a.o", b"object", None).expect("a writable directory");
+        fs_err::write(store.record("fs/a.o"), b"{}").expect("own file");
+        assert_eq!(store.get("fs/a.o"), None);
+        store.put("fs/a.o", b"object", None).expect("a writable directory");
+        assert!(store.get("fs/a.o").is_some());
+    }
+
+    #[test]
+    fn builds_side_by_side_put_the_same_object() {
+        let (_temporary, store) = store();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        store.put("fs/a.o", &[7; 70_000], None).expect("a writable directory");
+                        assert!(store.get("fs/a.o").is_some());
+                    }
+                });
+            }
+        });
+    }
+}
