@@ -27,7 +27,7 @@ mod vmlinux;
 
 pub use error::ElfError;
 pub use included_sources::module_sources;
-pub use livepatch_relocations::{LivepatchRelocations, LivepatchSymbol};
+pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};
 pub use module::{Modinfo, Module, UndefinedSymbol};
 pub use modversions::{CrcMismatch, SymbolVersion};
 pub use replaced_function::ReplacedFunction;

@@ -1,6 +1,6 @@
 use object::{
     elf::SHT_RELA,
-    read::elf::{SectionHeader as _, Sym as _},
+    read::elf::{Rela as _, SectionHeader as _, Sym as _},
 };
 
 use crate::{ElfError, budget::Budget, object_file::ObjectFile};
@@ -19,6 +19,21 @@ pub struct LivepatchRelocations {
     pub section: String,
     /// The symbols that the relocations refer to, each once, in the order of their first use.
     pub symbols: Vec<LivepatchSymbol>,
+    /// The relocations, in the order of the section.
+    pub entries: Vec<LivepatchRelocation>,
+}
+
+/// One relocation that the kernel's livepatch code applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LivepatchRelocation {
+    /// Where in the section, in bytes.
+    pub offset: u64,
+    /// The relocation type of the architecture.
+    pub kind: u32,
+    /// Which of [`LivepatchRelocations::symbols`].
+    pub symbol: usize,
+    /// What is added to the symbol's address.
+    pub addend: i64,
 }
 
 /// A symbol `.klp.sym.OBJECT.NAME,POSITION`, which the kernel looks up in its own symbol table.
@@ -48,20 +63,22 @@ pub(crate) fn livepatch_relocations(
         if header.sh_type(endian) != SHT_RELA {
             return Err(malformed("section", &name));
         }
+        let (symbols, entries) = relocations(object, header, budget)?;
         found.push(LivepatchRelocations {
             object: object_name.to_owned(),
             section: section.to_owned(),
-            symbols: symbols(object, header, budget)?,
+            symbols,
+            entries,
         });
     }
     Ok(found)
 }
 
-fn symbols(
+fn relocations(
     object: &ObjectFile<'_>,
     header: &crate::object_file::SectionHeader,
     budget: &mut Budget,
-) -> Result<Vec<LivepatchSymbol>, ElfError> {
+) -> Result<(Vec<LivepatchSymbol>, Vec<LivepatchRelocation>), ElfError> {
     let endian = object.elf.endian();
     let failed = |source| ElfError::Part { part: PART, source };
     let table = object.elf.elf_symbol_table();
@@ -69,19 +86,30 @@ fn symbols(
     let relocations = rela.map_or(&[][..], |(relocations, _)| relocations);
     budget.take_relocations(relocations.len())?;
     // The relocations of one symbol may be far apart; each symbol is read once.
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = std::collections::HashMap::new();
     let mut symbols = Vec::new();
+    let mut entries = Vec::with_capacity(relocations.len());
     for relocation in relocations {
         let index = relocation.r_sym(endian, false);
-        if !seen.insert(index) {
-            continue;
-        }
-        let symbol = table.symbol(object::SymbolIndex(index as usize)).map_err(failed)?;
-        let name = symbol.name(endian, table.strings()).map_err(failed)?;
-        let name = budget.take_text(name)?;
-        symbols.push(parse_symbol(&name).ok_or_else(|| malformed("symbol", &name))?);
+        let position = match seen.get(&index) {
+            Some(position) => *position,
+            None => {
+                let symbol = table.symbol(object::SymbolIndex(index as usize)).map_err(failed)?;
+                let name = symbol.name(endian, table.strings()).map_err(failed)?;
+                let name = budget.take_text(name)?;
+                symbols.push(parse_symbol(&name).ok_or_else(|| malformed("symbol", &name))?);
+                seen.insert(index, symbols.len() - 1);
+                symbols.len() - 1
+            }
+        };
+        entries.push(LivepatchRelocation {
+            offset: relocation.r_offset(endian),
+            kind: relocation.r_type(endian, false).0,
+            symbol: position,
+            addend: relocation.r_addend(endian),
+        });
     }
-    Ok(symbols)
+    Ok((symbols, entries))
 }
 
 /// Reads `.klp.sym.OBJECT.NAME,POSITION`; NAME may have dots, as in `foo.isra.0`.

@@ -27,6 +27,11 @@ impl Toolchains {
         Self { cache: cache.clone(), recipes: Recipe::shipped() }
     }
 
+    /// These recipes, for roots that are none of the server's.
+    pub fn of(cache: &Cache, recipes: Vec<Recipe>) -> Self {
+        Self { cache: cache.clone(), recipes }
+    }
+
     /// The recipes.
     pub fn recipes(&self) -> &[Recipe] {
         &self.recipes
@@ -44,7 +49,7 @@ impl Toolchains {
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
         let recipe = self.recipe_for(config)?;
-        let root = self.ready(recipe, apt, observer)?;
+        let root = self.root(recipe, apt, observer)?;
         let texts = [
             (Some(root.compiler_text()), config.compiler_text()),
             (root.rust_compiler_text(), config.text("RUSTC_VERSION_TEXT")),
@@ -103,7 +108,11 @@ impl Toolchains {
         })
     }
 
-    fn ready(
+    /// The root of a recipe; makes it when it is not there yet.
+    ///
+    /// # Errors
+    /// `toolchain-failed` when it cannot be made.
+    pub fn root(
         &self,
         recipe: &Recipe,
         apt: &Apt,
