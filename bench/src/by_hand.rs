@@ -70,7 +70,7 @@ impl<'a> ByHand<'a> {
         let layer = work.with_file_name(format!("{name}.layer"));
         self.setting.sandbox.make_layer(&layer)?;
         Ok(SandboxCommand::new(&self.root, program.iter().copied())
-            .overlay(Overlay { lower: self.base.join("tree"), layer })
+            .overlay(Overlay { lower: self.base.join("tree"), between: Vec::new(), layer })
             .writable(&work, "/work")
             .directory("/build"))
     }

@@ -250,12 +250,40 @@ fn base_stays_as_it_is_under_an_overlay() {
     std::fs::write(lower.join("file"), "original").expect("own file");
     let script = "cat file; echo changed > file.new; mv -f file.new file; cat file; rm file; ls";
     let command = SandboxCommand::new(Utf8Path::new("/"), ["sh", "-c", script])
-        .overlay(Overlay { lower: lower.clone(), layer })
+        .overlay(Overlay { lower: lower.clone(), between: Vec::new(), layer })
         .directory("/build");
     let finished =
         bench.sandbox.run(&command, StepName::Compile, &SilentObserver).expect("it runs");
     assert_eq!(finished.text(), "originalchanged\n");
     assert_eq!(std::fs::read_to_string(lower.join("file")).expect("still there"), "original");
+}
+
+#[test]
+fn layers_of_other_overlays_lie_between_and_stay_as_they_are() {
+    let bench = Bench::new(LIMITS);
+    let lower = bench.path("lower");
+    bench.sandbox.make_directory(&lower).expect("own directory");
+    for name in ["kept", "changed", "removed", "again"] {
+        std::fs::write(lower.join(name), "lower").expect("own file");
+        bench.sandbox.hand_over(&lower.join(name)).expect("own file");
+    }
+    let run = |name: &str, between: &[&str], script: &str| {
+        let layer = bench.path(name);
+        bench.sandbox.make_layer(&layer).expect("own directory");
+        let between = between.iter().map(|name| bench.path(name)).collect();
+        let command = SandboxCommand::new(Utf8Path::new("/"), ["sh", "-c", script])
+            .overlay(Overlay { lower: lower.clone(), between, layer })
+            .directory("/build");
+        let finished = bench.sandbox.run(&command, StepName::Compile, &SilentObserver);
+        finished.expect("it runs").text().to_owned()
+    };
+    run("first", &[], "echo first > changed; echo first > again; rm removed; mkdir new");
+    run("second", &[], "echo second > again; echo second > file");
+    let seen = "ls; cat kept changed again file";
+    let text = run("top", &["second", "first"], &format!("{seen}; echo top > again; rm kept"));
+    assert_eq!(text, "again\nchanged\nfile\nkept\nnew\nlowerfirst\nsecond\nsecond\n");
+    // What the upper one did is not in those below it.
+    assert_eq!(run("other", &["second", "first"], seen), text);
 }
 
 #[test]
@@ -266,7 +294,7 @@ fn layer_beside_the_overlay_counts_as_disk() {
     bench.sandbox.make_layer(&layer).expect("own directory");
     let script = "for i in $(seq 100); do dd if=/dev/zero of=/layer/f$i bs=1M count=8 2>/dev/null; sleep 0.05; done";
     let command = SandboxCommand::new(Utf8Path::new("/"), ["sh", "-c", script])
-        .overlay(Overlay { lower, layer })
+        .overlay(Overlay { lower, between: Vec::new(), layer })
         .directory("/build");
     let failure = bench
         .sandbox

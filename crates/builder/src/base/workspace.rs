@@ -57,7 +57,7 @@ impl Workspace {
         let view = if sandbox.overlays() {
             let layer = work.with_file_name(format!("{name}.layer"));
             sandbox.make_layer(&layer)?;
-            View::Overlay(Overlay { lower: base.tree(), layer })
+            View::Overlay(Overlay { lower: base.tree(), between: Vec::new(), layer })
         } else {
             let copy = work.with_file_name(format!("{name}.tree"));
             sandbox.make_directory(&copy)?;

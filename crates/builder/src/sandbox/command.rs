@@ -18,6 +18,9 @@ pub struct SandboxCommand {
 pub struct Overlay {
     /// The directory below; never changed.
     pub lower: Utf8PathBuf,
+    /// Layers of other overlays over the same directory, which lie between it and the own layer;
+    /// the first is the uppermost. They are not changed either.
+    pub between: Vec<Utf8PathBuf>,
     /// Holds `upper`, which gets what is written, and `work`, overlayfs' own scratch; made by
     /// [`super::Sandbox::make_layer`].
     pub layer: Utf8PathBuf,

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{SANDBOX_USER_ID, SandboxCommand, SandboxLimits};
+use super::{Overlay, SANDBOX_USER_ID, SandboxCommand, SandboxLimits};
 use crate::process::Finished;
 
 /// The exit code of the script below when it could not set up the sandbox. Tools end with small
@@ -15,10 +15,10 @@ const SETUP_FAILED: i32 = 119;
 /// the limits, and gives up the capabilities that this took. Everything variable is a parameter.
 const SETUP: &str = r#"
 fail() { echo "sandbox: cannot $1" >&2; exit 119; }
-processes=$1 memory=$2 file_size=$3 overlay=$4
+processes=$1 memory=$2 file_size=$3 lower=$4
 shift 4
-if [ "$overlay" = yes ]; then
-    mount -t overlay overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work,userxattr /build ||
+if [ -n "$lower" ]; then
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=/layer/upper,workdir=/layer/work,userxattr" /build ||
         fail "mount the overlay"
 fi
 echo 0 > /proc/sys/user/max_user_namespaces || fail "forbid user namespaces"
@@ -31,6 +31,9 @@ exec prlimit --nproc="$processes" --as="$memory" --fsize="$file_size" --core=0 -
 /// Where the directories are shown on the way from root to the sandbox's user, in a mount
 /// namespace of its own. Nothing that a sandbox is to see lies below it.
 const REACH: &str = "/run/elivepatch";
+
+/// Where the sandbox shows the layers between an overlay's lower directory and its own layer.
+const BETWEEN: &str = "/between";
 
 /// Runs as root before the sandbox: shows each of the next COUNT pairs of paths, the second below
 /// the first argument, and goes on with the rest as a command.
@@ -104,10 +107,20 @@ fn mounts(command: &SandboxCommand) -> Vec<Mount> {
     mounts.extend(command.writable.iter().map(|(host, at)| mount("--bind", host, at)));
     if let Some(overlay) = &command.overlay {
         mounts.push(mount("--ro-bind", &overlay.lower, "/lower"));
+        for (number, layer) in overlay.between.iter().enumerate() {
+            mounts.push(mount("--ro-bind", layer, &format!("{BETWEEN}/{number}")));
+        }
         // overlayfs wants its two directories below one mount.
         mounts.push(mount("--bind", &overlay.layer, "/layer"));
     }
     mounts
+}
+
+/// What overlayfs is to put one over the other, the uppermost first.
+fn lower_directories(overlay: &Overlay) -> String {
+    // Not `upper` itself is shown, but the layer that holds it: see Workspace::made_files.
+    let between = (0..overlay.between.len()).map(|number| format!("{BETWEEN}/{number}/upper:"));
+    between.chain(["/lower".to_owned()]).collect()
 }
 
 /// As root: shows the directories, wherever they lie, below [`REACH`], then gives up root. Every
@@ -181,7 +194,7 @@ fn inner_layer(
     arguments.push(limits.processes.to_string());
     arguments.push(limits.memory_bytes.to_string());
     arguments.push(limits.disk_bytes.to_string());
-    arguments.push(if command.overlay.is_some() { "yes" } else { "no" }.to_owned());
+    arguments.push(command.overlay.as_ref().map_or_else(String::new, lower_directories));
     arguments.extend(command.program.iter().cloned());
     arguments
 }

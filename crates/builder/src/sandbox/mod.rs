@@ -69,8 +69,11 @@ impl Sandbox {
         let (lower, layer) = (scratch.join("lower"), scratch.join("layer"));
         sandbox.make_directory(&lower)?;
         sandbox.make_layer(&layer)?;
-        let overlay = SandboxCommand::new(host, ["touch", "/build/written"])
-            .overlay(Overlay { lower, layer });
+        let overlay = SandboxCommand::new(host, ["touch", "/build/written"]).overlay(Overlay {
+            lower,
+            between: Vec::new(),
+            layer,
+        });
         sandbox.overlays = sandbox.run_probe(overlay)?.succeeded();
         Ok(sandbox)
     }
