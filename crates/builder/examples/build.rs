@@ -1,10 +1,13 @@
 //! Builds a livepatch without a server: `build CACHE WORK RELEASE CONFIG PATCH…`. For trying the
 //! builder by hand.
 
+use std::collections::BTreeSet;
+
 use camino::Utf8PathBuf;
 use elivepatch_builder::{BuildOrder, Builder, BuilderOptions, FixText, Observer};
 use elivepatch_model::{
-    Architecture, BuildEvent, BuildKey, Fix, Sha256Digest, StepState, TargetFacts,
+    AdaptationKind, AdaptationKindError, Architecture, BuildEvent, BuildKey, Fix, Sha256Digest,
+    StepState, TargetFacts,
 };
 
 struct Printer;
@@ -26,6 +29,12 @@ impl Observer for Printer {
     fn is_cancelled(&self) -> bool {
         false
     }
+}
+
+/// The adaptations that are named in `ELIVEPATCH_WITHOUT`, with commas between them.
+fn switched_off() -> Result<BTreeSet<AdaptationKind>, AdaptationKindError> {
+    let names = std::env::var("ELIVEPATCH_WITHOUT").unwrap_or_default();
+    names.split(',').filter(|name| !name.is_empty()).map(str::parse).collect()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: fs_err::read(config)?,
         fixes,
         checks: Vec::new(),
-        without: std::collections::BTreeSet::new(),
+        without: switched_off()?,
         engine: None,
     };
     match builder.build(&order, &Printer, &work) {

@@ -1,6 +1,8 @@
 //! Applying the fixes to the source, in the sandbox, and finding one's way back from a line of
 //! the patched source to a line of a patch.
 
+use std::collections::BTreeMap;
+
 use elivepatch_model::{Adaptation, AdaptationKind, BuildEvent, Failure, FailureClass, StepName};
 use elivepatch_patch::{ApplyReport, FilePatch, SourcePatch};
 
@@ -176,15 +178,42 @@ impl AppliedFixes {
             .count()
     }
 
+    /// The changed files, sorted, each with the first fix whose change moves lines of it that the
+    /// patch leaves alone; `None` when no line moves.
+    pub(crate) fn moved_lines(&self) -> BTreeMap<String, Option<&str>> {
+        let mut files = BTreeMap::new();
+        for change in &self.changes {
+            let first = files.entry(change.file.path.to_string()).or_insert(None);
+            if first.is_none() && !change.file.keeps_line_numbers() {
+                *first = Some(change.fix_name.as_str());
+            }
+        }
+        files
+    }
+
+    /// For each of the `lines` lines of the patched file the number that it had before the fixes,
+    /// from 1; `None` for one that a fix added.
+    pub(crate) fn old_lines(&self, path: &str, lines: usize) -> Vec<Option<usize>> {
+        let mut changes = self.changes.iter().rev();
+        let mut old_lines: Vec<Option<usize>> = (1..=lines).map(Some).collect();
+        let mut length = lines;
+        while let Some(change) = changes.find(|change| change.file.path.as_str() == path) {
+            let through = change.file.old_lines(length, &change.offsets);
+            for line in &mut old_lines {
+                *line = line.and_then(|line| through.get(line - 1).copied().flatten());
+            }
+            length = through.iter().flatten().max().copied().unwrap_or_default();
+        }
+        old_lines
+    }
+
     /// The fix and the line of its patch that a line of the patched source comes from; `None` when
     /// it is not in any hunk.
     pub(crate) fn patch_line_of(&self, path: &str, line: usize) -> Option<(&str, usize)> {
         let mut line = line;
         // From the last change of the file back to the first: each line was either written by the
         // change at hand or by an earlier one.
-        for change in
-            self.changes.iter().rev().filter(|change| change.file.path.to_string() == path)
-        {
+        for change in self.changes.iter().rev().filter(|change| change.file.path.as_str() == path) {
             if let Some(patch_line) = change.file.patch_line_of(line, &change.offsets) {
                 return Some((&change.fix_name, patch_line));
             }

@@ -4,6 +4,7 @@
 //! The builder is synchronous: nearly all of its time is spent waiting for compilers. It knows
 //! nothing of servers and leases; whoever runs it passes an [`Observer`] to hear of its progress.
 
+mod adapt;
 mod apply;
 mod base;
 mod builder;

@@ -2,12 +2,13 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence,
-    config_refusals,
+    Adaptation, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
+    TrialEvidence, config_refusals,
 };
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
+    adapt::{AdaptedSource, adapt_source},
     apply::{AppliedFixes, apply_fixes, plan_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
@@ -39,7 +40,7 @@ pub(crate) fn run(
     let (config, source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
     let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
-    let checked = steps.run(StepName::Check, || job.check(&source, &toolchain, &base))?;
+    let mut checked = steps.run(StepName::Check, || job.check(&source, &toolchain, &base))?;
 
     let name = module_name(&order.fixes, &order.key);
     let engine = KpatchEngine {
@@ -50,10 +51,11 @@ pub(crate) fn run(
         sandbox: &builder.sandbox,
         observer,
     };
-    steps.run(StepName::Compile, || {
-        engine.compile(&checked.units, &checked.fixes)?;
+    let adapted = std::mem::take(&mut checked.adapted);
+    let adaptations = steps.run(StepName::Compile, || {
+        let adaptations = job.compile(&engine, &checked, adapted)?;
         let summary = format!("{}, original and patched", count(checked.units.len(), "object"));
-        Ok(((), summary))
+        Ok((adaptations, summary))
     })?;
     let changed = steps.run(StepName::Diff, || {
         let changed = engine.diff(&checked.units)?;
@@ -86,7 +88,7 @@ pub(crate) fn run(
         build_id: base.facts().build_id.clone(),
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
-        adaptations: checked.adaptations,
+        adaptations,
         source: source.record(),
         toolchain: toolchain.record(),
         base: source.base_kind(),
@@ -118,7 +120,10 @@ struct Checked {
     /// All of those, sorted.
     units: Vec<Unit>,
     fixes: AppliedFixes,
+    /// How the patches were adapted.
     adaptations: Vec<Adaptation>,
+    /// How the patched source was.
+    adapted: AdaptedSource,
 }
 
 impl Checked {
@@ -215,8 +220,39 @@ impl Job<'_> {
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
         let summary = format!("applies to {}{moved}", files.join(", "));
+        let without = &self.order.without;
+        let adapted = adapt_source(&fixes, without, &patched, sandbox, self.observer)?;
         let adaptations = plan.adaptations;
-        Ok((Checked { patched, units_of_files, units, fixes, adaptations }, summary))
+        let checked = Checked { patched, units_of_files, units, fixes, adaptations, adapted };
+        Ok((checked, summary))
+    }
+
+    /// Compiles, and says how the patches were adapted in the end: when the adapted source does
+    /// not compile, the source as the fixes alone make it has the last word. The compiler's
+    /// messages then have the line numbers of the author's text.
+    fn compile(
+        &self,
+        engine: &KpatchEngine,
+        checked: &Checked,
+        adapted: AdaptedSource,
+    ) -> Result<Vec<Adaptation>, Failure> {
+        let mut adaptations = checked.adaptations.clone();
+        match engine.compile(&checked.units, &checked.fixes) {
+            Ok(()) => adaptations.extend(adapted.adaptations),
+            Err(failure) if failure.class == FailureClass::CompileFailed => {
+                let sandbox = &self.builder.sandbox;
+                if !adapted.undo(&checked.patched, sandbox, self.observer)? {
+                    return Err(failure);
+                }
+                let line =
+                    "once more without changes to the patched source, as it does not compile";
+                let line = line.to_owned();
+                self.observer.event(BuildEvent::Log { step: StepName::Compile, line });
+                engine.compile(&checked.units, &checked.fixes)?;
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(adaptations)
     }
 
     fn try_livepatch(

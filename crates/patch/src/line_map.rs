@@ -52,6 +52,51 @@ impl FilePatch {
         usize::try_from(new_line - growth).ok()
     }
 
+    /// For each of the `new_lines` lines of the patched file the same line of the file before this
+    /// patch, from 1; `None` for a line that the patch added. As [`FilePatch::old_line_of`], for
+    /// the whole file at once: its time grows with file plus patch, not with their product.
+    pub fn old_lines(&self, new_lines: usize, offsets: &[i64]) -> Vec<Option<usize>> {
+        let mut old_lines = Vec::with_capacity(new_lines);
+        let mut growth = 0;
+        let unchanged = |index: usize, growth: i64| usize::try_from(index as i64 + 1 - growth).ok();
+        for placed in self.placed(offsets) {
+            while old_lines.len() < new_lines && (old_lines.len() as i64) + 1 < placed.new_start {
+                old_lines.push(unchanged(old_lines.len(), growth));
+            }
+            let mut old = placed.new_start - placed.growth_before;
+            for line in &placed.hunk.lines {
+                if line.kind != LineKind::Removed && old_lines.len() < new_lines {
+                    let is_kept = line.kind == LineKind::Context;
+                    old_lines
+                        .push(is_kept.then_some(old).and_then(|old| usize::try_from(old).ok()));
+                }
+                old += i64::from(line.kind != LineKind::Added);
+            }
+            growth = placed.growth_before + placed.hunk.growth();
+        }
+        while old_lines.len() < new_lines {
+            old_lines.push(unchanged(old_lines.len(), growth));
+        }
+        old_lines
+    }
+
+    /// Whether each run of changed lines is as long after the change as before: no line outside the
+    /// changed ones gets another number.
+    pub fn keeps_line_numbers(&self) -> bool {
+        self.hunks.iter().all(|hunk| {
+            let mut difference = 0_i64;
+            for line in &hunk.lines {
+                match line.kind {
+                    LineKind::Context if difference != 0 => return false,
+                    LineKind::Context => {}
+                    LineKind::Removed => difference -= 1,
+                    LineKind::Added => difference += 1,
+                }
+            }
+            difference == 0
+        })
+    }
+
     fn placed(&self, offsets: &[i64]) -> impl Iterator<Item = PlacedHunk<'_>> {
         let mut growth_before = 0;
         let offsets = offsets.iter().copied().chain(std::iter::repeat(0));

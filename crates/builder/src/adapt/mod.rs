@@ -1,0 +1,9 @@
+//! Adaptations: what is done to a patch, or to the source that it was applied to, so that a
+//! livepatch can be made of it. See docs/adr/0007-adaptations.md.
+
+mod c_text;
+mod files;
+mod line_numbers;
+mod source;
+
+pub(crate) use source::{AdaptedSource, adapt_source};

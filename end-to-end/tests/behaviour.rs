@@ -1,0 +1,103 @@
+//! What patch authors send, one patch for each behaviour: the functions that are replaced, what the
+//! patch was adapted by, and what the guest shows. Or why there is no livepatch.
+
+use elivepatch_end_to_end::{ClientCommand, ServerOptions, TestServer, own_patch};
+use elivepatch_model::AdaptationKind;
+
+/// Patches that make one livepatch.
+struct Case<'a> {
+    /// Their names, in their order.
+    patches: &'a [&'a str],
+    /// What the guest shows: a command, a text in its output before and after the livepatch is
+    /// active, and one in its output while it is.
+    checks: &'a [(&'a str, &'a str, &'a str)],
+    /// The replaced functions, sorted.
+    functions: &'a [&'a str],
+    /// The adaptations, each with its file, in their order.
+    adaptations: &'a [(AdaptationKind, &'a str)],
+    /// The adaptations that are switched off.
+    without: &'a [AdaptationKind],
+}
+
+impl Case<'_> {
+    /// A case without adaptations.
+    const PLAIN: Self =
+        Self { patches: &[], checks: &[], functions: &[], adaptations: &[], without: &[] };
+
+    fn order(&self, server: &TestServer) -> ClientCommand {
+        let mut order = server.build();
+        for patch in self.patches {
+            order = order.patch(&own_patch(patch));
+        }
+        for kind in self.without {
+            order = order.args(["--without", kind.as_str()]);
+        }
+        if self.checks.is_empty() {
+            return order;
+        }
+        let checks: String = self
+            .checks
+            .iter()
+            .map(|(command, before, after)| {
+                format!(
+                    "[[check]]\ncommand = {command:?}\nbefore = {before:?}\nafter = {after:?}\n"
+                )
+            })
+            .collect();
+        let file = order.file("checks.toml", checks);
+        order.args(["--checks".as_ref(), file.as_os_str()])
+    }
+
+    /// What is wrong with the livepatch; `None` when it is as it should be.
+    fn fault(&self, server: &TestServer) -> Option<String> {
+        let run = self.order(server).run();
+        if run.code != Some(0) {
+            return Some(format!("{:?}: code {:?}\n{}", self.patches, run.code, run.stderr));
+        }
+        let (_, manifest) = run.livepatch();
+        let mut functions: Vec<&str> =
+            manifest.functions.iter().map(|function| function.name.as_str()).collect();
+        functions.sort_unstable();
+        let adaptations: Vec<(AdaptationKind, &str)> =
+            manifest.adaptations.iter().map(|made| (made.kind, made.file.as_str())).collect();
+        let is_right = functions == self.functions
+            && adaptations == self.adaptations
+            && manifest.trial.checks.len() == self.checks.len();
+        (!is_right).then(|| format!("{:?}: {functions:?} {adaptations:?}", self.patches))
+    }
+}
+
+/// Builds every case on one server; reports all that are not as they should be.
+#[track_caller]
+fn all_become_livepatches(cases: &[Case]) {
+    let server = TestServer::start(ServerOptions::default());
+    let faults: Vec<String> = cases.iter().filter_map(|case| case.fault(&server)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn lines_that_a_patch_leaves_alone_keep_their_numbers() {
+    use AdaptationKind::LineNumbers;
+    let patches = ["lines-above-warnings"];
+    all_become_livepatches(&[
+        Case {
+            patches: &patches,
+            checks: &[("stat -c size=%s /proc/driver", "size=0", "size=4242")],
+            functions: &["__ext4_check_dir_entry", "proc_getattr"],
+            adaptations: &[(LineNumbers, "fs/ext4/dir.c"), (LineNumbers, "fs/proc/generic.c")],
+            ..Case::PLAIN
+        },
+        Case {
+            patches: &patches,
+            functions: &[
+                "__ext4_check_dir_entry",
+                "call_filldir",
+                "ext4_check_all_de",
+                "ext4_readdir",
+                "proc_getattr",
+            ],
+            without: &[LineNumbers],
+            ..Case::PLAIN
+        },
+    ]);
+}
