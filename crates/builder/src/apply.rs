@@ -60,7 +60,7 @@ pub(crate) fn plan_fixes(
             if let Some(unit) = sources.units_of(dropped.path.as_str()).first() {
                 return Err(Failure::new(
                     FailureClass::NotPatchable,
-                    format!("{} is compiled into this kernel ({unit})", dropped.path),
+                    format!("{} is compiled into this kernel ({})", dropped.path, unit.source),
                     "elivepatch takes such files for tools and would leave it out: please report it",
                 ));
             }

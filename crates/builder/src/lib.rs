@@ -14,6 +14,7 @@ mod digest_file;
 mod engine;
 mod failures;
 mod inspect;
+mod module_file;
 mod module_name;
 mod observer;
 mod options;

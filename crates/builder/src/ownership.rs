@@ -11,15 +11,15 @@ use crate::{
 };
 
 /// The compiled files that hold the code of each touched file: the file itself, and
-/// every file that includes it. All of them have to be compiled again, or a copy of the code would
-/// stay as it was.
+/// every file that includes it, each with what its object is linked into. All of them have to be
+/// compiled again, or a copy of the code would stay as it was.
 pub(crate) type Units = BTreeMap<String, Vec<Unit>>;
 
 /// Finds the compiled files that the touched files are part of.
 ///
 /// # Errors
-/// `code-in-module` when a loadable module holds code of a file, `code-not-built` when nothing
-/// does, `patch-does-not-apply` when there is no such file in the source.
+/// `code-not-built` when neither vmlinux nor a module holds code of a file, `patch-does-not-apply`
+/// when there is no such file in the source.
 pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure> {
     let index = base.sources()?;
     files
@@ -28,7 +28,7 @@ pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure
         .collect()
 }
 
-fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<Unit>, Failure> {
+fn units_of(file: &str, units: Vec<Unit>, base: &Base) -> Result<Vec<Unit>, Failure> {
     if !is_regular_file(&base.tree(), file) {
         return Err(Failure::new(
             FailureClass::PatchDoesNotApply,
@@ -37,31 +37,24 @@ fn units_of(file: &str, units: Vec<String>, base: &Base) -> Result<Vec<Unit>, Fa
              git writes them)",
         ));
     }
-    let in_vmlinux = !units.is_empty();
-    let modules = base.modules_with(file, !in_vmlinux)?;
-    match (in_vmlinux, modules.as_slice()) {
-        (true, []) => {
-            let in_vmlinux = |source| Unit { source, parent: Parent::Vmlinux };
-            Ok(units.into_iter().map(in_vmlinux).collect())
-        }
-        (false, []) => Err(Failure::new(
+    if units.is_empty() {
+        return Err(Failure::new(
             FailureClass::CodeNotBuilt,
             format!(
                 "neither vmlinux nor a module of {} holds code of {file}: its config leaves it out",
                 base.facts().release
             ),
             "this kernel does not contain the code, so it needs no fix there",
-        )),
-        (also, modules) => Err(Failure::new(
-            FailureClass::CodeInModule,
-            format!(
-                "{file} is {}part of the loadable module {}",
-                if also { "also " } else { "" },
-                modules.join(", ")
-            ),
-            "this version patches code in vmlinux only",
-        )),
+        ));
     }
+    if let Some(unit) = units.iter().find(|unit| unit.parent != Parent::Vmlinux) {
+        return Err(Failure::new(
+            FailureClass::CodeInModule,
+            format!("{file} is part of the loadable module {} ({})", unit.parent, unit.source),
+            "this version patches code in vmlinux only",
+        ));
+    }
+    Ok(units)
 }
 
 /// Whether the tree has the file, with no symbolic link on the way to it.

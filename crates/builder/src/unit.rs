@@ -8,7 +8,6 @@ pub(crate) enum Parent {
     /// The kernel image.
     Vmlinux,
     /// The module with this name, as `lsmod` shows it (`-` is `_`).
-    #[allow(dead_code, reason = "code in loadable modules is refused so far")]
     Module(String),
 }
 

@@ -12,15 +12,17 @@ const TEXT_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Budget {
     text_left: usize,
     relocations_left: usize,
+    line_table_bytes_left: usize,
 }
 
 impl Budget {
-    /// The budget for a file of a size. The relocations of a real file do not overlap, so that
-    /// there are no more than fit into it.
+    /// The budget for a file of a size. The relocations of a real file do not overlap, nor do the
+    /// line tables, so that there are no more than fit into it.
     pub(crate) fn new(file_bytes: usize) -> Self {
         Self {
             text_left: TEXT_BYTES,
             relocations_left: file_bytes / size_of::<Rela64<Endianness>>(),
+            line_table_bytes_left: file_bytes,
         }
     }
 
@@ -28,6 +30,13 @@ impl Budget {
     pub(crate) fn take_relocations(&mut self, count: usize) -> Result<(), ElfError> {
         let left = self.relocations_left.checked_sub(count).ok_or(ElfError::Overlap)?;
         self.relocations_left = left;
+        Ok(())
+    }
+
+    /// Takes the header of one line table into account, with the names of files in it.
+    pub(crate) fn take_line_table(&mut self, header_bytes: usize) -> Result<(), ElfError> {
+        let left = self.line_table_bytes_left.checked_sub(header_bytes).ok_or(ElfError::Overlap)?;
+        self.line_table_bytes_left = left;
         Ok(())
     }
 

@@ -24,9 +24,31 @@ pub(crate) struct DebugSections<'data> {
 impl<'data> DebugSections<'data> {
     pub(crate) fn load(object: &ObjectFile<'data>) -> Result<Self, ElfError> {
         let (info, info_range) = section(object, ".debug_info")?;
+        let (lines, _) = section(object, ".debug_line")?;
+        Self::of(object, info, lines, info_range.start)
+    }
+
+    /// The sections of a relocatable object, two of which were relocated before: the others that
+    /// are looked at refer to nothing.
+    pub(crate) fn relocated(
+        object: &ObjectFile<'data>,
+        info: &'data [u8],
+        lines: &'data [u8],
+    ) -> Result<Self, ElfError> {
+        // Refuses compressed ones.
+        section(object, ".debug_info")?;
+        section(object, ".debug_line")?;
+        Self::of(object, info, lines, 0)
+    }
+
+    fn of(
+        object: &ObjectFile<'data>,
+        info: &'data [u8],
+        lines: &'data [u8],
+        info_start: usize,
+    ) -> Result<Self, ElfError> {
         let (abbreviations, _) = section(object, ".debug_abbrev")?;
         let (strings, _) = section(object, ".debug_str")?;
-        let (lines, _) = section(object, ".debug_line")?;
         // DWARF 4 has none.
         let line_strings = section(object, ".debug_line_str").map_or(&[][..], |(data, _)| data);
         Ok(Self {
@@ -35,7 +57,7 @@ impl<'data> DebugSections<'data> {
             lines: DebugLine::new(lines, LittleEndian),
             strings: DebugStr::new(strings, LittleEndian),
             line_strings: DebugLineStr::from(EndianSlice::new(line_strings, LittleEndian)),
-            info_start: info_range.start,
+            info_start,
         })
     }
 

@@ -60,8 +60,8 @@ pub enum ElfError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Relocation sections of a hostile file lie over each other.
-    #[error("the module is refused: its relocation sections overlap")]
+    /// Relocation sections or line tables of a hostile file lie over each other.
+    #[error("the file is refused: its relocation sections or line tables overlap")]
     Overlap,
     /// A line of `Module.symvers` is not one.
     #[error("line {line} of Module.symvers is malformed: {problem}")]

@@ -7,8 +7,8 @@ use elivepatch_model::ElfBuildId;
 use object::read::elf::{SectionHeader as _, Sym as _};
 
 use crate::{
-    ElfError, Symbol, compile_units, debug_sections::DebugSections, included_sources,
-    mapped_file::MappedFile, object_file::ObjectFile, struct_sizes, symbol,
+    ElfError, Symbol, budget::Budget, compile_units, debug_sections::DebugSections,
+    included_sources, mapped_file::MappedFile, object_file::ObjectFile, struct_sizes, symbol,
 };
 
 /// The structures whose sizes kpatch's create-diff-object wants to know.
@@ -96,7 +96,8 @@ impl Vmlinux {
     /// As for [`Vmlinux::struct_sizes`].
     pub fn included_sources(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
         let sections = DebugSections::load(&self.object()?)?;
-        included_sources::included_sources(&sections, self.releaser(&sections))
+        let mut budget = Budget::new(self.file.bytes().len());
+        included_sources::included_sources(&sections, &mut budget, self.releaser(&sections))
     }
 
     /// The text of `/proc/version` (`Linux version 6.1.0-50-cloud-amd64 …`), without its newline.

@@ -11,7 +11,7 @@ use std::{
 use common::{compile, run};
 use elivepatch_elf::{
     ElfError, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction, SymbolBinding, SymbolKind,
-    Vmlinux, module_sources,
+    Vmlinux, module_units,
 };
 
 const KERNEL: &str = r#"
@@ -81,9 +81,61 @@ fn c_file_that_is_included_is_found_with_the_file_that_does() {
     let units = included.get("fs/part.c").expect("it is included");
     assert_eq!(units.iter().collect::<Vec<_>>(), ["fs/whole.c"]);
     assert_eq!(included.len(), 1, "{included:?}");
+}
 
-    let sources = module_sources(&fs::read(&image).expect("an image")).expect("string sections");
-    assert_eq!(sources.into_iter().collect::<Vec<_>>(), ["fs/whole.c", "part.c"]);
+#[test]
+fn relocatable_module_tells_its_files_and_those_that_they_include() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        fs::write(directory.path().join(name), text).expect("own directory");
+    };
+    for own in ["fs", "fs/xfs", "lib"] {
+        fs::create_dir(directory.path().join(own)).expect("own directory");
+    }
+    write("lib/part.c", "static int part(int x) { return x * 3; }\n");
+    write("fs/xfs/whole.c", "#include \"../../lib/part.c\"\nint f(int x) { return part(x); }\n");
+    write("fs/xfs/other.c", "int f(int);\nint g(int x) { return f(x); }\n");
+    write("fs/xfs/xfs.mod.c", "int this_module;\n");
+    write("fs/xfs/start.S", ".text\n.globl start\nstart: ret\n");
+    // The two formats of line tables name directories differently.
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        for file in ["fs/xfs/whole.c", "fs/xfs/other.c", "fs/xfs/xfs.mod.c", "fs/xfs/start.S"] {
+            let object = file.replace(['.', '/'], "-") + ".o";
+            let flags = [version, "-O2", "-c", file, "-o", &object];
+            run(Command::new("gcc").current_dir(directory.path()).args(flags));
+        }
+        let objects =
+            ["fs-xfs-whole-c.o", "fs-xfs-other-c.o", "fs-xfs-xfs-mod-c.o", "fs-xfs-start-S.o"];
+        run(Command::new("ld")
+            .current_dir(directory.path())
+            .args(["-r", "-o", "xfs.ko"])
+            .args(objects));
+        let module = fs::read(directory.path().join("xfs.ko")).expect("a module");
+        let units: Vec<String> = module_units(&module)
+            .expect("debug information")
+            .into_iter()
+            .map(|(source, units)| {
+                format!("{source}: {}", units.into_iter().collect::<Vec<_>>().join(" "))
+            })
+            .collect();
+        let expected = [
+            "fs/xfs/other.c: fs/xfs/other.c",
+            "fs/xfs/whole.c: fs/xfs/whole.c",
+            "lib/part.c: fs/xfs/whole.c",
+        ];
+        assert_eq!(units, expected, "{version}");
+    }
+}
+
+#[test]
+fn module_without_debug_information_says_so() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let object = compile(directory.path(), "a.c", "int x;", &[]);
+    let error = module_units(&fs::read(object).expect("an object")).expect_err("none");
+    assert!(
+        matches!(error, ElfError::NoDebugInformation { section: ".debug_info", .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use elivepatch_elf::{ElfError, Module};
+use elivepatch_elf::{ElfError, Module, module_units};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
@@ -15,6 +15,16 @@ static KLP_MODULE: LazyLock<Vec<u8>> = LazyLock::new(|| common::klp_module(1, 1)
 fn any_module() -> impl Strategy<Value = &'static Vec<u8>> {
     prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE)]
 }
+
+/// A relocatable object with debug information.
+static DEBUG: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "#include \"part.c\"\nint f(int x) { return part(x); }\n";
+    std::fs::write(directory.path().join("part.c"), "static int part(int x) { return x; }\n")
+        .expect("own directory");
+    let object = common::compile(directory.path(), "whole.c", source, &["-g"]);
+    std::fs::read(object).expect("an object")
+});
 
 /// Where each section header begins in the file, and its type.
 fn section_headers(bytes: &[u8]) -> Vec<(usize, u32)> {
@@ -94,7 +104,35 @@ proptest! {
     }
 
     #[test]
+    fn debug_information_with_changed_bytes_is_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = DEBUG.clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = module_units(&bytes);
+    }
+
+    #[test]
+    fn debug_information_with_changed_headers_is_read_or_refused(
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0usize..8, prop_oneof![any::<u64>(), 0u64..5000]), 1..5,
+        ),
+    ) {
+        let mut bytes = DEBUG.clone();
+        let headers = section_headers(&bytes);
+        for (header, field, value) in changes {
+            let at = headers[header.index(headers.len())].0 + field * 8;
+            bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let _ = module_units(&bytes);
+    }
+
+    #[test]
     fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Module::read(&bytes).is_err());
+        prop_assert!(module_units(&bytes).is_err());
     }
 }

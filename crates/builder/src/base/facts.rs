@@ -10,8 +10,8 @@ use crate::{digest_file::digest_file, failures::io_failure, source::KernelSource
 
 pub(super) const KERNEL_IMAGE: &str = "vmlinuz";
 pub(super) const SYMBOL_TABLE: &str = "vmlinux.symtab";
-pub(super) const SOURCES: &str = "vmlinux.sources";
-pub(super) const MODULE_SOURCES: &str = "modules.sources";
+pub(super) const SOURCES: &str = "sources";
+pub(super) const MODULE_TABLE: &str = "modules";
 pub(super) const PACKAGE_CONFIG: &str = "config";
 pub(super) const FACTS: &str = "base.json";
 

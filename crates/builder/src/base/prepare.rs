@@ -10,10 +10,10 @@ use super::{
     BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
     config_check::{check_config, check_normalised},
     facts::{
-        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_SOURCES, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
+        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
         base_io,
     },
-    module_sources::ModuleSources,
+    module_facts::ModuleFacts,
     workspace::{TREE, WORK},
 };
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     },
     digest_file::digest_file,
     sandbox::{Sandbox, SandboxCommand},
+    unit::Parent,
 };
 
 /// The largest module that is read for its vermagic, in bytes.
@@ -96,7 +97,7 @@ impl Preparation<'_> {
         let names = [
             SYMBOL_TABLE,
             SOURCES,
-            MODULE_SOURCES,
+            MODULE_TABLE,
             PACKAGE_CONFIG,
             "tree/Module.symvers",
             "tree/.config",
@@ -228,7 +229,8 @@ impl Preparation<'_> {
     fn read_vmlinux(&self, config: &KernelConfig) -> Result<VmlinuxFacts, Failure> {
         let directory = self.staging.join("debug");
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
-        let path = self.unpack_debug(&directory)?;
+        let mut sources = SourceIndex::default();
+        let path = self.unpack_debug(&directory, &mut sources)?;
         let unreadable = |error: elivepatch_elf::ElfError| {
             Failure::new(
                 FailureClass::BaseFailed,
@@ -246,10 +248,11 @@ impl Preparation<'_> {
                 "kpatch needs its size: please report this kernel",
             ));
         }
-        let sources = SourceIndex::new(
-            vmlinux.compile_units().map_err(unreadable)?,
-            vmlinux.included_sources().map_err(unreadable)?,
-        );
+        let mut units = vmlinux.included_sources().map_err(unreadable)?;
+        for unit in vmlinux.compile_units().map_err(unreadable)? {
+            units.entry(unit.clone()).or_default().insert(unit);
+        }
+        sources.add_parent(&Parent::Vmlinux, units);
         let list = self.staging.join(SOURCES);
         fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))?;
         let build_id = vmlinux.build_id().map_err(unreadable)?.ok_or_else(|| {
@@ -266,22 +269,27 @@ impl Preparation<'_> {
         Ok(VmlinuxFacts { build_id, struct_sizes })
     }
 
-    /// Takes vmlinux out of the debug package, and the sources of each module. Gives the path of
-    /// vmlinux.
-    fn unpack_debug(&self, directory: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
+    /// Takes vmlinux out of the debug package, and the facts of each module: its compiled files
+    /// go to `sources`. Gives the path of vmlinux.
+    fn unpack_debug(
+        &self,
+        directory: &Utf8Path,
+        sources: &mut SourceIndex,
+    ) -> Result<Utf8PathBuf, Failure> {
         let wanted = format!("usr/lib/debug/boot/vmlinux-{}", self.input.release);
         let vmlinux = directory.join("vmlinux");
-        let mut modules = ModuleSources::default();
+        let mut modules = ModuleFacts::default();
         for_each_file(&self.files.debug, &mut |path, content| {
             if path == wanted {
                 io::copy(content, &mut fs_err::File::create(&vmlinux)?)?;
             } else {
-                modules.add(path, content)?;
+                modules.add(path, content, sources)?;
             }
             Ok(true)
         })?;
-        let path = self.staging.join(MODULE_SOURCES);
-        fs_err::write(&path, modules.to_text()).map_err(|error| base_io("write", &path, &error))?;
+        let path = self.staging.join(MODULE_TABLE);
+        fs_err::write(&path, modules.into_table().to_text())
+            .map_err(|error| base_io("write", &path, &error))?;
         Ok(vmlinux)
     }
 
