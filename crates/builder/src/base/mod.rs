@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 4;
+const PREPARATION: u32 = 5;
 
 /// What a base is made from.
 pub struct BaseInput<'a> {
