@@ -79,7 +79,7 @@ fn code_outside_vmlinux_is_named_with_its_place() {
 
 #[test]
 fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
-    use FailureClass::{CompileFailed, NoFunctionalChange, NotPatchable};
+    use FailureClass::{CompileFailed, DataChanged, InitCode, NoFunctionalChange};
     patches_fail(&[
         ("comment-only", NoFunctionalChange, StepName::Diff, &["changes no function"]),
         (
@@ -91,11 +91,11 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
         ),
         (
             "changed-data",
-            NotPatchable,
+            DataChanged,
             StepName::Diff,
             &["fs/dcache.o", "section .data..read_mostly"],
         ),
-        ("init-code", NotPatchable, StepName::Diff, &["fs/proc/version.o", "section .init.text"]),
+        ("init-code", InitCode, StepName::Diff, &["fs/proc/version.o", "section .init.text"]),
     ]);
 }
 

@@ -143,10 +143,62 @@ failure_classes! {
     /// The patch changes no function of the compiled code.
     NoFunctionalChange = "no-functional-change", Patch,
         "Look whether the changed lines are compiled with this config.";
-    /// kpatch cannot express the change: changed data, init code, unpatchable function.
+    /// The patch changes data that the running kernel holds: a value, the size of a variable, a
+    /// constant table.
+    DataChanged = "data-changed", Patch,
+        "Leave the data as it is. Set the new value in a pre-patch callback, or decide in the code \
+         that reads it (see [patchability](patchability.md#changed-data)).";
+    /// A static local variable that the running code uses has no counterpart in the patched code.
+    StaticLocalRemoved = "static-local-removed", Patch,
+        "Keep the variable under its name and use it once, as in `(void)READ_ONCE(name)` (see \
+         [patchability](patchability.md#static-local-removed)).";
+    /// The patch changes code or data marked `__init` or `__exit`, which has run and is gone.
+    InitCode = "init-code", Patch,
+        "Leave that change out. What must act now belongs into a callback (see \
+         [patchability](patchability.md#init-code)).";
+    /// The patch changes a function that the kernel cannot redirect: no call to `__fentry__` begins
+    /// it.
+    FunctionNotTraceable = "function-not-traceable", Patch,
+        "Change the nearest traceable function that calls it (see \
+         [patchability](patchability.md#not-traceable)).";
+    /// A function or variable changes its storage class, kind or section.
+    SymbolChanged = "symbol-changed", Patch,
+        "Leave `static`, kind and section as they are, or add a new symbol under another name (see \
+         [patchability](patchability.md#linkage)).";
+    /// A section changes that no livepatch can hold: code or data in a section of its own, a group.
+    SectionUnsupported = "section-unsupported", Patch,
+        "Change the functions that call or use what is in the section, or have them use a copy \
+         without the attribute (see [patchability](patchability.md#section-code)).";
+    /// The changed code branches on a static key that a livepatch cannot use, such as a module's.
+    JumpLabelUnsupported = "jump-label-unsupported", Patch,
+        "Use `static_key_enabled(&key)` in the changed functions (see \
+         [patchability](patchability.md#static-key)).";
+    /// The changed code makes a static call that a livepatch cannot use, such as a module's.
+    StaticCallUnsupported = "static-call-unsupported", Patch,
+        "Use `KPATCH_STATIC_CALL()` with the engine kpatch, or `KLP_STATIC_CALL()` with klp-build \
+         (see [patchability](patchability.md#static-key)).";
+    /// The changed code uses a function or variable that neither kernel nor patch has.
+    SymbolNotFound = "symbol-not-found", Patch,
+        "Use only what this kernel contains. What the fix needs beside it must be in the patch: \
+         look for a commit that it depends on.";
+    /// The changed code uses one of several symbols of the same name, which cannot be told apart.
+    SymbolAmbiguous = "symbol-ambiguous", Patch,
+        "Have the changed code use another symbol if it can. Otherwise report it with the build's \
+         log.";
+    /// The changed code of a module begins to use another module, on which it did not depend.
+    ModuleDependency = "module-dependency", Patch,
+        "Use only what vmlinux, the patched module or the modules that it depends on export.";
+    /// The changed code refers to something in a way that a livepatch cannot hold.
+    RelocationUnsupported = "relocation-unsupported", Patch,
+        "Have the changed functions refer to it in another way, such as through a function of the \
+         kernel. The details name the place.";
+    /// The engine's tools cannot express the change, for a reason that has no class of its own.
     NotPatchable = "not-patchable", Patch,
-        "The details hold kpatch's own reasons. Change only code in ordinary functions: no \
-         changed static data, no `__init` code, no `notrace` functions.";
+        "The details have the tool's own words. Change only code of ordinary functions; \
+         [patchability](patchability.md) says what else can be done, and how.";
+    /// A tool of the engine crashed, or could not read the kernel's objects.
+    EngineFailed = "engine-failed", Infrastructure,
+        "Report it with the build's log and the patch; the details have the tool's own words.";
     /// The module could not be linked.
     LinkFailed = "link-failed", Patch,
         "Look at the last lines of the linker in the details.";

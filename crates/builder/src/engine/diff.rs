@@ -1,15 +1,11 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KpatchEngine, compile::original_objects};
+use super::{KpatchEngine, compile::original_objects, messages::tool_failure};
 use crate::{base::WORK, process::Finished, unit::Unit};
 
-/// create-diff-object's exit codes (kpatch's `kpatch-build/kpatch.h`), beside 0 for "changed".
-const ERROR: i32 = 1;
-const IRRECONCILABLE: i32 = 2;
+/// create-diff-object's exit code for "no functional change" (kpatch's `kpatch-build/kpatch.h`), beside
+/// 0 for "changed".
 const NO_CHANGE: i32 = 3;
-
-/// What create-diff-object's lines hold that say why it refuses; the others list what changed.
-const REASONS: [&str; 3] = ["ERROR", "unreconcilable", "not selected for inclusion"];
 
 /// An object with changed functions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +36,7 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
         match finished.code() {
             Some(0) => changed.push(ChangedObject { unit: unit.clone(), inside: output }),
             Some(NO_CHANGE) => {}
-            _ => return Err(not_patchable(&unit.object(), &finished)),
+            _ => return Err(tool_failure("create-diff-object", &unit.object(), &finished)),
         }
     }
     if changed.is_empty() {
@@ -74,27 +70,4 @@ fn diff_object(engine: &KpatchEngine, unit: &Unit, output: &str) -> Result<Finis
         }
     }
     engine.sandbox.run(&command, StepName::Diff, engine.observer)
-}
-
-fn not_patchable(object: &str, finished: &Finished) -> Failure {
-    let text = finished.text();
-    let reasons: Vec<String> = text
-        .lines()
-        .filter(|line| REASONS.iter().any(|part| line.contains(part)))
-        .map(str::to_owned)
-        .collect();
-    let how = match finished.code() {
-        Some(ERROR) => "kpatch found a change that it cannot express".to_owned(),
-        Some(IRRECONCILABLE) => "kpatch found differences that it cannot reconcile".to_owned(),
-        Some(code) => format!("create-diff-object ended with code {code}"),
-        None => "create-diff-object was ended by a signal".to_owned(),
-    };
-    let details = if reasons.is_empty() { finished.last_lines(20) } else { reasons };
-    Failure::new(
-        FailureClass::NotPatchable,
-        format!("{how} in {object}"),
-        "changed data, init code and functions without a call to __fentry__ cannot be \
-         live-patched: change only code of ordinary functions",
-    )
-    .with_details(details)
 }

@@ -5,6 +5,8 @@ mod compile;
 mod compiler_errors;
 mod diff;
 mod link;
+mod message_rules;
+mod messages;
 
 use elivepatch_model::Failure;
 
@@ -50,7 +52,8 @@ impl KpatchEngine<'_> {
     /// Finds the changed functions of each object. Gives the objects that changed.
     ///
     /// # Errors
-    /// `no-functional-change`, `not-patchable`; those of the sandbox.
+    /// `no-functional-change`, those that [`messages`] tells from the tool's words; those of the
+    /// sandbox.
     pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<diff::ChangedObject>, Failure> {
         diff::diff(self, units)
     }

@@ -1,0 +1,184 @@
+//! What the messages of the engines' tools mean: kpatch's create-diff-object and create-klp-module
+//! (0.9.10 and 0.9.11), and the kernel's `objtool klp` (7.3).
+//!
+//! Names of symbols and sections within a message are the patch author's, so a message decides
+//! about words and class, and about nothing else.
+
+use elivepatch_model::{Failure, FailureClass};
+
+use super::message_rules::{Meaning, RULES, section_class, when_tool_fails};
+use crate::process::Finished;
+
+/// How many lines of a tool are kept as evidence.
+const LINES_KEPT: usize = 20;
+
+/// What a tool's successful lines hold, which say nothing of why it refuses.
+const PROGRESS: [&str; 3] = [": changed function: ", ": new function: ", ": found callback: "];
+
+/// The failure that a tool's output means. `tool` is what ran, `object` what it worked on.
+pub(crate) fn tool_failure(tool: &str, object: &str, finished: &Finished) -> Failure {
+    let text = finished.text();
+    let how = match finished.code() {
+        Some(code) => format!("ended with code {code}"),
+        None => "crashed".to_owned(),
+    };
+    let crashed = finished.code().is_none_or(|code| code > 128);
+    let failure = match explain(&text) {
+        Some(found) => {
+            let message = format!("{} in {object}", found.words);
+            Failure::new(found.class, message, hint(found.class))
+        }
+        None if crashed || text.lines().any(when_tool_fails) => Failure::new(
+            FailureClass::EngineFailed,
+            format!("{tool} {how} on {object}"),
+            hint(FailureClass::EngineFailed),
+        ),
+        None => Failure::new(
+            FailureClass::NotPatchable,
+            format!("{tool} cannot express the change in {object}: it {how}"),
+            hint(FailureClass::NotPatchable),
+        ),
+    };
+    failure.with_details(evidence(&text))
+}
+
+/// A message that was understood.
+#[derive(Debug, PartialEq, Eq)]
+struct Explained {
+    class: FailureClass,
+    words: String,
+}
+
+/// What a tool's output means: of all its messages the one whose rule comes first, with the names of
+/// all that are alike.
+fn explain(text: &str) -> Option<Explained> {
+    let mut found: Vec<(usize, FailureClass, &str, String)> = Vec::new();
+    for line in text.lines() {
+        let matching = RULES.iter().enumerate().find_map(|(rank, rule)| {
+            let names = captures(line, rule.pattern)?;
+            let name = names.first().copied().unwrap_or_default().trim();
+            let (name, (class, words)) = match rule.meaning {
+                Meaning::Class(class, words) => (name, (class, words)),
+                Meaning::Section => {
+                    let section = name.strip_prefix(".rela").unwrap_or(name);
+                    (section, section_class(section))
+                }
+            };
+            Some((rank, class, words, name.to_owned()))
+        });
+        found.extend(matching.filter(|one| !found.contains(one)));
+    }
+    let (_, class, words, _) =
+        *found.iter().min_by_key(|(rank, class, ..)| (weight(*class), *rank))?;
+    let mut names: Vec<&str> = found
+        .iter()
+        .filter(|(_, other, other_words, _)| (*other, *other_words) == (class, words))
+        .map(|(.., name)| name.as_str())
+        .collect();
+    names.dedup();
+    let more = names.len().saturating_sub(3);
+    names.truncate(3);
+    let mut name = names.join(", ");
+    if more > 0 {
+        name.push_str(&format!(" and {more} more"));
+    }
+    Some(Explained { class, words: words.replace("{}", &name) })
+}
+
+/// Of several reasons, the one that is told first: data before code, since leaving out an `__init`
+/// hunk is easy and losing data is not.
+fn weight(class: FailureClass) -> usize {
+    const ORDER: [FailureClass; 4] = [
+        FailureClass::DataChanged,
+        FailureClass::StaticLocalRemoved,
+        FailureClass::InitCode,
+        FailureClass::FunctionNotTraceable,
+    ];
+    ORDER.iter().position(|one| *one == class).unwrap_or(ORDER.len())
+}
+
+/// The texts at the `{}` of a pattern, when the line holds all of its other parts in their order.
+fn captures<'a>(line: &'a str, pattern: &str) -> Option<Vec<&'a str>> {
+    let mut parts = pattern.split("{}");
+    let first = parts.next()?;
+    let mut rest = &line[line.find(first)? + first.len()..];
+    let mut names = Vec::new();
+    for part in parts {
+        let end = if part.is_empty() { rest.len() } else { rest.find(part)? };
+        names.push(&rest[..end]);
+        rest = &rest[end + part.len()..];
+    }
+    Some(names)
+}
+
+/// The tool's own words, without what it lists as done.
+fn evidence(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !PROGRESS.iter().any(|part| line.contains(part)))
+        .collect();
+    lines[lines.len().saturating_sub(LINES_KEPT)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+/// What the author can do, in one line.
+fn hint(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::DataChanged => {
+            "leave the data as it is; set the new value in a pre-patch callback, or decide in the \
+             code that reads it: docs/patchability.md#changed-data"
+        }
+        FailureClass::StaticLocalRemoved => {
+            "keep the variable under its name and use it once, as in (void)READ_ONCE(name): \
+             docs/patchability.md#static-local-removed"
+        }
+        FailureClass::InitCode => {
+            "leave code marked __init or __exit out: it has run; what must act now belongs into a \
+             callback: docs/patchability.md#init-code"
+        }
+        FailureClass::FunctionNotTraceable => {
+            "change the nearest traceable function that calls it: docs/patchability.md#not-traceable"
+        }
+        FailureClass::SymbolChanged => {
+            "leave storage class, kind and size as they are, or add a new symbol under another \
+             name: docs/patchability.md#linkage"
+        }
+        FailureClass::SectionUnsupported => {
+            "change the functions that call or use it, or have them use a copy without the \
+             attribute: docs/patchability.md#section-code"
+        }
+        FailureClass::JumpLabelUnsupported => {
+            "use static_key_enabled(&key) in the changed functions: docs/patchability.md#static-key"
+        }
+        FailureClass::StaticCallUnsupported => {
+            "use KPATCH_STATIC_CALL() (kpatch) or KLP_STATIC_CALL() (klp-build) in the changed \
+             functions: docs/patchability.md#static-key"
+        }
+        FailureClass::SymbolNotFound => {
+            "use only functions and variables that this kernel contains; what the patch itself \
+             adds must be in one of its files"
+        }
+        FailureClass::SymbolAmbiguous => {
+            "several symbols of this name cannot be told apart: have the changed code use another \
+             one, or report it with the build's log"
+        }
+        FailureClass::ModuleDependency => {
+            "use only what vmlinux, the patched module or its dependencies export"
+        }
+        FailureClass::RelocationUnsupported => {
+            "have the changed functions refer to it in another way, such as through a function of \
+             the kernel"
+        }
+        FailureClass::EngineFailed => {
+            "this is not the patch's fault: report it with the build's log"
+        }
+        _ => {
+            "change only code of ordinary functions; docs/patchability.md says what else can be \
+             live-patched, and how"
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;
