@@ -2,8 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
-    TrialEvidence, config_refusals,
+    Adaptation, BuildEvent, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence,
+    config_refusals,
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     apply::{AppliedFixes, apply_fixes, plan_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
-    engine::{ChangedObject, KpatchEngine},
+    engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose},
     failures::io_failure,
     inspect::{Inspected, inspect},
     module_name::module_name,
@@ -40,10 +40,14 @@ pub(crate) fn run(
     let (config, source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
     let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
-    let mut checked = steps.run(StepName::Check, || job.check(&source, &toolchain, &base))?;
+    let (kind, mut checked) = steps.run(StepName::Check, || {
+        let kind = choose(order.engine, &config, source.base_kind(), &base.tree())?;
+        let (checked, summary) = job.check(&source, &toolchain, &base)?;
+        Ok(((kind, checked), summary))
+    })?;
 
     let name = module_name(&order.fixes, &order.key);
-    let engine = KpatchEngine {
+    let input = KpatchEngine {
         base: &base,
         patched: &checked.patched,
         make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs()),
@@ -52,10 +56,11 @@ pub(crate) fn run(
         observer,
     };
     let adapted = std::mem::take(&mut checked.adapted);
-    let adaptations = steps.run(StepName::Compile, || {
+    let (engine, adaptations) = steps.run(StepName::Compile, || {
+        let engine = LivepatchEngine::ready(kind, input, &builder.cache)?;
         let adaptations = job.compile(&engine, &checked, adapted)?;
-        let summary = format!("{}, original and patched", count(checked.units.len(), "object"));
-        Ok((adaptations, summary))
+        let objects = count(checked.units.len(), "object");
+        Ok(((engine, adaptations), format!("{objects}, original and patched, for {kind}")))
     })?;
     let changed = steps.run(StepName::Diff, || {
         let changed = engine.diff(&checked.units)?;
@@ -92,7 +97,7 @@ pub(crate) fn run(
         source: source.record(),
         toolchain: toolchain.record(),
         base: source.base_kind(),
-        engine: Engine::Kpatch,
+        engine: kind,
         functions: inspected.functions,
         module: inspected.record,
         steps: steps.into_done(),
@@ -147,8 +152,7 @@ impl Checked {
 impl Job<'_> {
     /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
     fn find_source(&self) -> Summed<(KernelConfig, KernelSource)> {
-        let config = read_config(&self.order.config)?;
-        check_engine(self.order.engine)?;
+        let config = read_config(self.order)?;
         self.builder.toolchains.check(&config)?;
         let apt = self.builder.apt()?;
         let target = &self.order.target;
@@ -232,7 +236,7 @@ impl Job<'_> {
     /// messages then have the line numbers of the author's text.
     fn compile(
         &self,
-        engine: &KpatchEngine,
+        engine: &LivepatchEngine,
         checked: &Checked,
         adapted: AdaptedSource,
     ) -> Result<Vec<Adaptation>, Failure> {
@@ -294,27 +298,15 @@ impl Job<'_> {
     }
 }
 
-/// Refuses an engine that this version cannot drive.
-fn check_engine(asked_for: Option<Engine>) -> Result<(), Failure> {
-    match asked_for {
-        None | Some(Engine::Kpatch) => Ok(()),
-        Some(engine) => Err(Failure::new(
-            FailureClass::EngineUnsupported,
-            format!("the engine {engine} was asked for, and only {} is there", Engine::Kpatch),
-            "leave --engine out: the server chooses",
-        )),
-    }
-}
-
-fn read_config(text: &[u8]) -> Result<KernelConfig, Failure> {
-    let config = KernelConfig::parse(text).map_err(|error| {
+fn read_config(order: &BuildOrder) -> Result<KernelConfig, Failure> {
+    let config = KernelConfig::parse(&order.config).map_err(|error| {
         Failure::new(
             FailureClass::ConfigUnreadable,
             error.to_string(),
             "send the target's own config, from /proc/config.gz or /boot",
         )
     })?;
-    match config_refusals(&config).first() {
+    match config_refusals(&config, order.engine).first() {
         None => Ok(config),
         Some(refusal) => Err(Failure::new(
             FailureClass::ConfigUnsupported,

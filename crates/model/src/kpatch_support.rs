@@ -1,6 +1,6 @@
 use crate::KernelConfig;
 
-/// An option of a config that makes a kernel impossible to live-patch with the kpatch engine.
+/// An option of a config that makes a kernel impossible to live-patch with an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigRefusal {
     /// The option's name without `CONFIG_`.
@@ -18,11 +18,11 @@ impl std::fmt::Display for ConfigRefusal {
     }
 }
 
-const fn must_be_on(option: &'static str, reason: &'static str) -> ConfigRefusal {
+pub(crate) const fn must_be_on(option: &'static str, reason: &'static str) -> ConfigRefusal {
     ConfigRefusal { option, must_be_on: true, reason }
 }
 
-const fn must_be_off(option: &'static str, reason: &'static str) -> ConfigRefusal {
+pub(crate) const fn must_be_off(option: &'static str, reason: &'static str) -> ConfigRefusal {
     ConfigRefusal { option, must_be_on: false, reason }
 }
 
@@ -49,7 +49,7 @@ const RULES: [ConfigRefusal; 14] = [
 ];
 
 /// All reasons why the kpatch engine cannot serve a kernel with this config; empty when it can.
-pub fn config_refusals(config: &KernelConfig) -> Vec<ConfigRefusal> {
+pub(crate) fn kpatch_refusals(config: &KernelConfig) -> Vec<ConfigRefusal> {
     RULES.into_iter().filter(|rule| config.is_yes(rule.option) != rule.must_be_on).collect()
 }
 
@@ -62,7 +62,7 @@ mod tests {
 
     fn refused_options(text: &str) -> Vec<&'static str> {
         let config = KernelConfig::parse(text.as_bytes()).expect("a valid config");
-        config_refusals(&config).into_iter().map(|refusal| refusal.option).collect()
+        kpatch_refusals(&config).into_iter().map(|refusal| refusal.option).collect()
     }
 
     #[test]

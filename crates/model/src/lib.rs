@@ -13,6 +13,7 @@ mod clamp;
 mod config;
 mod digest;
 mod engine;
+mod engine_support;
 mod failure;
 mod failure_class;
 mod fix;
@@ -32,10 +33,11 @@ pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
 pub use engine::{Engine, EngineError};
+pub use engine_support::{config_refusals, engine_refusals};
 pub use failure::Failure;
 pub use failure_class::{FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
-pub use kpatch_support::{ConfigRefusal, config_refusals};
+pub use kpatch_support::ConfigRefusal;
 pub use manifest::{
     BaseKind, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction, RequestRecord,
     SourceRecord, ToolchainRecord, TrialEvidence,

@@ -4,6 +4,7 @@
 
 mod config_check;
 mod facts;
+mod kept_view;
 mod kernel_make;
 mod module_facts;
 mod module_table;
@@ -20,6 +21,7 @@ use elivepatch_model::{
 
 pub use config_check::check_config;
 pub use facts::BaseFacts;
+pub use kept_view::KeptView;
 pub use kernel_make::{COMPILE_FLAGS, KernelMake};
 pub(crate) use module_table::ModuleTable;
 pub(crate) use source_index::SourceIndex;

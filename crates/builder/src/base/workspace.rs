@@ -3,7 +3,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::Base;
+use super::{Base, KeptView};
 use crate::{
     Observer,
     failures::io_failure,
@@ -49,17 +49,13 @@ impl Workspace {
         name: &str,
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
-        let work = work.join(name);
-        sandbox.make_directory(&work)?;
-        let inputs = work.with_file_name(format!("{name}.inputs"));
-        fs_err::create_dir(&inputs)
-            .map_err(|error| io_failure(FailureClass::Internal, "make", &inputs, &error))?;
+        let (work, inputs) = make_directories(&work.join(name), sandbox)?;
         let view = if sandbox.overlays() {
-            let layer = work.with_file_name(format!("{name}.layer"));
+            let layer = layer_of(&work);
             sandbox.make_layer(&layer)?;
             View::Overlay(Overlay { lower: base.tree(), between: Vec::new(), layer })
         } else {
-            let copy = work.with_file_name(format!("{name}.tree"));
+            let copy = copy_of(&work);
             sandbox.make_directory(&copy)?;
             let command = SandboxCommand::new(
                 toolchain_root,
@@ -86,6 +82,90 @@ impl Workspace {
     ) -> Result<Self, Failure> {
         let work = self.work.parent().unwrap_or(&self.work);
         Self::make(base, &self.toolchain_root, sandbox, work, name, observer)
+    }
+
+    /// Makes a view whose files lie in `directory`, where a [`KeptView`] finds them later.
+    ///
+    /// # Errors
+    /// As [`Workspace::make`].
+    pub fn make_to_keep(
+        &self,
+        directory: &Utf8Path,
+        name: &str,
+        base: &Base,
+        sandbox: &Sandbox,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        Self::make(base, &self.toolchain_root, sandbox, directory, name, observer)
+    }
+
+    /// Makes a view that shows what was made or changed in this view over what was made in a kept
+    /// one, both over the base. Neither of the two is changed.
+    ///
+    /// # Errors
+    /// As [`Workspace::make`].
+    pub fn over(
+        &self,
+        kept: &KeptView,
+        name: &str,
+        sandbox: &Sandbox,
+        observer: &dyn Observer,
+    ) -> Result<Self, Failure> {
+        let work = self.work.with_file_name(name);
+        let (work, inputs) = make_directories(&work, sandbox)?;
+        let toolchain_root = self.toolchain_root.clone();
+        let view = match &self.view {
+            View::Overlay(overlay) => {
+                let layer = layer_of(&work);
+                sandbox.make_layer(&layer)?;
+                let between = vec![overlay.layer.clone(), kept.files()];
+                View::Overlay(Overlay { lower: overlay.lower.clone(), between, layer })
+            }
+            View::Copy(_) => {
+                let copy = copy_of(&work);
+                sandbox.make_directory(&copy)?;
+                let command = SandboxCommand::new(
+                    &toolchain_root,
+                    ["cp", "--archive", "--reflink=auto", "/kept/.", TREE],
+                )
+                .read_only(&kept.files(), "/kept")
+                .writable(&copy, TREE);
+                sandbox.run_checked(
+                    &command,
+                    StepName::Compile,
+                    observer,
+                    FailureClass::Internal,
+                )?;
+                View::Copy(copy)
+            }
+        };
+        let over = Self { toolchain_root, work, inputs, view };
+        over.refresh(self, sandbox, observer)?;
+        Ok(over)
+    }
+
+    /// Shows what was changed in `upper` since this view was made over it.
+    ///
+    /// # Errors
+    /// When the tree cannot be copied.
+    pub fn refresh(
+        &self,
+        upper: &Self,
+        sandbox: &Sandbox,
+        observer: &dyn Observer,
+    ) -> Result<(), Failure> {
+        let (View::Copy(copy), View::Copy(changed)) = (&self.view, &upper.view) else {
+            return Ok(());
+        };
+        // What is the base's own is older there than in the kept view, or as old; what was changed
+        // is newer.
+        let command = SandboxCommand::new(
+            &self.toolchain_root,
+            ["cp", "--archive", "--update", "/changed/.", TREE],
+        )
+        .read_only(changed, "/changed")
+        .writable(copy, TREE);
+        sandbox.run_checked(&command, StepName::Compile, observer, FailureClass::Internal).map(drop)
     }
 
     /// Gives a file to the tools. They see it at the path that is returned and cannot change it:
@@ -140,4 +220,28 @@ impl Workspace {
             View::Copy(copy) => command.writable(copy, TREE),
         }
     }
+}
+
+/// Makes the directory that tools write and the one that they read.
+fn make_directories(
+    work: &Utf8Path,
+    sandbox: &Sandbox,
+) -> Result<(Utf8PathBuf, Utf8PathBuf), Failure> {
+    sandbox.make_directory(work)?;
+    let inputs = beside(work, "inputs");
+    fs_err::create_dir(&inputs)
+        .map_err(|error| io_failure(FailureClass::Internal, "make", &inputs, &error))?;
+    Ok((work.to_owned(), inputs))
+}
+
+pub(super) fn layer_of(work: &Utf8Path) -> Utf8PathBuf {
+    beside(work, "layer")
+}
+
+pub(super) fn copy_of(work: &Utf8Path) -> Utf8PathBuf {
+    beside(work, "tree")
+}
+
+fn beside(work: &Utf8Path, what: &str) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{work}.{what}"))
 }

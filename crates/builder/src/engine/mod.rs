@@ -1,10 +1,13 @@
-//! The kpatch engine: kpatch's tools, driven object by object as kpatch-build drives them, but
-//! without building the kernel.
+//! The engines. The kpatch engine drives kpatch's tools object by object as kpatch-build does, but
+//! without building the kernel; the klp-build engine is in [`klp`].
 
+mod choice;
 mod compile;
 mod compiler_errors;
 mod diff;
+mod klp;
 mod link;
+mod livepatch_engine;
 mod message_rules;
 mod messages;
 
@@ -18,7 +21,10 @@ use crate::{
     unit::Unit,
 };
 
+pub(crate) use choice::choose;
 pub(crate) use diff::ChangedObject;
+use klp::KlpEngine;
+pub(crate) use livepatch_engine::LivepatchEngine;
 
 /// kpatch's headers in a toolchain root, with what its module is made from.
 const KPATCH_HEADERS: &str = "/usr/share/kpatch/patch";

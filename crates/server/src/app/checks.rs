@@ -2,8 +2,8 @@
 
 use elivepatch_api::BuildRequest;
 use elivepatch_model::{
-    BehaviourCheck, ConfigError, Failure, FailureClass, KernelConfig, Sha256Digest, TargetFacts,
-    config_refusals, limits,
+    BehaviourCheck, ConfigError, Engine, Failure, FailureClass, KernelConfig, Sha256Digest,
+    TargetFacts, config_refusals, limits,
 };
 use elivepatch_patch::SourcePatch;
 
@@ -64,8 +64,12 @@ fn behaviour_check(position: usize, check: &BehaviourCheck) -> Result<(), AppErr
     Ok(())
 }
 
-/// Checks the config against the target. Gives the digest of what the config says.
-pub(super) fn config(bytes: &[u8], target: &TargetFacts) -> Result<Sha256Digest, AppError> {
+/// Checks the config against the target and the engine that is asked for. Gives the digest of what the config says.
+pub(super) fn config(
+    bytes: &[u8],
+    target: &TargetFacts,
+    engine: Option<Engine>,
+) -> Result<Sha256Digest, AppError> {
     let config = KernelConfig::parse(bytes).map_err(config_unreadable)?;
     let architecture = config.architecture().map_err(config_unreadable)?;
     if architecture != target.architecture {
@@ -75,7 +79,7 @@ pub(super) fn config(bytes: &[u8], target: &TargetFacts) -> Result<Sha256Digest,
             "send the config of the target itself",
         ));
     }
-    let refusals = config_refusals(&config);
+    let refusals = config_refusals(&config, engine);
     if let Some(first) = refusals.first() {
         let mut failure = Failure::new(
             FailureClass::ConfigUnsupported,

@@ -91,8 +91,8 @@ impl Intake {
             PartKind::Request(bytes) => self.request = Some(checks::request(&bytes)?),
             PartKind::Config(writer) => {
                 let request = self.request.as_ref().expect("the request comes before the config");
-                let target = request.target.clone();
-                let check = move |bytes: &[u8]| checks::config(bytes, &target);
+                let (target, engine) = (request.target.clone(), request.options.engine);
+                let check = move |bytes: &[u8]| checks::config(bytes, &target, engine);
                 let (upload, meaning) =
                     self.app.check_upload(writer.finish().await?, check).await?;
                 self.config = Some(CheckedConfig { upload, meaning });

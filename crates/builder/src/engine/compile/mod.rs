@@ -12,9 +12,11 @@ mod store;
 use camino::Utf8PathBuf;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use self::{
+use self::store::Store;
+pub(super) use self::{
+    originals::RECORD_BYTES,
+    saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
-    store::Store,
 };
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
@@ -64,7 +66,8 @@ pub(super) fn original_objects(engine: &KpatchEngine) -> Utf8PathBuf {
     Store::of(engine.base).objects()
 }
 
-fn check(finished: &Finished, fixes: &AppliedFixes) -> Result<(), Failure> {
+/// Refuses what did not compile, with the compiler's errors at lines of the patch.
+pub(super) fn check(finished: &Finished, fixes: &AppliedFixes) -> Result<(), Failure> {
     if finished.succeeded() { Ok(()) } else { Err(compile_failure(finished, fixes)) }
 }
 

@@ -23,7 +23,7 @@ pub(super) const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The largest record of Kbuild, in bytes; one of an object that includes a thousand files has
 /// some 200 kB.
-pub(super) const RECORD_BYTES: u64 = 16 * 1024 * 1024;
+pub(in crate::engine) const RECORD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Makes sure that the store holds the original of each unit.
 ///

@@ -9,7 +9,7 @@ use crate::base::COMPILE_FLAGS;
 
 /// How Kbuild made an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SavedCommand {
+pub(in crate::engine) struct SavedCommand {
     /// The shell command: the compiler, and where this kernel runs it on single objects, objtool.
     pub shell: String,
     /// The files that the compiler read, by their paths in the tree or absolute.
@@ -17,7 +17,7 @@ pub(super) struct SavedCommand {
 }
 
 /// The path of an object's record.
-pub(super) fn record_path(object: &str) -> String {
+pub(in crate::engine) fn record_path(object: &str) -> String {
     match object.rsplit_once('/') {
         Some((directory, name)) => format!("{directory}/.{name}.cmd"),
         None => format!(".{object}.cmd"),
@@ -27,7 +27,7 @@ pub(super) fn record_path(object: &str) -> String {
 impl SavedCommand {
     /// Reads a record; `None` when it is not one of a plain compilation of `object` from `source`:
     /// then only make knows how the object comes about.
-    pub(super) fn parse(record: &str, object: &str, source: &str) -> Option<Self> {
+    pub(in crate::engine) fn parse(record: &str, object: &str, source: &str) -> Option<Self> {
         // `savedcmd_` from Linux 6.3 on.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+,-".contains(&byte);
         if !source.bytes().all(plain) {
@@ -47,7 +47,7 @@ impl SavedCommand {
 
     /// The command with the flags of livepatches, where it was saved without: in the place where
     /// `KCFLAGS` puts them, behind all flags that are not the file's own.
-    pub(super) fn with_livepatch_flags(mut self) -> Option<Self> {
+    pub(in crate::engine) fn with_livepatch_flags(mut self) -> Option<Self> {
         if !self.shell.contains(COMPILE_FLAGS) {
             let place = self.shell.find(" -DKBUILD_MODFILE=")?;
             self.shell.insert_str(place, &format!(" {COMPILE_FLAGS}"));

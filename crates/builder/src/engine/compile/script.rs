@@ -12,7 +12,7 @@ use crate::{
 use elivepatch_model::StepName;
 
 /// An object to be compiled, with its command.
-pub(super) struct Job<'a> {
+pub(in crate::engine) struct Job<'a> {
     /// The object, by its path in the tree.
     pub object: &'a str,
     /// The command.
@@ -24,7 +24,7 @@ pub(super) struct Job<'a> {
 ///
 /// # Errors
 /// Those of the sandbox.
-pub(super) fn compile_by_script(
+pub(in crate::engine) fn compile_by_script(
     jobs: &[Job],
     cores: u32,
     workspace: &Workspace,

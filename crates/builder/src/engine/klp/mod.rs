@@ -1,0 +1,96 @@
+//! The klp-build engine: the kernel's own `objtool klp`, on kernels from 6.19 on.
+//!
+//! It does what the kernel's `scripts/livepatch/klp-build` does, with less around it (see
+//! docs/adr/0009): the original is built once for a base, only the touched objects are compiled, and
+//! of vmlinux only vmlinux.o is linked.
+
+mod compile;
+mod diff;
+mod link;
+mod originals;
+mod parents;
+mod relink;
+
+use elivepatch_model::{Failure, StepName};
+
+use self::{originals::Originals, parents::Parents};
+use super::{ChangedObject, KpatchEngine};
+use crate::{Cache, apply::AppliedFixes, base::Workspace, process::Finished, unit::Unit};
+
+/// The flags that klp-build compiles with, beside the kernel's own. Debug information only makes
+/// the objects larger: it decides nothing of the code, and objtool does not read it.
+const COMPILE_FLAGS: &str = "-ffunction-sections -fdata-sections -g0";
+
+/// objtool, as the base's own build made it, by its path in the tree.
+const OBJTOOL: &str = "./tools/objtool/objtool";
+
+/// Where tools see what is kept of the unpatched kernel: vmlinux.o with its image, and the objects.
+const ORIGINALS: &str = "/originals";
+const KEPT: &str = "/kept";
+
+/// The script in the source tree whose work this engine does; a tree without it is too old.
+pub(crate) const SCRIPT: &str = "scripts/livepatch/klp-build";
+
+/// One build of one livepatch by the klp-build engine.
+pub(crate) struct KlpEngine<'a> {
+    /// What every engine is given, in the form of the kpatch engine.
+    input: KpatchEngine<'a>,
+    originals: Originals,
+    /// The patched source over the originals' objects.
+    view: Workspace,
+}
+
+impl<'a> KlpEngine<'a> {
+    /// Makes the originals ready, which takes about as long as the base's own build when they are
+    /// not there yet.
+    ///
+    /// # Errors
+    /// `base-failed` when they cannot be made; those of the sandbox.
+    pub(crate) fn ready(input: KpatchEngine<'a>, cache: &Cache) -> Result<Self, Failure> {
+        let originals = Originals::ready(&input, cache)?;
+        let view = input.patched.over(originals.view(), "klp", input.sandbox, input.observer)?;
+        Ok(Self { input, originals, view })
+    }
+
+    /// Compiles the touched sources as patched, and links them into the objects that are compared.
+    ///
+    /// # Errors
+    /// `compile-failed` with the compiler's errors at lines of the patch; `not-patchable` when
+    /// objtool finds fault with the patched code; those of the sandbox.
+    pub(crate) fn compile(&self, units: &[Unit], fixes: &AppliedFixes) -> Result<(), Failure> {
+        let parents = Parents::of(units, &self.originals)?;
+        self.view.refresh(self.input.patched, self.input.sandbox, self.input.observer)?;
+        compile::compile(self, units, fixes)?;
+        relink::relink(self, &parents)
+    }
+
+    /// Finds the changed functions. Gives the objects that hold some.
+    ///
+    /// # Errors
+    /// `no-functional-change`, `not-patchable`; those of the sandbox.
+    pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
+        diff::diff(self, units, &Parents::of(units, &self.originals)?)
+    }
+
+    /// Links the changed functions into the module; gives its bytes.
+    ///
+    /// # Errors
+    /// `link-failed`; those of the sandbox.
+    pub(crate) fn link(&self, changed: &[ChangedObject]) -> Result<Vec<u8>, Failure> {
+        link::link(self, changed)
+    }
+
+    /// Runs a shell script of ours in the patched tree, with the originals at hand; its arguments
+    /// are `$1` and on. How it ended is the caller's to look at.
+    fn script(
+        &self,
+        script: &str,
+        arguments: &[&str],
+        step: StepName,
+    ) -> Result<Finished, Failure> {
+        let words = ["sh", "-c", script, "klp"].into_iter().chain(arguments.iter().copied());
+        let command = self.view.command(words).read_only(&self.originals.directory(), ORIGINALS);
+        let command = self.originals.view().show(command, KEPT);
+        self.input.sandbox.run(&command, step, self.input.observer)
+    }
+}

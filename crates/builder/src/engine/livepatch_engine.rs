@@ -1,0 +1,61 @@
+use elivepatch_model::{Engine, Failure};
+
+use super::{ChangedObject, KlpEngine, KpatchEngine};
+use crate::{Cache, apply::AppliedFixes, unit::Unit};
+
+/// The engine of one build.
+pub(crate) enum LivepatchEngine<'a> {
+    Kpatch(KpatchEngine<'a>),
+    KlpBuild(Box<KlpEngine<'a>>),
+}
+
+impl<'a> LivepatchEngine<'a> {
+    /// Makes the engine ready to compile. `input` is what every engine is given, in the form of the
+    /// kpatch engine.
+    ///
+    /// # Errors
+    /// Those of [`KlpEngine::ready`].
+    pub(crate) fn ready(
+        engine: Engine,
+        input: KpatchEngine<'a>,
+        cache: &Cache,
+    ) -> Result<Self, Failure> {
+        match engine {
+            Engine::Kpatch => Ok(Self::Kpatch(input)),
+            Engine::KlpBuild => Ok(Self::KlpBuild(Box::new(KlpEngine::ready(input, cache)?))),
+        }
+    }
+
+    /// Compiles the touched sources, as they were and as patched.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub(crate) fn compile(&self, units: &[Unit], fixes: &AppliedFixes) -> Result<(), Failure> {
+        match self {
+            Self::Kpatch(engine) => engine.compile(units, fixes),
+            Self::KlpBuild(engine) => engine.compile(units, fixes),
+        }
+    }
+
+    /// Finds the changed functions. Gives the objects that hold some.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
+        match self {
+            Self::Kpatch(engine) => engine.diff(units),
+            Self::KlpBuild(engine) => engine.diff(units),
+        }
+    }
+
+    /// Links the changed functions into the module; gives its bytes.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub(crate) fn link(&self, changed: &[ChangedObject]) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Kpatch(engine) => engine.link(changed),
+            Self::KlpBuild(engine) => engine.link(changed),
+        }
+    }
+}

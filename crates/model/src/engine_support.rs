@@ -1,0 +1,84 @@
+use crate::{
+    Engine, KernelConfig,
+    kpatch_support::{ConfigRefusal, kpatch_refusals, must_be_off, must_be_on},
+};
+
+/// What the klp-build engine needs or cannot serve: the rules of `validate_config` in the kernel's
+/// scripts/livepatch/klp-build (Linux 7.3), and one of our own: modules must be loadable.
+const KLP_RULES: [ConfigRefusal; 6] = [
+    must_be_on("MODULES", "a livepatch is a kernel module"),
+    must_be_on("LIVEPATCH", "the kernel has no live patching"),
+    must_be_on("KLP_BUILD", "the kernel is not built for klp-build, which Linux 6.19 brought"),
+    must_be_off("GCC_PLUGIN_LATENT_ENTROPY", "the plugin makes every compilation different"),
+    must_be_off("GCC_PLUGIN_RANDSTRUCT", "structure layouts are randomised"),
+    must_be_off(
+        "LD_DEAD_CODE_DATA_ELIMINATION",
+        "the linker drops the table that tells symbols of the same name apart",
+    ),
+];
+
+/// All reasons why an engine cannot serve a kernel with this config; empty when it can. Whether
+/// the engine can serve the *base* is another question: klp-build needs one that was built.
+pub fn engine_refusals(config: &KernelConfig, engine: Engine) -> Vec<ConfigRefusal> {
+    match engine {
+        Engine::Kpatch => kpatch_refusals(config),
+        Engine::KlpBuild => {
+            let broken = |rule: &ConfigRefusal| config.is_yes(rule.option) != rule.must_be_on;
+            KLP_RULES.into_iter().filter(broken).collect()
+        }
+    }
+}
+
+/// All reasons why no livepatch can be made for a kernel with this config: those of the engine that
+/// was asked for, or when every engine has some, those of kpatch, which serves the most kernels.
+pub fn config_refusals(config: &KernelConfig, asked_for: Option<Engine>) -> Vec<ConfigRefusal> {
+    let engines = match &asked_for {
+        Some(engine) => std::slice::from_ref(engine),
+        None => &Engine::ALL[..],
+    };
+    let mut refusals = engines.iter().map(|engine| engine_refusals(config, *engine));
+    let first = refusals.next().unwrap_or_default();
+    if refusals.any(|refusals| refusals.is_empty()) { Vec::new() } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVED_BY_BOTH: &str = "CONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\nCONFIG_FUNCTION_TRACER=y\n\
+        CONFIG_HAVE_FENTRY=y\nCONFIG_KALLSYMS_ALL=y\nCONFIG_DEBUG_INFO=y\nCONFIG_KLP_BUILD=y\n";
+
+    fn config(text: &str) -> KernelConfig {
+        KernelConfig::parse(text.as_bytes()).expect("a valid config")
+    }
+
+    fn options(refusals: Vec<ConfigRefusal>) -> Vec<&'static str> {
+        refusals.into_iter().map(|refusal| refusal.option).collect()
+    }
+
+    #[test]
+    fn each_rule_of_klp_build_refuses_by_the_name_of_its_option() {
+        assert_eq!(engine_refusals(&config(SERVED_BY_BOTH), Engine::KlpBuild), []);
+        for rule in KLP_RULES {
+            let text = if rule.must_be_on {
+                SERVED_BY_BOTH.replace(&format!("CONFIG_{}=y\n", rule.option), "")
+            } else {
+                format!("{SERVED_BY_BOTH}CONFIG_{}=y\n", rule.option)
+            };
+            assert_eq!(options(engine_refusals(&config(&text), Engine::KlpBuild)), [rule.option]);
+        }
+    }
+
+    #[test]
+    fn one_engine_that_serves_is_enough_unless_another_is_asked_for() {
+        let only_klp = config(&SERVED_BY_BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
+        assert_eq!(config_refusals(&only_klp, None), []);
+        assert_eq!(config_refusals(&only_klp, Some(Engine::KlpBuild)), []);
+        assert_eq!(options(config_refusals(&only_klp, Some(Engine::Kpatch))), ["DEBUG_INFO"]);
+        let only_kpatch = config(&SERVED_BY_BOTH.replace("CONFIG_KLP_BUILD=y\n", ""));
+        assert_eq!(config_refusals(&only_kpatch, None), []);
+        assert_eq!(options(config_refusals(&only_kpatch, Some(Engine::KlpBuild))), ["KLP_BUILD"]);
+        let none = config(&SERVED_BY_BOTH.replace("CONFIG_LIVEPATCH=y\n", ""));
+        assert_eq!(options(config_refusals(&none, None)), ["LIVEPATCH"]);
+    }
+}
