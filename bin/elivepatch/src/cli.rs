@@ -1,8 +1,10 @@
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    commands::{build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, show::ShowArgs},
-    exit::EXIT_CODES,
+    commands::{
+        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs, show::ShowArgs,
+    },
+    exit::{EXIT_CODES, VERDICTS},
 };
 
 /// Live patches for the Linux kernel that you run, from a server that builds and tries them
@@ -37,6 +39,9 @@ pub enum Command {
     /// Build a livepatch, or go on with a build: the command to use most
     #[command(after_help = EXIT_CODES)]
     Build(Box<BuildArgs>),
+    /// Judge patches before they are built: offline, in under a second
+    #[command(after_help = VERDICTS)]
+    Check(CheckArgs),
     /// List the builds of the server
     Builds(BuildsArgs),
     /// Show a build

@@ -28,6 +28,16 @@ Exit codes:
   70   a bug in elivepatch
   130  interrupted by Ctrl-C; a build that was submitted goes on";
 
+/// What `elivepatch check` says and how it ends, as its help text shows it.
+pub const VERDICTS: &str = "\
+Verdicts:
+  patchable as far as can be seen offline  exit code 0
+  cannot be sure, with reasons             exit code 0; 3 with --strict
+  refused, with reasons                    exit code 3
+
+Exit code 1 says that a patch, config or source tree could not be read. With --json the verdict is
+the field \"verdict\": patchable, unsure or refused. docs/patchability.md explains every reason.";
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

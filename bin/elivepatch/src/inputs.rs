@@ -23,15 +23,31 @@ pub fn read_patches(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Problem> {
             paths.len()
         )));
     }
-    paths.iter().map(|path| read_patch(path)).collect()
+    paths.iter().map(|path| read_patch(path, read_at_most(path, PATCH_BYTES))).collect()
 }
 
-fn read_patch(path: &Path) -> Result<NamedPatch, Problem> {
+/// The same for patches that stay here, any number of them; `-` is standard input.
+pub fn read_patches_or_input(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Problem> {
+    if paths.iter().filter(|path| is_input(path)).count() > 1 {
+        return Err(Problem::usage("standard input (-) is named twice, and can be read once"));
+    }
+    let read = |path: &Path| match is_input(path) {
+        true => read_input(PATCH_BYTES),
+        false => read_at_most(path, PATCH_BYTES),
+    };
+    paths.iter().map(|path| read_patch(path, read(path))).collect()
+}
+
+fn is_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn read_patch(path: &Path, content: io::Result<Vec<u8>>) -> Result<NamedPatch, Problem> {
     let shown = path.display();
-    let content = read_at_most(path, PATCH_BYTES).map_err(|error| {
+    let content = content.map_err(|error| {
         Problem::input(format!("cannot read the patch {shown}"))
             .caused_by(&error)
-            .hint("give a unified diff, as git format-patch or diff -u write it: --patch FILE")
+            .hint("give a unified diff, as git format-patch or diff -u write it")
     })?;
     if content.len() as u64 > PATCH_BYTES {
         let class = FailureClass::PatchTooLarge;
@@ -101,6 +117,12 @@ pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
 fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_input(limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

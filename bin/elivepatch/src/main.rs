@@ -2,6 +2,7 @@
 //!
 //! Standard output is data, standard error is talk. See [`exit::EXIT_CODES`] for how it ends.
 
+mod check_report;
 mod cli;
 mod commands;
 mod destination;
@@ -13,6 +14,7 @@ mod problem;
 mod progress;
 mod report;
 mod server;
+mod source_tree;
 mod target;
 mod text;
 mod watch;

@@ -13,6 +13,7 @@ mod error;
 mod file_patch;
 mod line_map;
 mod parse;
+pub mod patchability;
 mod place;
 mod plan;
 mod tree_path;

@@ -94,3 +94,89 @@ proptest! {
         report.outcome(1);
     }
 }
+
+/// Pieces of C that open and close what a light reader of C looks for.
+fn nearly_c() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "static int f(int a)\n{\n",
+        "}\n",
+        "};\n",
+        "{",
+        "}",
+        "(",
+        ")",
+        ";\n",
+        "\tint x = 1;\n",
+        "#if A\n",
+        "#else\n",
+        "#endif\n",
+        "#define X \\\n",
+        "/*",
+        "*/",
+        "\"",
+        "'",
+        "struct s {\n",
+        "= {\n",
+        "EXPORT_SYMBOL(f);\n",
+        "\tstatic int n;\n",
+        "name",
+        " ",
+        "\n",
+        ",",
+        "[",
+        "*",
+        "typedef ",
+        "static ",
+        "SYSCALL_DEFINE1(f, int, a)\n",
+        "enum e {\n",
+        "\u{e9}",
+        "\\\n",
+    ]);
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// A tree in which each file has the same text.
+struct OneText(Vec<u8>);
+
+impl elivepatch_patch::patchability::SourceTree for OneText {
+    fn read(&self, _: &elivepatch_patch::TreePath) -> Option<Vec<u8>> {
+        Some(self.0.clone())
+    }
+
+    fn includers(
+        &self,
+        _: &elivepatch_patch::TreePath,
+    ) -> Option<elivepatch_patch::patchability::Includers> {
+        None
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_change_is_judged(
+        before in nearly_c(), removed in nearly_c(), added in nearly_c(), heading in nearly_c(),
+    ) {
+        let heading = heading.replace('\n', " ");
+        let mut body = String::new();
+        let mut lines = [0usize; 2];
+        for (marker, text) in [(' ', &before), ('-', &removed), ('+', &added), (' ', &before)] {
+            for line in text.lines() {
+                body.push_str(&format!("{marker}{line}\n"));
+                lines[0] += usize::from(marker != '+');
+                lines[1] += usize::from(marker != '-');
+            }
+        }
+        let [old, new] = lines;
+        let text = format!("--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1,{old} +1,{new} @@ {heading}\n{body}");
+        let Ok(patch) = SourcePatch::parse(text.as_bytes()) else { return Ok(()) };
+        use elivepatch_patch::patchability::{Surroundings, check};
+        let patches = [("fix".to_owned(), patch)];
+        let report = check(&patches, &Surroundings::default());
+        let line_count = text.lines().count();
+        for finding in report.files.iter().flat_map(|file| &file.findings) {
+            prop_assert!(finding.patch_line.is_none_or(|line| line <= line_count));
+        }
+        let tree = OneText(format!("{before}\n{removed}\n{before}").into_bytes());
+        check(&patches, &Surroundings { config: None, tree: Some(&tree) });
+    }
+}

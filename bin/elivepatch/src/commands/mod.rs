@@ -3,6 +3,7 @@
 pub mod build;
 pub mod builds;
 pub mod cancel;
+pub mod check;
 pub mod show;
 
 use elivepatch_model::BuildNumber;
@@ -18,6 +19,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
         None => build::run(&cli.build).await,
         Some(Command::Build(arguments)) => build::run(&arguments).await,
+        Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
         Some(Command::Show(arguments)) => show::run(&arguments).await,
         Some(Command::Cancel(arguments)) => cancel::run(&arguments).await,

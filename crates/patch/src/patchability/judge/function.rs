@@ -1,0 +1,283 @@
+//! Functions: their attributes, their signature and what is in them.
+
+use std::collections::HashMap;
+
+use super::{Change, Judged};
+use crate::patchability::{
+    body::{self, StaticLocal},
+    header::{self, FunctionHeader},
+    item::{Item, ItemKind},
+    report::{FunctionChange, TouchedFunction},
+    rule::{Level, Rule},
+    side::Side,
+    words,
+};
+
+/// How many static variables of one name are compared in one function: each block may have one, and
+/// no real function has more than a few.
+const SAME_NAME: usize = 32;
+
+impl Judged {
+    /// Judges a function; says whether its change takes effect in a running kernel.
+    pub(super) fn function(&mut self, change: &Change<'_>) -> bool {
+        let (before, after) = (header_of(change.pair.before), header_of(change.pair.after));
+        let Some(header) = after.or(before) else { return true };
+        let kind = match (before, after) {
+            (None, Some(_)) if !change.item.is_cut => FunctionChange::Added,
+            (Some(_), None) if !change.item.is_cut => FunctionChange::Removed,
+            _ => FunctionChange::Changed,
+        };
+        self.functions.push(TouchedFunction {
+            name: Some(header.name.clone()),
+            name_is_cut: false,
+            change: kind,
+            patch_line: change.patch_line,
+        });
+        let is_live = self.attributes(change, kind, [before, after]);
+        self.declaration(change, header);
+        match kind {
+            FunctionChange::Changed => {
+                if let (Some(before), Some(after)) = (before, after) {
+                    self.signature(change, before, after);
+                }
+            }
+            FunctionChange::Added => {}
+            FunctionChange::Removed => self.removed(change, header),
+        }
+        self.inlined(change, header);
+        self.body(change, Some(header));
+        is_live
+    }
+
+    fn attributes(
+        &mut self,
+        change: &Change<'_>,
+        kind: FunctionChange,
+        headers: [Option<&FunctionHeader>; 2],
+    ) -> bool {
+        let mut is_live = true;
+        let words = headers.into_iter().flatten().flat_map(|h| h.words.iter().map(move |w| (h, w)));
+        let mut seen = Vec::new();
+        for (header, word) in words {
+            let Some(rule) = words::of_function(word).filter(|rule| !seen.contains(rule)) else {
+                continue;
+            };
+            seen.push(rule);
+            let level = match (rule, kind) {
+                (Rule::InitCode, _) => Level::Unsure,
+                (Rule::SectionCode, _) => Level::Refused,
+                (Rule::NotTraceable, FunctionChange::Changed) => Level::Refused,
+                (Rule::NotTraceable, FunctionChange::Added) => Level::Unsure,
+                // Always inlined: there is no copy that would have to be redirected.
+                (Rule::InlineFunction, _) if word == "__always_inline" => continue,
+                (Rule::InlineFunction, FunctionChange::Changed) => Level::Unsure,
+                _ => continue,
+            };
+            is_live &= rule != Rule::InitCode;
+            self.find(rule, level, change.patch_line, format!("{}() is {word}", header.name));
+        }
+        is_live
+    }
+
+    /// What is hidden by a macro, or by a line that is not shown.
+    fn declaration(&mut self, change: &Change<'_>, header: &FunctionHeader) {
+        let (line, name) = (change.patch_line, &header.name);
+        if let Some(macro_name) = &header.macro_name {
+            match words::defines_replaceable_function(macro_name) {
+                Some(true) => {
+                    self.find(Rule::SystemCall, Level::Note, line, format!("{name} changes"));
+                }
+                Some(false) => {
+                    let subject = format!("{name} is an entry point of exceptions");
+                    self.find(Rule::NotTraceable, Level::Refused, line, subject);
+                }
+                None => {
+                    let subject = format!("{name}: what the macro makes of it is not shown");
+                    self.find(Rule::FunctionUnknown, Level::Unsure, line, subject);
+                }
+            }
+        }
+        if !header.begins_before_name {
+            let subject = format!("how {name}() is declared is not shown");
+            self.find(Rule::FunctionUnknown, Level::Unsure, line, subject);
+        }
+    }
+
+    fn removed(&mut self, change: &Change<'_>, header: &FunctionHeader) {
+        let (line, name) = (change.patch_line, &header.name);
+        self.find(Rule::RemovedFunction, Level::Note, line, format!("{name}() goes away"));
+        if change.facts.exported.contains(name) {
+            let subject = format!("{name}() is exported and goes away");
+            self.find(Rule::ExportedSignature, Level::Unsure, line, subject);
+        }
+    }
+
+    fn signature(&mut self, change: &Change<'_>, before: &FunctionHeader, after: &FunctionHeader) {
+        let line = change.patch_line;
+        let name = &after.name;
+        let (Some(item_before), Some(item_after)) = (change.pair.before, change.pair.after) else {
+            return;
+        };
+        if item_before.head.is_empty() || item_after.head.is_empty() {
+            return;
+        }
+        let is_static = |header: &FunctionHeader| header.has("static") || header.has("STATIC");
+        if is_static(before) != is_static(after) {
+            let becomes = if is_static(after) { "static" } else { "global" };
+            self.find(Rule::Linkage, Level::Unsure, line, format!("{name}() becomes {becomes}"));
+        }
+        let is_inline = |header: &FunctionHeader| {
+            let words = header.words.iter();
+            words.into_iter().any(|word| words::of_function(word) == Some(Rule::InlineFunction))
+        };
+        if is_inline(before) != is_inline(after) {
+            let becomes = if is_inline(after) { "inline" } else { "no longer inline" };
+            self.find(Rule::Linkage, Level::Unsure, line, format!("{name}() becomes {becomes}"));
+        }
+        let view = change.view;
+        let parameters_before = types(&view.before, before);
+        let parameters_after = types(&view.after, after);
+        let result = |header: &FunctionHeader| -> Vec<String> {
+            let words = header.words.iter().filter(|word| {
+                words::of_function(word).is_none() && !matches!(word.as_str(), "static" | "STATIC")
+            });
+            words.cloned().collect()
+        };
+        let same_number = parameters_before.len() == parameters_after.len();
+        let is_same = parameters_before == parameters_after && result(before) == result(after);
+        if is_same || (is_static(before) && is_static(after)) {
+            return;
+        }
+        let subject = format!("{name}() is declared differently");
+        if change.facts.exported.contains(name) {
+            let level = if same_number { Level::Unsure } else { Level::Refused };
+            self.find(Rule::ExportedSignature, level, line, subject);
+        } else {
+            self.find(Rule::Signature, Level::Unsure, line, subject);
+        }
+    }
+
+    /// Callers into which the compiler may put the function, and which cannot be replaced.
+    fn inlined(&mut self, change: &Change<'_>, header: &FunctionHeader) {
+        let is_static = header.has("static") || header.has("STATIC");
+        if !is_static || header.has("noinline") {
+            return;
+        }
+        for (caller, rule, names) in &change.facts.irreplaceable {
+            if caller != &header.name && names.contains(&header.name) {
+                let subject = format!("{caller}() uses {}() ({})", header.name, rule.as_str());
+                self.find(Rule::InlinedCaller, Level::Unsure, change.patch_line, subject);
+            }
+        }
+    }
+
+    /// What changes within the function.
+    pub(super) fn body(&mut self, change: &Change<'_>, header: Option<&FunctionHeader>) {
+        let name = header.map_or("the function".to_owned(), |header| format!("{}()", header.name));
+        if let (Some(before), Some(after)) = (change.pair.before, change.pair.after) {
+            self.static_locals(change, before, after, &name);
+        }
+        let sides =
+            [(&change.view.before, change.pair.before), (&change.view.after, change.pair.after)];
+        let mut once = Vec::new();
+        let mut note = |judged: &mut Self, rule, level, line, what: String| {
+            if !once.contains(&rule) {
+                once.push(rule);
+                judged.find(rule, level, line, what);
+            }
+        };
+        for (side, item) in sides.into_iter().filter_map(|(side, item)| Some((side, item?))) {
+            let word = |wanted: fn(&str) -> bool| {
+                let at = body::changed_word(side, item.tokens.clone(), wanted)?;
+                Some((side.name(at), side.changed_patch_line(at..at + 1).unwrap_or(0)))
+            };
+            if let Some((word, line)) = word(words::is_assembly) {
+                let subject = format!("{word} in {name}");
+                note(self, Rule::InlineAssembly, Level::Unsure, line, subject);
+            }
+            if let Some((word, line)) = word(words::is_locking) {
+                note(self, Rule::Locking, Level::Note, line, format!("{word} in {name}"));
+            }
+            let mentions = |wanted: fn(&str) -> bool| {
+                item.tokens.clone().find(|at| side.is_name(*at) && wanted(&side.name(*at)))
+            };
+            if let Some(at) = mentions(words::is_static_key) {
+                let subject = format!("{} in {name}", side.name(at));
+                note(self, Rule::StaticKey, Level::Unsure, change.patch_line, subject);
+            }
+            if mentions(words::is_thread_loop).is_some() {
+                let subject = format!("{name} is a kernel thread's loop");
+                note(self, Rule::LongRunning, Level::Note, change.patch_line, subject);
+            }
+        }
+    }
+
+    fn static_locals(&mut self, change: &Change<'_>, before: &Item, after: &Item, name: &str) {
+        let old = body::static_locals(&change.view.before, before.tokens.clone());
+        let new = body::static_locals(&change.view.after, after.tokens.clone());
+        let (old_by_name, new_by_name) = (by_name(&old), by_name(&new));
+        for local in &old {
+            let Some(twin) = counterpart(local, &new_by_name) else {
+                let line = change.view.before.changed_patch_line(local.tokens.clone());
+                let subject = format!("static {} of {name} goes away", local.name);
+                let line = line.unwrap_or(change.patch_line);
+                self.find(Rule::StaticLocalRemoved, Level::Refused, line, subject);
+                continue;
+            };
+            if twin.essence != local.essence && !(twin.is_constant && local.is_constant) {
+                let line = change.view.after.changed_patch_line(twin.tokens.clone());
+                let subject = format!("static {} of {name} is declared differently", local.name);
+                let line = line.unwrap_or(change.patch_line);
+                self.find(Rule::ChangedData, Level::Refused, line, subject);
+            }
+        }
+        for local in new.iter().filter(|local| !old_by_name.contains_key(local.name.as_str())) {
+            if !local.is_constant {
+                let line = change.view.after.changed_patch_line(local.tokens.clone());
+                let subject = format!("static {} of {name} is new", local.name);
+                let line = line.unwrap_or(change.patch_line);
+                self.find(Rule::StaticLocalAdded, Level::Note, line, subject);
+            }
+        }
+    }
+}
+
+/// Several blocks of a function may each have a variable of one name.
+fn by_name(locals: &[StaticLocal]) -> HashMap<&str, Vec<&StaticLocal>> {
+    let mut map: HashMap<&str, Vec<&StaticLocal>> = HashMap::new();
+    for local in locals {
+        map.entry(&local.name).or_default().push(local);
+    }
+    map
+}
+
+/// The variable of the same name: an equal one if there is one.
+fn counterpart<'a>(
+    local: &StaticLocal,
+    others: &HashMap<&str, Vec<&'a StaticLocal>>,
+) -> Option<&'a StaticLocal> {
+    let others = others.get(local.name.as_str())?;
+    let few = others.iter().take(SAME_NAME).copied();
+    few.clone().find(|other| other.essence == local.essence).or_else(|| few.clone().next())
+}
+
+fn header_of(item: Option<&Item>) -> Option<&FunctionHeader> {
+    match item.map(|item| &item.kind) {
+        Some(ItemKind::Function(header)) => Some(header),
+        _ => None,
+    }
+}
+
+/// The parameters without their names.
+fn types(side: &Side, header: &FunctionHeader) -> Vec<Vec<Vec<u8>>> {
+    let mut parameters = header::parameters(side, header.parameters.clone());
+    for parameter in &mut parameters {
+        let is_name = |text: &Vec<u8>| {
+            text.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        };
+        if parameter.len() > 1 && parameter.last().is_some_and(is_name) {
+            parameter.pop();
+        }
+    }
+    parameters
+}

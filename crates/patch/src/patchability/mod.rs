@@ -1,0 +1,301 @@
+//! What can be said about a patch before it is built: which functions it touches, and what stands
+//! in the way of a livepatch.
+//!
+//! It works on the text alone, or with the source's files at hand on whole functions. It is made to
+//! err on one side: what it does not understand it calls unsure, and never fine. It decides nothing
+//! in a build: that is for kpatch's tools, which see the compiled code.
+//!
+//! [`lexer`](self) splits text into tokens, the outline into items (functions, data, types), a view
+//! pairs the items of both sides, and the judge applies the rules of `docs/patchability.md`.
+
+mod body;
+mod header;
+mod heading;
+mod item;
+mod judge;
+mod lexer;
+mod outline;
+mod report;
+mod rule;
+mod side;
+mod traceable;
+mod view;
+mod whole_file;
+mod words;
+
+use std::collections::HashMap;
+
+use elivepatch_model::{FailureClass, KernelConfig, config_refusals};
+
+use crate::{ChangeKind, FilePatch, PatchError, SourcePatch, TreePath};
+use judge::Judged;
+pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
+pub use rule::{Level, Rule};
+use side::{Line, Side};
+use view::View;
+
+/// Reads the files of a source tree for [`check`].
+pub trait SourceTree {
+    /// The text of a file; `None` when it cannot be read.
+    fn read(&self, path: &TreePath) -> Option<Vec<u8>>;
+    /// How many files include a header directly, as far as it was looked for.
+    fn includers(&self, header: &TreePath) -> Option<Includers>;
+}
+
+/// How far a header reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Includers {
+    /// Files that name it in an `#include`.
+    pub files: usize,
+    /// Whether the search ended before the whole tree was seen.
+    pub is_incomplete: bool,
+}
+
+/// What is known beside the patches.
+#[derive(Default)]
+pub struct Surroundings<'a> {
+    /// The target's config.
+    pub config: Option<&'a KernelConfig>,
+    /// The target's source.
+    pub tree: Option<&'a dyn SourceTree>,
+}
+
+/// Judges patches that are applied in this order, each with its name.
+pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>) -> Report {
+    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0, live_changes: 0 };
+    let mut files = Vec::new();
+    for (name, patch) in patches {
+        files.extend(patch.files.iter().map(|file| check.file(name, file)));
+    }
+    let config = surroundings.config.map(config_refusals).unwrap_or_default();
+    let config = config
+        .into_iter()
+        .map(|refusal| Finding::new(Rule::Config, Level::Refused, 0, refusal.to_string()));
+    let mut report = Report { verdict: Verdict::Patchable, config: config.collect(), files };
+    check.whole(&mut report);
+    let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
+    report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
+    report
+}
+
+struct Check<'a> {
+    surroundings: &'a Surroundings<'a>,
+    /// The texts of the tree's files as the patches before left them; `None` when unreadable.
+    texts: HashMap<TreePath, Option<Vec<u8>>>,
+    changes: usize,
+    live_changes: usize,
+}
+
+impl Check<'_> {
+    fn file(&mut self, patch: &str, file: &FilePatch) -> FileReport {
+        let (role, role_text, refusal) = role(file);
+        let mut report = FileReport {
+            patch: patch.to_owned(),
+            path: file.path.to_string(),
+            patch_line: file.patch_line,
+            role,
+            role_text,
+            whole_file_read: false,
+            functions: Vec::new(),
+            findings: refusal.into_iter().collect(),
+        };
+        if role == FileRole::LeftOut {
+            return report;
+        }
+        let judged = self.judge(file, &mut report);
+        self.changes += judged.changes;
+        self.live_changes += judged.live_changes;
+        if role == FileRole::Header {
+            self.header(file, &mut report);
+        }
+        if role == FileRole::Code {
+            let tree = self.surroundings.tree;
+            report.findings.extend(traceable::findings(file, tree, self.surroundings.config));
+        }
+        report.functions = merged(judged.functions);
+        let moved: Vec<String> = report
+            .functions
+            .iter()
+            .filter(|function| function.change == FunctionChange::Changed)
+            .filter_map(|function| function.name.clone())
+            .collect();
+        let is_moved = |finding: &Finding| {
+            finding.rule == Rule::RemovedFunction
+                && moved.iter().any(|name| finding.subject == format!("{name}() goes away"))
+        };
+        report.findings.extend(judged.findings.into_iter().filter(|finding| !is_moved(finding)));
+        let mut seen = std::collections::HashSet::new();
+        report.findings.retain(|finding| seen.insert((finding.rule, finding.subject.clone())));
+        report
+            .findings
+            .sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
+        report
+    }
+
+    fn judge(&mut self, file: &FilePatch, report: &mut FileReport) -> Judged {
+        let mut judged = Judged::default();
+        match self.view(file, report) {
+            Some(view) => judged.judge(&view),
+            None => {
+                for hunk in &file.hunks {
+                    let container = heading::container(&hunk.heading);
+                    judged.judge(&View::of_hunk(hunk, &container));
+                }
+            }
+        }
+        judged
+    }
+
+    /// The whole file on both sides, when it is at hand.
+    fn view(&mut self, file: &FilePatch, report: &mut FileReport) -> Option<View> {
+        let none = || Side::of_file(std::iter::empty());
+        match file.kind {
+            ChangeKind::Added => {
+                let after = all_lines(file);
+                return Some(View::of_file(none(), after));
+            }
+            ChangeKind::Removed => return Some(View::of_file(all_lines(file), none())),
+            _ => {}
+        }
+        let tree = self.surroundings.tree?;
+        let text = self.texts.entry(file.path.clone()).or_insert_with(|| tree.read(&file.path));
+        let Some(old) = text else {
+            let subject = format!("there is no file {} that can be read in the source", file.path);
+            let finding =
+                Finding::new(Rule::DoesNotApply, Level::Refused, file.patch_line, subject);
+            report.findings.push(finding);
+            return None;
+        };
+        match whole_file::apply(file, old) {
+            Ok(whole) => {
+                *text = Some(whole.text);
+                report.whole_file_read = true;
+                Some(View::of_file(whole.before, whole.after))
+            }
+            Err(line) => {
+                let subject = "the hunk's old lines are not in the source";
+                let finding = Finding::new(Rule::DoesNotApply, Level::Refused, line, subject);
+                report.findings.push(finding);
+                None
+            }
+        }
+    }
+
+    fn header(&self, file: &FilePatch, report: &mut FileReport) {
+        let includers = self.surroundings.tree.and_then(|tree| tree.includers(&file.path));
+        let subject = match includers {
+            None => "how many objects include it is not known here".to_owned(),
+            Some(Includers { files, is_incomplete: true }) => {
+                format!("at least {files} files include it directly, more by way of other headers")
+            }
+            Some(Includers { files, .. }) => {
+                format!("{files} files include it directly, more by way of other headers")
+            }
+        };
+        report.findings.push(Finding::new(Rule::Header, Level::Unsure, file.patch_line, subject));
+    }
+
+    /// What only all files together tell.
+    fn whole(&self, report: &mut Report) {
+        let counts = report.files.iter().any(|file| file.role != FileRole::LeftOut);
+        if !counts {
+            let mut files = report.files.iter_mut();
+            if let Some(file) = files.next() {
+                let subject = "nothing in the patch is part of the kernel";
+                let finding = Finding::new(Rule::LeftOut, Level::Refused, file.patch_line, subject);
+                file.findings.push(finding);
+            }
+            return;
+        }
+        let judged = report.files.iter_mut().filter(|file| file.role != FileRole::LeftOut);
+        let mut judged = judged.filter(|file| file.role != FileRole::Refused).peekable();
+        if self.changes == 0 {
+            if let Some(file) = judged.peek_mut() {
+                let subject = "only comments and blanks change";
+                let finding =
+                    Finding::new(Rule::NoCodeChange, Level::Refused, file.patch_line, subject);
+                file.findings.push(finding);
+            }
+        } else if self.live_changes == 0 {
+            // What is left when the parts for the next boot are left out is nothing.
+            for finding in judged.flat_map(|file| &mut file.findings) {
+                if matches!(finding.rule, Rule::InitCode) {
+                    finding.level = Level::Refused;
+                }
+            }
+        }
+    }
+}
+
+/// The single hunk of an added or removed file holds all of it.
+fn all_lines(file: &FilePatch) -> Side {
+    let lines = file.hunks.iter().flat_map(|hunk| &hunk.lines);
+    Side::of_file(
+        lines.map(|line| {
+            (line.content.as_slice(), Line { changed: true, patch_line: line.patch_line })
+        }),
+    )
+}
+
+/// What a file is, by the same judgement that the build begins with.
+fn role(file: &FilePatch) -> (FileRole, String, Option<Finding>) {
+    let alone = SourcePatch { files: vec![file.clone()] };
+    match alone.plan() {
+        Ok(_) if matches!(file.path.extension(), "h" | "inc") => {
+            (FileRole::Header, "is a header".to_owned(), None)
+        }
+        Ok(_) => {
+            (FileRole::Code, "is C code; whether it is built is seen by the build".to_owned(), None)
+        }
+        Err(PatchError::NoCode(dropped)) => {
+            let reason = dropped.first().map_or("changes no text", |dropped| dropped.reason);
+            (FileRole::LeftOut, reason.to_owned(), None)
+        }
+        Err(PatchError::Refused(refusals)) => {
+            let refusal = refusals.first();
+            let reason = refusal.map_or("cannot be live-patched", |refusal| refusal.reason);
+            let class = refusal.map_or(FailureClass::PatchNoCode, |refusal| refusal.class);
+            let rule = match class {
+                FailureClass::PatchAssembly => Rule::Assembly,
+                FailureClass::PatchHeader => Rule::Header,
+                FailureClass::PatchFileSet => Rule::FileSet,
+                FailureClass::PatchBuildSystem => Rule::BuildSystem,
+                _ => Rule::UnpatchableCode,
+            };
+            let subject = format!("{} {reason}", file.path);
+            let finding = Finding::new(rule, Level::Refused, file.patch_line, subject);
+            (FileRole::Refused, reason.to_owned(), Some(finding))
+        }
+        Err(other) => {
+            let finding =
+                Finding::new(Rule::FileScope, Level::Refused, file.patch_line, other.to_string());
+            (FileRole::Refused, "cannot be read".to_owned(), Some(finding))
+        }
+    }
+}
+
+/// One entry for each function, in the order of the patch: several hunks may touch one, and one that
+/// is taken away here and added there is only moved.
+fn merged(functions: Vec<TouchedFunction>) -> Vec<TouchedFunction> {
+    let mut merged: Vec<TouchedFunction> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for function in functions {
+        let Some(name) = function.name.clone() else {
+            merged.push(function);
+            continue;
+        };
+        match places.get(&name) {
+            Some(place) => {
+                let known = &mut merged[*place];
+                if known.change != function.change {
+                    known.change = FunctionChange::Changed;
+                }
+            }
+            None => {
+                places.insert(name, merged.len());
+                merged.push(function);
+            }
+        }
+    }
+    merged
+}

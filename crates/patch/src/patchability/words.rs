@@ -1,0 +1,222 @@
+//! What the kernel's attributes and macros mean for a livepatch (`include/linux/init.h`,
+//! `compiler_types.h`, `sched/debug.h`, `percpu-defs.h`, `cache.h` of Linux 6.1 to 7.3).
+
+use super::rule::Rule;
+
+/// What an attribute of a function means.
+pub(crate) fn of_function(word: &str) -> Option<Rule> {
+    Some(match word {
+        "__init"
+        | "__exit"
+        | "__meminit"
+        | "__meminit_or_module"
+        | "__memexit"
+        | "__devinit"
+        | "__devexit"
+        | "__cpuinit"
+        | "__cpuexit"
+        | "__init_or_module"
+        | "__net_init"
+        | "__net_exit"
+        | "__head"
+        | "__init_memblock"
+        | "__initfunc"
+        | "__exitcall" => Rule::InitCode,
+        "notrace"
+        | "noinstr"
+        | "__cpuidle"
+        | "nokprobe_inline"
+        | "__noscs"
+        | "__naked"
+        | "__no_instrument_function__"
+        | "__entry_text"
+        | "__notrace_funcgraph" => Rule::NotTraceable,
+        "__sched"
+        | "__kprobes"
+        | "__ref"
+        | "__refdata"
+        | "__lockfunc"
+        | "__irq_entry"
+        | "__softirq_entry"
+        | "__exception_irq_entry"
+        | "__section"
+        | "__init_refok" => Rule::SectionCode,
+        "inline" | "__inline" | "__inline__" | "__always_inline" => Rule::InlineFunction,
+        _ => return None,
+    })
+}
+
+/// Whether an attribute puts data into a section of its own.
+pub(crate) fn is_data_section(word: &str) -> bool {
+    matches!(
+        word,
+        "__read_mostly"
+            | "__ro_after_init"
+            | "__initdata"
+            | "__initconst"
+            | "__exitdata"
+            | "__refdata"
+            | "__meminitdata"
+            | "__net_initdata"
+            | "__section"
+            | "__nosavedata"
+            | "__bss_decrypted"
+            | "__cacheline_aligned"
+            | "__cacheline_aligned_in_smp"
+            | "__page_aligned_data"
+            | "__page_aligned_bss"
+            | "__latent_entropy"
+    )
+}
+
+/// What a macro at file scope stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MacroMeaning {
+    /// It leaves nothing in the object, or only what no old code can miss.
+    Harmless,
+    /// It defines ordinary data.
+    Data,
+    /// It defines data in a section of its own.
+    SectionData,
+    /// A rule names it.
+    Rule(Rule),
+    /// Not known.
+    Unknown,
+}
+
+/// Looks a macro up by its name.
+pub(crate) fn of_macro(name: &str) -> MacroMeaning {
+    use MacroMeaning::{Data, Harmless, SectionData, Unknown};
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    match name {
+        "static_assert" | "BUILD_BUG_ON" | "_Static_assert" | "ASSERT_STRUCT_OFFSET" => Harmless,
+        "DEFINE_MUTEX"
+        | "DEFINE_SPINLOCK"
+        | "DEFINE_RAW_SPINLOCK"
+        | "DEFINE_RWLOCK"
+        | "LIST_HEAD"
+        | "HLIST_HEAD"
+        | "DECLARE_RWSEM"
+        | "DECLARE_WAIT_QUEUE_HEAD"
+        | "DEFINE_IDA"
+        | "DEFINE_IDR"
+        | "DEFINE_XARRAY"
+        | "DEFINE_XARRAY_ALLOC"
+        | "DEFINE_SEMAPHORE"
+        | "DEFINE_RATELIMIT_STATE"
+        | "DECLARE_BITMAP"
+        | "DEFINE_HASHTABLE"
+        | "DECLARE_WORK"
+        | "DECLARE_DELAYED_WORK"
+        | "DECLARE_COMPLETION"
+        | "DEFINE_TIMER"
+        | "LLIST_HEAD"
+        | "ATOMIC_NOTIFIER_HEAD"
+        | "BLOCKING_NOTIFIER_HEAD"
+        | "RAW_NOTIFIER_HEAD"
+        | "DECLARE_TASKLET"
+        | "DEFINE_SEQLOCK" => Data,
+        "module_init"
+        | "module_exit"
+        | "builtin_platform_driver"
+        | "module_platform_driver"
+        | "module_pci_driver"
+        | "module_usb_driver"
+        | "module_i2c_driver"
+        | "module_driver"
+        | "module_spi_driver"
+        | "__initcall"
+        | "__exitcall"
+        | "early_param"
+        | "__setup"
+        | "console_initcall"
+        | "security_initcall"
+        | "rootfs_initcall" => MacroMeaning::Rule(Rule::Initcall),
+        "core_param" | "TRACE_DEFINE_ENUM" if name == "core_param" => {
+            MacroMeaning::Rule(Rule::ModuleInformation)
+        }
+        _ if name.ends_with("_initcall") || name.ends_with("_initcall_sync") => {
+            MacroMeaning::Rule(Rule::Initcall)
+        }
+        _ if begins(&["MODULE_", "module_param"]) => MacroMeaning::Rule(Rule::ModuleInformation),
+        _ if begins(&["EXPORT_", "ALLOW_ERROR_INJECTION", "NOKPROBE_SYMBOL"]) => {
+            MacroMeaning::Rule(Rule::Export)
+        }
+        _ if begins(&["KPATCH_PRE_", "KPATCH_POST_", "KLP_PRE_", "KLP_POST_"]) => {
+            MacroMeaning::Rule(Rule::Callback)
+        }
+        _ if begins(&["TRACE_EVENT", "DEFINE_EVENT", "DECLARE_EVENT_CLASS", "TRACE_DEFINE"])
+            || begins(&["DECLARE_TRACE", "DEFINE_TRACE", "EXPORT_TRACEPOINT"]) =>
+        {
+            MacroMeaning::Rule(Rule::Tracepoint)
+        }
+        _ if begins(&["DEFINE_STATIC_KEY", "DEFINE_STATIC_CALL"]) => {
+            MacroMeaning::Rule(Rule::StaticKey)
+        }
+        _ if name.contains("PER_CPU") || begins(&["DEFINE_STATIC_SRCU", "DEFINE_SRCU"]) => {
+            SectionData
+        }
+        _ => Unknown,
+    }
+}
+
+/// Whether a macro that declares a function leaves a function that can be replaced.
+pub(crate) fn defines_replaceable_function(name: &str) -> Option<bool> {
+    let begins = |prefix| name.starts_with(prefix);
+    if begins("SYSCALL_DEFINE") || begins("COMPAT_SYSCALL_DEFINE") {
+        Some(true)
+    } else if begins("DEFINE_IDTENTRY") || begins("DEFINE_SYSVEC") || begins("DEFINE_FREDENTRY") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+/// Whether the changed code locks or counts: old and new code run side by side for a while.
+pub(crate) fn is_locking(word: &str) -> bool {
+    let lock = word.ends_with("_lock") || word.ends_with("_unlock");
+    let variants =
+        ["_lock_bh", "_lock_irq", "_lock_irqsave", "_lock_nested", "_lock_interruptible"];
+    let unlocks = ["_unlock_bh", "_unlock_irq", "_unlock_irqrestore", "_trylock"];
+    lock || variants.iter().chain(&unlocks).any(|ending| word.ends_with(ending))
+        || matches!(
+            word,
+            "down_read" | "down_write" | "up_read" | "up_write" | "guard" | "scoped_guard"
+        )
+}
+
+/// Whether it shows the loop of a kernel thread.
+pub(crate) fn is_thread_loop(word: &str) -> bool {
+    matches!(word, "kthread_should_stop" | "kthread_freezable_should_stop")
+}
+
+/// Whether it uses a static key or a static call.
+pub(crate) fn is_static_key(word: &str) -> bool {
+    matches!(
+        word,
+        "static_branch_likely"
+            | "static_branch_unlikely"
+            | "static_branch_maybe"
+            | "static_key_false"
+            | "static_key_true"
+            | "static_call"
+            | "static_call_cond"
+    )
+}
+
+/// Whether it is assembly within a function, or a macro that is nothing else.
+pub(crate) fn is_assembly(word: &str) -> bool {
+    matches!(
+        word,
+        "asm"
+            | "__asm__"
+            | "asm_inline"
+            | "asm_volatile_goto"
+            | "asm_goto_output"
+            | "alternative"
+            | "alternative_2"
+            | "alternative_io"
+            | "alternative_call"
+            | "alternative_input"
+    )
+}

@@ -1,0 +1,355 @@
+//! What is said of patches before they are built: each rule by an example, in text alone and with
+//! the whole file at hand.
+
+use std::collections::HashMap;
+
+use elivepatch_patch::{
+    SourcePatch, TreePath,
+    patchability::{
+        FunctionChange, Includers, Level, Report, SourceTree, Surroundings, Verdict, check,
+    },
+};
+
+/// A patch of one hunk. Lines begin with `-`, `+` or a blank, as in a diff.
+fn patch(path: &str, heading: &str, lines: &str) -> String {
+    let lines: Vec<&str> = lines.lines().collect();
+    let count = |marker| lines.iter().filter(|line| !line.starts_with(marker)).count();
+    let (old, new) = (count('+'), count('-'));
+    let body = lines.join("\n");
+    format!("--- a/{path}\n+++ b/{path}\n@@ -10,{old} +10,{new} @@ {heading}\n{body}\n")
+}
+
+fn report(text: &str) -> Report {
+    let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+    check(&[("fix".to_owned(), parsed)], &Surroundings::default())
+}
+
+/// The rules that were found at this level, each once.
+fn rules(report: &Report, level: Level) -> Vec<&'static str> {
+    let findings = report.files.iter().flat_map(|file| &file.findings);
+    let mut rules: Vec<&str> =
+        findings.filter(|finding| finding.level == level).map(|f| f.rule.as_str()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    rules
+}
+
+#[track_caller]
+fn judged(heading: &str, lines: &str, verdict: Verdict, expected: &[&str]) {
+    let report = report(&patch("fs/x.c", heading, lines));
+    let level = match verdict {
+        Verdict::Patchable => Level::Note,
+        Verdict::Unsure => Level::Unsure,
+        Verdict::Refused => Level::Refused,
+    };
+    assert_eq!(
+        (report.verdict, rules(&report, level)),
+        (verdict, expected.to_vec()),
+        "{report:#?}"
+    );
+}
+
+const F: &str = "static int f(struct inode *inode, int a)";
+
+#[test]
+fn changed_body_is_patchable_and_its_function_named() {
+    let lines = " \tint x;\n \n-\tx = 1;\n+\tx = 2; /* more */\n \treturn x;\n }";
+    judged(F, lines, Verdict::Patchable, &[]);
+    let report = report(&patch("fs/x.c", F, lines));
+    let function = &report.files[0].functions[0];
+    assert_eq!(function.name.as_deref(), Some("f"));
+    assert_eq!((function.change, function.patch_line), (FunctionChange::Changed, 6));
+}
+
+#[test]
+fn comments_and_blanks_alone_change_nothing() {
+    for lines in [
+        " \tint x;\n-\tx = 1;\n+\tx  =  1; // one",
+        " /*\n- * one\n+ * two\n  */\n static int g(void)\n {",
+        "  * in the middle\n- * of a comment\n+ * of a long comment\n  * that goes on",
+    ] {
+        judged(F, lines, Verdict::Refused, &["no-code-change"]);
+    }
+}
+
+#[test]
+fn where_a_change_is_must_be_shown() {
+    let lines = " \tint x;\n-\tx = 1;\n+\tx = 2;\n \treturn x;";
+    for heading in ["", "out:", "static struct very_long_structure *alloc_", "xfs_iunlock("] {
+        judged(heading, lines, Verdict::Unsure, &["function-unknown"]);
+    }
+    let shown = " static int g(void)\n {\n-\treturn 1;\n+\treturn 2;\n }";
+    judged("", shown, Verdict::Patchable, &[]);
+}
+
+#[test]
+fn heading_of_a_function_that_has_ended_is_not_believed() {
+    let lines = " \treturn x;\n }\n \n-int limit = 1;\n+int limit = 2;\n ";
+    judged(F, lines, Verdict::Refused, &["changed-data"]);
+    let lines = " \n-int limit = 1;\n+int limit = 2;\n ";
+    judged(F, lines, Verdict::Refused, &["changed-data"]);
+}
+
+#[test]
+fn data_is_refused_and_constant_data_doubted() {
+    let data = " \t.a = 1,\n-\t.b = 2,\n+\t.b = 3,\n };";
+    judged("static struct ctl_table t[] = {", data, Verdict::Refused, &["changed-data"]);
+    judged("static const char *names[] = {", data, Verdict::Refused, &["changed-data"]);
+    judged("static const struct file_operations o = {", data, Verdict::Unsure, &["constant-data"]);
+    judged("static const char *const names[] = {", data, Verdict::Unsure, &["constant-data"]);
+    judged(
+        F,
+        "-static DEFINE_MUTEX(a);\n+static DEFINE_MUTEX(b);\n ",
+        Verdict::Patchable,
+        &["new-data", "removed-data"],
+    );
+    judged(F, "-static int a;\n+static int b;\n ", Verdict::Unsure, &["removed-data"]);
+    judged(F, "+static int a;\n ", Verdict::Patchable, &["new-data"]);
+    judged(F, "+static int a __read_mostly;\n ", Verdict::Unsure, &["section-data"]);
+    judged(F, "+static DEFINE_PER_CPU(int, a);\n ", Verdict::Unsure, &["section-data"]);
+    judged(
+        F,
+        "-int (*hook)(int) = f;\n+int (*hook)(int) = g;\n ",
+        Verdict::Refused,
+        &["changed-data"],
+    );
+}
+
+#[test]
+fn types_keep_their_layout() {
+    let field = " \tint a;\n+\tint b;\n };";
+    judged("struct s {", field, Verdict::Refused, &["data-structure"]);
+    judged("", &format!(" struct s {{\n{field}"), Verdict::Refused, &["data-structure"]);
+    judged("", &format!(" union {{\n{field}"), Verdict::Refused, &["data-structure"]);
+    judged("enum e {", " \tA,\n+\tB,\n };", Verdict::Unsure, &["type-meaning"]);
+    judged("", "-typedef int t;\n+typedef long t;\n ", Verdict::Unsure, &["type-meaning"]);
+    judged("", "+struct s {\n+\tint a;\n+};\n ", Verdict::Patchable, &[]);
+    judged(
+        "struct s {",
+        " \tint a;\n-\tint b; /* x */\n+\tint b;\n };",
+        Verdict::Refused,
+        &["no-code-change"],
+    );
+}
+
+#[test]
+fn attributes_of_functions_decide() {
+    let body = " {\n-\treturn 1;\n+\treturn 2;\n }";
+    for (header, verdict, rule) in [
+        ("static int __init f(void)", Verdict::Refused, "init-code"),
+        ("static void __exit f(void)", Verdict::Refused, "init-code"),
+        ("void notrace f(void)", Verdict::Refused, "not-traceable"),
+        ("noinstr void f(void)", Verdict::Refused, "not-traceable"),
+        ("void __sched f(void)", Verdict::Refused, "section-code"),
+        ("static inline int f(void)", Verdict::Unsure, "inline-function"),
+        ("DEFINE_IDTENTRY(exc_divide_error)", Verdict::Refused, "not-traceable"),
+        ("SOME_MACRO(f, int, a)", Verdict::Unsure, "function-unknown"),
+    ] {
+        judged("", &format!(" {header}\n{body}"), verdict, &[rule]);
+        judged(header, &body.replace(" {\n", " \tint x;\n"), verdict, &[rule]);
+    }
+    judged(
+        "",
+        &format!(" SYSCALL_DEFINE1(f, int, a)\n{body}"),
+        Verdict::Patchable,
+        &["system-call"],
+    );
+    judged("", &format!(" static __always_inline int f(void)\n{body}"), Verdict::Patchable, &[]);
+}
+
+#[test]
+fn init_code_beside_other_code_is_a_doubt() {
+    let both = format!(
+        "{}{}",
+        patch("fs/x.c", "static int __init f(void)", " \tint x;\n-\tx = 1;\n+\tx = 2;"),
+        patch("fs/y.c", "static int g(void)", " \tint x;\n-\tx = 1;\n+\tx = 2;")
+    );
+    let report = report(&both);
+    assert_eq!(report.verdict, Verdict::Unsure, "{report:#?}");
+    assert_eq!(rules(&report, Level::Unsure), ["init-code"]);
+}
+
+#[test]
+fn static_variables_of_functions_are_followed() {
+    let removed = " {\n-\tstatic int count;\n-\tcount++;\n+\tint x;\n ";
+    judged(F, removed, Verdict::Refused, &["static-local-removed"]);
+    let renamed = " {\n-\tstatic int count;\n+\tstatic int number;\n ";
+    judged(F, renamed, Verdict::Refused, &["static-local-removed"]);
+    let changed = " {\n-\tstatic int count = 1;\n+\tstatic int count = 2;\n ";
+    judged(F, changed, Verdict::Refused, &["changed-data"]);
+    let added = " {\n+\tstatic int count;\n \tint x;\n ";
+    judged(F, added, Verdict::Patchable, &["static-local-added"]);
+    let moved = " {\n-\tstatic int count;\n \tint x;\n+\tstatic int count;\n ";
+    judged(F, moved, Verdict::Patchable, &[]);
+}
+
+#[test]
+fn signatures_matter_where_others_call() {
+    let body = "\n {\n \treturn 0;\n }\n EXPORT_SYMBOL_GPL(f);";
+    let signature =
+        |old: &str, new: &str, end: &str| format!("-{old}\n+{new}\n {{\n \treturn 0;\n }}{end}");
+    let exported = "\n EXPORT_SYMBOL_GPL(f);";
+    judged(
+        "",
+        &signature("int f(int a)", "int f(int a, int b)", exported),
+        Verdict::Refused,
+        &["exported-signature"],
+    );
+    judged(
+        "",
+        &signature("int f(int a)", "int f(long a)", exported),
+        Verdict::Unsure,
+        &["exported-signature"],
+    );
+    judged("", &signature("int f(int a)", "int f(int b)", exported), Verdict::Patchable, &[]);
+    judged("", &signature("int f(int a)", "int f(long a)", ""), Verdict::Unsure, &["signature"]);
+    judged(
+        "",
+        &signature("static int f(int a)", "static int f(long a)", ""),
+        Verdict::Patchable,
+        &[],
+    );
+    judged(
+        "",
+        &signature("static int f(int a)", "int f(int a)", ""),
+        Verdict::Unsure,
+        &["linkage"],
+    );
+    judged(
+        "",
+        &format!("-int f(int a){body}").replace("-int f(int a)\n", "-int f(int a)\n+int f(void)\n"),
+        Verdict::Unsure,
+        &["exported-signature"],
+    );
+}
+
+#[test]
+fn what_stands_outside_functions_has_its_rule() {
+    for (lines, rule) in [
+        ("-module_init(a);\n+module_init(b);\n ", "initcall"),
+        ("+late_initcall(b);\n ", "initcall"),
+        ("+MODULE_ALIAS(\"b\");\n ", "module-information"),
+        ("+EXPORT_SYMBOL(b);\n ", "export"),
+        ("+DEFINE_STATIC_KEY_FALSE(b);\n ", "static-key"),
+        ("+SOMETHING_ELSE(b);\n ", "file-scope"),
+        ("-#define A 1\n+#define A 2\n ", "macro-changed"),
+        ("+#define pr_fmt(fmt) \"x\" fmt\n ", "macro-changed"),
+        (" \tx; \\\n-\ty; \\\n+\tz; \\\n \tend", "macro-changed"),
+        ("+#ifdef CONFIG_A\n int x;\n", "conditional"),
+    ] {
+        judged("", lines, Verdict::Unsure, &[rule]);
+    }
+    judged("", "+asm(\"nop\");\n ", Verdict::Refused, &["assembly"]);
+    judged("", "+TRACE_EVENT(a, b);\n ", Verdict::Refused, &["tracepoint"]);
+    let harmless =
+        "+#include <linux/livepatch.h>\n+#define A 1\n+int f(int);\n+struct s;\n+extern int a;\n ";
+    judged("", harmless, Verdict::Patchable, &[]);
+    judged("", "+KPATCH_PRE_PATCH_CALLBACK(f);\n ", Verdict::Patchable, &["callback"]);
+}
+
+#[test]
+fn words_within_functions_are_told() {
+    judged(F, " {\n+\tspin_lock(&a);\n ", Verdict::Patchable, &["locking"]);
+    judged(F, " {\n+\twhile (!kthread_should_stop())\n ", Verdict::Patchable, &["long-running"]);
+    judged(F, " {\n+\tasm volatile(\"nop\");\n ", Verdict::Unsure, &["inline-assembly"]);
+    judged(F, " {\n+\tif (static_branch_unlikely(&a))\n ", Verdict::Unsure, &["static-key"]);
+}
+
+#[test]
+fn places_are_judged_as_the_build_judges_them() {
+    for (path, verdict, rule) in [
+        ("arch/x86/entry/entry_64.S", Verdict::Refused, "assembly"),
+        ("fs/Makefile", Verdict::Refused, "build-system"),
+        ("lib/iov_iter.c", Verdict::Refused, "unpatchable-code"),
+        ("Documentation/x.rst", Verdict::Refused, "left-out"),
+        ("kernel/trace/trace.c", Verdict::Unsure, "not-traceable"),
+    ] {
+        let report = report(&patch(path, F, " \tint x;\n-\tx = 1;\n+\tx = 2;"));
+        assert_eq!(report.verdict, verdict, "{report:#?}");
+        let level = if verdict == Verdict::Unsure { Level::Unsure } else { Level::Refused };
+        assert_eq!(rules(&report, level), [rule]);
+    }
+    let header = report(&patch("include/net/x.h", "", "+int f(int);\n "));
+    assert!(header.verdict >= Verdict::Unsure, "{header:#?}");
+}
+
+/// A source tree in memory.
+struct Tree(HashMap<&'static str, String>);
+
+impl SourceTree for Tree {
+    fn read(&self, path: &TreePath) -> Option<Vec<u8>> {
+        self.0.get(path.as_str()).map(|text| text.clone().into_bytes())
+    }
+
+    fn includers(&self, _: &TreePath) -> Option<Includers> {
+        Some(Includers { files: 7, is_incomplete: true })
+    }
+}
+
+const FILE: &str = "\
+static const int table[] = { 1, 2 };\n\
+static const int own[] = { 1, 2 };\n\
+STATIC int __init\n\
+early(void)\n\
+{\n\
+\treturn helper(1);\n\
+}\n\
+static int helper(int a)\n\
+{\n\
+\tint x = a;\n\
+\treturn x;\n\
+}\n\
+static int reader(int a)\n\
+{\n\
+\treturn table[a];\n\
+}\n\
+static int owner(int a)\n\
+{\n\
+\treturn own[a];\n\
+}\n";
+
+fn with_tree(texts: &[String]) -> Report {
+    let tree = Tree(HashMap::from([
+        ("fs/x.c", FILE.to_owned()),
+        ("fs/Makefile", "CFLAGS_REMOVE_y.o = -pg\nobj-y += x.o\n".to_owned()),
+        ("fs/y.c", "int y(void)\n{\n\treturn 1;\n}\n".to_owned()),
+    ]));
+    let parse =
+        |text: &String| ("fix".to_owned(), SourcePatch::parse(text.as_bytes()).expect("a patch"));
+    let patches: Vec<_> = texts.iter().map(parse).collect();
+    check(&patches, &Surroundings { config: None, tree: Some(&tree) })
+}
+
+#[test]
+fn whole_file_shows_what_the_hunk_does_not() {
+    for (lines, verdict, rule) in [
+        (" {\n-\treturn helper(1);\n+\treturn helper(2);\n }", Verdict::Refused, "init-code"),
+        (" \tint x = a;\n-\treturn x;\n+\treturn x + 1;\n }", Verdict::Unsure, "inlined-caller"),
+        (
+            "-static const int table[] = { 1, 2 };\n+static const int table[] = { 1, 3 };\n ",
+            Verdict::Refused,
+            "constant-data",
+        ),
+        (" \tint y = a;\n-\treturn x;\n+\treturn 0;\n }", Verdict::Refused, "does-not-apply"),
+    ] {
+        let lines = lines.replace("3 };\n ", "3 };\n static const int own[] = { 1, 2 };");
+        let report = with_tree(&[patch("fs/x.c", "", &lines)]);
+        assert_eq!(report.verdict, verdict, "{report:#?}");
+        let level = if verdict == Verdict::Unsure { Level::Unsure } else { Level::Refused };
+        assert_eq!(rules(&report, level), [rule], "{report:#?}");
+    }
+    let untraced = with_tree(&[patch("fs/y.c", "", " {\n-\treturn 1;\n+\treturn 2;\n }")]);
+    assert_eq!(rules(&untraced, Level::Refused), ["not-traceable"]);
+    let missing = with_tree(&[patch("fs/z.c", "", " {\n-\treturn 1;\n+\treturn 2;\n }")]);
+    assert_eq!(rules(&missing, Level::Refused), ["does-not-apply"]);
+}
+
+#[test]
+fn later_patch_sees_what_the_earlier_one_left() {
+    let first = patch("fs/x.c", "", " {\n-\treturn own[a];\n+\treturn own[a] + 1;\n }");
+    let second = patch("fs/x.c", "", " {\n-\treturn own[a] + 1;\n+\treturn own[a] + 2;\n }");
+    let both = with_tree(&[first.clone(), second.clone()]);
+    assert_eq!(both.verdict, Verdict::Patchable, "{both:#?}");
+    assert!(both.files.iter().all(|file| file.functions[0].name.as_deref() == Some("owner")));
+    assert_eq!(with_tree(&[second, first]).verdict, Verdict::Refused);
+}
