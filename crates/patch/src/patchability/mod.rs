@@ -67,7 +67,8 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
     for (name, patch) in patches {
         files.extend(patch.files.iter().map(|file| check.file(name, file)));
     }
-    let config = surroundings.config.map(config_refusals).unwrap_or_default();
+    let config =
+        surroundings.config.map(|config| config_refusals(config, None)).unwrap_or_default();
     let config = config
         .into_iter()
         .map(|refusal| Finding::new(Rule::Config, Level::Refused, 0, refusal.to_string()));
