@@ -4,6 +4,7 @@
 //! gigabyte, of which little is needed. A [`Module`] is read from memory, and its bytes are
 //! untrusted: they come out of a build that ran a stranger's code.
 
+mod branch_targets;
 mod budget;
 mod compile_units;
 mod debug_sections;
@@ -27,6 +28,7 @@ mod symvers;
 mod units;
 mod vmlinux;
 
+pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
 pub use error::ElfError;
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};
 pub use module::{Modinfo, Module, UndefinedSymbol};

@@ -6,7 +6,7 @@ use object::{
 use crate::{ElfError, budget::Budget, object_file::ObjectFile};
 
 const SECTION_PREFIX: &[u8] = b".klp.rela.";
-const SYMBOL_PREFIX: &str = ".klp.sym.";
+pub(crate) const SYMBOL_PREFIX: &str = ".klp.sym.";
 const PART: &str = "a livepatch relocation section";
 
 /// A section `.klp.rela.OBJECT.SECTION`: relocations that the kernel's livepatch code applies when
@@ -113,7 +113,7 @@ fn relocations(
 }
 
 /// Reads `.klp.sym.OBJECT.NAME,POSITION`; NAME may have dots, as in `foo.isra.0`.
-fn parse_symbol(name: &str) -> Option<LivepatchSymbol> {
+pub(crate) fn parse_symbol(name: &str) -> Option<LivepatchSymbol> {
     let (object, rest) = name.strip_prefix(SYMBOL_PREFIX)?.split_once('.')?;
     let (name, position) = rest.rsplit_once(',')?;
     if object.is_empty() || name.is_empty() {

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use elivepatch_elf::{ElfError, Module, module_units};
+use elivepatch_elf::{BranchTargets, ElfError, Module, module_units};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
@@ -61,6 +61,8 @@ fn symbols_that_share_one_endless_name_are_refused() {
     }
     let error = Module::read(&bytes).expect_err("too much text");
     assert!(matches!(error, ElfError::TooMuchText { .. }), "{error}");
+    // Here only the names of symbols count that relocations refer to.
+    let _ = BranchTargets::read(&bytes);
 }
 
 proptest! {
@@ -77,6 +79,7 @@ proptest! {
             bytes[at] = byte;
         }
         let _ = Module::read(&bytes);
+        let _ = BranchTargets::read(&bytes);
     }
 
     #[test]
@@ -93,6 +96,7 @@ proptest! {
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
         let _ = Module::read(&bytes);
+        let _ = BranchTargets::read(&bytes);
     }
 
     #[test]
@@ -101,6 +105,7 @@ proptest! {
         end in any::<prop::sample::Index>(),
     ) {
         let _ = Module::read(&module[..end.index(module.len())]);
+        let _ = BranchTargets::read(&module[..end.index(module.len())]);
     }
 
     #[test]
@@ -134,5 +139,6 @@ proptest! {
     fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Module::read(&bytes).is_err());
         prop_assert!(module_units(&bytes).is_err());
+        prop_assert!(BranchTargets::read(&bytes).is_err());
     }
 }

@@ -1,0 +1,141 @@
+//! Which functions of a module have their address taken, in objects that the real compiler made.
+
+#[allow(dead_code, reason = "other tests use the rest")]
+mod common;
+
+use std::fs;
+
+use elivepatch_elf::{BranchTargets, OutsideSymbol};
+
+const PROTECTED: [&str; 5] = [
+    "-O2",
+    "-fcf-protection=branch",
+    "-fno-jump-tables",
+    "-ffunction-sections",
+    "-fno-asynchronous-unwind-tables",
+];
+
+/// What is read of a source text that is compiled as kernels with IBT are.
+fn targets(source: &str) -> BranchTargets {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let object = common::compile(directory.path(), "module.c", source, &PROTECTED);
+    BranchTargets::read(&fs::read(object).expect("an object")).expect("a readable object")
+}
+
+/// The names, with `!` before those that do not begin with ENDBR.
+fn names(targets: &BranchTargets) -> Vec<String> {
+    let mark = |has_endbr| if has_endbr { "" } else { "!" };
+    let functions = targets.functions.iter();
+    functions.map(|function| format!("{}{}", mark(function.has_endbr), function.name)).collect()
+}
+
+#[test]
+fn pointers_in_data_and_in_code_are_found_and_branches_are_not() {
+    let targets = targets(
+        r#"
+        int outside(void);
+        int (*stored)(void);
+        __attribute__((noinline)) static int direct(int x) { return x + outside(); }
+        static int in_data(void) { return 1; }
+        static int in_code(void) { return 2; }
+        int (*const table[])(void) = { in_data };
+        int entry(int x) {
+            stored = in_code;
+            if (x > 7) return direct(x);
+            return direct(x) + 1;
+        }
+    "#,
+    );
+    assert_eq!(names(&targets), ["in_code", "in_data"]);
+    assert!(!targets.outside.iter().any(|symbol| symbol.name == "outside"), "{targets:?}");
+    assert!(!targets.is_sealed);
+}
+
+#[test]
+fn function_without_endbr_is_told() {
+    let targets = targets(
+        r#"
+        __attribute__((nocf_check)) int bare(void) { return 1; }
+        int guarded(void) { return 2; }
+        int (*const table[])(void) = { (int (*)(void))bare, guarded };
+    "#,
+    );
+    assert_eq!(names(&targets), ["!bare", "guarded"]);
+}
+
+#[test]
+fn addresses_of_functions_elsewhere_are_told_and_their_calls_are_not() {
+    let targets = targets(
+        r#"
+        int called(void);
+        int taken(void);
+        int (*const table[])(void) = { taken };
+        __asm__(".section .rodata\n.quad \".klp.sym.vmlinux.worker.isra.0,2\"\n.text\n");
+        int entry(void) { return called() + called(); }
+    "#,
+    );
+    let outside: Vec<OutsideSymbol> = targets.outside.into_iter().collect();
+    let symbol = |object: Option<&str>, name: &str, position| OutsideSymbol {
+        object: object.map(str::to_owned),
+        name: name.to_owned(),
+        position,
+    };
+    assert_eq!(outside, [symbol(None, "taken", 0), symbol(Some("vmlinux"), "worker.isra.0", 2)]);
+}
+
+#[test]
+fn tables_of_places_are_no_pointers() {
+    // A static function that is called directly only has no ENDBR; the kernel's tables name it, and
+    // kpatch's list of replaced functions does.
+    let source = |section: &str| {
+        format!(
+            r#"
+            __attribute__((noinline)) static int direct(int x) {{ return x * 3; }}
+            int entry(int x) {{ return direct(x); }}
+            __asm__(".section {section},\"a\"\n.quad direct\n.long direct - .\n.text\n");
+        "#
+        )
+    };
+    for section in [
+        "__bug_table",
+        "__ex_table",
+        ".return_sites",
+        ".kpatch.funcs",
+        "__mcount_loc",
+        ".discard.x",
+    ] {
+        assert_eq!(names(&targets(&source(section))), Vec::<String>::new(), "{section}");
+    }
+    assert_eq!(names(&targets(&source(".rodata.table"))), ["!direct"]);
+}
+
+#[test]
+fn place_in_a_function_is_harmless_in_the_function_itself_only() {
+    let source = |user: &str| {
+        format!(
+            r#"
+            unsigned long sink;
+            int entry(int x) {{
+                sink = (unsigned long)&&here;
+            here:
+                __asm__ volatile("inner:");
+                return x;
+            }}
+            {user}
+        "#
+        )
+    };
+    assert_eq!(names(&targets(&source(""))), Vec::<String>::new());
+    let data = targets(&source("extern char inner[]; char *const user = inner;"));
+    assert!(names(&data)[0].starts_with("!entry+0x"), "{data:?}");
+}
+
+#[test]
+fn list_of_instructions_to_take_away_is_seen() {
+    let sealed = targets(
+        "int entry(void) { return 1; }\n\
+         __asm__(\".section .ibt_endbr_seal,\\\"a\\\"\\n.long entry - .\\n.text\\n\");",
+    );
+    assert!(sealed.is_sealed);
+    assert_eq!(names(&sealed), Vec::<String>::new());
+}
