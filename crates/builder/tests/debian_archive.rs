@@ -11,8 +11,8 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_builder::{Apt, Cache, DebianOptions, SilentObserver};
-use elivepatch_model::{FailureClass, Sha256Digest};
+use elivepatch_builder::{Apt, Cache, DebianOptions, Observer, SilentObserver};
+use elivepatch_model::{BuildEvent, FailureClass, Sha256Digest};
 
 /// What the mirror does wrong.
 #[derive(Default)]
@@ -25,6 +25,22 @@ struct Faults {
     corrupt: bool,
     /// How many bytes of packages were sent in all.
     sent: usize,
+}
+
+/// Keeps the lines of the log.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Observer for Log {
+    fn event(&self, event: BuildEvent) {
+        if let BuildEvent::Log { line, .. } = event {
+            self.0.lock().expect("no panic holds it").push(line);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 struct Archive {
@@ -70,12 +86,16 @@ impl Archive {
     }
 
     fn apt(&self, keyring: &str) -> (Cache, Apt) {
+        self.apt_with_suites(keyring, &["sample"])
+    }
+
+    fn apt_with_suites(&self, keyring: &str, suites: &[&str]) -> (Cache, Apt) {
         let cache = Cache::open(&self.path("cache")).expect("own directory");
         let mirror = format!("{}/debian", self.address);
         let options = DebianOptions {
             mirror: Some(mirror.clone()),
             security_mirror: Some(mirror),
-            suites: vec!["sample".to_owned()],
+            suites: suites.iter().map(|suite| (*suite).to_owned()).collect(),
             keyring: self.path(keyring),
         };
         let apt = Apt::open(&cache, &options).expect("the mirror is given");
@@ -312,6 +332,39 @@ fn index_with_a_foreign_signature_is_refused() {
         apt.versions("elivepatch-sample", &SilentObserver).expect_err("signed by somebody else");
     assert_eq!(failure.class, FailureClass::FetchFailed);
     assert!(failure.details.iter().any(|line| line.contains("sign")), "{failure:?}");
+}
+
+#[test]
+fn suite_that_the_mirror_lacks_is_left_out_and_named() {
+    let archive = Archive::new();
+    let (_, apt) = archive.apt_with_suites("keyring.gpg", &["sample", "sample-backports"]);
+    let log = Log::default();
+    let versions = apt.versions("elivepatch-sample", &log).expect("the other suite is there");
+    assert_eq!(versions.len(), 1);
+    let log = log.0.lock().expect("unused");
+    assert!(log.iter().any(|line| line.contains("sample-backports")), "{log:?}");
+
+    // A server with other suites has an index of its own beside it.
+    let (_, apt) = archive.apt_with_suites("keyring.gpg", &["sample"]);
+    assert_eq!(apt.versions("elivepatch-sample", &SilentObserver).expect("signed").len(), 1);
+}
+
+#[test]
+fn mirror_without_any_of_the_suites_is_refused() {
+    let archive = Archive::new();
+    let (_, apt) = archive.apt_with_suites("keyring.gpg", &["other", "sample-backports"]);
+    let failure = apt.versions("elivepatch-sample", &SilentObserver).expect_err("neither is there");
+    assert_eq!(failure.class, FailureClass::FetchFailed);
+    assert!(failure.details.iter().any(|line| line.contains("sample-backports")), "{failure:?}");
+}
+
+#[test]
+fn suite_with_a_foreign_signature_is_refused_beside_a_missing_one() {
+    let archive = Archive::new();
+    let (_, apt) = archive.apt_with_suites("other.gpg", &["sample", "sample-backports"]);
+    let failure =
+        apt.versions("elivepatch-sample", &SilentObserver).expect_err("signed by somebody else");
+    assert_eq!(failure.class, FailureClass::FetchFailed);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod config_check;
 mod facts;
+mod image_files;
 mod kept_view;
 mod kernel_make;
 mod module_facts;

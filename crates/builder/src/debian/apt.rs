@@ -52,7 +52,7 @@ pub struct Apt {
     pub(super) cache: Cache,
     options: DebianOptions,
     mirrors: Mirrors,
-    configuration: Utf8PathBuf,
+    directory: Utf8PathBuf,
     pub(super) proxy: Option<String>,
 }
 
@@ -63,12 +63,15 @@ impl Apt {
     /// When no mirror is known, or the cache cannot be written.
     pub fn open(cache: &Cache, options: &DebianOptions) -> Result<Self, Failure> {
         let mirrors = find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
-        let directory = cache.apt();
+        let sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        // Servers with other mirrors or suites may share the cache: each has an index of its own, or
+        // one would look for its kernels in what the other fetched.
+        let directory = cache.apt().join(Sha256Digest::of(sources.as_bytes()).short());
         let apt = Self {
             cache: cache.clone(),
             options: options.clone(),
             mirrors,
-            configuration: directory.join("apt.conf"),
+            directory: directory.clone(),
             proxy: machine_proxy(),
         };
         for part in ["state/lists/partial", "archives/partial"] {
@@ -76,7 +79,7 @@ impl Apt {
             fs_err::create_dir_all(&path).map_err(|error| apt_io("make", &path, &error))?;
         }
         apt.write("status", "")?;
-        apt.write("sources.list", &(apt.source_lines(&options.suites).join("\n") + "\n"))?;
+        apt.write("sources.list", &sources)?;
         // Servers that share the directory may come to it by different symbolic links, and all of
         // them read and write this one file.
         let directory =
@@ -88,42 +91,35 @@ impl Apt {
     /// The lines of a sources.list for `suites`, each with the key it must be signed with. Suites
     /// of an archive that is not configured are left out.
     pub fn source_lines(&self, suites: &[String]) -> Vec<String> {
-        let keyring = &self.options.keyring;
-        let line = |suite: &String| {
-            let mirror = if suite.ends_with("-security") {
-                self.mirrors.security.as_ref()?
-            } else {
-                &self.mirrors.archive
-            };
-            Some(format!("deb [signed-by={keyring}] {mirror} {suite} main"))
-        };
-        suites.iter().filter_map(line).collect()
+        source_lines(&self.options, &self.mirrors, suites)
     }
 
     /// apt's configuration file: for other programs that run apt.
-    pub fn configuration(&self) -> &Utf8Path {
-        &self.configuration
+    pub fn configuration(&self) -> Utf8PathBuf {
+        self.directory.join("apt.conf")
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
-        let path = self.cache.apt().join(name);
+        let path = self.directory.join(name);
         // Others may be reading it: replace it in one go, and only when it changes.
         if fs_err::read_to_string(&path).is_ok_and(|old| old == text) {
             return Ok(());
         }
         let failed = |error: std::io::Error| apt_io("write", &path, &error);
-        let mut file = tempfile::NamedTempFile::new_in(self.cache.apt()).map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory).map_err(failed)?;
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
         Ok(())
     }
 
-    /// Fetches the archive's signed indexes, unless that was done within the last ten minutes.
+    /// Fetches the archive's signed indexes, unless that was done within the last ten minutes. A
+    /// suite that the mirror does not have is left out, with a line in the log.
     ///
     /// # Errors
-    /// `fetch-failed` when the mirror does not answer or the signature is wrong.
+    /// `fetch-failed` when the mirror does not answer, has none of the suites, or a signature is
+    /// wrong.
     pub fn update(&self, observer: &dyn Observer) -> Result<(), Failure> {
-        let _lock = self.cache.lock(&self.cache.apt().join("index"), observer)?;
+        let _lock = self.cache.lock(&self.directory.join("index"), observer)?;
         if self.index_age().is_some_and(|age| age < INDEX_AGE) {
             return Ok(());
         }
@@ -131,13 +127,26 @@ impl Apt {
         update.args(["update", "--quiet", "--error-on=any"]);
         let finished = self.run(update, observer, &mut |_| {})?;
         if !finished.succeeded() {
-            return Err(fetch_failure("cannot fetch the package index", &finished));
+            let suites = source_lines(&self.options, &self.mirrors, &self.options.suites);
+            match missing_suites(&finished.text()) {
+                // Another suite may have the kernel. What a mirror leaves out is not found; what it
+                // has must still be signed.
+                Some(missing) if missing.len() < suites.len() => {
+                    for suite in missing {
+                        observer.event(BuildEvent::Log {
+                            step: StepName::Source,
+                            line: format!("the mirror has no {suite}: it is left out"),
+                        });
+                    }
+                }
+                _ => return Err(fetch_failure("cannot fetch the package index", &finished)),
+            }
         }
         self.write("updated", &jiff::Timestamp::now().to_string())
     }
 
     fn index_age(&self) -> Option<Duration> {
-        let metadata = fs_err::metadata(self.cache.apt().join("updated")).ok()?;
+        let metadata = fs_err::metadata(self.directory.join("updated")).ok()?;
         SystemTime::now().duration_since(metadata.modified().ok()?).ok()
     }
 
@@ -151,27 +160,29 @@ impl Apt {
         package: &str,
         observer: &dyn Observer,
     ) -> Result<Vec<PackageFile>, Failure> {
-        self.versions_of_each(&[package], observer)
+        self.versions_of_each(&[package], &[], observer)
     }
 
     /// All versions of several packages in one answer, as [`Apt::versions`]: apt takes longer to
-    /// start than to find them.
+    /// start than to find them. For the sake of those in `optional` the index is not fetched anew.
     ///
     /// # Errors
     /// As [`Apt::versions`].
     pub fn versions_of_each(
         &self,
         packages: &[&str],
+        optional: &[&str],
         observer: &dyn Observer,
     ) -> Result<Vec<PackageFile>, Failure> {
+        let all = [packages, optional].concat();
         if self.index_age().is_some() {
-            let found = self.show(packages, observer)?;
+            let found = self.show(&all, observer)?;
             if packages.iter().all(|name| found.iter().any(|package| package.name == *name)) {
                 return Ok(found);
             }
         }
         self.update(observer)?;
-        self.show(packages, observer)
+        self.show(&all, observer)
     }
 
     fn show(
@@ -200,7 +211,7 @@ impl Apt {
     /// Asks the index. Only one at a time, and not while it is fetched: apt-cache writes a cache
     /// of its own, and finds nothing in one that somebody else is writing.
     fn query(&self, arguments: &[&str], observer: &dyn Observer) -> Result<Output, Failure> {
-        let _lock = self.cache.lock(&self.cache.apt().join("index"), observer)?;
+        let _lock = self.cache.lock(&self.directory.join("index"), observer)?;
         let output =
             self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;
         // apt ends with the same code when it knows no such package and when it failed.
@@ -219,7 +230,7 @@ impl Apt {
 
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = mortal_command(program);
-        command.env("APT_CONFIG", &self.configuration).env("LC_ALL", "C");
+        command.env("APT_CONFIG", self.configuration()).env("LC_ALL", "C");
         command
     }
 
@@ -245,6 +256,30 @@ impl Apt {
             .map_err(|error| not_installed(&error))?;
         if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
     }
+}
+
+/// The lines of a sources.list. Suites of an archive that has no mirror are left out.
+fn source_lines(options: &DebianOptions, mirrors: &Mirrors, suites: &[String]) -> Vec<String> {
+    let keyring = &options.keyring;
+    let line = |suite: &String| {
+        let mirror = if suite.ends_with("-security") {
+            mirrors.security.as_ref()?
+        } else {
+            &mirrors.archive
+        };
+        Some(format!("deb [signed-by={keyring}] {mirror} {suite} main"))
+    };
+    suites.iter().filter_map(line).collect()
+}
+
+/// The repositories that the mirror does not have, when that is all that is wrong with an update.
+fn missing_suites(output: &str) -> Option<Vec<String>> {
+    let errors = output.lines().filter(|line| line.starts_with("E: ") || line.starts_with("W: "));
+    let missing = errors.map(|line| {
+        let repository = line.strip_prefix("E: The repository '")?;
+        repository.strip_suffix("' does not have a Release file.").map(str::to_owned)
+    });
+    missing.collect::<Option<Vec<String>>>().filter(|missing| !missing.is_empty())
 }
 
 /// apt's configuration for a state directory of its own; nothing of the machine's is read.

@@ -10,8 +10,14 @@ use crate::Observer;
 pub struct KernelPackages {
     /// The version that all of them have, such as `6.1.176-1`.
     pub version: String,
-    /// vmlinuz, config and modules.
+    /// vmlinuz; config and modules too, where they have no packages of their own.
     pub image: PackageFile,
+    /// The config. Debian's kernels from 7.x on have it in `linux-base-RELEASE`.
+    #[serde(default)]
+    pub config: Option<PackageFile>,
+    /// The modules. Debian's kernels from 7.x on have them in `linux-modules-RELEASE`.
+    #[serde(default)]
+    pub modules: Option<PackageFile>,
     /// vmlinux with symbols and DWARF.
     pub debug: PackageFile,
     /// Module.symvers.
@@ -22,8 +28,20 @@ pub struct KernelPackages {
 
 impl KernelPackages {
     /// All packages.
-    pub fn all(&self) -> [&PackageFile; 4] {
-        [&self.image, &self.debug, &self.headers, &self.source]
+    pub fn all(&self) -> Vec<&PackageFile> {
+        let own = [self.config.as_ref(), self.modules.as_ref()];
+        let always = [&self.image, &self.debug, &self.headers, &self.source];
+        always.into_iter().chain(own.into_iter().flatten()).collect()
+    }
+
+    /// The package that holds the config.
+    pub fn with_config(&self) -> &PackageFile {
+        self.config.as_ref().unwrap_or(&self.image)
+    }
+
+    /// The package that holds the modules.
+    pub fn with_modules(&self) -> &PackageFile {
+        self.modules.as_ref().unwrap_or(&self.image)
     }
 
     /// The record for the manifest.
@@ -76,34 +94,68 @@ fn look_up(
     let debug = format!("linux-image-{release}-dbg");
     let headers = format!("linux-headers-{release}");
     let source = format!("linux-source-{}", release.series());
-    let found = apt.versions_of_each(&[&name, &debug, &headers, &source], observer)?;
+    // From 7.x on, the image's package holds nothing and depends on these.
+    let split = ["binary", "base", "modules"].map(|part| format!("linux-{part}-{release}"));
+    let found = apt.versions_of_each(
+        &[&name, &debug, &headers, &source],
+        &split.each_ref().map(String::as_str),
+        observer,
+    )?;
     let (images, others): (Vec<PackageFile>, Vec<PackageFile>) =
         found.into_iter().partition(|package| package.name == name);
     let Some(image) = choose(&images, kernel_version) else {
         return Err(unknown_release(apt, release, &images, kernel_version, observer));
     };
-    let version = image.version.clone();
     observer.event(BuildEvent::Log {
         step: StepName::Source,
-        line: format!("{release} is Debian's {} {version}", image.name),
+        line: format!("{release} is Debian's {} {}", image.name, image.version),
     });
-    let same_version = |name: &str| -> Result<PackageFile, Failure> {
+    let names = Names { debug: &debug, headers: &headers, source: &source, split: &split };
+    assemble(image, &others, &names).map_err(|missing| {
+        Failure::new(
+            FailureClass::ReleaseUnknown,
+            format!("the archive has no {missing} {}, which {release} needs", image.version),
+            "the kernel has left the archive: update the target to a kernel that is there",
+        )
+    })
+}
+
+/// The names of a kernel's packages, beside its image.
+struct Names<'a> {
+    debug: &'a str,
+    headers: &'a str,
+    source: &'a str,
+    /// Those of vmlinuz, config and modules, where the image's package is split.
+    split: &'a [String; 3],
+}
+
+/// Puts the packages of one version together.
+///
+/// # Errors
+/// With the name of one that is not there in this version.
+fn assemble<'a>(
+    image: &PackageFile,
+    others: &[PackageFile],
+    names: &Names<'a>,
+) -> Result<KernelPackages, &'a str> {
+    let of_this_version = |name: &'a str| {
         let package =
-            others.iter().find(|package| package.name == name && package.version == version);
-        package.cloned().ok_or_else(|| {
-            Failure::new(
-                FailureClass::ReleaseUnknown,
-                format!("the archive has no {name} {version}, which {release} needs"),
-                "the kernel has left the archive: update the target to a kernel that is there",
-            )
-        })
+            others.iter().find(|package| package.name == name && package.version == image.version);
+        package.cloned().ok_or(name)
+    };
+    let [binary, base, modules] = names.split;
+    let (image, config, modules) = match of_this_version(binary) {
+        Err(_) => (image.clone(), None, None),
+        Ok(binary) => (binary, Some(of_this_version(base)?), Some(of_this_version(modules)?)),
     };
     Ok(KernelPackages {
-        image: image.clone(),
-        debug: same_version(&debug)?,
-        headers: same_version(&headers)?,
-        source: same_version(&source)?,
-        version: version.clone(),
+        version: image.version.clone(),
+        image,
+        config,
+        modules,
+        debug: of_this_version(names.debug)?,
+        headers: of_this_version(names.headers)?,
+        source: of_this_version(names.source)?,
     })
 }
 
@@ -188,7 +240,68 @@ fn served_releases(apt: &Apt, observer: &dyn Observer) -> Result<Vec<String>, Fa
 
 #[cfg(test)]
 mod tests {
+    use elivepatch_model::Sha256Digest;
+
     use super::*;
+
+    fn package(name: &str, version: &str) -> PackageFile {
+        PackageFile {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            digest: Sha256Digest::of(name.as_bytes()),
+            size_bytes: 1,
+            file_name: format!("{name}_{version}_amd64.deb"),
+        }
+    }
+
+    /// What is assembled of an image in version 2 and these packages.
+    fn assembled(others: &[(&str, &str)]) -> Result<KernelPackages, String> {
+        let others: Vec<PackageFile> =
+            others.iter().map(|(name, version)| package(name, version)).collect();
+        let split = ["binary", "base", "modules"].map(str::to_owned);
+        let names = Names { debug: "debug", headers: "headers", source: "source", split: &split };
+        assemble(&package("image", "2"), &others, &names).map_err(str::to_owned)
+    }
+
+    #[test]
+    fn image_that_holds_all_is_taken_whole() {
+        let packages =
+            assembled(&[("debug", "2"), ("headers", "2"), ("source", "2")]).expect("all are there");
+        assert_eq!(packages.with_config().name, "image");
+        assert_eq!(packages.with_modules().name, "image");
+        assert_eq!(packages.record().packages.len(), 4);
+    }
+
+    #[test]
+    fn parts_of_a_split_image_are_all_found_and_recorded() {
+        let parts = [("debug", "2"), ("headers", "2"), ("source", "2"), ("binary", "2")];
+        let with = |more: &[(&'static str, &'static str)]| assembled(&[&parts[..], more].concat());
+        let packages = with(&[("base", "2"), ("modules", "2")]).expect("all are there");
+        assert_eq!(packages.image.name, "binary");
+        assert_eq!(packages.with_config().name, "base");
+        assert_eq!(packages.with_modules().name, "modules");
+        let record = packages.record();
+        let names: Vec<&str> = record.packages.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["base", "binary", "debug", "headers", "modules", "source"]);
+        assert_eq!(with(&[("base", "2"), ("modules", "1")]), Err("modules".to_owned()));
+    }
+
+    #[test]
+    fn packages_of_another_version_do_not_serve() {
+        let missing = assembled(&[("debug", "1"), ("headers", "2"), ("source", "2")]);
+        assert_eq!(missing, Err("debug".to_owned()));
+    }
+
+    #[test]
+    fn packages_that_were_written_before_there_were_split_ones_are_read() {
+        let packages =
+            assembled(&[("debug", "2"), ("headers", "2"), ("source", "2")]).expect("all are there");
+        let mut old = serde_json::to_value(&packages).expect("plain data");
+        let fields = old.as_object_mut().expect("a structure");
+        fields.remove("config");
+        fields.remove("modules");
+        assert_eq!(serde_json::from_value::<KernelPackages>(old).expect("old form"), packages);
+    }
 
     #[test]
     fn package_version_is_read_from_uname() {

@@ -1,5 +1,16 @@
 use camino::Utf8PathBuf;
 
+/// The suites whose kernels the shipped toolchain roots can serve.
+pub const DEFAULT_SUITES: [&str; 7] = [
+    "bookworm",
+    "bookworm-updates",
+    "bookworm-security",
+    "trixie",
+    "trixie-updates",
+    "trixie-security",
+    "trixie-backports",
+];
+
 /// Where Debian's packages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DebianOptions {
@@ -7,7 +18,8 @@ pub struct DebianOptions {
     pub mirror: Option<String>,
     /// The security archive; `None` as above, and without it security updates are not found.
     pub security_mirror: Option<String>,
-    /// The suites to look in. Those that end in `-security` are in the security archive.
+    /// The suites to look in. Those that end in `-security` are in the security archive. One that
+    /// the mirror lacks is left out.
     pub suites: Vec<String>,
     /// The keys that the archive must be signed with.
     pub keyring: Utf8PathBuf,
@@ -15,11 +27,10 @@ pub struct DebianOptions {
 
 impl Default for DebianOptions {
     fn default() -> Self {
-        let suites = ["bookworm", "bookworm-updates", "bookworm-security"];
         Self {
             mirror: None,
             security_mirror: None,
-            suites: suites.map(str::to_owned).to_vec(),
+            suites: DEFAULT_SUITES.map(str::to_owned).to_vec(),
             keyring: "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
         }
     }

@@ -14,7 +14,16 @@ pub struct DebianSection {
 
 impl Default for DebianSection {
     fn default() -> Self {
-        let suites = ["bookworm", "bookworm-updates", "bookworm-security"];
+        // As the builder's default, which this crate does not know.
+        let suites = [
+            "bookworm",
+            "bookworm-updates",
+            "bookworm-security",
+            "trixie",
+            "trixie-updates",
+            "trixie-security",
+            "trixie-backports",
+        ];
         Self { mirror: None, security_mirror: None, suites: suites.map(str::to_owned).to_vec() }
     }
 }

@@ -10,8 +10,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
     chosen.apply(&mut config);
     let mark = |is_chosen: bool| if is_chosen { "" } else { "#" };
     let builder = &config.builder;
-    let suites = config.debian.suites.iter().map(|suite| format!("\"{suite}\""));
-    let suites = suites.collect::<Vec<_>>().join(", ");
+    let suites = config.debian.suites.iter().map(|suite| format!("\n#    \"{suite}\","));
+    let suites = suites.collect::<String>() + "\n#";
     format!(
         r##"# Config of elivepatch-server.
 #
@@ -77,7 +77,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #security_mirror = "http://mirror.example.org/debian-security"
 
 # The suites in which the packages of a kernel are looked for. Those that end in "-security" are
-# read from the security archive.
+# read from the security archive. A suite that the mirror lacks is left out; the build's log says so.
 #suites = [{suites}]
 "##,
         listen_mark = mark(chosen.listen.is_some()),
