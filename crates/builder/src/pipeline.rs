@@ -50,7 +50,8 @@ pub(crate) fn run(
     let input = KpatchEngine {
         base: &base,
         patched: &checked.patched,
-        make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs()),
+        make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs())
+            .objtool_on_single_objects(&config),
         module_name: &name,
         sandbox: &builder.sandbox,
         observer,

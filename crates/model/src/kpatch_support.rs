@@ -26,9 +26,10 @@ pub(crate) const fn must_be_off(option: &'static str, reason: &'static str) -> C
     ConfigRefusal { option, must_be_on: false, reason }
 }
 
-/// What kpatch needs or cannot serve. The rules are those of kpatch-build 0.9.10, and two of our
-/// own: modules must be loadable, and IBT, which kpatch-build refuses as well.
-const RULES: [ConfigRefusal; 14] = [
+/// What kpatch needs or cannot serve. The rules are those of kpatch-build 0.9.10 but for IBT, which
+/// its tools can serve when objtool is run on single objects, and one of our own: modules must be
+/// loadable.
+const RULES: [ConfigRefusal; 13] = [
     must_be_on("MODULES", "a livepatch is a kernel module"),
     must_be_on("LIVEPATCH", "the kernel has no live patching"),
     must_be_on("FUNCTION_TRACER", "live patching redirects functions through ftrace"),
@@ -42,10 +43,6 @@ const RULES: [ConfigRefusal; 14] = [
     must_be_off("LTO_CLANG", "link-time optimisation leaves no comparable objects"),
     must_be_off("LTO_GCC", "link-time optimisation leaves no comparable objects"),
     must_be_off("TRIM_UNUSED_KSYMS", "symbols that a livepatch may need are not exported"),
-    must_be_off(
-        "X86_KERNEL_IBT",
-        "objtool runs at link time on such kernels, which this version does not handle yet",
-    ),
 ];
 
 /// All reasons why the kpatch engine cannot serve a kernel with this config; empty when it can.
@@ -68,6 +65,12 @@ mod tests {
     #[test]
     fn patchable_config_has_no_refusal() {
         assert_eq!(refused_options(PATCHABLE), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn kernel_with_indirect_branch_tracking_is_not_refused() {
+        let text = format!("{PATCHABLE}CONFIG_X86_KERNEL_IBT=y\n");
+        assert_eq!(refused_options(&text), Vec::<&str>::new());
     }
 
     #[test]

@@ -1,9 +1,24 @@
-use elivepatch_model::KernelRelease;
+use elivepatch_model::{KernelConfig, KernelRelease};
 
 /// The flags, beside the kernel's own, that original and patched code are compiled with: a section
 /// for each function and variable is what makes them comparable one by one, and patches may include
 /// kpatch's headers.
 pub const COMPILE_FLAGS: &str = "-I/usr/share/kpatch/patch -ffunction-sections -fdata-sections";
+
+/// Variables of the kernel's `scripts/Makefile.lib` (their names and forms are the same from 6.1 to
+/// 7.3) that make Kbuild run objtool on every single object, where it would wait for vmlinux.o.
+///
+/// With IBT, and from 6.19 on with `KLP_BUILD`, objtool is delayed, and single objects lack what
+/// create-diff-object and the kernel need: `.orc_unwind`, `.return_sites`, `.call_sites`,
+/// `.static_call_sites`, the prefix symbols. The options stay those that Kbuild chooses for the
+/// config, but for two: `--ibt` wants the whole kernel (it finds the functions whose address nobody
+/// takes, to take their ENDBR away), and `--link` says that this is the whole kernel. The same goes
+/// for the livepatch module: its own object, kpatch's hook, gets its run when it is compiled, and
+/// there is none over the linked module, whose other part has had its own.
+const OBJTOOL_ON_SINGLE_OBJECTS: [&str; 2] = [
+    "delay-objtool=",
+    "objtool-args=$(filter-out --ibt --link,$(objtool-args-y)) $(if $(part-of-module),--module)",
+];
 
 /// How make is called in a kernel tree so that it does what the target's own build did.
 #[derive(Debug, Clone)]
@@ -11,12 +26,23 @@ pub struct KernelMake {
     compiler: String,
     release: KernelRelease,
     jobs: u32,
+    objtool_on_single_objects: bool,
 }
 
 impl KernelMake {
     /// `compiler` as the target's compiler text spells it: otherwise options of the config change.
     pub fn new(compiler: &str, release: &KernelRelease, jobs: u32) -> Self {
-        Self { compiler: compiler.to_owned(), release: release.clone(), jobs }
+        let (compiler, release) = (compiler.to_owned(), release.clone());
+        Self { compiler, release, jobs, objtool_on_single_objects: false }
+    }
+
+    /// For objects that kpatch's tools take apart: makes Kbuild run objtool on each of them where
+    /// the config delays that. A whole kernel must not be built so.
+    #[must_use]
+    pub fn objtool_on_single_objects(mut self, config: &KernelConfig) -> Self {
+        self.objtool_on_single_objects =
+            config.is_yes("X86_KERNEL_IBT") || config.is_yes("KLP_BUILD");
+        self
     }
 
     /// Cores to use.
@@ -34,7 +60,32 @@ impl KernelMake {
             // do not follow.
             format!("KERNELRELEASE={}", self.release),
         ];
+        if self.objtool_on_single_objects {
+            words.extend(OBJTOOL_ON_SINGLE_OBJECTS.map(str::to_owned));
+        }
         words.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(config: &str) -> Vec<String> {
+        let config = KernelConfig::parse(config.as_bytes()).expect("a valid config");
+        let release = "6.12.117+deb13-cloud-amd64".parse().expect("a real release");
+        KernelMake::new("gcc", &release, 2).objtool_on_single_objects(&config).words(["fs/exec.o"])
+    }
+
+    #[test]
+    fn objtool_is_not_delayed_for_configs_that_delay_it() {
+        let plain = words("CONFIG_OBJTOOL=y\n");
+        assert!(!plain.iter().any(|word| word.contains("objtool")), "{plain:?}");
+        for config in ["CONFIG_X86_KERNEL_IBT=y\n", "CONFIG_KLP_BUILD=y\n"] {
+            let words = words(config);
+            assert!(words.contains(&"delay-objtool=".to_owned()), "{words:?}");
+            assert_eq!(words.last().map(String::as_str), Some("fs/exec.o"));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{io, thread};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_elf::{Module, Vmlinux};
+use elivepatch_elf::Vmlinux;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease, StepName};
 
 use super::{
@@ -13,25 +13,23 @@ use super::{
         BaseFacts, FACTS, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
         base_io,
     },
+    image_files::take_image_files,
     module_facts::ModuleFacts,
     workspace::{TREE, WORK},
 };
 use crate::{
     Observer,
     cache::{empty_staging, publish},
-    debian::{
-        Apt, KernelPackages, for_each_file, read_first_file, unpack_package, unpack_source_tarball,
-    },
+    debian::{Apt, KernelPackages, for_each_file, unpack_package, unpack_source_tarball},
     digest_file::digest_file,
     sandbox::{Sandbox, SandboxCommand},
     unit::Parent,
 };
 
-/// The largest module that is read for its vermagic, in bytes.
-const MODULE_BYTES: u64 = 64 * 1024 * 1024;
-
 struct Files {
     image: Utf8PathBuf,
+    config: Utf8PathBuf,
+    modules: Utf8PathBuf,
     debug: Utf8PathBuf,
     headers: Utf8PathBuf,
     source: Utf8PathBuf,
@@ -62,6 +60,8 @@ pub(super) fn prepare(
 ) -> Result<(), Failure> {
     let files = Files {
         image: apt.fetch(&packages.image, observer)?,
+        config: apt.fetch(packages.with_config(), observer)?,
+        modules: apt.fetch(packages.with_modules(), observer)?,
         debug: apt.fetch(&packages.debug, observer)?,
         headers: apt.fetch(&packages.headers, observer)?,
         source: apt.fetch(&packages.source, observer)?,
@@ -82,7 +82,8 @@ pub(super) fn prepare(
 impl Preparation<'_> {
     fn make(&self) -> Result<BaseFacts, Failure> {
         // The config first: a target that is not the stock kernel is refused before the long work.
-        let vermagic = self.unpack_image()?;
+        let Files { image, config, modules, .. } = &self.files;
+        let vermagic = take_image_files(image, config, modules, self.input.release, &self.staging)?;
         let config = self.package_config()?;
         check_config(self.input.config, &config, self.input.release)?;
 
@@ -122,36 +123,6 @@ impl Preparation<'_> {
         digest_file(&path).map_err(|error| base_io("read", &path, &error))
     }
 
-    /// Takes config and bootable image out of the package; gives the vermagic of its modules.
-    fn unpack_image(&self) -> Result<String, Failure> {
-        let release = self.input.release;
-        let (config, image) = (format!("boot/config-{release}"), format!("boot/vmlinuz-{release}"));
-        unpack_package(&self.files.image, &self.staging, 2, &|path| {
-            path == config || path == image
-        })?;
-        for (from, to) in [(config, PACKAGE_CONFIG), (image, KERNEL_IMAGE)] {
-            let from = self.staging.join(from.trim_start_matches("boot/"));
-            fs_err::rename(&from, self.staging.join(to))
-                .map_err(|error| base_io("rename", &from, &error))?;
-        }
-        let mut module = Vec::new();
-        let wanted = |path: &str| path.starts_with("lib/modules/") && path.ends_with(".ko");
-        read_first_file(&self.files.image, &wanted, &mut |content| {
-            io::Read::read_to_end(&mut io::Read::take(content, MODULE_BYTES), &mut module)?;
-            Ok(())
-        })?;
-        let vermagic = Module::read(&module)
-            .ok()
-            .and_then(|module| module.modinfo.vermagic().map(str::to_owned));
-        vermagic.ok_or_else(|| {
-            Failure::new(
-                FailureClass::BaseFailed,
-                format!("the modules in {} have no vermagic", self.files.image),
-                "this kernel's packages are laid out differently: please report it",
-            )
-        })
-    }
-
     fn package_config(&self) -> Result<KernelConfig, Failure> {
         read_config(&self.staging.join(PACKAGE_CONFIG))
     }
@@ -182,7 +153,8 @@ impl Preparation<'_> {
 
         self.progress("configuring", 2);
         let make =
-            KernelMake::new(self.input.toolchain.compiler(), self.input.release, self.input.jobs);
+            KernelMake::new(self.input.toolchain.compiler(), self.input.release, self.input.jobs)
+                .objtool_on_single_objects(config);
         self.run_in_tree(make.words(["olddefconfig"]))?;
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 
@@ -276,11 +248,16 @@ impl Preparation<'_> {
         directory: &Utf8Path,
         sources: &mut SourceIndex,
     ) -> Result<Utf8PathBuf, Failure> {
-        let wanted = format!("usr/lib/debug/boot/vmlinux-{}", self.input.release);
+        let release = self.input.release;
+        let wanted = [
+            format!("usr/lib/debug/boot/vmlinux-{release}"),
+            // from 7.x on
+            format!("usr/lib/debug/lib/modules/{release}/vmlinux"),
+        ];
         let vmlinux = directory.join("vmlinux");
         let mut modules = ModuleFacts::default();
         for_each_file(&self.files.debug, &mut |path, content| {
-            if path == wanted {
+            if wanted.iter().any(|wanted| path == wanted) {
                 io::copy(content, &mut fs_err::File::create(&vmlinux)?)?;
             } else {
                 modules.add(path, content, sources)?;

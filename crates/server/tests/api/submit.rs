@@ -107,7 +107,7 @@ async fn request_that_can_never_succeed_is_refused_at_once_with_its_class_and_st
     let large = "x".repeat(limits::PATCH_BYTES as usize + 1);
     let large_config = "#\n".repeat(limits::CONFIG_BYTES as usize);
     let arm = CONFIG.replace("CONFIG_X86_64=y", "CONFIG_ARM64=y");
-    let ibt = format!("{CONFIG}CONFIG_X86_KERNEL_IBT=y\n");
+    let lto = format!("{CONFIG}CONFIG_LTO_CLANG=y\n");
     let other_series = CONFIG.replace("6.1.176", "6.12.5");
     let cases: Vec<(&str, &str, FailureClass, &str)> = vec![
         (CONFIG, "", FailureClass::PatchEmpty, "fix.patch: "),
@@ -116,7 +116,7 @@ async fn request_that_can_never_succeed_is_refused_at_once_with_its_class_and_st
         ("\u{0}\u{1}", PATCH, FailureClass::ConfigUnreadable, "line 1"),
         (&large_config, PATCH, FailureClass::ConfigUnreadable, "2097152 bytes"),
         (&arm, PATCH, FailureClass::ArchitectureUnsupported, "arm64"),
-        (&ibt, PATCH, FailureClass::ConfigUnsupported, "CONFIG_X86_KERNEL_IBT is on"),
+        (&lto, PATCH, FailureClass::ConfigUnsupported, "CONFIG_LTO_CLANG is on"),
         (&other_series, PATCH, FailureClass::ConfigMismatch, "6.12.5"),
     ];
     for (config, patch, class, part) in cases {
