@@ -1,13 +1,19 @@
 //! What is taken out of a kernel's own packages: config, bootable image, and the vermagic.
 
-use std::io::{self, Read};
+use std::io;
 
 use camino::Utf8Path;
 use elivepatch_elf::Module;
 use elivepatch_model::{Failure, FailureClass, KernelRelease};
 
 use super::facts::{KERNEL_IMAGE, PACKAGE_CONFIG};
-use crate::debian::{read_first_file, read_module};
+use crate::{
+    debian::{for_each_file, read_first_file},
+    module_file::{module_of_file, read_module_file},
+};
+
+/// The largest module that is read for its vermagic, in bytes.
+const MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Takes config and bootable image out of their packages; gives the vermagic of the modules.
 ///
@@ -43,14 +49,12 @@ pub(super) fn take_image_files(
 /// The vermagic of the first module in the package.
 fn vermagic(package: &Utf8Path) -> Result<String, Failure> {
     let mut module = Vec::new();
-    let wanted = |path: &str| {
-        let path = path.strip_prefix("usr/").unwrap_or(path);
-        let is_module = path.ends_with(".ko") || path.ends_with(".ko.xz");
-        path.starts_with("lib/modules/") && is_module
-    };
-    read_first_file(package, &wanted, &mut |content: &mut dyn Read| {
-        module = read_module(content)?;
-        Ok(())
+    for_each_file(package, &mut |path, content| {
+        let is_module = path.contains("lib/modules/") && module_of_file(path).is_some();
+        if is_module {
+            module = read_module_file(path, content, MODULE_BYTES)?;
+        }
+        Ok(!is_module)
     })?;
     let vermagic =
         Module::read(&module).ok().and_then(|module| module.modinfo.vermagic().map(str::to_owned));

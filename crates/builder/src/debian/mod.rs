@@ -17,6 +17,4 @@ mod unpack;
 pub use apt::Apt;
 pub use kernel_packages::{KernelPackages, find_kernel};
 pub use options::DebianOptions;
-pub use unpack::{
-    for_each_file, read_first_file, read_module, unpack_package, unpack_source_tarball,
-};
+pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};

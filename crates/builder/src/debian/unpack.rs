@@ -41,35 +41,6 @@ pub fn read_first_file(
     ))
 }
 
-/// The largest module that is read, in bytes. amdgpu, the largest, has some 30 MB without its debug
-/// information.
-const MODULE_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Reads a module, which is compressed by xz in Debian's packages from Debian 13 on. What it is
-/// shows by its first bytes.
-///
-/// # Errors
-/// When it cannot be read or decompressed, or is larger than any module.
-pub fn read_module(content: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    content.take(XZ_MAGIC.len() as u64).read_to_end(&mut start)?;
-    let is_compressed = start == XZ_MAGIC;
-    let whole = start.as_slice().chain(content);
-    let mut bytes = Vec::new();
-    if is_compressed {
-        XzDecoder::new(whole).take(MODULE_BYTES + 1).read_to_end(&mut bytes)?;
-    } else {
-        whole.take(MODULE_BYTES + 1).read_to_end(&mut bytes)?;
-    }
-    if bytes.len() as u64 > MODULE_BYTES {
-        return Err(io::Error::other("a module is larger than any is"));
-    }
-    Ok(bytes)
-}
-
-/// What a file in the xz format begins with (xz file format 1.2.1, part 2.1.1.1).
-const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
-
 /// Writes every file whose path in the package satisfies `wanted` to `directory`, under the last
 /// part of its name. Stops early when `count` files were written.
 ///
@@ -164,22 +135,4 @@ fn walk_tar(reader: impl Read, visit: &mut Visit) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use liblzma::write::XzEncoder;
-
-    use super::*;
-
-    #[test]
-    fn modules_are_read_compressed_or_plain() {
-        let module = b"\x7fELF and so on";
-        assert_eq!(read_module(&mut module.as_slice()).expect("plain"), module);
-        let mut encoder = XzEncoder::new(Vec::new(), 1);
-        io::Write::write_all(&mut encoder, module).expect("in memory");
-        let packed = encoder.finish().expect("in memory");
-        assert_eq!(read_module(&mut packed.as_slice()).expect("compressed"), module);
-        assert!(read_module(&mut &packed[..packed.len() / 2]).is_err(), "half of it was taken");
-    }
 }

@@ -10,8 +10,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
     chosen.apply(&mut config);
     let mark = |is_chosen: bool| if is_chosen { "" } else { "#" };
     let builder = &config.builder;
-    let suites = config.debian.suites.iter().map(|suite| format!("\n#    \"{suite}\","));
-    let suites = suites.collect::<String>() + "\n#";
+    let suites = config.debian.suites.iter().map(|suite| format!("\"{suite}\""));
+    let suites = suites.collect::<Vec<_>>().join(", ");
     format!(
         r##"# Config of elivepatch-server.
 #
