@@ -41,7 +41,8 @@ impl<'data> DebugSections<'data> {
         Self::of(object, info, lines, 0)
     }
 
-    fn of(
+    /// The sections of an object, with two of them read before.
+    pub(crate) fn of(
         object: &ObjectFile<'data>,
         info: &'data [u8],
         lines: &'data [u8],

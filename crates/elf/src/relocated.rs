@@ -1,10 +1,14 @@
 use object::{
-    SymbolIndex,
+    SectionIndex, SymbolIndex,
     elf::{R_X86_64_32, R_X86_64_64, R_X86_64_NONE, SHT_RELA},
     read::elf::{Rela as _, SectionHeader as _, Sym as _},
 };
 
-use crate::{ElfError, budget::Budget, object_file::ObjectFile};
+use crate::{
+    ElfError,
+    budget::Budget,
+    object_file::{ObjectFile, SectionHeader},
+};
 
 const PART: &str = "the relocation of debug information";
 
@@ -21,6 +25,17 @@ pub(crate) fn relocated(
     let Some((index, header)) = object.header(name) else {
         return Err(ElfError::NoDebugInformation { section: name, problem: "is missing" });
     };
+    relocated_section(object, index, header, name, budget)
+}
+
+/// As [`relocated`], for a section by its index: with type units there are several of one name.
+pub(crate) fn relocated_section(
+    object: &ObjectFile<'_>,
+    index: SectionIndex,
+    header: &SectionHeader,
+    name: &'static str,
+    budget: &mut Budget,
+) -> Result<Vec<u8>, ElfError> {
     let endian = object.elf.endian();
     let mut data = object.data(header, name)?.to_vec();
     let failed = |source| ElfError::Part { part: PART, source };

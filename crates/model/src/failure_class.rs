@@ -196,6 +196,14 @@ failure_classes! {
     NotPatchable = "not-patchable", Patch,
         "The details have the tool's own words. Change only code of ordinary functions; \
          [patchability](patchability.md) says what else can be done, and how.";
+    /// The patch changes the layout of a data structure: memory that is in use has the old one.
+    DataStructureChanged = "data-structure-changed", Patch,
+        "The details name structure, member and offsets. Keep the structure as it is, and keep \
+         new data in a shadow variable (`klp_shadow_alloc`).";
+    /// The patch changes a header that more objects include than the server compiles for a patch.
+    HeaderFanOut = "header-fan-out", Patch,
+        "Move the change into the `.c` files that need it. The operator can raise \
+         `header_objects` in the `[builder]` section of the server's config.";
     /// A tool of the engine crashed, or could not read the kernel's objects.
     EngineFailed = "engine-failed", Infrastructure,
         "Report it with the build's log and the patch; the details have the tool's own words.";

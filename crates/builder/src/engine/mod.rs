@@ -2,6 +2,7 @@
 //! without building the kernel; the klp-build engine is in [`klp`].
 
 mod choice;
+mod compare;
 mod compile;
 mod compiler_errors;
 mod diff;
@@ -61,7 +62,7 @@ impl KpatchEngine<'_> {
     /// `no-functional-change`, those that [`messages`] tells from the tool's words; those of the
     /// sandbox.
     pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<diff::ChangedObject>, Failure> {
-        diff::diff(self, units)
+        diff::diff(self, &compare::changed_units(self, units)?)
     }
 
     /// Links the changed objects into the module; gives its bytes.

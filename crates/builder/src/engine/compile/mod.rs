@@ -9,12 +9,14 @@ mod saved_command;
 mod script;
 mod store;
 
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use self::store::Store;
 pub(super) use self::{
-    originals::RECORD_BYTES,
+    originals::{OBJECT_BYTES, RECORD_BYTES},
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
 };
@@ -33,13 +35,13 @@ pub(super) fn compile(
     fixes: &AppliedFixes,
 ) -> Result<(), Failure> {
     let tree = engine.base.tree();
-    let known: Vec<&Unit> =
-        units.iter().filter(|unit| is_regular_file(&tree, &unit.source)).collect();
-    let originals = originals::originals(engine, &known)?;
+    // One object may be linked into several parents.
+    let units: BTreeMap<String, &Unit> = units.iter().map(|unit| (unit.object(), unit)).collect();
+    let known = units.values().filter(|unit| is_regular_file(&tree, &unit.source));
+    let originals = originals::originals(engine, &known.copied().collect::<Vec<_>>())?;
 
-    let objects: Vec<String> = units.iter().map(Unit::object).collect();
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
-    for object in &objects {
+    for object in units.keys() {
         match originals.get(object).and_then(|original| original.command.as_ref()) {
             Some(command) => jobs.push(Job { object, shell: &command.shell }),
             None => by_make.push(object),

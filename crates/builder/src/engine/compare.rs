@@ -1,0 +1,144 @@
+//! What can be said of original and patched objects before kpatch's tools look at them: which of
+//! them hold the same code, and whether the layout of a data structure changed, which kpatch does
+//! not see.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use elivepatch_elf::{Layouts, same_code};
+use elivepatch_model::{Failure, FailureClass};
+
+use super::{
+    KpatchEngine,
+    compile::{OBJECT_BYTES, original_objects},
+};
+use crate::{failures::internal, unit::Unit};
+
+/// Layout changes that a failure lists.
+const LISTED: usize = 20;
+
+/// The units whose objects differ in more than debug information; new ones among them.
+///
+/// # Errors
+/// `data-structure-changed`; `config-unsupported` when the debug information cannot be read.
+pub(super) fn changed_units(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Unit>, Failure> {
+    let results = on_all_cores(engine.make.jobs(), units, |unit| compare(engine, unit));
+    let (mut changed, mut layouts) = (Vec::new(), BTreeSet::new());
+    for (unit, result) in units.iter().zip(results) {
+        let compared = result?;
+        if compared.differs {
+            changed.push(unit.clone());
+        }
+        layouts.extend(compared.layout_changes);
+    }
+    if layouts.is_empty() { Ok(changed) } else { Err(structure_changed(layouts)) }
+}
+
+#[derive(Default)]
+struct Compared {
+    differs: bool,
+    layout_changes: Vec<String>,
+}
+
+fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
+    let object = unit.object();
+    let patched = engine
+        .patched
+        .read_made(&object, OBJECT_BYTES)
+        .map_err(|error| internal(format!("{object} was compiled and cannot be read: {error}")))?;
+    let Ok(original) = fs_err::read(original_objects(engine).join(&object)) else {
+        // A new file.
+        return Ok(Compared { differs: true, ..Compared::default() });
+    };
+    if original == patched {
+        return Ok(Compared::default());
+    }
+    let unreadable = |error: elivepatch_elf::ElfError| {
+        Failure::new(
+            FailureClass::ConfigUnsupported,
+            format!("the layouts of data structures in {object} cannot be compared: {error}"),
+            "the kernel must be built with DEBUG_INFO, and without compressing or splitting it",
+        )
+    };
+    let differs = !same_code(&original, &patched).map_err(unreadable)?;
+    let old = Layouts::read(&original).map_err(unreadable)?;
+    let new = Layouts::read(&patched).map_err(unreadable)?;
+    let layout_changes = old.changes(&new).iter().map(ToString::to_string).collect();
+    Ok(Compared { differs, layout_changes })
+}
+
+fn structure_changed(changes: BTreeSet<String>) -> Failure {
+    let mut lines: Vec<String> = changes.into_iter().collect();
+    let more = lines.len().saturating_sub(LISTED);
+    let message = match lines.len() {
+        1 => format!("the patch changes a data structure: {}", lines[0]),
+        _ => format!("the patch changes data structures: {}, and more", lines[0]),
+    };
+    lines.truncate(LISTED);
+    if more > 0 {
+        lines.push(format!("… and {more} more"));
+    }
+    Failure::new(
+        FailureClass::DataStructureChanged,
+        message,
+        "memory that the running kernel laid out in the old way would be read in the new one: keep \
+         the structure as it is, and new data in a shadow variable (klp_shadow_alloc)",
+    )
+    .with_details(lines)
+}
+
+/// Does `work` for each item, with as many threads as there are cores; results in their order.
+fn on_all_cores<T: Sync, R: Send>(
+    cores: u32,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..(cores as usize).clamp(1, items.len().max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    let result = work(item);
+                    results.lock().expect("no thread panics with it").push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no thread panics with it");
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_in_the_order_of_the_items() {
+        let items: Vec<u32> = (0..1000).collect();
+        let doubled = on_all_cores(4, &items, |item| item * 2);
+        assert_eq!(doubled, (0..1000).map(|item| item * 2).collect::<Vec<_>>());
+        assert!(on_all_cores(4, &[] as &[u32], |item| *item).is_empty());
+    }
+
+    #[test]
+    fn layout_changes_are_listed_up_to_a_limit() {
+        let changes =
+            |count: usize| (0..count).map(|number| format!("struct s{number:02}")).collect();
+        let one = structure_changed(changes(1));
+        assert_eq!(one.message, "the patch changes a data structure: struct s00");
+        let many = structure_changed(changes(25));
+        assert_eq!(many.class, FailureClass::DataStructureChanged);
+        assert_eq!(many.details.len(), 21);
+        assert_eq!(many.details[20], "… and 5 more");
+    }
+}
