@@ -1,10 +1,10 @@
 //! Builds a livepatch without a server: `build CACHE WORK RELEASE CONFIG PATCH…`. For trying the
-//! builder by hand.
+//! builder by hand. `SOURCE` in the environment is a source tree for the release.
 
 use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
-use elivepatch_builder::{BuildOrder, Builder, BuilderOptions, FixText, Observer};
+use elivepatch_builder::{BuildOrder, Builder, BuilderOptions, FixText, Observer, SourceTree};
 use elivepatch_model::{
     AdaptationKind, AdaptationKindError, Architecture, BuildEvent, BuildKey, Fix, Sha256Digest,
     StepState, TargetFacts,
@@ -21,6 +21,9 @@ impl Observer for Printer {
                 step.duration_seconds.unwrap_or_default(),
                 step.summary.unwrap_or_default()
             ),
+            BuildEvent::Progress { what, done, total, unit, .. } => {
+                println!("  {what}: {done} of {total} {unit}");
+            }
             BuildEvent::Log { step, line } => println!("  {step}: {line}"),
             _ => {}
         }
@@ -45,7 +48,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let work = Utf8PathBuf::from(work);
     let scratch = work.join("scratch");
     fs_err::create_dir_all(&scratch)?;
-    let builder = Builder::open(BuilderOptions::new(cache.into()), &scratch)?;
+    let mut options = BuilderOptions::new(cache.into());
+    if let Ok(path) = std::env::var("SOURCE") {
+        options.sources.push(SourceTree { release: release.parse()?, path: path.into() });
+    }
+    let builder = Builder::open(options, &scratch)?;
     for line in builder.describe() {
         println!("{line}");
     }

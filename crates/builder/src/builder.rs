@@ -1,11 +1,12 @@
 use std::sync::OnceLock;
 
 use camino::Utf8Path;
-use elivepatch_model::Failure;
+use elivepatch_model::{Failure, FailureClass, KernelRelease};
 
 use crate::{
     BuildOrder, BuilderOptions, Cache, FinishedBuild, Observer, base::Base, debian::Apt, pipeline,
-    process::available_cores, sandbox::Sandbox, toolchain::Toolchains, trial::Accelerator,
+    process::available_cores, sandbox::Sandbox, source::TreeFacts, toolchain::Toolchains,
+    trial::Accelerator,
 };
 
 /// Turns orders into livepatches.
@@ -15,6 +16,8 @@ pub struct Builder {
     pub(crate) cache: Cache,
     pub(crate) sandbox: Sandbox,
     pub(crate) toolchains: Toolchains,
+    /// The source trees of the options, as they were found when the builder was opened.
+    trees: Vec<Result<TreeFacts, Failure>>,
     apt: OnceLock<Apt>,
     accelerator: OnceLock<Accelerator>,
 }
@@ -31,16 +34,50 @@ impl Builder {
         let probed = Sandbox::probe(options.limits, scratch)?;
         let sandbox = if options.overlay { probed } else { probed.without_overlays() };
         let toolchains = Toolchains::new(&cache);
+        // Builds are known by their keys, and those by what the trees are now.
+        let trees = options.sources.iter().map(|tree| tree.facts(&cache)).collect();
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { options, cache, sandbox, toolchains, apt, accelerator })
+        Ok(Self { options, cache, sandbox, toolchains, trees, apt, accelerator })
     }
 
-    /// What decides the builder's results beside the order: its version and its recipes.
+    /// What decides the builder's results beside the order: its version, its recipes and its source
+    /// trees.
     pub fn identity(&self) -> String {
         let recipes = self.toolchains.recipes().iter();
         let recipes: Vec<String> =
             recipes.map(|recipe| format!("{} {}", recipe.name, recipe.digest)).collect();
-        format!("{} kpatch {}", env!("CARGO_PKG_VERSION"), recipes.join(" "))
+        let trees = self.options.sources.iter().zip(&self.trees);
+        let trees: String = trees
+            .filter_map(|(tree, facts)| {
+                Some(format!(" {} {}", tree.release, facts.as_ref().ok()?.digest))
+            })
+            .collect();
+        format!("{} kpatch {}{trees}", env!("CARGO_PKG_VERSION"), recipes.join(" "))
+    }
+
+    /// The source tree of the server's administrator for a release; `None` when he has put none
+    /// there.
+    ///
+    /// # Errors
+    /// `source-unusable` when it cannot be used, or has changed since the builder was opened: what
+    /// comes of it would be taken for what came of the old one.
+    pub(crate) fn source_tree(
+        &self,
+        release: &KernelRelease,
+    ) -> Result<Option<TreeFacts>, Failure> {
+        let mut trees = self.options.sources.iter().zip(&self.trees);
+        let Some((tree, opened)) = trees.find(|(tree, _)| tree.release == *release) else {
+            return Ok(None);
+        };
+        let facts = tree.facts(&self.cache)?;
+        if opened.as_ref().is_ok_and(|opened| *opened == facts) {
+            return Ok(Some(facts));
+        }
+        Err(Failure::new(
+            FailureClass::SourceUnusable,
+            format!("the source {} has changed since the server was started", tree.path),
+            "restart elivepatch-server: it then takes the new source for what it is",
+        ))
     }
 
     /// What it can do, one line each, for people.
@@ -49,6 +86,12 @@ impl Builder {
         lines.extend(self.toolchains.recipes().iter().map(|recipe| {
             format!("toolchain root {}: for kernels built by {}", recipe.name, recipe.compilers())
         }));
+        for (tree, facts) in self.options.sources.iter().zip(&self.trees) {
+            lines.push(match facts {
+                Ok(_) => format!("source of {}: {}", tree.release, tree.path),
+                Err(failure) => format!("source of {} cannot be used: {failure}", tree.release),
+            });
+        }
         let warm = self.warm_releases();
         lines.push(match warm.len() {
             0 => "bases ready: none yet; the first build of a kernel takes a minute longer"

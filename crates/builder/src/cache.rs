@@ -33,7 +33,9 @@ impl Cache {
     /// When a directory cannot be made.
     pub fn open(directory: &Utf8Path) -> Result<Self, Failure> {
         let cache = Self { directory: directory.to_owned() };
-        for part in [cache.apt(), cache.packages(), cache.toolchain_roots(), cache.bases()] {
+        for part in
+            [cache.apt(), cache.packages(), cache.toolchain_roots(), cache.bases(), cache.sources()]
+        {
             fs_err::create_dir_all(&part)
                 .map_err(|error| io_failure(FailureClass::Internal, "make", &part, &error))?;
         }
@@ -53,6 +55,11 @@ impl Cache {
     /// Toolchain roots, a directory each.
     pub fn toolchain_roots(&self) -> Utf8PathBuf {
         self.directory.join("toolchain-roots")
+    }
+
+    /// What was found out of source trees, a small file each.
+    pub fn sources(&self) -> Utf8PathBuf {
+        self.directory.join("sources")
     }
 
     /// Bases, a directory each.

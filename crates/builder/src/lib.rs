@@ -39,6 +39,7 @@ pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
+pub use source::{SourceTree, TARBALLS};
 pub use toolchain::{Recipe, ToolchainRoot, Toolchains};
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::{debian::DebianOptions, sandbox::SandboxLimits};
+use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree};
 
 /// How a builder works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,11 @@ pub struct BuilderOptions {
     pub debian: DebianOptions,
     /// What each tool in the sandbox may use.
     pub limits: SandboxLimits,
+    /// What building a whole kernel may use: once for each kernel, and much more than a livepatch.
+    pub base_limits: SandboxLimits,
+    /// The source trees that the server's administrator has put there; the first one for a release
+    /// serves it. All other kernels are looked for in Debian's archive.
+    pub sources: Vec<SourceTree>,
     /// How long a trial may take.
     pub trial_time: Duration,
     /// Cores to use; 0 for all.
@@ -29,6 +34,8 @@ impl BuilderOptions {
             cache_directory,
             debian: DebianOptions::default(),
             limits: SandboxLimits::default(),
+            base_limits: SandboxLimits::for_bases(),
+            sources: Vec::new(),
             trial_time: Duration::from_secs(300),
             jobs: 0,
             overlay: true,

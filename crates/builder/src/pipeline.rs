@@ -2,8 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, BuildEvent, Failure, FailureClass, KernelConfig, Manifest, StepName, TrialEvidence,
-    config_refusals,
+    Adaptation, BaseKind, BuildEvent, Failure, FailureClass, KernelConfig, Manifest, StepName,
+    TrialEvidence, config_refusals,
 };
 
 use crate::{
@@ -40,18 +40,33 @@ pub(crate) fn run(
     let (config, source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
     let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    // Whoever cleans the cache under a running build is told so, and not what came of it.
+    livepatch(&job, steps, &config, &source, &toolchain, &base)
+        .map_err(|failure| base.explain(failure))
+}
+
+/// Runs the steps that work on a base.
+fn livepatch(
+    job: &Job,
+    mut steps: Steps,
+    config: &KernelConfig,
+    source: &KernelSource,
+    toolchain: &ToolchainRoot,
+    base: &Base,
+) -> Result<FinishedBuild, Failure> {
+    let Job { builder, order, observer, work } = *job;
     let (kind, mut checked) = steps.run(StepName::Check, || {
-        let kind = choose(order.engine, &config, source.base_kind(), &base.tree())?;
-        let (checked, summary) = job.check(&source, &toolchain, &base)?;
+        let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
+        let (checked, summary) = job.check(source, toolchain, base)?;
         Ok(((kind, checked), summary))
     })?;
 
     let name = module_name(&order.fixes, &order.key);
     let input = KpatchEngine {
-        base: &base,
+        base,
         patched: &checked.patched,
         make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs())
-            .objtool_on_single_objects(&config),
+            .objtool_on_single_objects(config),
         module_name: &name,
         sandbox: &builder.sandbox,
         observer,
@@ -73,7 +88,7 @@ pub(crate) fn run(
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
     let (module, inspected) = steps.run(StepName::Inspect, || {
-        let inspected = inspect(&module, &name, &base)?;
+        let inspected = inspect(&module, &name, base)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
         let summary = format!("replaces {}", names.join(", "));
@@ -84,7 +99,7 @@ pub(crate) fn run(
         Ok(((path, inspected), summary))
     })?;
     let trial =
-        steps.run(StepName::Trial, || job.try_livepatch(&toolchain, &base, &module, &inspected))?;
+        steps.run(StepName::Trial, || job.try_livepatch(toolchain, base, &module, &inspected))?;
     let manifest = Manifest {
         manifest_version: 2,
         build_key: order.key,
@@ -155,6 +170,10 @@ impl Job<'_> {
     fn find_source(&self) -> Summed<(KernelConfig, KernelSource)> {
         let config = read_config(self.order)?;
         self.builder.toolchains.check(&config)?;
+        if let Some(tree) = self.builder.source_tree(&self.order.target.release)? {
+            let summary = format!("the server's {}", tree.path);
+            return Ok(((config, KernelSource::Tree(tree)), summary));
+        }
         let apt = self.builder.apt()?;
         let target = &self.order.target;
         let version = target.kernel_version.as_deref();
@@ -174,7 +193,7 @@ impl Job<'_> {
             }
         }
         let summary = format!("Debian's {} {}", packages.image.name, packages.version);
-        Ok(((config, KernelSource::Debian(packages)), summary))
+        Ok(((config, KernelSource::Debian(Box::new(packages))), summary))
     }
 
     fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
@@ -193,11 +212,23 @@ impl Job<'_> {
         let Builder { cache, sandbox, .. } = self.builder;
         let target = &self.order.target;
         let jobs = self.builder.jobs();
-        let input = BaseInput { release: &target.release, config, source, toolchain, jobs };
+        let input = BaseInput {
+            release: &target.release,
+            config,
+            config_text: &self.order.config,
+            source,
+            toolchain,
+            jobs,
+            base_limits: self.builder.options.base_limits,
+        };
         let (base, was_there) =
-            Base::ready(&input, cache, self.builder.apt()?, sandbox, self.observer)?;
+            Base::ready(&input, cache, &|| self.builder.apt(), sandbox, self.observer)?;
         base.check_build_id(target.build_id.as_ref())?;
-        let how = if was_there { "ready" } else { "prepared" };
+        let how = match (was_there, source.base_kind()) {
+            (true, _) => "ready",
+            (false, BaseKind::Prepared) => "prepared",
+            (false, BaseKind::Built) => "built",
+        };
         let summary = format!("{how}, vmlinux {}", base.facts().build_id);
         Ok((base, summary))
     }

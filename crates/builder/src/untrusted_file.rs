@@ -14,8 +14,16 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 /// # Errors
 /// When it is missing, no regular file, or larger.
 pub(crate) fn read_untrusted(path: &Utf8Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    read_file(open_untrusted(path)?, limit_bytes)
+}
+
+/// Opens such a file, for one that is too large to be read at once.
+///
+/// # Errors
+/// When it is missing or no regular file.
+pub(crate) fn open_untrusted(path: &Utf8Path) -> io::Result<File> {
     let flags = FLAGS | OFlags::NOFOLLOW;
-    read_file(rustix::fs::open(path.as_std_path(), flags, Mode::empty())?.into(), limit_bytes)
+    regular(rustix::fs::open(path.as_std_path(), flags, Mode::empty())?.into())
 }
 
 /// Reads the file with a path below `directory`, as [`read_untrusted`] does; on the way no symbolic
@@ -28,20 +36,30 @@ pub(crate) fn read_untrusted_below(
     path: &str,
     limit_bytes: u64,
 ) -> io::Result<Vec<u8>> {
+    read_file(open_untrusted_below(directory, path)?, limit_bytes)
+}
+
+/// Opens the file with a path below `directory`, as [`read_untrusted_below`] does.
+///
+/// # Errors
+/// When it is missing or no regular file.
+pub(crate) fn open_untrusted_below(directory: &Utf8Path, path: &str) -> io::Result<File> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let directory = File::open(directory)?;
-    read_file(
-        rustix::fs::openat2(directory, path, FLAGS, Mode::empty(), resolve)?.into(),
-        limit_bytes,
-    )
+    regular(rustix::fs::openat2(directory, path, FLAGS, Mode::empty(), resolve)?.into())
 }
 
 const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-fn read_file(file: File, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
     }
+}
+
+fn read_file(file: File, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit_bytes {

@@ -35,6 +35,13 @@ impl Failure {
         self
     }
 
+    /// Names the step that failed, when there is one.
+    #[must_use]
+    pub fn of_step(mut self, step: Option<StepName>) -> Self {
+        self.step = step;
+        self
+    }
+
     /// Names the step that failed.
     #[must_use]
     pub fn in_step(mut self, step: StepName) -> Self {

@@ -108,6 +108,12 @@ failure_classes! {
         "The details list the releases that the server can serve. Name the right one with \
          `--kernel`, add its suite to `[debian] suites`, or update the target to a kernel \
          that is in the archive.";
+    /// The source tree that the server's config names for the release is missing or damaged, holds
+    /// what no source tree holds, or is of another version.
+    SourceUnusable = "source-unusable", Infrastructure,
+        "This is for the server's administrator. The message names the file and what is wrong \
+         with it. Put a clean source tree there, or correct the `[[source]]` in the server's \
+         config.";
     /// The config is not the one that the release was built with.
     ConfigMismatch = "config-mismatch", Request,
         "Send the config that belongs to the running kernel. A kernel that was built with its \

@@ -50,6 +50,43 @@ pub(super) fn check_normalised(before: &KernelConfig, after: &KernelConfig) -> R
     .with_details(list(&differences)))
 }
 
+/// Refuses a config that changed when it was normalised with the source that the server has for it.
+///
+/// # Errors
+/// `config-mismatch`, with the options that changed.
+pub(super) fn check_normalised_by_source(
+    before: &KernelConfig,
+    after: &KernelConfig,
+    source: &str,
+) -> Result<(), Failure> {
+    let mut differences = code_differences(before, after);
+    differences.retain(|difference| !is_about_an_unused_tool(&difference.option, before, after));
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureClass::ConfigMismatch,
+        format!(
+            "the config changes when it is normalised with the server's source {source}: {} (yours \
+             / normalised)",
+            count(differences.len())
+        ),
+        "send the running kernel's own config (/proc/config.gz); if it is that, the source is not \
+         the one that it was built from, or the toolchain root lacks a tool",
+    )
+    .with_details(list(&differences)))
+}
+
+/// Whether an option only says which version of a tool was at hand that this kernel does not use:
+/// pahole makes BTF, rustc and bindgen the code in Rust, and keys concern no code.
+fn is_about_an_unused_tool(option: &str, before: &KernelConfig, after: &KernelConfig) -> bool {
+    let off = |name| !before.is_yes(name) && !after.is_yes(name);
+    (option.starts_with("PAHOLE_") && off("DEBUG_INFO_BTF"))
+        || ((option.starts_with("RUSTC_") || option.starts_with("BINDGEN_")) && off("RUST"))
+        || ["RUST_IS_AVAILABLE", "HAVE_RUST"].contains(&option) && off("RUST")
+        || ["SYSTEM_REVOCATION_KEYS", "SYSTEM_BLACKLIST_HASH_LIST"].contains(&option)
+}
+
 fn code_differences(left: &KernelConfig, right: &KernelConfig) -> Vec<ConfigDifference> {
     let mut differences = left.differences(right);
     differences.retain(|difference| !PACKAGING_OPTIONS.contains(&difference.option.as_str()));
@@ -81,6 +118,26 @@ mod tests {
         let release = "6.1.0-50-cloud-amd64".parse().expect("a real release");
         let own = config("CONFIG_HZ=250\nCONFIG_BUILD_SALT=\"x\"\n");
         assert_eq!(check_config(&own, &config("CONFIG_HZ=250\n"), &release), Ok(()));
+    }
+
+    #[test]
+    fn config_that_changes_by_the_source_is_refused_with_its_options() {
+        let before = config("CONFIG_HZ=250\nCONFIG_OLD=y\nCONFIG_PAHOLE_VERSION=0\n");
+        let after = config("CONFIG_HZ=250\nCONFIG_NEW=m\nCONFIG_PAHOLE_VERSION=130\n");
+        let failure = check_normalised_by_source(&before, &after, "linux.tar.xz")
+            .expect_err("two options differ");
+        assert_eq!(failure.class, FailureClass::ConfigMismatch);
+        assert!(failure.message.contains("linux.tar.xz: 2 options differ"), "{}", failure.message);
+        assert_eq!(failure.details, ["CONFIG_NEW: off / m", "CONFIG_OLD: y / off"]);
+    }
+
+    #[test]
+    fn version_of_pahole_counts_only_where_it_is_used() {
+        let text = "CONFIG_PAHOLE_VERSION=124\nCONFIG_DEBUG_INFO_BTF=y\n";
+        let after = config(&text.replace("124", "130"));
+        assert!(check_normalised_by_source(&config(text), &after, "linux").is_err());
+        let (plain, other) = ("CONFIG_PAHOLE_VERSION=124\n", "CONFIG_PAHOLE_VERSION=130\n");
+        assert_eq!(check_normalised_by_source(&config(plain), &config(other), "linux"), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! Prepared bases: the source tree of a stock kernel, configured as the target is, with the
-//! target's own vmlinux beside it. Any file compiles as the target's was, and nothing of the
-//! kernel had to be built.
+//! Bases: source trees that are ready so that any file compiles as the target's was.
+//!
+//! A *prepared* base is the source of a stock kernel, with the target's own vmlinux beside it:
+//! nothing of the kernel had to be built. For a *built* one the whole kernel was built, from a
+//! config and a source tree.
 
+mod built;
 mod config_check;
 mod facts;
 mod image_files;
@@ -11,13 +14,14 @@ mod module_facts;
 mod module_table;
 mod prepare;
 mod source_index;
+mod vmlinux_facts;
 mod workspace;
 
 use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
+    BaseKind, ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
 };
 
 pub use config_check::check_config;
@@ -26,14 +30,14 @@ pub use kept_view::KeptView;
 pub use kernel_make::{COMPILE_FLAGS, KernelMake};
 pub(crate) use module_table::ModuleTable;
 pub(crate) use source_index::SourceIndex;
-pub use workspace::{WORK, Workspace};
+pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
     Cache, Observer,
     cache::CacheLock,
     debian::{Apt, KernelPackages},
     failures::io_failure,
-    sandbox::Sandbox,
+    sandbox::{Sandbox, SandboxLimits},
     source::KernelSource,
     toolchain::ToolchainRoot,
 };
@@ -47,15 +51,19 @@ pub struct BaseInput<'a> {
     pub release: &'a KernelRelease,
     /// The target's config.
     pub config: &'a KernelConfig,
+    /// Its text: what is off and what is not mentioned is not the same to the kernel's build.
+    pub config_text: &'a [u8],
     /// The source of the target's kernel.
     pub source: &'a KernelSource,
     /// The toolchain root that holds its compiler.
     pub toolchain: &'a ToolchainRoot,
     /// Cores to use.
     pub jobs: u32,
+    /// What building a whole kernel may use.
+    pub base_limits: SandboxLimits,
 }
 
-/// A prepared base that is complete, and kept from removal while this value lives.
+/// A base that is complete, and kept from removal while this value lives.
 #[derive(Debug)]
 pub struct Base {
     place: Utf8PathBuf,
@@ -64,41 +72,48 @@ pub struct Base {
 }
 
 impl Base {
-    /// The base for a target: from the cache, or prepared. The flag says whether it was there.
+    /// The base for a target: from the cache, or prepared, or built. The flag says whether it was
+    /// there. `apt` is asked for only when packages are needed.
     ///
     /// # Errors
-    /// `config-mismatch` when the config is not that of the stock kernel; `base-failed` when it
+    /// `config-mismatch` when the config is not that of the stock kernel or of the source tree; `base-failed` when it
     /// cannot be prepared; those of fetching and of the sandbox.
-    pub fn ready(
+    pub fn ready<'a>(
         input: &BaseInput,
         cache: &Cache,
-        apt: &Apt,
+        apt: &dyn Fn() -> Result<&'a Apt, Failure>,
         sandbox: &Sandbox,
         observer: &dyn Observer,
     ) -> Result<(Self, bool), Failure> {
-        let place = cache.bases().join(directory_name(input));
+        let identity = identity(input);
+        let place = cache.bases().join(format!("{}-{}", input.release, identity.short()));
         let mut was_there = true;
         loop {
             let lock = cache.share(&place, observer)?;
             if let Some(facts) = BaseFacts::read(&place)? {
-                check_config(input.config, &facts.package_config(&place)?, input.release)?;
+                if let KernelSource::Debian(_) = facts.source {
+                    check_config(input.config, &facts.package_config(&place)?, input.release)?;
+                }
                 return Ok((Self { place, facts, _lock: lock }, was_there));
             }
             drop(lock);
             if !was_there {
                 return Err(Failure::new(
                     FailureClass::BaseFailed,
-                    format!("the base {place} is damaged right after it was prepared"),
+                    format!("the base {place} is damaged right after it was made"),
                     "check the disk of the server's cache directory",
                 ));
             }
             let _alone = cache.lock(&place, observer)?;
-            // Someone else may have prepared it while we waited.
+            // Someone else may have made it while we waited.
             if BaseFacts::read(&place)?.is_none() {
                 was_there = false;
                 match input.source {
                     KernelSource::Debian(packages) => {
-                        prepare::prepare(input, packages, &place, apt, sandbox, observer)?;
+                        prepare::prepare(input, packages, &place, apt()?, sandbox, observer)?;
+                    }
+                    KernelSource::Tree(tree) => {
+                        built::build(input, tree, identity, &place, sandbox, observer)?;
                     }
                 }
             }
@@ -110,9 +125,10 @@ impl Base {
     pub fn packages_of(cache: &Cache, release: &KernelRelease) -> Vec<KernelPackages> {
         let of_release = all(cache).filter(|facts| facts.release == *release);
         let packages = |facts: BaseFacts| match facts.source {
-            KernelSource::Debian(packages) => packages,
+            KernelSource::Debian(packages) => Some(*packages),
+            KernelSource::Tree(_) => None,
         };
-        of_release.map(packages).collect()
+        of_release.filter_map(packages).collect()
     }
 
     /// The releases of all complete bases in the cache.
@@ -171,22 +187,45 @@ impl Base {
         Ok(ModuleTable::parse(&self.read(&self.place.join(facts::MODULE_TABLE))?))
     }
 
-    /// Refuses a target whose running image is not the one of the package.
+    /// Says that the base has been removed, when that is why a build failed.
+    pub fn explain(&self, failure: Failure) -> Failure {
+        if BaseFacts::read(&self.place).is_ok_and(|facts| facts.as_ref() == Some(&self.facts))
+            && self.tree().join("Makefile").exists()
+        {
+            return failure;
+        }
+        Failure::new(
+            FailureClass::BaseFailed,
+            format!("the base {} was removed or damaged while a build used it", self.place),
+            "submit the build again: the base is made anew; clean the cache only while the server is \
+             stopped",
+        )
+        .with_details([failure.message.clone()])
+        .of_step(failure.step)
+    }
+
+    /// Refuses a target whose running image is not the one of the package. A kernel that was built
+    /// here is another image than the target's, however equal.
     ///
     /// # Errors
     /// `build-id-mismatch`.
     pub fn check_build_id(&self, build_id: Option<&ElfBuildId>) -> Result<(), Failure> {
         match build_id {
-            Some(build_id) if *build_id != self.facts.build_id => Err(Failure::new(
-                FailureClass::BuildIdMismatch,
-                format!(
-                    "the target runs the image {build_id}, and {} is {}",
-                    self.facts.source.name(),
-                    self.facts.build_id
-                ),
-                "the running kernel is not Debian's package of that release: was it rebuilt, or is \
+            Some(build_id)
+                if *build_id != self.facts.build_id
+                    && self.facts.source.base_kind() == BaseKind::Prepared =>
+            {
+                Err(Failure::new(
+                    FailureClass::BuildIdMismatch,
+                    format!(
+                        "the target runs the image {build_id}, and {} is {}",
+                        self.facts.source.name(),
+                        self.facts.build_id
+                    ),
+                    "the running kernel is not Debian's package of that release: was it rebuilt, or is \
                  a newer one installed but not booted?",
-            )),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -204,9 +243,13 @@ fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
     entries.flatten().filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
 }
 
-/// Names the base's directory: the release for people, and a digest of what it is made from.
-fn directory_name(input: &BaseInput) -> String {
+/// A digest of what the base is made from: another one, another base.
+fn identity(input: &BaseInput) -> Sha256Digest {
     let mut text = format!("{PREPARATION}\n{}\n", input.toolchain.digest());
     text.push_str(&input.source.identity());
-    format!("{}-{}", input.release, Sha256Digest::of(text.as_bytes()).short())
+    if let KernelSource::Tree(_) = input.source {
+        // A stock kernel has one config, and its package is named above.
+        text.push_str(&format!("{} {}\n", input.release, input.config.digest()));
+    }
+    Sha256Digest::of(text.as_bytes())
 }

@@ -4,7 +4,7 @@ use std::{io, thread};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_elf::Vmlinux;
-use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease, StepName};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, StepName};
 
 use super::{
     BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
@@ -15,6 +15,7 @@ use super::{
     },
     image_files::take_image_files,
     module_facts::ModuleFacts,
+    vmlinux_facts::{VmlinuxFacts, unreadable},
     workspace::{TREE, WORK},
 };
 use crate::{
@@ -41,12 +42,6 @@ struct Preparation<'a> {
     files: Files,
     sandbox: &'a Sandbox,
     observer: &'a dyn Observer,
-}
-
-/// What is read from the target's vmlinux.
-struct VmlinuxFacts {
-    build_id: elivepatch_model::ElfBuildId,
-    struct_sizes: std::collections::BTreeMap<String, u64>,
 }
 
 /// Prepares the base at `place`. The caller holds the lock of `place`.
@@ -203,23 +198,8 @@ impl Preparation<'_> {
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
         let mut sources = SourceIndex::default();
         let path = self.unpack_debug(&directory, &mut sources)?;
-        let unreadable = |error: elivepatch_elf::ElfError| {
-            Failure::new(
-                FailureClass::BaseFailed,
-                format!("cannot read the target's vmlinux: {error}"),
-                "the debug package is laid out differently: please report it",
-            )
-        };
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
-        let names = special_structs(config, self.input.release);
-        let struct_sizes = vmlinux.struct_sizes(&names).map_err(unreadable)?;
-        if let Some(name) = names.iter().find(|name| !struct_sizes.contains_key(**name)) {
-            return Err(Failure::new(
-                FailureClass::BaseFailed,
-                format!("the target's debug information has no struct {name}"),
-                "kpatch needs its size: please report this kernel",
-            ));
-        }
+        let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release)?;
         let mut units = vmlinux.included_sources().map_err(unreadable)?;
         for unit in vmlinux.compile_units().map_err(unreadable)? {
             units.entry(unit.clone()).or_default().insert(unit);
@@ -227,18 +207,11 @@ impl Preparation<'_> {
         sources.add_parent(&Parent::Vmlinux, units);
         let list = self.staging.join(SOURCES);
         fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))?;
-        let build_id = vmlinux.build_id().map_err(unreadable)?.ok_or_else(|| {
-            Failure::new(
-                FailureClass::BaseFailed,
-                "the target's vmlinux has no build-id",
-                "a livepatch could not be tied to it: please report this kernel",
-            )
-        })?;
         drop(vmlinux);
         self.write_symbol_table(&directory, path.file_name().unwrap_or_default())?;
         fs_err::remove_dir_all(&directory)
             .map_err(|error| base_io("remove", &directory, &error))?;
-        Ok(VmlinuxFacts { build_id, struct_sizes })
+        Ok(facts)
     }
 
     /// Takes vmlinux out of the debug package, and the facts of each module: its compiled files
@@ -311,21 +284,4 @@ fn read_config(path: &Utf8Path) -> Result<KernelConfig, Failure> {
             "the kernel's build made a config that is none: please report it",
         )
     })
-}
-
-/// The structures of the kernel's special sections that are there with this config, as
-/// kpatch-build 0.9.10 looks for them on x86-64.
-fn special_structs(config: &KernelConfig, release: &KernelRelease) -> Vec<&'static str> {
-    let mut names = vec!["alt_instr", "bug_entry", "exception_table_entry"];
-    let version = release.version();
-    let optional = [
-        ("jump_entry", config.is_yes("JUMP_LABEL")),
-        ("orc_entry", config.is_yes("UNWINDER_ORC")),
-        // Paravirt sites became alternatives in 6.8.
-        ("paravirt_patch_site", config.is_yes("PARAVIRT") && version < (6, 8, 0)),
-        ("static_call_site", config.is_yes("HAVE_STATIC_CALL_INLINE") && version >= (5, 10, 0)),
-        ("pi_entry", config.is_yes("PRINTK_INDEX")),
-    ];
-    names.extend(optional.into_iter().filter(|(_, present)| *present).map(|(name, _)| name));
-    names
 }

@@ -17,6 +17,21 @@ pub struct SandboxLimits {
     pub disk_bytes: u64,
 }
 
+impl SandboxLimits {
+    /// Limits under which a distribution's whole kernel builds: some hours on two cores, and 30 GB
+    /// with all its modules and their debug information.
+    pub fn for_bases() -> Self {
+        Self {
+            time: Duration::from_secs(6 * 3600),
+            // Linking vmlinux and looking through it says nothing for minutes.
+            silence: Duration::from_secs(1800),
+            output_bytes: 64 << 20,
+            disk_bytes: 40 << 30,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for SandboxLimits {
     /// Limits under which every fix of the 6.1 branch builds: a base is prepared in a minute and
     /// writes 1.5 GB.

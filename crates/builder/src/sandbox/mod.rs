@@ -85,6 +85,12 @@ impl Sandbox {
         self
     }
 
+    /// The same sandbox with other limits.
+    #[must_use]
+    pub fn with_limits(&self, limits: SandboxLimits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
     fn run_probe(&self, command: SandboxCommand) -> Result<Finished, Failure> {
         let process = self.command(&command);
         let limits = ProcessLimits {

@@ -1,17 +1,31 @@
-//! Where the source of a kernel comes from.
+//! Where the source of a kernel comes from: Debian's archive, or a tree that an administrator put
+//! on the server.
+
+mod archive;
+mod directory;
+mod rules;
+mod tree;
+mod unpack;
+mod walk;
 
 use elivepatch_model::{BaseKind, SourceRecord};
 use serde::{Deserialize, Serialize};
 
+pub use tree::{SourceTree, TreeFacts};
+pub use unpack::TARBALLS;
+
 use crate::debian::KernelPackages;
 
 /// The source that a base is made from. It is kept with the base, and says what kind of base that
-/// is.
+/// is: with the packages of a stock kernel its own vmlinux is at hand; of a tree the whole kernel
+/// has to be built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum KernelSource {
     /// The packages of a stock kernel.
-    Debian(KernelPackages),
+    Debian(Box<KernelPackages>),
+    /// A source tree of the server's administrator.
+    Tree(TreeFacts),
 }
 
 impl KernelSource {
@@ -19,13 +33,15 @@ impl KernelSource {
     pub fn base_kind(&self) -> BaseKind {
         match self {
             Self::Debian(_) => BaseKind::Prepared,
+            Self::Tree(_) => BaseKind::Built,
         }
     }
 
-    /// What people call it: the version of the packages.
+    /// What people call it: the version of the packages, or the name of the tree's file.
     pub fn name(&self) -> &str {
         match self {
             Self::Debian(packages) => &packages.version,
+            Self::Tree(tree) => tree.name(),
         }
     }
 
@@ -37,6 +53,7 @@ impl KernelSource {
                 .iter()
                 .map(|package| format!("{} {} {}\n", package.name, package.version, package.digest))
                 .collect(),
+            Self::Tree(tree) => format!("tree {}\n", tree.digest),
         }
     }
 
@@ -44,6 +61,7 @@ impl KernelSource {
     pub fn record(&self) -> SourceRecord {
         match self {
             Self::Debian(packages) => packages.record(),
+            Self::Tree(tree) => tree.record(),
         }
     }
 }

@@ -61,6 +61,26 @@ impl ToolchainRoot {
         Self { facts, place, compiler, _lock: lock }
     }
 
+    /// The machine's own programs as a toolchain root; `place` is a new directory.
+    #[cfg(test)]
+    pub(crate) fn of_this_machine(place: &Utf8Path) -> Self {
+        fs_err::create_dir_all(place).expect("own directory");
+        // Two at a time may ask for it.
+        let _ = std::os::unix::fs::symlink("/", place.join("root"));
+        let digest = Sha256Digest::of(b"this machine");
+        let facts = RootFacts {
+            recipe: digest,
+            digest,
+            packages: Vec::new(),
+            compiler_text: "cc".to_owned(),
+            rust_compiler_text: None,
+        };
+        let cache = crate::Cache::open(&place.join("cache")).expect("own directory");
+        let lock = cache.share(&cache.toolchain_roots().join("own"), &crate::SilentObserver);
+        let (compiler, lock) = ("cc".to_owned(), lock.expect("own file"));
+        Self { facts, place: place.to_owned(), compiler, _lock: lock }
+    }
+
     /// The root of the file system.
     pub fn path(&self) -> Utf8PathBuf {
         self.place.join("root")

@@ -1,0 +1,314 @@
+//! Built bases: the whole kernel is built once, plainly, from a source tree and a config. Later
+//! builds work in overlays on it, as on a prepared base.
+
+mod disk;
+mod first_error;
+mod kbuild;
+mod progress;
+mod record;
+mod signing;
+mod staging;
+mod version;
+
+use camino::Utf8Path;
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, Sha256Digest, StepName};
+
+use super::{
+    BaseInput, COMPILE_FLAGS, KernelMake,
+    config_check::check_normalised_by_source,
+    facts::{FACTS, base_io},
+    workspace::{TREE, WORK},
+};
+use crate::{
+    Observer,
+    cache::publish,
+    process::Finished,
+    sandbox::{Sandbox, SandboxCommand},
+    source::TreeFacts,
+    untrusted_file::{open_untrusted_below, read_untrusted_below},
+};
+use disk::{building_bytes, check_room, gigabytes, no_room};
+use progress::{BuildWatcher, counting_script};
+use staging::{Stage, Staging};
+
+/// What Kbuild puts into the kernel of when, where and by whom it was built: always the same, so
+/// that the same input gives the same base.
+const SAME_EVERY_TIME: [(&str, &str); 4] = [
+    ("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970"),
+    ("KBUILD_BUILD_USER", "elivepatch"),
+    ("KBUILD_BUILD_HOST", "elivepatch"),
+    ("KBUILD_BUILD_VERSION", "1"),
+];
+
+/// What is built: the kernel, its bootable image, and its modules.
+const GOALS: [&str; 3] = ["vmlinux", "bzImage", "modules"];
+
+/// The largest file that is read whole out of the tree, in bytes: a config, a list, a small module.
+const SMALL_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The stages before compilers begin, for people.
+const FIRST_STAGES: [&str; 4] =
+    ["unpacking the source", "configuring", "making headers and tools", "counting objects"];
+
+struct Building<'a> {
+    input: &'a BaseInput<'a>,
+    source: &'a TreeFacts,
+    sandbox: Sandbox,
+    observer: &'a dyn Observer,
+    make: KernelMake,
+}
+
+/// Builds the base at `place`, or goes on with an earlier build of it. The caller holds the lock of
+/// `place`.
+pub(super) fn build(
+    input: &BaseInput,
+    source: &TreeFacts,
+    identity: Sha256Digest,
+    place: &Utf8Path,
+    sandbox: &Sandbox,
+    observer: &dyn Observer,
+) -> Result<(), Failure> {
+    let sandbox = sandbox.with_limits(input.base_limits);
+    let make = KernelMake::new(input.toolchain.compiler(), input.release, input.jobs);
+    let building = Building { input, source, sandbox, observer, make };
+    let mut staging = Staging::open(place, identity, &building.sandbox)?;
+    match building.run(&mut staging) {
+        Ok(()) => {}
+        Err(failure) => {
+            if !worth_going_on(&failure) {
+                staging.discard();
+            }
+            return Err(failure);
+        }
+    }
+    staging.finish()?;
+    if place.exists() {
+        // A damaged one: nobody uses it, for we hold its lock.
+        fs_err::remove_dir_all(place).map_err(|error| base_io("remove", place, &error))?;
+    }
+    publish(staging.path(), place)
+}
+
+/// Whether what was built before a failure is of use to the next attempt. A full disk is cleared,
+/// and what cannot be built or is not to be built is of no use.
+fn worth_going_on(failure: &Failure) -> bool {
+    matches!(failure.class, FailureClass::Internal | FailureClass::LimitExceeded)
+}
+
+impl Building<'_> {
+    fn run(&self, staging: &mut Staging) -> Result<(), Failure> {
+        if staging.stage() < Stage::Unpacked {
+            let what = format!("unpacking the source of {}", self.input.release);
+            check_room(staging.path(), self.source.unpacking_bytes()?, &what)?;
+            self.stage(0);
+            let (tree, scratch) = (staging.tree(), staging.scratch());
+            let root = self.input.toolchain.path();
+            self.source.unpack(&tree, &scratch, &root, &self.sandbox, self.observer)?;
+            staging.reached(Stage::Unpacked)?;
+        } else {
+            self.log("an earlier build of this base was interrupted: going on with it");
+        }
+        if staging.stage() < Stage::Configured {
+            self.stage(1);
+            self.configure(staging)?;
+            staging.reached(Stage::Configured)?;
+        }
+        self.stage(2);
+        self.run_make(staging, &["modules_prepare"])?;
+        self.stage(3);
+        let objects = self.count_objects(staging)?;
+        let needed = building_bytes(objects);
+        let what = format!("building the base of {}", self.input.release);
+        check_room(staging.path(), needed, &what)?;
+        self.build_kernel(staging, objects, needed)?;
+        let facts = record::record(self, staging)?;
+        let path = staging.path().join(FACTS);
+        let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
+        fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
+        let scratch = staging.scratch();
+        fs_err::remove_dir_all(&scratch).map_err(|error| base_io("remove", &scratch, &error))
+    }
+
+    /// Puts the config into the tree, and refuses one that is not of this tree.
+    fn configure(&self, staging: &Staging) -> Result<(), Failure> {
+        let tree = staging.tree();
+        // A tree in which somebody has built: his objects and config must not be taken for ours.
+        self.run_make(staging, &["mrproper"])?;
+        let printed = self.make_output(staging, &["--silent", "kernelversion"])?;
+        let version = printed.lines().last().unwrap_or_default().trim();
+        let suffix = local_version(&tree);
+        let source = self.source.name();
+        let (config, release) = (self.input.config, self.input.release);
+        version::check_version(version, &suffix, config, release, source)?;
+
+        let exists = |path: &str| open_untrusted_below(&tree, path).is_ok();
+        let text = String::from_utf8_lossy(self.input.config_text);
+        let (text, changed) = signing::without_foreign_keys(&text, &exists);
+        if !changed.is_empty() {
+            self.log(&format!("the keys are not here, and left out: {}", changed.join(", ")));
+        }
+        let path = staging.scratch().join("config");
+        fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
+        self.checked(self.in_tree(staging, ["cp", &format!("{WORK}/config"), ".config"]))?;
+        self.run_make(staging, &["olddefconfig"])?;
+        check_normalised_by_source(config, &self.tree_config(staging)?, source)
+    }
+
+    fn tree_config(&self, staging: &Staging) -> Result<KernelConfig, Failure> {
+        let path = staging.tree().join(".config");
+        let text = read_untrusted_below(&staging.tree(), ".config", SMALL_FILE_BYTES)
+            .map_err(|error| base_io("read", &path, &error))?;
+        KernelConfig::parse(&text).map_err(|error| {
+            Failure::new(
+                FailureClass::BaseFailed,
+                format!("{path}: {error}"),
+                "the kernel's build made a config that is none: please report it",
+            )
+        })
+    }
+
+    /// Asks make how many objects it would make.
+    fn count_objects(&self, staging: &Staging) -> Result<u64, Failure> {
+        let script = counting_script(&self.make.words(["vmlinux", "modules"]));
+        let command = self.same_every_time(self.in_tree(staging, ["sh", "-c", &script]));
+        let text = self.quietly(command)?.text();
+        // What cannot be counted has no end that could be told, but is built all the same.
+        Ok(text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_default())
+    }
+
+    fn build_kernel(
+        &self,
+        staging: &mut Staging,
+        objects: u64,
+        needed: u64,
+    ) -> Result<(), Failure> {
+        let command = self.same_every_time(self.in_tree(staging, self.make.words(GOALS)));
+        let place = staging.path().to_owned();
+        let watcher = BuildWatcher::new(self.observer, staging, objects);
+        let result = self.sandbox.run(&command, StepName::Base, &watcher);
+        let (first_error, sync_failure) = watcher.finish();
+        let finished = match result {
+            Err(_) if sync_failure.is_some() => Err(sync_failure.expect("it was looked at")),
+            result => result,
+        };
+        let finished = finished.map_err(|failure| match failure.class {
+            FailureClass::DiskFull => {
+                let what = format!("building the base of {}", self.input.release);
+                let there = format!("the disk was full: {}", failure.message);
+                no_room(&place, needed, &what, &there)
+            }
+            FailureClass::LimitExceeded => Failure {
+                hint: "raise base_build_seconds, base_disk_limit_mib or memory_limit_mib in the \
+                       [builder] section of the server's config; the build goes on where it was"
+                    .to_owned(),
+                ..failure
+            },
+            _ => failure,
+        })?;
+        if finished.succeeded() {
+            return Ok(());
+        }
+        let reason = match first_error.summary() {
+            Some(line) => line.to_owned(),
+            None => finished.last_lines(1).pop().unwrap_or_default(),
+        };
+        let mut details = first_error.details();
+        if details.is_empty() {
+            details = finished.last_lines(20);
+        }
+        Err(Failure::new(
+            FailureClass::BaseFailed,
+            format!("the kernel does not build from {}: {reason}", self.source.name()),
+            "this is not the patch's fault: look whether the source is whole and is that of the \
+             target, and whether the toolchain root has all tools",
+        )
+        .with_details(details))
+    }
+
+    /// Says once more how much is where, for the one who looks after the disk.
+    fn size_summary(&self, bytes: u64) {
+        self.log(&format!("the base takes {}", gigabytes(bytes)));
+    }
+
+    fn run_make(&self, staging: &Staging, arguments: &[&str]) -> Result<(), Failure> {
+        let command = self.in_tree(staging, self.make.words(arguments));
+        self.checked(self.same_every_time(command))
+    }
+
+    /// Makes once with the flags of later builds what Kbuild would make anew in each of them,
+    /// because the flags are others: a second of every build.
+    fn prepare_for_builds(&self, staging: &Staging) -> Result<(), Failure> {
+        let command = self.in_tree(staging, self.make.words(["modules_prepare"]));
+        self.checked(self.same_every_time(command).environment("KCFLAGS", COMPILE_FLAGS))
+    }
+
+    fn make_output(&self, staging: &Staging, arguments: &[&str]) -> Result<String, Failure> {
+        let command = self.in_tree(staging, self.make.words(arguments));
+        Ok(self.quietly(self.same_every_time(command))?.text())
+    }
+
+    fn same_every_time(&self, command: SandboxCommand) -> SandboxCommand {
+        SAME_EVERY_TIME
+            .iter()
+            .fold(command, |command, (name, value)| command.environment(name, *value))
+    }
+
+    fn in_tree<S: Into<String>>(
+        &self,
+        staging: &Staging,
+        program: impl IntoIterator<Item = S>,
+    ) -> SandboxCommand {
+        SandboxCommand::new(&self.input.toolchain.path(), program)
+            .writable(&staging.tree(), TREE)
+            .writable(&staging.scratch(), WORK)
+            .directory(TREE)
+    }
+
+    fn checked(&self, command: SandboxCommand) -> Result<(), Failure> {
+        self.quietly(command).map(drop)
+    }
+
+    fn quietly(&self, command: SandboxCommand) -> Result<Finished, Failure> {
+        let class = FailureClass::BaseFailed;
+        self.sandbox.run_checked(&command, StepName::Base, self.observer, class)
+    }
+
+    fn stage(&self, number: usize) {
+        self.observer.event(BuildEvent::Progress {
+            step: StepName::Base,
+            what: FIRST_STAGES[number].to_owned(),
+            done: number as u64,
+            total: FIRST_STAGES.len() as u64,
+            unit: "items".to_owned(),
+        });
+    }
+
+    fn log(&self, line: &str) {
+        self.observer.event(BuildEvent::Log { step: StepName::Base, line: line.to_owned() });
+    }
+}
+
+/// What the files `localversion*` at the top of the tree add to a release, as the kernel's
+/// `scripts/setlocalversion` joins them.
+fn local_version(tree: &Utf8Path) -> String {
+    let entries = tree.read_dir_utf8().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_owned())
+        .filter(|name| name.starts_with("localversion") && !name.contains('~'))
+        .collect();
+    names.sort();
+    names
+        .iter()
+        .filter_map(|name| read_untrusted_below(tree, name, 256).ok())
+        .flat_map(|text| {
+            String::from_utf8_lossy(&text)
+                .split_whitespace()
+                .collect::<String>()
+                .chars()
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

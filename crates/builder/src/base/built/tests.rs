@@ -1,0 +1,353 @@
+//! Built bases of a tree that behaves like a kernel's, in the real sandbox with the machine's own
+//! compiler.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease};
+
+use super::super::{Base, BaseInput};
+use crate::{
+    Cache, Observer, SilentObserver,
+    process::available_cores,
+    sandbox::{Sandbox, SandboxLimits},
+    source::{KernelSource, SourceTree},
+    toolchain::ToolchainRoot,
+};
+
+const CONFIG: &str = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_X86_64=y\n\
+    CONFIG_LOCALVERSION=\"-small\"\n# CONFIG_RUST is not set\n";
+
+/// How many C files vmlinux is made of.
+const FILES: usize = 24;
+
+struct Kernel {
+    directory: tempfile::TempDir,
+    cache: Cache,
+    sandbox: Sandbox,
+    release: KernelRelease,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = Utf8Path::from_path(directory.path()).expect("UTF-8");
+        let cache = Cache::open(&path.join("cache")).expect("own directory");
+        let limits = SandboxLimits::default();
+        let sandbox = Sandbox::probe(limits, &path.join("probe")).expect("a sandbox");
+        let release = "6.12.117-small".parse().expect("a release");
+        let kernel = Self { directory, cache, sandbox, release };
+        kernel.write("Makefile", include_str!("fake-kernel/Makefile"));
+        kernel.write("include/fs.h", "int f(void);\n");
+        for number in 0..FILES {
+            kernel.write(
+                &format!("fs/f{number:02}.c"),
+                &format!("int f{number}(void) {{ return 1; }}\n"),
+            );
+        }
+        let structs = ["alt_instr", "bug_entry", "exception_table_entry"]
+            .map(|name| format!("struct {name} {{ int a, b, c; }} {name}_one = {{ 1, 2, 3 }};\n"));
+        kernel.write(
+            "fs/start.c",
+            &format!("{}void start(void) {{ for (;;); }}\n", structs.concat()),
+        );
+        kernel.write("drivers/dummy.c", "int dummy(void) { return 2; }\n");
+        kernel
+    }
+
+    fn path(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.directory.path()).expect("UTF-8").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path("linux").join(name);
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
+        std::fs::write(path, text).expect("own file");
+    }
+
+    fn source(&self, name: &str) -> KernelSource {
+        let tree = SourceTree { release: self.release.clone(), path: self.path(name) };
+        KernelSource::Tree(tree.facts(&self.cache).expect("a source"))
+    }
+
+    fn ready(&self, config: &str, observer: &dyn Observer) -> Result<(Base, bool), Failure> {
+        self.ready_from(&self.source("linux"), config, observer)
+    }
+
+    fn ready_from(
+        &self,
+        source: &KernelSource,
+        config: &str,
+        observer: &dyn Observer,
+    ) -> Result<(Base, bool), Failure> {
+        let toolchain = ToolchainRoot::of_this_machine(&self.path("toolchain"));
+        let parsed = KernelConfig::parse(config.as_bytes()).expect("a config");
+        let input = BaseInput {
+            release: &self.release,
+            config: &parsed,
+            config_text: config.as_bytes(),
+            source,
+            toolchain: &toolchain,
+            jobs: available_cores(),
+            base_limits: SandboxLimits::default(),
+        };
+        let no_archive = || Err(Failure::new(FailureClass::Internal, "no archive here", ""));
+        Base::ready(&input, &self.cache, &no_archive, &self.sandbox, observer)
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let entries = self.cache.bases().read_dir_utf8().expect("own directory").flatten();
+        let names = entries.map(|entry| entry.file_name().to_owned());
+        names.filter(|name| name.ends_with(".partial")).collect()
+    }
+}
+
+/// Keeps what it hears, and cancels after so many objects.
+struct Listener {
+    events: Mutex<Vec<BuildEvent>>,
+    objects: AtomicUsize,
+    cancel_after: usize,
+}
+
+impl Listener {
+    fn new(cancel_after: usize) -> Self {
+        Self { events: Mutex::default(), objects: AtomicUsize::new(0), cancel_after }
+    }
+
+    fn objects(&self) -> usize {
+        self.objects.load(Ordering::SeqCst)
+    }
+
+    /// What was done of how many objects, in their order.
+    fn progress(&self) -> Vec<(u64, u64)> {
+        let events = self.events.lock().expect("nobody panicked");
+        let of_objects = |event: &BuildEvent| match event {
+            BuildEvent::Progress { done, total, unit, .. } if unit == "objects" => {
+                Some((*done, *total))
+            }
+            _ => None,
+        };
+        events.iter().filter_map(of_objects).collect()
+    }
+}
+
+impl Observer for Listener {
+    fn event(&self, event: BuildEvent) {
+        if let BuildEvent::Log { line, .. } = &event
+            && line.starts_with("  CC")
+        {
+            self.objects.fetch_add(1, Ordering::SeqCst);
+        }
+        self.events.lock().expect("nobody panicked").push(event);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.objects() >= self.cancel_after
+    }
+}
+
+#[test]
+fn whole_kernel_is_built_once_and_knows_its_files() {
+    let kernel = Kernel::new();
+    let listener = Listener::new(usize::MAX);
+    let (base, was_there) = kernel.ready(CONFIG, &listener).expect("it builds");
+    assert!(!was_there);
+    assert_eq!(base.facts().source.base_kind(), BaseKind::Built);
+    assert_eq!(base.facts().vermagic, "6.12.117-small SMP mod_unload ");
+    assert_eq!(base.facts().struct_sizes["bug_entry"], 12);
+    let index = base.sources().expect("a list");
+    let owner =
+        |file: &str| index.units_of(file).iter().map(|u| u.parent.to_string()).collect::<Vec<_>>();
+    assert_eq!(owner("fs/f07.c"), ["vmlinux"]);
+    assert_eq!(owner("drivers/dummy.c"), ["dummy"]);
+    assert_eq!(owner("fs/none.c"), Vec::<String>::new());
+    assert!(base.kernel_image().is_file());
+    assert!(base.module_symvers().expect("a file").contains("vmlinux"));
+    assert!(!base.tree().join("vmlinux.o").exists(), "nothing needs it any more");
+
+    assert_eq!(listener.objects(), FILES + 2);
+    let progress = listener.progress();
+    assert!(progress.iter().all(|(_, total)| *total == FILES as u64 + 2), "{progress:?}");
+    assert!(progress.is_sorted(), "it went back: {progress:?}");
+
+    let again = Listener::new(usize::MAX);
+    assert!(kernel.ready(CONFIG, &again).expect("it is there").1);
+    assert_eq!(again.objects(), 0);
+    assert_eq!(kernel.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn two_requests_at_once_build_a_base_once() {
+    let kernel = Kernel::new();
+    let listener = Listener::new(usize::MAX);
+    thread::scope(|scope| {
+        let one = scope.spawn(|| kernel.ready(CONFIG, &listener).map(|(_, was_there)| was_there));
+        let other = kernel.ready(CONFIG, &listener).map(|(_, was_there)| was_there);
+        let mut there = [one.join().expect("no panic"), other].map(|result| result.expect("built"));
+        there.sort();
+        assert_eq!(there, [false, true]);
+    });
+    assert_eq!(listener.objects(), FILES + 2);
+}
+
+#[test]
+fn interrupted_build_goes_on_and_no_half_made_object_survives() {
+    let kernel = Kernel::new();
+    // Each object is there by half for a while before it is whole.
+    kernel.write("fault", "slow");
+    let first = Listener::new(FILES / 2);
+    let failure = kernel.ready(CONFIG, &first).expect_err("it was stopped");
+    assert_eq!(failure.class, FailureClass::Internal);
+    let staging = kernel.leftovers();
+    assert_eq!(staging.len(), 1, "it is kept");
+    let half = kernel.cache.bases().join(&staging[0]).join("tree/fs");
+    let halves = |directory: &Utf8Path| {
+        let files = directory.read_dir_utf8().expect("a directory").flatten();
+        files.filter(|file| std::fs::read(file.path()).is_ok_and(|text| text == b"half\n")).count()
+    };
+    assert!(halves(&half) > 0, "the test shows nothing");
+
+    let second = Listener::new(usize::MAX);
+    let (base, was_there) = kernel.ready(CONFIG, &second).expect("it goes on");
+    assert!(!was_there);
+    assert_eq!(halves(&base.tree().join("fs")), 0);
+    let logged = second.events.lock().expect("nobody panicked");
+    let went_on = |event: &BuildEvent| matches!(event, BuildEvent::Log { line, .. } if line.contains("was interrupted"));
+    assert!(logged.iter().any(went_on));
+}
+
+#[test]
+fn what_was_on_the_disk_is_not_built_again() {
+    let kernel = Kernel::new();
+    kernel.write("fault", "slow");
+    let first = Listener::new(FILES);
+    kernel.ready(CONFIG, &first).expect_err("it was stopped");
+    let staging = kernel.cache.bases().join(&kernel.leftovers()[0]);
+    // As if a stage had been complete now, after the objects.
+    let path = staging.join("stamp.json");
+    let mut stamp: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("a file")).expect("JSON");
+    stamp["reached"] =
+        serde_json::json!({ "secs": jiff::Timestamp::now().as_second() + 1, "nanos": 0 });
+    std::fs::write(&path, stamp.to_string()).expect("own file");
+    // What was half made is not, this time: only the rule is looked at.
+    for entry in staging.join("tree/fs").read_dir_utf8().expect("a directory").flatten() {
+        let note = entry.path().with_file_name(format!(".{}.cmd", entry.file_name()));
+        if entry.file_name().ends_with(".o") && !note.exists() {
+            std::fs::remove_file(entry.path()).expect("own file");
+        }
+    }
+    let second = Listener::new(usize::MAX);
+    kernel.ready(CONFIG, &second).expect("it goes on");
+    assert!(second.objects() < FILES, "all {} were built again", second.objects());
+}
+
+#[test]
+fn staging_of_another_input_is_not_gone_on_with() {
+    let kernel = Kernel::new();
+    kernel.write("fault", "slow");
+    kernel.ready(CONFIG, &Listener::new(4)).expect_err("it was stopped");
+    let staging = kernel.cache.bases().join(&kernel.leftovers()[0]);
+    let path = staging.join("stamp.json");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let mut stamp: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    stamp["input"] = elivepatch_model::Sha256Digest::of(b"another").to_string().into();
+    std::fs::write(&path, stamp.to_string()).expect("own file");
+    let listener = Listener::new(usize::MAX);
+    kernel.ready(CONFIG, &listener).expect("it builds");
+    assert_eq!(listener.objects(), FILES + 2, "all is built anew");
+}
+
+#[test]
+fn failing_build_shows_its_first_error() {
+    let kernel = Kernel::new();
+    kernel.write("fs/f03.c", "int f3(void) { return nothing; }\n");
+    let failure = kernel.ready(CONFIG, &SilentObserver).expect_err("it does not compile");
+    assert_eq!(failure.class, FailureClass::BaseFailed);
+    assert!(failure.message.contains("does not build from linux: fs/f03.c:1:"), "{failure}");
+    assert!(failure.message.contains("'nothing' undeclared"), "{failure}");
+    assert_eq!(kernel.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn config_that_changes_when_normalised_is_refused_with_its_options() {
+    let kernel = Kernel::new();
+    kernel.write("fault", "config");
+    let failure = kernel.ready(CONFIG, &SilentObserver).expect_err("it changes");
+    assert_eq!(failure.class, FailureClass::ConfigMismatch);
+    assert_eq!(failure.details, ["CONFIG_NEW: off / y"]);
+}
+
+#[test]
+fn tree_that_is_not_the_configs_version_is_refused_before_it_is_built() {
+    let kernel = Kernel::new();
+    let config = CONFIG.replace("6.12.117", "6.12.107");
+    let listener = Listener::new(usize::MAX);
+    let failure = kernel.ready(&config, &listener).expect_err("another version");
+    assert_eq!(failure.class, FailureClass::ConfigMismatch);
+    assert!(failure.message.contains("made by Linux 6.12.107"), "{failure}");
+    assert_eq!(listener.objects(), 0);
+    kernel.write("localversion-rt", "-rt2\n");
+    let failure = kernel.ready(CONFIG, &listener).expect_err("another release");
+    assert!(failure.message.contains("makes 6.12.117-rt2-small"), "{failure}");
+}
+
+#[test]
+fn directory_that_changes_while_it_is_copied_is_refused() {
+    let kernel = Kernel::new();
+    let source = kernel.source("linux");
+    kernel.write("fs/late.c", "int late(void) { return 0; }\n");
+    let failure = kernel.ready_from(&source, CONFIG, &SilentObserver).expect_err("it changed");
+    assert_eq!(failure.class, FailureClass::SourceUnusable);
+    assert!(failure.message.contains("changed while it was copied"), "{failure}");
+}
+
+#[test]
+fn tarball_gives_the_same_base_and_a_hostile_one_none() {
+    let kernel = Kernel::new();
+    let pack = |name: &str, extra: &[&str]| {
+        let status = std::process::Command::new("tar")
+            .current_dir(kernel.directory.path())
+            .args(["--create", "--auto-compress", "--file", name])
+            .args(extra)
+            .arg("linux")
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "tar");
+    };
+    for name in ["linux.tar", "linux.tar.xz", "linux.tar.gz"] {
+        pack(name, &[]);
+        let (base, _) =
+            kernel.ready_from(&kernel.source(name), CONFIG, &SilentObserver).expect(name);
+        assert_eq!(base.facts().source.name(), name);
+    }
+    kernel.write("fault", "none");
+    pack("hostile.tar.xz", &["--absolute-names", "--transform=s,linux/fault,/etc/fault,"]);
+    let hostile = kernel.source("hostile.tar.xz");
+    let failure = kernel.ready_from(&hostile, CONFIG, &SilentObserver).expect_err("hostile");
+    assert_eq!(failure.class, FailureClass::SourceUnusable);
+    assert!(failure.message.starts_with("/etc/fault in the source"), "{failure}");
+    std::fs::write(kernel.path("broken.tar.xz"), "no archive").expect("own file");
+    let broken = kernel.source("broken.tar.xz");
+    let failure = kernel.ready_from(&broken, CONFIG, &SilentObserver).expect_err("broken");
+    assert!(failure.message.contains("broken.tar.xz cannot be unpacked"), "{failure}");
+    assert_eq!(kernel.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn removed_base_is_named_as_the_cause() {
+    let kernel = Kernel::new();
+    let (base, _) = kernel.ready(CONFIG, &SilentObserver).expect("it builds");
+    let cause = || Failure::new(FailureClass::CompileFailed, "no such header", "look");
+    assert_eq!(base.explain(cause()), cause());
+    std::fs::remove_dir_all(base.tree()).expect("own directory");
+    let failure = base.explain(cause());
+    assert_eq!(failure.class, FailureClass::BaseFailed);
+    assert!(failure.message.contains("was removed or damaged while a build used it"), "{failure}");
+    assert_eq!(failure.details, ["no such header"]);
+}
