@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use elivepatch_builder::{
-    BuildOrder, Builder, BuilderOptions, FinishedBuild, Observer, SandboxLimits,
+    BuildOrder, Builder, BuilderOptions, FinishedBuild, Observer, SandboxLimits, SourceTree,
 };
 use elivepatch_model::Failure;
 use elivepatch_server::ServerConfig;
@@ -66,6 +66,18 @@ fn options(config: &ServerConfig) -> BuilderOptions {
         output_bytes: section.output_limit_mib << 20,
         disk_bytes: section.disk_limit_mib << 20,
     };
+    options.base_limits = SandboxLimits {
+        time: Duration::from_secs(section.base_build_seconds),
+        silence: SandboxLimits::for_bases().silence.max(options.limits.silence),
+        output_bytes: SandboxLimits::for_bases().output_bytes.max(options.limits.output_bytes),
+        disk_bytes: section.base_disk_limit_mib << 20,
+        ..options.limits
+    };
+    options.sources = config
+        .sources
+        .iter()
+        .map(|source| SourceTree { release: source.release.clone(), path: source.path.clone() })
+        .collect();
     options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
     options.jobs = section.jobs;
     options.overlay = section.overlay;

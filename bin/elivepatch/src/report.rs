@@ -4,7 +4,9 @@ use std::io::{IsTerminal, stdout};
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use elivepatch_api::{BuildList, BuildResource};
-use elivepatch_model::{CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState};
+use elivepatch_model::{
+    BaseKind, CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState,
+};
 use serde::Serialize;
 
 use crate::{
@@ -128,6 +130,9 @@ fn row(table: &mut Table, name: &str, text: &str) {
 fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     row(table, "kernel", manifest.release.as_str());
     row(table, "patch", &fixes_text(&manifest.fixes));
+    if manifest.base == BaseKind::Built {
+        row(table, "base", &built_base_text(manifest));
+    }
     row(table, "functions replaced", &functions_text(&manifest.functions));
     row(table, "steps", &steps_text(&manifest.steps));
     let trial = &manifest.trial;
@@ -145,6 +150,17 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     for evidence in &trial.checks {
         row(table, "check", &check_text(evidence));
     }
+}
+
+/// What a livepatch for a kernel that the server has built itself does not prove.
+fn built_base_text(manifest: &Manifest) -> String {
+    let sources =
+        manifest.source.packages.iter().map(|package| printable(&package.name).to_string());
+    format!(
+        "the server built this kernel itself, from {} and your config\nnot proven: that it equals the \
+         kernel that you run. The trial ran on the server's build",
+        sources.collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn fixes_text(fixes: &[Fix]) -> String {

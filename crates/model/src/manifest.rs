@@ -23,7 +23,8 @@ pub struct Manifest {
     pub release: KernelRelease,
     /// The target's architecture.
     pub architecture: Architecture,
-    /// The build-id of the vmlinux that the livepatch was made for.
+    /// The build-id of the vmlinux that the livepatch was made for. Of a built base it is that of the
+    /// server's own vmlinux, never the target's: that the two are equal is not proven.
     pub build_id: ElfBuildId,
     /// The digest of the target's config ([`crate::KernelConfig::digest`]).
     pub config: Sha256Digest,
@@ -92,9 +93,9 @@ pub enum BaseKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SourceRecord {
-    /// The kind of source: `debian`.
+    /// The kind of source: `debian`, or `tree` for a source tree of the server's administrator.
     pub kind: String,
-    /// The version of the packages, such as `6.1.176-1`.
+    /// The version of the packages, such as `6.1.176-1`, or the name of the tree's file.
     pub version: String,
     /// Package file name and digest, in the order of their names.
     pub packages: Vec<PackageRecord>,

@@ -34,9 +34,10 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     // These two are shown with an example: their default is to ask apt.
     assert!(config.debian.mirror.take().is_some());
     assert!(config.debian.security_mirror.take().is_some());
+    assert_eq!(std::mem::take(&mut config.sources).len(), 1, "so is this one");
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 17, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 21, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -53,6 +54,16 @@ fn every_value_that_cannot_be_used_is_named_at_once() {
         "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
          [builder]\nmemory_limit_mib = 1\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
     ));
+}
+
+#[test]
+fn sources_that_cannot_serve_are_named() {
+    insta::assert_snapshot!(error(
+        "[[source]]\nrelease = \"6.12.117-a\"\npath = \"linux.tar.xz\"\n\
+         [[source]]\nrelease = \"6.12.117-a\"\npath = \"/var/cache/elivepatch/linux\"\n"
+    ));
+    insta::assert_snapshot!(error("[[source]]\nrelease = \"../x\"\npath = \"/srv/linux\"\n"));
+    insta::assert_snapshot!(error("[[source]]\nrelease = \"6.12.117-a\"\n"));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::{BuilderSection, ConfigError, DebianSection, ServerConfig};
+use super::{BuilderSection, ConfigError, DebianSection, ServerConfig, SourceSection};
 
 /// The file as it is written: every key may be absent, no other key may be there.
 #[derive(Debug, Default, Deserialize)]
@@ -16,6 +16,7 @@ pub(super) struct ConfigFile {
     queue_limit: Option<u32>,
     builder: BuilderSection,
     debian: DebianSection,
+    source: Vec<SourceSection>,
 }
 
 impl ConfigFile {
@@ -44,6 +45,7 @@ impl ConfigFile {
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
             builder: self.builder,
             debian: self.debian,
+            sources: self.source,
         }
     }
 }

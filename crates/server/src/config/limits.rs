@@ -18,6 +18,10 @@ pub struct BuilderSection {
     pub output_limit_mib: u64,
     /// How large a build's work directory may grow.
     pub disk_limit_mib: u64,
+    /// How long building a whole kernel may take.
+    pub base_build_seconds: u64,
+    /// How large a kernel's tree may grow while it is built.
+    pub base_disk_limit_mib: u64,
     /// How long a trial may take.
     pub trial_time_limit_seconds: u64,
     /// Whether builds share a base by overlay where the machine allows it.
@@ -34,6 +38,8 @@ impl Default for BuilderSection {
             process_limit: 512,
             output_limit_mib: 16,
             disk_limit_mib: 6144,
+            base_build_seconds: 6 * 3600,
+            base_disk_limit_mib: 40 * 1024,
             trial_time_limit_seconds: 300,
             overlay: true,
         }

@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod limits;
 mod places;
+mod source;
 mod template;
 mod validate;
 
@@ -16,6 +17,7 @@ pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use limits::BuilderSection;
 pub use places::Places;
+pub use source::SourceSection;
 pub use template::template;
 
 /// How many builds may wait when the config does not say. At ten seconds a build this is almost
@@ -39,6 +41,8 @@ pub struct ServerConfig {
     pub builder: BuilderSection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
+    /// The sources of kernels that are not Debian's, the first one for a release first.
+    pub sources: Vec<SourceSection>,
 }
 
 /// Values from the command line that win over the file.
@@ -63,6 +67,7 @@ impl ServerConfig {
             queue_limit: DEFAULT_QUEUE_LIMIT,
             builder: BuilderSection::default(),
             debian: DebianSection::default(),
+            sources: Vec::new(),
         }
     }
 

@@ -61,6 +61,13 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How much a build may write, in MiB. Preparing a base writes 1.5 GB.
 #disk_limit_mib = {disk}
 
+# How long building a whole kernel from one of the sources below may take, in seconds. It is done once
+# for each kernel. A small one takes minutes, that of a distribution hours.
+#base_build_seconds = {base_time}
+
+# How large its tree may grow meanwhile, in MiB. A small kernel takes 4 GB, a distribution's 30.
+#base_disk_limit_mib = {base_disk}
+
 # How long a trial may take, in seconds. With KVM or in emulation it takes some 5 seconds; a busy machine needs longer.
 #trial_time_limit_seconds = {trial}
 
@@ -79,6 +86,15 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # The suites in which the packages of a kernel are looked for. Those that end in "-security" are
 # read from the security archive. A suite that the mirror lacks is left out; the build's log says so.
 #suites = [{suites}]
+
+# Kernels that are not Debian's: a source tree for each release, as often as need be. The kernel is
+# built from it once for each config that requests send. After a change of a source, restart the
+# server.
+#[[source]]
+# uname -r of the kernels that were built from it
+#release = "6.12.117-custom"
+# a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst) with one directory at its top
+#path = "/srv/kernels/linux-6.12.117-custom.tar.xz"
 "##,
         listen_mark = mark(chosen.listen.is_some()),
         listen = config.listen,
@@ -96,6 +112,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         processes = builder.process_limit,
         output = builder.output_limit_mib,
         disk = builder.disk_limit_mib,
+        base_time = builder.base_build_seconds,
+        base_disk = builder.base_disk_limit_mib,
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
     )

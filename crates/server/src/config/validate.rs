@@ -29,6 +29,7 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         ("builder.memory_limit_mib", builder.memory_limit_mib, 256),
         ("builder.output_limit_mib", builder.output_limit_mib, 1),
         ("builder.disk_limit_mib", builder.disk_limit_mib, 256),
+        ("builder.base_disk_limit_mib", builder.base_disk_limit_mib, 4096),
     ];
     for (key, value, least) in sizes {
         found.at_least(key, value, least);
@@ -37,6 +38,7 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     let times = [
         ("builder.build_time_limit_seconds", builder.build_time_limit_seconds),
         ("builder.silence_limit_seconds", builder.silence_limit_seconds),
+        ("builder.base_build_seconds", builder.base_build_seconds),
         ("builder.trial_time_limit_seconds", builder.trial_time_limit_seconds),
     ];
     for (key, value) in times {
@@ -45,6 +47,7 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     }
     found.at_least("builder.process_limit", builder.process_limit.into(), 16);
     debian(config, &mut found);
+    sources(config, &mut found);
     found.problems
 }
 
@@ -93,6 +96,25 @@ fn debian(config: &ServerConfig, found: &mut Problems<'_>) {
     }
 }
 
+fn sources(config: &ServerConfig, found: &mut Problems<'_>) {
+    for (index, source) in config.sources.iter().enumerate() {
+        let (release, path) = (&source.release, &source.path);
+        if !path.is_absolute() {
+            let message = format!("\"{path}\" of {release} is not an absolute path");
+            found.add_to_source(index, message);
+        }
+        if config.sources[..index].iter().any(|before| before.release == *release) {
+            let message = format!("{release} has two sources, and only the first would serve");
+            found.add_to_source(index, message);
+        }
+        let own = [&config.cache_directory, &config.data_directory];
+        if own.into_iter().any(|directory| path.starts_with(directory)) {
+            let message = format!("{path} lies in the server's own directories; put it elsewhere");
+            found.add_to_source(index, message);
+        }
+    }
+}
+
 struct Problems<'a> {
     text: &'a str,
     problems: Vec<ConfigProblem>,
@@ -102,6 +124,14 @@ impl Problems<'_> {
     fn add(&mut self, key: &str, message: String) {
         let line = line_of_key(self.text, key);
         self.problems.push(ConfigProblem { key: key.to_owned(), line, message });
+    }
+
+    /// Adds a problem of one of the `[[source]]`s, by its index.
+    fn add_to_source(&mut self, index: usize, message: String) {
+        let headings = self.text.lines().enumerate();
+        let mut headings = headings.filter(|(_, line)| line.trim() == "[[source]]");
+        let line = headings.nth(index).map(|(line, _)| line + 1);
+        self.problems.push(ConfigProblem { key: "source".to_owned(), line, message });
     }
 
     fn at_least(&mut self, key: &str, value: u64, least: u64) {
