@@ -11,7 +11,7 @@ use std::{
 use common::{compile, run};
 use elivepatch_elf::{
     ElfError, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction, SymbolBinding, SymbolKind,
-    Vmlinux, module_units,
+    Vmlinux, module_units, symbol_listing,
 };
 
 const KERNEL: &str = r#"
@@ -124,6 +124,31 @@ fn relocatable_module_tells_its_files_and_those_that_they_include() {
             "lib/part.c: fs/xfs/whole.c",
         ];
         assert_eq!(units, expected, "{version}");
+    }
+}
+
+#[test]
+fn symbols_are_listed_as_readelf_does() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = r#"
+        static char large[100000], small[99999];
+        static int hidden(int x) { return x + large[0] + small[0]; }
+        __attribute__((weak)) int weak(int x) { return x; }
+        __attribute__((visibility("hidden"))) int inner(int x) { return x; }
+        int common, initialised = 1;
+        extern int elsewhere(int);
+        __asm__(".globl absolute\n.set absolute, 0x1234");
+        int f(int x) { return hidden(x) + elsewhere(x) + weak(x) + inner(x) + common; }
+    "#;
+    let object = compile(directory.path(), "a.c", source, &["-fcommon", "-ffunction-sections"]);
+    let listing = symbol_listing(&fs::read(&object).expect("an object")).expect("symbols");
+    let readelf = Command::new("readelf").args(["--symbols", "--wide"]).arg(&object).output();
+    let expected = String::from_utf8(readelf.expect("binutils are installed").stdout);
+    assert_eq!(listing, expected.expect("text"));
+    for part in
+        ["FILE    LOCAL  DEFAULT  ABS a.c", "0x186a0 OBJECT", " COM common", " UND elsewhere"]
+    {
+        assert!(listing.contains(part), "{part}: {listing}");
     }
 }
 

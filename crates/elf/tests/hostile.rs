@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::LazyLock;
 
-use elivepatch_elf::{BranchTargets, ElfError, Module, module_units};
+use elivepatch_elf::{BranchTargets, ElfError, Module, module_units, symbol_listing};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
@@ -117,7 +117,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let _ = module_units(&bytes);
+        let _ = (module_units(&bytes), symbol_listing(&bytes));
     }
 
     #[test]
@@ -132,7 +132,7 @@ proptest! {
             let at = headers[header.index(headers.len())].0 + field * 8;
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
-        let _ = module_units(&bytes);
+        let _ = (module_units(&bytes), symbol_listing(&bytes));
     }
 
     #[test]
