@@ -294,7 +294,7 @@ fn cancelled_build_is_no_success() {
 fn refused_request_ends_by_whose_fault_it_is() {
     for (class, code) in [
         (FailureClass::ConfigUnsupported, 1),
-        (FailureClass::CodeInModule, 3),
+        (FailureClass::CodeNotBuilt, 3),
         (FailureClass::DiskFull, 4),
     ] {
         let desk = Desk::new();

@@ -18,18 +18,6 @@ pub(crate) fn module_of_file(path: &str) -> Option<String> {
     Some(file.rsplit('/').next()?.replace('-', "_"))
 }
 
-/// Whether `path` in one package is the same module file as `other` in another one, whatever their
-/// compression.
-#[allow(dead_code, reason = "modules are not tried yet")]
-pub(crate) fn is_same_module(path: &str, other: &str) -> bool {
-    match (stem(path), stem(other)) {
-        (Some((path, _)), Some((other, _))) => {
-            path.strip_suffix(other).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-        }
-        _ => false,
-    }
-}
-
 /// Reads a module file and decompresses it where its name says that it is compressed. No more than
 /// `limit` bytes are taken.
 ///
@@ -74,15 +62,6 @@ mod tests {
         assert_eq!(module_of_file("kernel/crypto/aes-x.ko.xz").as_deref(), Some("aes_x"));
         assert_eq!(module_of_file("kernel/crypto/aes-x.ko.zst"), None);
         assert_eq!(module_of_file("modules.dep"), None);
-    }
-
-    #[test]
-    fn same_module_is_known_in_another_package_and_compression() {
-        let known = "kernel/fs/nfs/nfs.ko";
-        assert!(is_same_module("lib/modules/6.1/kernel/fs/nfs/nfs.ko", known));
-        assert!(is_same_module("usr/lib/modules/7.3/kernel/fs/nfs/nfs.ko.xz", known));
-        assert!(!is_same_module("lib/modules/6.1/kernel/fs/nfs/bnfs.ko", "nfs.ko"));
-        assert!(!is_same_module("lib/modules/6.1/kernel/fs/nfs/nfs.txt", known));
     }
 
     #[test]

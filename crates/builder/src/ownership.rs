@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
-use crate::{
-    base::Base,
-    unit::{Parent, Unit},
-};
+use crate::{base::Base, unit::Unit};
 
 /// The compiled files that hold the code of each touched file: the file itself, and
 /// every file that includes it, each with what its object is linked into. All of them have to be
@@ -45,13 +42,6 @@ fn units_of(file: &str, units: Vec<Unit>, base: &Base) -> Result<Vec<Unit>, Fail
                 base.facts().release
             ),
             "this kernel does not contain the code, so it needs no fix there",
-        ));
-    }
-    if let Some(unit) = units.iter().find(|unit| unit.parent != Parent::Vmlinux) {
-        return Err(Failure::new(
-            FailureClass::CodeInModule,
-            format!("{file} is part of the loadable module {} ({})", unit.parent, unit.source),
-            "this version patches code in vmlinux only",
         ));
     }
     Ok(units)

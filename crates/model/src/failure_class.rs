@@ -133,10 +133,6 @@ failure_classes! {
     PatchDoesNotApply = "patch-does-not-apply", Patch,
         "The details name the file, the hunk and its line in the patch. Take the fix from the \
          target's own stable branch, or port it.";
-    /// The code that the patch touches is in a loadable module; this version patches vmlinux only.
-    CodeInModule = "code-in-module", Patch,
-        "Wait for a version that patches modules. Until then update the kernel package; a \
-         module that nobody uses can be unloaded.";
     /// The config leaves the code that the patch touches out of the kernel and its modules.
     CodeNotBuilt = "code-not-built", Patch,
         "Nothing: the kernel does not contain the code.";

@@ -24,9 +24,10 @@ fn expectation(name: &str) -> Option<Expected> {
         "kconfig" => Refused("build-system"),
         "through-symlink" => Refused("build-system"),
         // Without a function behind its @@, the text does not show that this is __init code.
-        "init-code" => Unsure("function-unknown"),
-        "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "module-code"
-        | "undeclared" => AnotherMatter,
+        "init-code" | "module-init" => Unsure("function-unknown"),
+        "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "undeclared" => {
+            AnotherMatter
+        }
         _ => return None,
     })
 }

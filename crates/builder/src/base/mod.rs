@@ -12,6 +12,7 @@ mod kept_view;
 mod kernel_make;
 mod module_facts;
 mod module_table;
+mod modules;
 mod prepare;
 mod source_index;
 mod vmlinux_facts;
@@ -43,7 +44,7 @@ use crate::{
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 5;
+const PREPARATION: u32 = 7;
 
 /// What a base is made from.
 pub struct BaseInput<'a> {
@@ -176,15 +177,6 @@ impl Base {
     /// When the list cannot be read.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
-    }
-
-    /// The target's loadable modules.
-    ///
-    /// # Errors
-    /// When the list cannot be read.
-    #[allow(dead_code, reason = "modules are not tried yet")]
-    pub(crate) fn modules(&self) -> Result<ModuleTable, Failure> {
-        Ok(ModuleTable::parse(&self.read(&self.place.join(facts::MODULE_TABLE))?))
     }
 
     /// Says that the base has been removed, when that is why a build failed.

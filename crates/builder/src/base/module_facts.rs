@@ -1,15 +1,19 @@
-//! What is read from the modules of a debug package: their compiled files, and what they need.
+//! What is taken from the modules of a kernel's packages when a base is prepared: their compiled
+//! files, their symbols and needs from those with debug information, and the modules themselves.
 
 use std::{
     collections::BTreeMap,
     io::{self, Read},
 };
 
-use elivepatch_elf::{Modinfo, Module, module_units};
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_elf::{Modinfo, Module, module_units, symbol_listing};
+use elivepatch_model::Sha256Digest;
 
 use super::{
     SourceIndex,
     module_table::{KernelModule, ModuleTable},
+    modules::{LOADABLE, SYMBOLS},
 };
 use crate::{
     module_file::{module_of_file, read_module_file},
@@ -17,11 +21,15 @@ use crate::{
 };
 
 /// The largest module with debug information that is read, in bytes. amdgpu has some 250 MB.
-const MODULE_BYTES: u64 = 1 << 30;
+pub(super) const MODULE_BYTES: u64 = 1 << 30;
 
-/// The modules of a kernel, while they are read one after the other.
-#[derive(Debug, Default)]
+/// The largest module without debug information that is read, in bytes. amdgpu has some 20 MB.
+const LOADABLE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The modules of a kernel, while those with all symbols are read one after the other.
+#[derive(Debug)]
 pub(super) struct ModuleFacts {
+    symbols: Utf8PathBuf,
     table: ModuleTable,
     /// Which modules go by another name that `softdep` may use.
     aliases: BTreeMap<String, String>,
@@ -30,32 +38,50 @@ pub(super) struct ModuleFacts {
 }
 
 impl ModuleFacts {
+    /// For the base that is made at `place`: the lists of symbols go there.
+    pub(super) fn new(place: &Utf8Path) -> io::Result<Self> {
+        let symbols = place.join(SYMBOLS);
+        fs_err::create_dir_all(&symbols)?;
+        let (table, aliases, wants) = Default::default();
+        Ok(Self { symbols, table, aliases, wants })
+    }
+
     /// Adds a file of the debug package, when it is a module: its compiled files to `sources`.
-    pub(super) fn add(
+    pub(super) fn add_file(
         &mut self,
         path: &str,
         content: &mut dyn Read,
         sources: &mut SourceIndex,
     ) -> io::Result<()> {
         let Some(name) = module_of_file(path) else { return Ok(()) };
-        let failed = |error| io::Error::other(format!("{path}: {error}"));
         let bytes = read_module_file(path, content, MODULE_BYTES)?;
-        let units = module_units(&bytes).map_err(failed)?;
+        let units =
+            module_units(&bytes).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
         sources.add_parent(&Parent::Module(name.clone()), units);
+        self.add(name, path, &bytes)
+    }
 
-        let modinfo = Module::read(&bytes).map_err(failed)?.modinfo;
+    /// Adds a module with all its symbols.
+    pub(super) fn add(&mut self, name: String, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let failed = |error| io::Error::other(format!("{path}: {error}"));
+        let listing = symbol_listing(bytes).map_err(failed)?;
+        fs_err::write(self.symbols.join(&name), &listing)?;
+        let symbols = Sha256Digest::of(listing.as_bytes());
+
+        let modinfo = Module::read(bytes).map_err(failed)?.modinfo;
         for alias in modinfo.all("alias").filter(|alias| !alias.contains('*')) {
             self.aliases.entry(alias.to_owned()).or_insert_with(|| name.clone());
         }
         self.wants.insert(name.clone(), wanted(&modinfo));
         let depends = modinfo.depends().map(|name| name.replace('-', "_")).collect();
         let file = below_release(path).to_owned();
-        self.table.add(name, KernelModule { file, depends, wants: Vec::new() });
+        let wants = Vec::new();
+        self.table.add(name, KernelModule { file, depends, wants, symbols, loadable: None });
         Ok(())
     }
 
-    /// The table of all that were added.
-    pub(super) fn into_table(self) -> ModuleTable {
+    /// The table of all that were added; `loadable` are the modules as they are loaded.
+    pub(super) fn into_table(self, loadable: &LoadableModules) -> ModuleTable {
         let mut table = self.table;
         for (name, wants) in self.wants {
             let known: Vec<String> = wants
@@ -70,11 +96,44 @@ impl ModuleFacts {
                 .filter(|wanted| *wanted != name)
                 .collect();
             if let Some(module) = table.get(&name) {
-                let module = KernelModule { wants: known, ..module.clone() };
+                let module = KernelModule {
+                    wants: known,
+                    loadable: loadable.digests.get(&name).copied(),
+                    ..module.clone()
+                };
                 table.add(name, module);
             }
         }
         table
+    }
+}
+
+/// The modules of a kernel as they are loaded, while they are copied to the base.
+#[derive(Debug)]
+pub(super) struct LoadableModules {
+    directory: Utf8PathBuf,
+    digests: BTreeMap<String, Sha256Digest>,
+}
+
+impl LoadableModules {
+    /// For the base that is made at `place`.
+    pub(super) fn new(place: &Utf8Path) -> io::Result<Self> {
+        let directory = place.join(LOADABLE);
+        fs_err::create_dir_all(&directory)?;
+        Ok(Self { directory, digests: BTreeMap::new() })
+    }
+
+    /// Adds a file of a package, when it is a module.
+    pub(super) fn add_file(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
+        let Some(name) = module_of_file(path) else { return Ok(()) };
+        self.add(name, &read_module_file(path, content, LOADABLE_BYTES)?)
+    }
+
+    /// Adds a module.
+    pub(super) fn add(&mut self, name: String, bytes: &[u8]) -> io::Result<()> {
+        fs_err::write(self.directory.join(format!("{name}.ko")), bytes)?;
+        self.digests.insert(name, Sha256Digest::of(bytes));
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use elivepatch_model::Sha256Digest;
+
 /// The loadable modules of a kernel by name, with what must be loaded before each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ModuleTable {
@@ -7,7 +9,7 @@ pub(crate) struct ModuleTable {
 }
 
 /// One loadable module. Names are as `lsmod` shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KernelModule {
     /// Its file below `lib/modules/RELEASE`, without compression: `kernel/fs/nfs/nfs.ko`.
     pub file: String,
@@ -15,6 +17,10 @@ pub(crate) struct KernelModule {
     pub depends: Vec<String>,
     /// The modules that should be there before it, and without which it loads as well.
     pub wants: Vec<String>,
+    /// The digest of the list of its symbols.
+    pub symbols: Sha256Digest,
+    /// The digest of the module as it is loaded; absent when it was not at hand.
+    pub loadable: Option<Sha256Digest>,
 }
 
 impl ModuleTable {
@@ -29,7 +35,7 @@ impl ModuleTable {
     }
 
     /// These modules and all that they need and want, each after what it needs.
-    #[allow(dead_code, reason = "modules are not tried yet")]
+    #[allow(dead_code, reason = "trials do not load modules yet")]
     pub(crate) fn load_order<'a>(
         &'a self,
         names: impl IntoIterator<Item = &'a str>,
@@ -54,7 +60,6 @@ impl ModuleTable {
     }
 
     /// Reads what [`ModuleTable::to_text`] wrote.
-    #[allow(dead_code, reason = "modules are not tried yet")]
     pub(crate) fn parse(text: &str) -> Self {
         let names = |field: Option<&str>| {
             let names = field.unwrap_or_default().split(',').filter(|name| !name.is_empty());
@@ -65,17 +70,23 @@ impl ModuleTable {
             let mut fields = line.split('\t');
             let (Some(name), Some(file)) = (fields.next(), fields.next()) else { continue };
             let (depends, wants) = (names(fields.next()), names(fields.next()));
-            table.add(name.to_owned(), KernelModule { file: file.to_owned(), depends, wants });
+            let mut digest = || fields.next()?.parse().ok();
+            let (Some(symbols), loadable) = (digest(), digest()) else { continue };
+            let file = file.to_owned();
+            let module = KernelModule { file, depends, wants, symbols, loadable };
+            table.add(name.to_owned(), module);
         }
         table
     }
 
-    /// A line `NAME<TAB>FILE<TAB>DEPENDS<TAB>WANTS` for each module; the last two are names with
-    /// commas between them.
+    /// A line `NAME<TAB>FILE<TAB>DEPENDS<TAB>WANTS<TAB>SYMBOLS<TAB>LOADABLE` for each module. What
+    /// it depends on and wants are names with commas between them; the last two are digests.
     pub(crate) fn to_text(&self) -> String {
         let line = |(name, module): (&String, &KernelModule)| {
             let (depends, wants) = (module.depends.join(","), module.wants.join(","));
-            format!("{name}\t{}\t{depends}\t{wants}\n", module.file)
+            let loadable = module.loadable.map(|digest| digest.to_string()).unwrap_or_default();
+            let symbols = module.symbols;
+            format!("{name}\t{}\t{depends}\t{wants}\t{symbols}\t{loadable}\n", module.file)
         };
         self.modules.iter().map(line).collect()
     }
@@ -86,9 +97,18 @@ mod tests {
     use super::*;
 
     fn table(modules: &[(&str, &str, &str)]) -> ModuleTable {
+        let symbols = Sha256Digest::of(b"symbols");
         let text: String = modules
             .iter()
-            .map(|(name, depends, wants)| format!("{name}\tkernel/{name}.ko\t{depends}\t{wants}\n"))
+            .map(|(name, depends, wants)| {
+                // One that was not in the package of loadable modules.
+                let loadable = if *name == "other" {
+                    String::new()
+                } else {
+                    Sha256Digest::of(b"").to_string()
+                };
+                format!("{name}\tkernel/{name}.ko\t{depends}\t{wants}\t{symbols}\t{loadable}\n")
+            })
             .collect();
         let table = ModuleTable::parse(&text);
         assert_eq!(table.to_text(), text);

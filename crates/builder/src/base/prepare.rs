@@ -14,7 +14,7 @@ use super::{
         base_io,
     },
     image_files::take_image_files,
-    module_facts::ModuleFacts,
+    module_facts::{LoadableModules, ModuleFacts},
     vmlinux_facts::{VmlinuxFacts, unreadable},
     workspace::{TREE, WORK},
 };
@@ -83,7 +83,10 @@ impl Preparation<'_> {
         check_config(self.input.config, &config, self.input.release)?;
 
         let (tree, vmlinux) = thread::scope(|scope| {
-            let vmlinux = scope.spawn(|| self.read_vmlinux(&config));
+            let vmlinux = scope.spawn(|| {
+                let loadable = self.unpack_modules()?;
+                self.read_vmlinux(&config, &loadable)
+            });
             let tree = self.make_tree(&config);
             let vmlinux = vmlinux.join().expect("reading vmlinux reports errors, not panics");
             (tree, vmlinux)
@@ -191,13 +194,28 @@ impl Preparation<'_> {
             .map(drop)
     }
 
+    /// Takes the modules as they are loaded out of the package: trials load them.
+    fn unpack_modules(&self) -> Result<LoadableModules, Failure> {
+        let mut modules = LoadableModules::new(&self.staging)
+            .map_err(|error| base_io("write to", &self.staging, &error))?;
+        for_each_file(&self.files.modules, &mut |path, content| {
+            modules.add_file(path, content)?;
+            Ok(true)
+        })?;
+        Ok(modules)
+    }
+
     /// Reads vmlinux out of the debug package, and from it what the engine needs; the 588 MB
     /// themselves are not kept.
-    fn read_vmlinux(&self, config: &KernelConfig) -> Result<VmlinuxFacts, Failure> {
+    fn read_vmlinux(
+        &self,
+        config: &KernelConfig,
+        loadable: &LoadableModules,
+    ) -> Result<VmlinuxFacts, Failure> {
         let directory = self.staging.join("debug");
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
         let mut sources = SourceIndex::default();
-        let path = self.unpack_debug(&directory, &mut sources)?;
+        let path = self.unpack_debug(&directory, &mut sources, loadable)?;
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
         let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release)?;
         let mut units = vmlinux.included_sources().map_err(unreadable)?;
@@ -220,6 +238,7 @@ impl Preparation<'_> {
         &self,
         directory: &Utf8Path,
         sources: &mut SourceIndex,
+        loadable: &LoadableModules,
     ) -> Result<Utf8PathBuf, Failure> {
         let release = self.input.release;
         let wanted = [
@@ -228,17 +247,18 @@ impl Preparation<'_> {
             format!("usr/lib/debug/lib/modules/{release}/vmlinux"),
         ];
         let vmlinux = directory.join("vmlinux");
-        let mut modules = ModuleFacts::default();
+        let mut modules = ModuleFacts::new(&self.staging)
+            .map_err(|error| base_io("write to", &self.staging, &error))?;
         for_each_file(&self.files.debug, &mut |path, content| {
             if wanted.iter().any(|wanted| path == wanted) {
                 io::copy(content, &mut fs_err::File::create(&vmlinux)?)?;
             } else {
-                modules.add(path, content, sources)?;
+                modules.add_file(path, content, sources)?;
             }
             Ok(true)
         })?;
         let path = self.staging.join(MODULE_TABLE);
-        fs_err::write(&path, modules.into_table().to_text())
+        fs_err::write(&path, modules.into_table(loadable).to_text())
             .map_err(|error| base_io("write", &path, &error))?;
         Ok(vmlinux)
     }

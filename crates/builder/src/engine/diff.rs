@@ -1,7 +1,14 @@
+use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{KpatchEngine, compile::original_objects, messages::tool_failure};
-use crate::{base::WORK, process::Finished, unit::Unit};
+use crate::{
+    base::WORK,
+    failures::internal,
+    process::{Ended, Finished},
+    unit::{Parent, Unit},
+};
 
 /// create-diff-object's exit code for "no functional change" (kpatch's `kpatch-build/kpatch.h`), beside
 /// 0 for "changed".
@@ -28,15 +35,42 @@ const STRUCT_VARIABLES: [(&str, &str); 8] = [
     ("pi_entry", "PRINTK_INDEX_STRUCT_SIZE"),
 ];
 
+/// The most that create-diff-object may say of one object, in bytes.
+const LOG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How many words the comparison of one object takes.
+const WORDS: usize = 9;
+
+/// Compares one object; $1 is where its results go, the rest is the command. What it says comes in
+/// one piece: several objects are compared at once.
+const COMPARE: &str = r#"
+result=$1
+shift
+"$@" >"$result.log" 2>&1
+echo $? >"$result.code"
+cat "$result.log"
+"#;
+
+/// Compares the objects of all units, as many at once as there are cores.
 pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
+    let results = compare(engine, units)?;
     let mut changed = Vec::new();
+    // In the order of the units, whichever was done first.
     for (number, unit) in units.iter().enumerate() {
-        let output = format!("{WORK}/changed-{number}.o");
-        let finished = diff_object(engine, unit, &output)?;
-        match finished.code() {
-            Some(0) => changed.push(ChangedObject { unit: unit.clone(), inside: output }),
+        let result = &results[number];
+        match result.code() {
+            Some(0) => {
+                let inside = format!("{WORK}/{}", object_name(number));
+                changed.push(ChangedObject { unit: unit.clone(), inside });
+            }
             Some(NO_CHANGE) => {}
-            _ => return Err(tool_failure("create-diff-object", &unit.object(), &finished)),
+            _ => {
+                let object = match &unit.parent {
+                    Parent::Vmlinux => unit.object(),
+                    Parent::Module(module) => format!("{} of the module {module}", unit.object()),
+                };
+                return Err(tool_failure("create-diff-object", &object, result));
+            }
         }
     }
     if changed.is_empty() {
@@ -49,25 +83,73 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
     Ok(changed)
 }
 
-fn diff_object(engine: &KpatchEngine, unit: &Unit, output: &str) -> Result<Finished, Failure> {
-    let object = &unit.object();
-    let mut command = engine.patched.command([
-        "/usr/lib/kpatch/create-diff-object",
-        &format!("/original/{object}"),
-        object,
-        unit.parent.name(),
-        "/symtab",
-        "Module.symvers",
-        engine.module_name,
-        output,
-    ]);
-    command = command
-        .read_only(&original_objects(engine), "/original")
-        .read_only(&engine.base.symbol_table(), "/symtab");
+fn object_name(number: usize) -> String {
+    format!("changed-{number}.o")
+}
+
+/// Where the sandbox shows the symbols of a parent.
+fn symbols_of(parent: &Parent) -> String {
+    format!("/symbols/{}", parent.name())
+}
+
+/// Compares all objects in one sandbox. Gives what create-diff-object said of each.
+fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failure> {
+    let script = engine.patched.write_input("diff.sh", COMPARE.as_bytes())?;
+    let mut arguments = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let (object, output) = (unit.object(), format!("{WORK}/{}", object_name(number)));
+        let (original, symbols) = (format!("/original/{object}"), symbols_of(&unit.parent));
+        let words: [&str; WORDS] = [
+            &output,
+            "/usr/lib/kpatch/create-diff-object",
+            &original,
+            &object,
+            unit.parent.name(),
+            &symbols,
+            "Module.symvers",
+            engine.module_name,
+            &output,
+        ];
+        arguments.extend(words.iter().flat_map(|word| word.bytes().chain([0])));
+    }
+    let arguments = engine.patched.write_input("diff.arguments", &arguments)?;
+    let mut command = engine
+        .patched
+        .command([
+            "xargs",
+            &format!("--arg-file={arguments}"),
+            &format!("--max-procs={}", engine.make.jobs()),
+            "--null",
+            &format!("--max-args={WORDS}"),
+            "sh",
+            &script,
+        ])
+        .read_only(&original_objects(engine), "/original");
+    let parents: BTreeSet<&Parent> = units.iter().map(|unit| &unit.parent).collect();
+    for parent in parents {
+        let symbols = match parent {
+            Parent::Vmlinux => engine.base.symbol_table(),
+            Parent::Module(module) => engine.base.module_symbols(module)?,
+        };
+        command = command.read_only(&symbols, &symbols_of(parent));
+    }
     for (structure, variable) in STRUCT_VARIABLES {
         if let Some(size) = engine.base.facts().struct_sizes.get(structure) {
             command = command.environment(variable, size.to_string());
         }
     }
-    engine.sandbox.run(&command, StepName::Diff, engine.observer)
+    engine.sandbox.run(&command, StepName::Diff, engine.observer)?;
+    let output = |number: usize, ending: &str| {
+        let name = format!("{}.{ending}", object_name(number));
+        engine.patched.take_output(&name, LOG_BYTES, FailureClass::EngineFailed)
+    };
+    (0..units.len())
+        .map(|number| {
+            let code = String::from_utf8_lossy(&output(number, "code")?).trim().parse();
+            // A shell gives codes above 128 for what a signal ended.
+            let code: u8 = code.map_err(|_| internal("create-diff-object left no exit code"))?;
+            let ended = Ended::Exited(ExitStatus::from_raw(i32::from(code) << 8));
+            Ok(Finished { ended, output: output(number, "log")? })
+        })
+        .collect()
 }

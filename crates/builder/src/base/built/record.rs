@@ -1,6 +1,6 @@
 //! What is noted of a kernel that was built: everything that a later build asks its base.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read as _};
 
 use camino::Utf8Path;
 use elivepatch_elf::{Module, Vmlinux};
@@ -11,8 +11,7 @@ use super::{
         facts::{
             BaseFacts, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE, base_io,
         },
-        module_facts::ModuleFacts,
-        source_index::SourceIndex,
+        module_facts::{LoadableModules, MODULE_BYTES, ModuleFacts},
         vmlinux_facts::{VmlinuxFacts, unreadable},
     },
     Building, SMALL_FILE_BYTES, kbuild,
@@ -108,24 +107,27 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
     let tree = staging.tree();
     let order = small_file(&tree, "modules.order").unwrap_or_default();
     let paths = kbuild::modules_in_order(&order);
-    let mut table = ModuleFacts::default();
+    let new = |error: std::io::Error| base_io("write to", staging.path(), &error);
+    let mut table = ModuleFacts::new(staging.path()).map_err(new)?;
+    let mut loadable = LoadableModules::new(staging.path()).map_err(new)?;
     let mut modules = BTreeMap::new();
     for path in &paths {
         let file = format!("{path}.ko");
         let failed = |error: std::io::Error| base_io("read", &tree.join(&file), &error);
-        let mut content = open_untrusted_below(&tree, &file).map_err(failed)?;
-        // Its debug information would say less than Kbuild does: only what it needs is taken.
-        table
-            .add(&format!("kernel/{file}"), &mut content, &mut SourceIndex::default())
-            .map_err(failed)?;
-        let list = small_file(&tree, &format!("{path}.mod"))?;
+        let content = open_untrusted_below(&tree, &file).map_err(failed)?;
         let name = path.rsplit('/').next().unwrap_or(path).replace('-', "_");
+        let mut bytes = Vec::new();
+        content.take(MODULE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+        // Its debug information would say less than Kbuild does: only symbols and needs are taken.
+        table.add(name.clone(), &format!("kernel/{file}"), &bytes).map_err(failed)?;
+        loadable.add(name.clone(), &bytes).map_err(failed)?;
+        let list = small_file(&tree, &format!("{path}.mod"))?;
         modules.insert(name, kbuild::objects_of_module(&list));
     }
     let vmlinux = objects_of_vmlinux(building, staging)?;
     let index = kbuild::index(&tree, &vmlinux, &modules)?;
     write(staging, SOURCES, &index.to_text())?;
-    write(staging, MODULE_TABLE, &table.into_table().to_text())
+    write(staging, MODULE_TABLE, &table.into_table(&loadable).to_text())
 }
 
 fn objects_of_vmlinux(building: &Building, staging: &Staging) -> Result<Vec<String>, Failure> {

@@ -5,25 +5,26 @@
 //! for objects of which there is no such command.
 
 mod originals;
+mod parent_check;
 mod saved_command;
 mod script;
 mod store;
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use self::store::Store;
 pub(super) use self::{
     originals::{OBJECT_BYTES, RECORD_BYTES},
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
 };
+use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
-    apply::AppliedFixes, base::COMPILE_FLAGS, ownership::is_regular_file, process::Finished,
-    unit::Unit,
+    apply::AppliedFixes, base::COMPILE_FLAGS, failures::io_failure, ownership::is_regular_file,
+    process::Finished, unit::Unit,
 };
 
 /// Compiles the objects of the units in both states.
@@ -35,6 +36,7 @@ pub(super) fn compile(
     fixes: &AppliedFixes,
 ) -> Result<(), Failure> {
     let tree = engine.base.tree();
+    let all: Vec<&Unit> = units.iter().collect();
     // One object may be linked into several parents.
     let units: BTreeMap<String, &Unit> = units.iter().map(|unit| (unit.object(), unit)).collect();
     let known = units.values().filter(|unit| is_regular_file(&tree, &unit.source));
@@ -43,7 +45,10 @@ pub(super) fn compile(
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
     for object in units.keys() {
         match originals.get(object).and_then(|original| original.command.as_ref()) {
-            Some(command) => jobs.push(Job { object, shell: &command.shell }),
+            Some(command) => {
+                check_parents(&all, object, &command.shell)?;
+                jobs.push(Job { object, shell: &command.shell });
+            }
             None => by_make.push(object),
         }
     }
@@ -56,9 +61,17 @@ pub(super) fn compile(
     if !by_make.is_empty() {
         let command = engine
             .patched
-            .command(engine.make.words(by_make))
+            .command(engine.make.words(&by_make))
             .environment("KCFLAGS", COMPILE_FLAGS);
         check(&engine.sandbox.run(&command, StepName::Compile, engine.observer)?, fixes)?;
+        for object in by_make {
+            let path = record_path(object);
+            let record = engine.patched.read_made(&path, RECORD_BYTES);
+            let record = record.map_err(|error| {
+                io_failure(FailureClass::BaseFailed, "read", Utf8Path::new(&path), &error)
+            })?;
+            check_parents(&all, object, &String::from_utf8_lossy(&record))?;
+        }
     }
     Ok(())
 }

@@ -1,0 +1,95 @@
+//! What Kbuild thinks that an object is linked into, from its compiler's command line.
+
+use elivepatch_model::{Failure, FailureClass};
+
+use crate::unit::{Parent, Unit};
+
+/// Compares what is known of an object with the command that compiled it. Kbuild passes `-DMODULE`
+/// for objects of modules, and `-D__KBUILD_MODNAME=kmod_NAME` with the module's name
+/// (`scripts/Makefile.lib`, `modname_flags`); an object of several modules has all their names,
+/// with colons between.
+///
+/// # Errors
+/// `base-failed` when they disagree: functions would be patched in the wrong place.
+pub(super) fn check_parents(units: &[&Unit], object: &str, shell: &str) -> Result<(), Failure> {
+    let of_module = shell.split_ascii_whitespace().any(|word| word == "-DMODULE");
+    let names = module_names(shell);
+    let parents: Vec<&Parent> =
+        units.iter().filter(|unit| unit.object() == object).map(|unit| &unit.parent).collect();
+    let agrees = parents.iter().all(|parent| match parent {
+        // An object that is linked into both is compiled for the modules.
+        Parent::Vmlinux => !of_module || parents.len() > 1,
+        Parent::Module(module) => of_module && names.iter().any(|name| name == module),
+    });
+    if agrees {
+        return Ok(());
+    }
+    let known: Vec<&str> = parents.iter().map(|parent| parent.name()).collect();
+    let kbuild = if of_module { names.join(", ") } else { "vmlinux".to_owned() };
+    Err(Failure::new(
+        FailureClass::BaseFailed,
+        format!(
+            "{object} is part of {} by the target's debug information, and of {kbuild} by its \
+             source",
+            known.join(", ")
+        ),
+        "the packages of this kernel contradict each other: please report it with the release",
+    ))
+}
+
+/// The modules that Kbuild names in a command; the object's own name where it is in none.
+fn module_names(shell: &str) -> Vec<String> {
+    const FLAG: &str = "-D__KBUILD_MODNAME=kmod_";
+    let value = shell.split_ascii_whitespace().find_map(|word| word.strip_prefix(FLAG));
+    let names = value.unwrap_or_default().split(':').filter(|name| !name.is_empty());
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULE: &str = "gcc-12 -DMODULE -DKBUILD_BASENAME='\"super\"' \
+        -DKBUILD_MODNAME='\"overlay\"' -D__KBUILD_MODNAME=kmod_overlay -c -o fs/o.o fs/o.c";
+    const BUILT_IN: &str = "gcc-12 -DKBUILD_BASENAME='\"o\"' -DKBUILD_MODNAME='\"o\"' \
+        -D__KBUILD_MODNAME=kmod_o -c -o fs/o.o fs/o.c";
+
+    fn check(parents: &[&str], shell: &str) -> Result<(), String> {
+        let parent = |name: &&str| match *name {
+            "vmlinux" => Parent::Vmlinux,
+            name => Parent::Module(name.to_owned()),
+        };
+        let units: Vec<Unit> = parents
+            .iter()
+            .map(|name| Unit { source: "fs/o.c".to_owned(), parent: parent(name) })
+            .collect();
+        let units: Vec<&Unit> = units.iter().collect();
+        check_parents(&units, "fs/o.o", shell).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn object_is_where_kbuild_says() {
+        assert_eq!(check(&["overlay"], MODULE), Ok(()));
+        assert_eq!(check(&["vmlinux"], BUILT_IN), Ok(()));
+        let shared = MODULE.replace("kmod_overlay", "kmod_overlay:other");
+        assert_eq!(check(&["overlay", "other"], &shared), Ok(()));
+        assert_eq!(check(&["overlay", "vmlinux"], MODULE), Ok(()));
+    }
+
+    #[test]
+    fn disagreement_with_kbuild_is_an_error() {
+        for (parents, shell, part) in [
+            (
+                &["vmlinux"][..],
+                MODULE,
+                "of vmlinux by the target's debug information, and of overlay",
+            ),
+            (&["overlay"], BUILT_IN, "and of vmlinux by its source"),
+            (&["nfs"], MODULE, "of nfs by"),
+            (&["overlay", "nfs"], MODULE, "of overlay, nfs by"),
+        ] {
+            let said = check(parents, shell).expect_err("a disagreement");
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}
