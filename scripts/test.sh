@@ -2,7 +2,8 @@
 # All tests, those on a real kernel among them.
 #
 # usage: scripts/test.sh [--full]
-#   --full   adds what takes long: builds without overlay, and a build in an empty cache
+#   --full   adds what takes long: kernels that are built whole, builds without overlay, and a build
+#            in an empty cache
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -16,7 +17,7 @@ full=no
 case ${1:-} in
     '') ;;
     --full) full=yes ;;
-    *) sed -n 's/^# \{0,1\}//; 4,5p' "$0" >&2; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 4,6p' "$0" >&2; exit 2 ;;
 esac
 began=$(date +%s)
 material=$cache_directory/test/$release-$version
@@ -93,6 +94,14 @@ run_tests --workspace
 cargo test --quiet --doc --workspace --locked
 
 if [ "$full" = yes ]; then
+    say "kernels that the server builds itself, from the source of Debian 13's 6.12"
+    ELIVEPATCH_TEST_SOURCE_6_12=$cache_directory/test/linux-source-6.12.117-1.tar.xz
+    export ELIVEPATCH_TEST_SOURCE_6_12
+    [ -s "$ELIVEPATCH_TEST_SOURCE_6_12" ] ||
+        cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
+            "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
+    # One after the other: each takes all cores.
+    cargo test --locked --package elivepatch-end-to-end --test built -- --ignored --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
     say "a build on copies of the base, as where no overlay is allowed"
     ELIVEPATCH_TEST_NO_OVERLAY=1 run_one_test $visible

@@ -7,8 +7,8 @@ use std::{
 pub const SHORT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a build may take: on a machine that has nothing yet, the first one makes the toolchain
-/// root and the base, and further ones wait for it.
-pub const BUILD_LIMIT: Duration = Duration::from_secs(900);
+/// root and the base, and further ones wait for it. A kernel that is built whole takes longest.
+pub const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
 /// Asks until there is an answer. `what` completes "waited for …".
 ///

@@ -12,6 +12,10 @@ use std::{
 /// How often limits, watchers and cancellation are looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long killed processes may take to be gone: the kernel takes milliseconds, unless it waits for
+/// a disk.
+const DYING_LIMIT: Duration = Duration::from_secs(5);
+
 /// A line of output is cut here: longer ones come from broken or hostile tools.
 const LINE_BYTES: usize = 4096;
 
@@ -135,12 +139,23 @@ pub fn supervise(
         Some(ended) => {
             child.kill()?;
             child.wait()?;
+            wait_for_descendants(&chunks);
             ended
         }
         None => wait_for_exit(&mut child, limits, started, watch)?,
     };
     lines.finish(on_line);
     Ok(Finished { ended, output: kept.into_bytes() })
+}
+
+/// Waits until the processes are gone that a killed child leaves behind: the kernel ends those of a
+/// sandbox a moment after its first one, and until then they write where the next one may work.
+fn wait_for_descendants(chunks: &mpsc::Receiver<Vec<u8>>) {
+    let deadline = Instant::now() + DYING_LIMIT;
+    // They hold the writing end of the pipe, most of them.
+    while Instant::now() < deadline
+        && chunks.recv_timeout(TICK) != Err(RecvTimeoutError::Disconnected)
+    {}
 }
 
 fn over_limit(

@@ -114,6 +114,12 @@ failure_classes! {
         "This is for the server's administrator. The message names the file and what is wrong \
          with it. Put a clean source tree there, or correct the `[[source]]` in the server's \
          config.";
+    /// The whole kernel does not build from the source tree that the server's config names for the
+    /// release, with this config.
+    KernelDoesNotBuild = "kernel-does-not-build", Request,
+        "The message has the first error of the build. Send the running kernel's own config; \
+         if it is that, the server's administrator should look whether the source is the one \
+         that the kernel was built from, and whole.";
     /// The config is not the one that the release was built with.
     ConfigMismatch = "config-mismatch", Request,
         "Send the config that belongs to the running kernel. A kernel that was built with its \

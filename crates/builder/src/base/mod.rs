@@ -231,8 +231,10 @@ impl Base {
 /// The facts of all complete bases. Whether one is damaged shows when it is used: looking at the
 /// files of all would cost every build.
 fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
-    let entries = cache.bases().read_dir_utf8().into_iter().flatten();
-    entries.flatten().filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
+    let entries = cache.bases().read_dir_utf8().into_iter().flatten().flatten();
+    // One that is being made gets its facts a moment before it is whole.
+    let whole = entries.filter(|entry| !entry.file_name().ends_with(".partial"));
+    whole.filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
 }
 
 /// A digest of what the base is made from: another one, another base.

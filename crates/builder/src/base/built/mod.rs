@@ -217,7 +217,7 @@ impl Building<'_> {
             details = finished.last_lines(20);
         }
         Err(Failure::new(
-            FailureClass::BaseFailed,
+            FailureClass::KernelDoesNotBuild,
             format!("the kernel does not build from {}: {reason}", self.source.name()),
             "this is not the patch's fault: look whether the source is whole and is that of the \
              target, and whether the toolchain root has all tools",

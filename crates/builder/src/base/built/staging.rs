@@ -80,6 +80,8 @@ impl Staging {
         if let Some(stamp) = stamp {
             let staging = Self { path, stamp };
             staging.remove_uncertain()?;
+            // The last thing before a base is whole is that this one goes.
+            sandbox.make_directory(&staging.scratch())?;
             return Ok(staging);
         }
         let path = empty_staging(place)?;

@@ -269,7 +269,7 @@ fn failing_build_shows_its_first_error() {
     let kernel = Kernel::new();
     kernel.write("fs/f03.c", "int f3(void) { return nothing; }\n");
     let failure = kernel.ready(CONFIG, &SilentObserver).expect_err("it does not compile");
-    assert_eq!(failure.class, FailureClass::BaseFailed);
+    assert_eq!(failure.class, FailureClass::KernelDoesNotBuild);
     assert!(failure.message.contains("does not build from linux: fs/f03.c:1:"), "{failure}");
     assert!(failure.message.contains("'nothing' undeclared"), "{failure}");
     assert_eq!(kernel.leftovers(), Vec::<String>::new());
@@ -350,4 +350,31 @@ fn removed_base_is_named_as_the_cause() {
     assert_eq!(failure.class, FailureClass::BaseFailed);
     assert!(failure.message.contains("was removed or damaged while a build used it"), "{failure}");
     assert_eq!(failure.details, ["no such header"]);
+}
+
+#[test]
+fn base_that_will_not_fit_is_refused_with_what_it_needs() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can mount a small disk");
+        return;
+    }
+    let mut kernel = Kernel::new();
+    let disk = kernel.path("disk");
+    std::fs::create_dir(&disk).expect("own directory");
+    let mount = |program: &str, arguments: &[&str]| {
+        let status = std::process::Command::new(program).args(arguments).arg(&disk).status();
+        assert!(status.is_ok_and(|status| status.success()), "{program}");
+    };
+    mount("mount", &["-t", "tmpfs", "-o", "size=200m,mode=0755", "elivepatch-test"]);
+    kernel.cache = Cache::open(&disk.join("cache")).expect("own directory");
+    let listener = Listener::new(usize::MAX);
+    let result = kernel.ready(CONFIG, &listener).map(drop);
+    let leftovers = kernel.leftovers();
+    mount("umount", &["--lazy"]);
+    let failure = result.expect_err("300 MB and more are needed");
+    assert_eq!(failure.class, FailureClass::DiskFull);
+    let needs = "building the base of 6.12.117-small needs about 0.3 GB, and 0.2 GB are free";
+    assert_eq!(failure.message, needs);
+    assert_eq!(listener.objects(), 0);
+    assert_eq!(leftovers, Vec::<String>::new());
 }

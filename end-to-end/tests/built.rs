@@ -1,0 +1,85 @@
+//! Kernels that are not Debian's: the server builds the whole kernel from a source tree and the
+//! config of the request. That takes minutes for each, so these tests are for `make test-full`, which
+//! names the tarball of Debian's linux-source-6.12 in `ELIVEPATCH_TEST_SOURCE_6_12`.
+
+use std::path::PathBuf;
+
+use elivepatch_end_to_end::{ClientRun, ServerOptions, TestServer, own_patch, patch};
+use elivepatch_model::{BaseKind, FailureClass, Manifest};
+
+const RELEASE: &str = "6.12.117-small";
+
+fn tarball() -> String {
+    let name = "ELIVEPATCH_TEST_SOURCE_6_12";
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} names no source: make test-full does"))
+}
+
+fn server() -> TestServer {
+    let tarball = tarball();
+    let config = format!("[[source]]\nrelease = \"{RELEASE}\"\npath = \"{tarball}\"\n");
+    TestServer::start(ServerOptions { config, ..ServerOptions::default() })
+}
+
+fn kernel_config(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels").join(format!("{name}.config"))
+}
+
+fn order(server: &TestServer, config: &str, patch_name: &str) -> ClientRun {
+    let checks = patch("demo/meminfo-label").with_file_name("meminfo-label.checks.toml");
+    server
+        .client("build")
+        .args(["--kernel", RELEASE, "--config"])
+        .args([kernel_config(config)])
+        .args(["--checks".as_ref(), checks.as_os_str()])
+        .patch(&own_patch(patch_name))
+        .run()
+}
+
+/// From the source to the reverted livepatch, tried on the kernel that the server has built.
+fn livepatch_on_a_built_base(config: &str) {
+    let server = server();
+    let run = order(&server, config, "built-meminfo").succeeds();
+    let (_, manifest) = run.livepatch();
+    check_manifest(&manifest);
+    assert!(run.stdout.contains("not proven: that it equals"), "{}", run.stdout);
+}
+
+fn check_manifest(manifest: &Manifest) {
+    assert_eq!(manifest.release.as_str(), RELEASE);
+    assert_eq!(manifest.base, BaseKind::Built);
+    assert_eq!(manifest.source.kind, "tree");
+    assert_eq!(manifest.trial.guest_release.as_str(), RELEASE);
+    assert!(manifest.module.vermagic.starts_with(&format!("{RELEASE} SMP preempt")));
+    let [function] = manifest.functions.as_slice() else { panic!("{:?}", manifest.functions) };
+    assert_eq!(
+        (function.object.as_str(), function.name.as_str()),
+        ("vmlinux", "meminfo_proc_show")
+    );
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn livepatch_is_made_on_a_kernel_that_was_built_without_ibt() {
+    livepatch_on_a_built_base("6.12-small");
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn livepatch_is_made_on_a_kernel_that_was_built_with_ibt() {
+    livepatch_on_a_built_base("6.12-small-ibt");
+}
+
+#[test]
+#[ignore = "needs a kernel's source: make test-full"]
+fn config_of_another_kernel_is_refused_before_anything_is_built() {
+    let server = server();
+    let config = std::fs::read_to_string(kernel_config("6.12-small")).expect("a config");
+    let other = config.replace("# Linux/x86 6.12.117 ", "# Linux/x86 6.12.107 ");
+    assert_ne!(other, config);
+    let command = server.client("build").args(["--kernel", RELEASE]);
+    let file = command.file("other.config", other);
+    let command = command.args(["--config".as_ref(), file.as_os_str()]);
+    let run = command.patch(&own_patch("built-meminfo")).run();
+    run.fails_with(1, FailureClass::ConfigMismatch);
+    assert!(run.stderr.contains("made by Linux 6.12.107"), "{}", run.stderr);
+}
