@@ -46,6 +46,10 @@ use crate::{
 /// Changes when bases are prepared in another way than before: older ones are then not used.
 const PREPARATION: u32 = 7;
 
+/// The same for bases that are built, each of which costs minutes to hours. A change of what both
+/// kinds keep changes both numbers.
+const BUILDING: u32 = 1;
+
 /// What a base is made from.
 pub struct BaseInput<'a> {
     /// The target's release.
@@ -239,11 +243,13 @@ fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
 
 /// A digest of what the base is made from: another one, another base.
 fn identity(input: &BaseInput) -> Sha256Digest {
-    let mut text = format!("{PREPARATION}\n{}\n", input.toolchain.digest());
-    text.push_str(&input.source.identity());
-    if let KernelSource::Tree(_) = input.source {
-        // A stock kernel has one config, and its package is named above.
-        text.push_str(&format!("{} {}\n", input.release, input.config.digest()));
-    }
+    let mut text = match input.source {
+        KernelSource::Debian(_) => format!("{PREPARATION}\n"),
+        // A stock kernel has one config, and its package is named below.
+        KernelSource::Tree(_) => {
+            format!("built {BUILDING}\n{} {}\n", input.release, input.config.digest())
+        }
+    };
+    text.push_str(&format!("{}\n{}", input.toolchain.digest(), input.source.identity()));
     Sha256Digest::of(text.as_bytes())
 }

@@ -43,6 +43,14 @@ echo 'obj-m := elivepatch_empty.o' > Kbuild &&
 printf '#include <linux/module.h>\nMODULE_LICENSE("GPL");\n' > elivepatch_empty.c
 "#;
 
+/// Strips the modules of a list: a path in the tree and a name in each line.
+const STRIP_MODULES: &str = r#"
+mkdir -p /scratch/modules &&
+while read -r path name; do
+    strip --strip-debug -o "/scratch/modules/$name" "$path" || exit
+done < /scratch/modules.list
+"#;
+
 /// Reads what the builds need from the tree, and puts it into the base's files.
 pub(super) fn record(building: &Building, staging: &Staging) -> Result<BaseFacts, Failure> {
     let tree = staging.tree();
@@ -111,6 +119,7 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
     let mut table = ModuleFacts::new(staging.path()).map_err(new)?;
     let mut loadable = LoadableModules::new(staging.path()).map_err(new)?;
     let mut modules = BTreeMap::new();
+    strip_modules(building, staging, &paths)?;
     for path in &paths {
         let file = format!("{path}.ko");
         let failed = |error: std::io::Error| base_io("read", &tree.join(&file), &error);
@@ -120,7 +129,9 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
         content.take(MODULE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         // Its debug information would say less than Kbuild does: only symbols and needs are taken.
         table.add(name.clone(), &format!("kernel/{file}"), &bytes).map_err(failed)?;
-        loadable.add(name.clone(), &bytes).map_err(failed)?;
+        let stripped = format!("modules/{name}.ko");
+        let stripped = read_untrusted_below(&staging.scratch(), &stripped, SMALL_FILE_BYTES);
+        loadable.add(name.clone(), &stripped.map_err(failed)?).map_err(failed)?;
         let list = small_file(&tree, &format!("{path}.mod"))?;
         modules.insert(name, kbuild::objects_of_module(&list));
     }
@@ -128,6 +139,20 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
     let index = kbuild::index(&tree, &vmlinux, &modules)?;
     write(staging, SOURCES, &index.to_text())?;
     write(staging, MODULE_TABLE, &table.into_table(&loadable).to_text())
+}
+
+/// Makes modules of them as they are loaded: most of what Kbuild leaves is debug information.
+fn strip_modules(building: &Building, staging: &Staging, paths: &[String]) -> Result<(), Failure> {
+    let list: String = paths
+        .iter()
+        .map(|path| {
+            let name = path.rsplit('/').next().unwrap_or(path).replace('-', "_");
+            format!("{path}.ko {name}.ko\n")
+        })
+        .collect();
+    let place = staging.scratch().join("modules.list");
+    fs_err::write(&place, list).map_err(|error| base_io("write", &place, &error))?;
+    building.checked(building.in_tree(staging, ["sh", "-c", STRIP_MODULES]))
 }
 
 fn objects_of_vmlinux(building: &Building, staging: &Staging) -> Result<Vec<String>, Failure> {
