@@ -2,8 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, BaseKind, BuildEvent, Failure, FailureClass, KernelConfig, Manifest, StepName,
-    TrialEvidence, config_refusals,
+    Adaptation, BaseKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest,
+    StepName, TrialEvidence, config_refusals,
 };
 
 use crate::{
@@ -62,11 +62,14 @@ fn livepatch(
     })?;
 
     let name = module_name(&order.fixes, &order.key);
+    let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
     let input = KpatchEngine {
         base,
         patched: &checked.patched,
-        make: KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs())
-            .objtool_on_single_objects(config),
+        make: match kind {
+            Engine::Kpatch => make.objtool_on_single_objects(config),
+            Engine::KlpBuild => make,
+        },
         module_name: &name,
         sandbox: &builder.sandbox,
         observer,
