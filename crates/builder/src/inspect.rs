@@ -1,21 +1,32 @@
 //! Inspection of the finished module: is it what a livepatch for this target must be?
 
-use elivepatch_elf::{Module, ModuleSymvers};
-use elivepatch_model::{Failure, FailureClass, ModuleRecord, PatchedFunction, Sha256Digest};
+use elivepatch_elf::{BranchTargets, Module, ModuleSymvers};
+use elivepatch_model::{
+    BranchAudit, Engine, Failure, FailureClass, KernelConfig, ModuleRecord, PatchedFunction,
+    Sha256Digest,
+};
 
-use crate::{base::Base, failures::internal};
+use crate::{base::Base, branch_audit::audit, failures::internal};
 
 /// What a sound module holds.
 pub(crate) struct Inspected {
     pub record: ModuleRecord,
     pub functions: Vec<PatchedFunction>,
+    /// For kernels with indirect branch tracking.
+    pub branch_audit: Option<BranchAudit>,
 }
 
 /// Reads the module and compares it with its target.
 ///
 /// # Errors
 /// `module-invalid` with all that is wrong.
-pub(crate) fn inspect(bytes: &[u8], name: &str, base: &Base) -> Result<Inspected, Failure> {
+pub(crate) fn inspect(
+    bytes: &[u8],
+    name: &str,
+    base: &Base,
+    config: &KernelConfig,
+    engine: Engine,
+) -> Result<Inspected, Failure> {
     let module = Module::read(bytes).map_err(|error| invalid(vec![error.to_string()]))?;
     let symvers = ModuleSymvers::parse(&base.module_symvers()?)
         .map_err(|error| internal(format!("the base's Module.symvers: {error}")))?;
@@ -34,6 +45,15 @@ pub(crate) fn inspect(bytes: &[u8], name: &str, base: &Base) -> Result<Inspected
     if functions.is_empty() {
         problems.push("it replaces no function".to_owned());
     }
+    let mut branch_audit = None;
+    if config.is_yes("X86_KERNEL_IBT") {
+        let targets =
+            BranchTargets::read(bytes).map_err(|error| invalid(vec![error.to_string()]))?;
+        match audit(&targets, base.functions_without_endbr()?.as_ref(), engine) {
+            Ok(audit) => branch_audit = Some(audit),
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
     if !problems.is_empty() {
         return Err(invalid(problems));
     }
@@ -45,7 +65,7 @@ pub(crate) fn inspect(bytes: &[u8], name: &str, base: &Base) -> Result<Inspected
         vermagic: base.facts().vermagic.clone(),
         build_id: module.build_id.clone(),
     };
-    Ok(Inspected { record, functions })
+    Ok(Inspected { record, functions, branch_audit })
 }
 
 fn identity_problems(module: &Module, name: &str, base: &Base) -> Vec<String> {

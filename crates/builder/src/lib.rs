@@ -7,6 +7,7 @@
 mod adapt;
 mod apply;
 mod base;
+mod branch_audit;
 mod builder;
 mod cache;
 mod debian;

@@ -91,7 +91,7 @@ fn livepatch(
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
     let (module, inspected) = steps.run(StepName::Inspect, || {
-        let inspected = inspect(&module, &name, base)?;
+        let inspected = inspect(&module, &name, base, config, kind)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
         let summary = format!("replaces {}", names.join(", "));
@@ -121,6 +121,7 @@ fn livepatch(
         module: inspected.record,
         steps: steps.into_done(),
         trial,
+        branch_audit: inspected.branch_audit,
         builder_version: env!("CARGO_PKG_VERSION").to_owned(),
         builder: builder.identity(),
         request: Some(order.record()),

@@ -30,6 +30,7 @@ mod symbol_listing;
 mod symvers;
 mod units;
 mod vmlinux;
+mod vmlinux_branches;
 
 pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
 pub use error::ElfError;

@@ -9,6 +9,7 @@ use object::read::elf::{SectionHeader as _, Sym as _};
 use crate::{
     ElfError, Symbol, budget::Budget, compile_units, debug_sections::DebugSections,
     included_sources, mapped_file::MappedFile, object_file::ObjectFile, struct_sizes, symbol,
+    vmlinux_branches,
 };
 
 /// The structures whose sizes kpatch's create-diff-object wants to know.
@@ -77,6 +78,15 @@ impl Vmlinux {
         let names: BTreeSet<&str> = names.iter().copied().collect();
         let names: Vec<&str> = names.into_iter().collect();
         struct_sizes::struct_sizes(&sections, &names, self.releaser(&sections))
+    }
+
+    /// The functions that do not begin with ENDBR64 once the kernel runs: by name and position among
+    /// all symbols of that name, from 1, in the order of their addresses.
+    ///
+    /// # Errors
+    /// When symbols or code cannot be read.
+    pub fn functions_without_endbr(&self) -> Result<BTreeSet<(String, u64)>, ElfError> {
+        vmlinux_branches::functions_without_endbr(&self.object()?)
     }
 
     /// The source files that were compiled into the kernel, relative to the root of its tree.

@@ -139,3 +139,25 @@ fn list_of_instructions_to_take_away_is_seen() {
     assert!(sealed.is_sealed);
     assert_eq!(names(&sealed), Vec::<String>::new());
 }
+
+#[test]
+fn kernel_functions_without_endbr_and_those_it_will_be_taken_from_are_listed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = r#"
+        int sealed(void) { return 1; }
+        int open(void) { return 2; }
+        __attribute__((nocf_check)) int bare(void) { return 3; }
+        int twice_1(void) __asm__("twice");
+        int twice_1(void) { return 4; }
+        __asm__(".section .ibt_endbr_seal,\"a\"\n.long sealed - .\n.text\n");
+    "#;
+    let object = common::compile(directory.path(), "kernel.c", source, &PROTECTED);
+    let image = directory.path().join("vmlinux");
+    let options = ["-static", "-nostdlib", "-no-pie", "-Wl,--entry=open", "-o"];
+    let mut link = std::process::Command::new("gcc");
+    common::run(link.args(options).arg(&image).arg(object));
+    let vmlinux = elivepatch_elf::Vmlinux::open(&image).expect("an image");
+    let functions = vmlinux.functions_without_endbr().expect("symbols and code");
+    let expected = [("bare".to_owned(), 1), ("sealed".to_owned(), 1)];
+    assert_eq!(functions.into_iter().collect::<Vec<_>>(), expected);
+}

@@ -39,8 +39,8 @@ pub use failure_class::{FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::ConfigRefusal;
 pub use manifest::{
-    BaseKind, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction, RequestRecord,
-    SourceRecord, ToolchainRecord, TrialEvidence,
+    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
+    RequestRecord, SourceRecord, ToolchainRecord, TrialEvidence,
 };
 pub use release::{KernelRelease, ReleaseError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};

@@ -50,6 +50,9 @@ pub struct Manifest {
     pub steps: Vec<Step>,
     /// What the trial saw.
     pub trial: TrialEvidence,
+    /// What was looked at of indirect branches; absent for kernels without `CONFIG_X86_KERNEL_IBT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_audit: Option<BranchAudit>,
     /// The version of elivepatch that built it.
     pub builder_version: String,
     /// Everything of the builder that decides what it makes of a request: its version, engines and
@@ -75,6 +78,17 @@ pub struct RequestRecord {
     /// How the livepatch was to be made.
     #[serde(default)]
     pub options: BuildOptions,
+}
+
+/// What was looked at of indirect branches in a livepatch for a kernel with indirect branch tracking
+/// (IBT). It is not tried: emulation does not enforce it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BranchAudit {
+    /// Functions of the module whose address something takes; all of them begin with ENDBR64.
+    pub functions_checked: u64,
+    /// What was looked at and what was not, for people.
+    pub note: String,
 }
 
 /// How the base came to be that the livepatch was compiled on.

@@ -13,6 +13,7 @@ pub(super) const SYMBOL_TABLE: &str = "vmlinux.symtab";
 pub(super) const SOURCES: &str = "sources";
 pub(super) const MODULE_TABLE: &str = "modules";
 pub(super) const PACKAGE_CONFIG: &str = "config";
+pub(super) const NO_ENDBR: &str = "vmlinux.no-endbr";
 pub(super) const FACTS: &str = "base.json";
 
 /// What is known of a base; `base.json` in its directory. It is written last: a directory with it

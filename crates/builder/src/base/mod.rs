@@ -35,6 +35,7 @@ pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
     Cache, Observer,
+    branch_audit::KernelFunctions,
     cache::CacheLock,
     debian::{Apt, KernelPackages},
     failures::io_failure,
@@ -198,6 +199,23 @@ impl Base {
         )
         .with_details([failure.message.clone()])
         .of_step(failure.step)
+    }
+
+    /// The functions of vmlinux that must not be branched to indirectly, by name and position; empty
+    /// where branches are not tracked. `None` when the base is of a version that did not look.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub(crate) fn functions_without_endbr(&self) -> Result<Option<KernelFunctions>, Failure> {
+        if !self.facts.files.contains_key(facts::NO_ENDBR) {
+            return Ok(None);
+        }
+        let text = self.read(&self.place.join(facts::NO_ENDBR))?;
+        let function = |line: &str| {
+            let (name, position) = line.split_once('\t')?;
+            Some((name.to_owned(), position.parse().ok()?))
+        };
+        Ok(Some(text.lines().filter_map(function).collect()))
     }
 
     /// Refuses a target whose running image is not the one of the package. A kernel that was built

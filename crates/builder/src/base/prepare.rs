@@ -10,8 +10,8 @@ use super::{
     BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
     config_check::{check_config, check_normalised},
     facts::{
-        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
-        base_io,
+        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_TABLE, NO_ENDBR, PACKAGE_CONFIG, SOURCES,
+        SYMBOL_TABLE, base_io,
     },
     image_files::take_image_files,
     module_facts::{LoadableModules, ModuleFacts},
@@ -95,6 +95,7 @@ impl Preparation<'_> {
         let vmlinux = vmlinux?;
         let names = [
             SYMBOL_TABLE,
+            NO_ENDBR,
             SOURCES,
             MODULE_TABLE,
             PACKAGE_CONFIG,
@@ -156,7 +157,8 @@ impl Preparation<'_> {
         self.run_in_tree(make.words(["olddefconfig"]))?;
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 
-        self.progress("making headers and tools", 3);
+        let crates = if config.is_yes("RUST") { ", and Rust crates" } else { "" };
+        self.progress(&format!("making headers and tools{crates}"), 3);
         // With the flags of the builds: Kbuild makes some of this anew when the flags are others,
         // and each build would spend more than a second on it.
         let prepare =
@@ -217,7 +219,7 @@ impl Preparation<'_> {
         let mut sources = SourceIndex::default();
         let path = self.unpack_debug(&directory, &mut sources, loadable)?;
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
-        let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release)?;
+        let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release, &self.staging)?;
         let mut units = vmlinux.included_sources().map_err(unreadable)?;
         for unit in vmlinux.compile_units().map_err(unreadable)? {
             units.entry(unit.clone()).or_default().insert(unit);

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use elivepatch_elf::Vmlinux;
 use elivepatch_model::{ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease};
+
+use super::facts::{NO_ENDBR, base_io};
 
 /// What the engines must know of a target's vmlinux.
 #[derive(Debug)]
@@ -13,7 +16,8 @@ pub(super) struct VmlinuxFacts {
 }
 
 impl VmlinuxFacts {
-    /// Reads them from a vmlinux with debug information.
+    /// Reads them from a vmlinux with debug information. Puts the list of functions that must not be
+    /// branched to indirectly into `staging`; it is empty where branches are not tracked.
     ///
     /// # Errors
     /// `base-failed` when it cannot be read, has no build-id, or lacks a structure that must be
@@ -22,6 +26,7 @@ impl VmlinuxFacts {
         vmlinux: &Vmlinux,
         config: &KernelConfig,
         release: &KernelRelease,
+        staging: &Utf8Path,
     ) -> Result<Self, Failure> {
         let names = special_structs(config, release);
         let struct_sizes = vmlinux.struct_sizes(&names).map_err(unreadable)?;
@@ -39,6 +44,14 @@ impl VmlinuxFacts {
                 "a livepatch could not be tied to it: please report this kernel",
             )
         })?;
+        let mut no_endbr = String::new();
+        if config.is_yes("X86_KERNEL_IBT") {
+            for (name, position) in vmlinux.functions_without_endbr().map_err(unreadable)? {
+                no_endbr.push_str(&format!("{name}\t{position}\n"));
+            }
+        }
+        let path = staging.join(NO_ENDBR);
+        fs_err::write(&path, no_endbr).map_err(|error| base_io("write", &path, &error))?;
         Ok(Self { build_id, struct_sizes })
     }
 }

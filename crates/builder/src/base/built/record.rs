@@ -9,7 +9,8 @@ use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 use super::{
     super::{
         facts::{
-            BaseFacts, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE, base_io,
+            BaseFacts, KERNEL_IMAGE, MODULE_TABLE, NO_ENDBR, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
+            base_io,
         },
         module_facts::{LoadableModules, MODULE_BYTES, ModuleFacts},
         vmlinux_facts::{VmlinuxFacts, unreadable},
@@ -61,7 +62,8 @@ pub(super) fn record(building: &Building, staging: &Staging) -> Result<BaseFacts
         return Err(missing("vmlinux"));
     }
     let vmlinux = Vmlinux::open(vmlinux_path.as_std_path()).map_err(unreadable)?;
-    let vmlinux_facts = VmlinuxFacts::read(&vmlinux, building.input.config, release)?;
+    let vmlinux_facts =
+        VmlinuxFacts::read(&vmlinux, building.input.config, release, staging.path())?;
     drop(vmlinux);
     write_symbol_table(building, staging)?;
     copy_out(&tree, BOOTABLE_IMAGE, staging, KERNEL_IMAGE)?;
@@ -81,6 +83,7 @@ pub(super) fn record(building: &Building, staging: &Staging) -> Result<BaseFacts
     };
     let names = [
         SYMBOL_TABLE,
+        NO_ENDBR,
         SOURCES,
         MODULE_TABLE,
         PACKAGE_CONFIG,
