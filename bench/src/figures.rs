@@ -9,7 +9,7 @@ pub struct Figure {
     pub name: String,
     /// The value.
     pub value: f64,
-    /// The unit: `s` or `MB` (a million bytes).
+    /// The unit: `s`, `MB` (a million bytes), or `x` (a factor).
     pub unit: String,
     /// What it is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,6 +23,9 @@ pub struct Figure {
     /// What the value should not exceed on a machine with two cores; for the table only.
     #[serde(skip)]
     pub target: Option<f64>,
+    /// What the value should reach at least on such a machine; for the table only.
+    #[serde(skip)]
+    pub floor: Option<f64>,
 }
 
 impl Figure {
@@ -31,6 +34,12 @@ impl Figure {
         self.reference = Some(reference.to_owned());
         self.reference_value = Some(round(value));
         self.ratio = (value > 0.0).then(|| round(self.value / value));
+        self
+    }
+
+    /// Sets what the value should reach at least.
+    pub fn at_least(&mut self, floor: f64) -> &mut Self {
+        self.floor = Some(floor);
         self
     }
 
@@ -58,6 +67,11 @@ impl Figures {
         self.add(name.into(), bytes as f64 / 1e6, "MB")
     }
 
+    /// Adds a factor.
+    pub fn times(&mut self, name: impl Into<String>, value: f64) -> &mut Figure {
+        self.add(name.into(), value, "x")
+    }
+
     fn add(&mut self, name: String, value: f64, unit: &str) -> &mut Figure {
         self.all.push(Figure {
             name,
@@ -67,6 +81,7 @@ impl Figures {
             reference_value: None,
             ratio: None,
             target: None,
+            floor: None,
         });
         self.all.last_mut().expect("one was added just now")
     }

@@ -3,10 +3,13 @@
 
 mod by_hand;
 mod cold;
+mod compare;
+mod engines;
 mod figures;
 mod median;
 mod memory;
 mod process_memory;
+mod reference;
 mod server;
 mod setting;
 mod table;
@@ -36,6 +39,10 @@ struct Arguments {
 enum Command {
     /// Measure everything, print a table and write build.json.
     Run(setting::Inputs),
+    /// Measure the engines on kernels that are built from source, and write engines.json.
+    Engines(engines::Inputs),
+    /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
+    Compare(engines::Inputs),
     /// Read a vmlinux as a base needs it, and print what it took as JSON.
     ReadVmlinux {
         /// The vmlinux.
@@ -46,6 +53,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(inputs) => run(&inputs),
+        Command::Engines(inputs) => engines::run(&inputs),
+        Command::Compare(inputs) => engines::compare(&inputs),
         Command::ReadVmlinux { file } => vmlinux::read_and_report(&file),
     };
     match result {

@@ -25,13 +25,17 @@ fn right(text: String) -> Cell {
 }
 
 fn with_unit(value: f64, figure: &Figure) -> String {
-    let decimals = if figure.unit == "s" { 2 } else { 0 };
+    let decimals = if figure.unit == "MB" { 0 } else { 2 };
     format!("{value:.decimals$} {}", figure.unit)
 }
 
 fn target(figure: &Figure) -> String {
+    let floor = figure.floor;
     match figure.target {
-        None => String::new(),
+        None if floor.is_some_and(|floor| figure.value < floor) => {
+            format!("≥ {} {}: MISSED", floor.unwrap_or_default(), figure.unit)
+        }
+        None => floor.map_or_else(String::new, |floor| format!("≥ {floor} {}", figure.unit)),
         Some(target) if figure.value <= target => format!("≤ {target} {}", figure.unit),
         Some(target) => format!("≤ {target} {}: MISSED", figure.unit),
     }
