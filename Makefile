@@ -2,13 +2,17 @@
 
 CARGO ?= scripts/cargo.sh
 
-.PHONY: help demo test test-full bench build check dependencies clean
+# `make bench PART=build` or PART=engines measures one part only.
+PART ?= all
+
+.PHONY: help demo test test-full bench compare build check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
 	@echo 'make test       format, lints, documentation, and all tests'
 	@echo 'make test-full  all tests, and those that take long (nightly)'
 	@echo 'make bench      measure; figures in target/bench'
+	@echo 'make compare    the same patches by kpatch-build, as a check of the kpatch engine'
 	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
 	@echo 'make check      format, lints and documentation'
 
@@ -33,7 +37,10 @@ test-full: check
 	@scripts/test.sh --full
 
 bench: build
-	@scripts/bench.sh
+	@scripts/bench.sh $(PART)
+
+compare: dependencies
+	@scripts/compare.sh
 
 clean:
 	$(CARGO) clean

@@ -1,12 +1,21 @@
 #!/bin/sh
-# Measures elivepatch on Debian's stock kernel: a real server on the loopback interface, and beside
-# it the same work by hand. Takes about four minutes; the first time longer, for it fetches and
-# prepares what the demonstration uses.
+# Measures elivepatch: a real server on Debian's stock kernel (build.json), then the engines on kernels
+# that are built from source (engines.json), each beside the same work done by other means.
+#
+# usage: scripts/bench.sh [build|engines]
+#   build     only the first part: five minutes
+#   engines   only the second: half an hour, and as much again the first time, for two kernels are
+#             built, one of them again by kpatch-build
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 use_cargo
 
+part=${1:-all}
+case $part in
+    all | build | engines) ;;
+    *) sed -n 's/^# \{0,1\}//; 5,8p' "$0" >&2; exit 2 ;;
+esac
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
 output=$PWD/target/bench
@@ -14,15 +23,24 @@ output=$PWD/target/bench
 say "compiling the measuring program"
 cargo build --release --locked --package elivepatch-bench
 
-become_root scripts/bench.sh
+become_root scripts/bench.sh "$part"
 mkdir -p "$output"
-say "the config of Debian's stock kernel $release"
-image=$(fetch_package "linux-image-$release" "$version")
-dpkg-deb --fsys-tarfile "$image" | tar --extract --to-stdout "./boot/config-$release" \
-    > "$output/config-$release"
+on_cores="on $(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg)"
 
-say "measuring on $(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg): builds on a prepared base, a build
-   without one, both by hand, reading vmlinux, the server under uploads"
-exec target/release/elivepatch-bench run --server target/release/elivepatch-server \
-    --cache "$cache_directory" --release "$release" --config "$output/config-$release" \
-    --patch demo/meminfo-label.patch --output "$output"
+if [ "$part" != engines ]; then
+    say "the config of Debian's stock kernel $release"
+    image=$(fetch_package "linux-image-$release" "$version")
+    dpkg-deb --fsys-tarfile "$image" | tar --extract --to-stdout "./boot/config-$release" \
+        > "$output/config-$release"
+    say "measuring $on_cores: builds on a prepared base, a build without one, both by hand, reading
+   vmlinux, the server under uploads"
+    target/release/elivepatch-bench run --server target/release/elivepatch-server \
+        --cache "$cache_directory" --release "$release" --config "$output/config-$release" \
+        --patch demo/meminfo-label.patch --output "$output"
+fi
+
+if [ "$part" != build ]; then
+    say "measuring $on_cores: both engines on kernels that are built from source, and kpatch-build"
+    target/release/elivepatch-bench engines --cache "$cache_directory" \
+        --kernels end-to-end/kernels --patches bench/compare --output "$output"
+fi
