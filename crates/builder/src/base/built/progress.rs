@@ -32,7 +32,7 @@ pub(super) struct BuildWatcher<'a> {
 struct State<'a> {
     staging: &'a mut Staging,
     begun: u64,
-    noted: u64,
+    links: bool,
     started: Instant,
     told: Option<Instant>,
     synced: Instant,
@@ -44,18 +44,18 @@ impl<'a> BuildWatcher<'a> {
     /// `objects` are to be made in this run.
     pub(super) fn new(observer: &'a dyn Observer, staging: &'a mut Staging, objects: u64) -> Self {
         let now = Instant::now();
-        let before = staging.objects();
+        let total = staging.objects_in_all(objects);
         let state = State {
             staging,
             begun: 0,
-            noted: 0,
+            links: false,
             started: now,
             told: None,
             synced: now,
             first_error: FirstError::default(),
             sync_failure: None,
         };
-        Self { observer, total: objects + before, before, state: Mutex::new(state) }
+        Self { observer, total, before: total - objects, state: Mutex::new(state) }
     }
 
     /// What it heard: the first error, and whether noting failed.
@@ -74,13 +74,19 @@ impl<'a> BuildWatcher<'a> {
         if is_object(line) {
             state.begun += 1;
         }
+        // Objects of modules may be left then, or none.
+        state.links |= line.starts_with("  LD") && line.ends_with(" vmlinux.o");
         let now = Instant::now();
         let due = state.told.is_none_or(|told| now - told >= TOLD_EVERY);
         if due {
             state.told = Some(now);
             // More than make said in advance is no more than all.
             let done = (self.before + state.begun).min(self.total);
-            let what = describe(state.begun, self.total - self.before, now - state.started);
+            let what = if state.links {
+                "linking the kernel".to_owned()
+            } else {
+                describe(state.begun, self.total - self.before, now - state.started)
+            };
             self.observer.event(BuildEvent::Progress {
                 step: StepName::Base,
                 what,
@@ -90,9 +96,7 @@ impl<'a> BuildWatcher<'a> {
             });
         }
         if now - state.synced >= SYNC_INTERVAL && state.sync_failure.is_none() {
-            let more = state.begun - state.noted;
-            state.noted = state.begun;
-            state.sync_failure = state.staging.sync(more).err();
+            state.sync_failure = state.staging.sync().err();
             state.synced = Instant::now();
         }
     }

@@ -51,7 +51,7 @@ struct Stamp {
     reached: Duration,
     /// Everything that was made before this time is on the disk.
     synced: Duration,
-    /// What make had made of it when it was last asked, for people.
+    /// How many objects make had to make at first; 0 before it was asked.
     objects: u64,
 }
 
@@ -111,8 +111,9 @@ impl Staging {
         self.stamp.stage
     }
 
-    /// Objects that earlier runs had begun.
-    pub(super) fn objects(&self) -> u64 {
+    /// How many objects there are in all, when so many are left to be made.
+    pub(super) fn objects_in_all(&mut self, left: u64) -> u64 {
+        self.stamp.objects = self.stamp.objects.max(left);
         self.stamp.objects
     }
 
@@ -120,17 +121,16 @@ impl Staging {
     pub(super) fn reached(&mut self, stage: Stage) -> Result<(), Failure> {
         self.stamp.stage = stage;
         self.stamp.reached = now();
-        self.sync(0)
+        self.sync()
     }
 
-    /// Puts all that was made on the disk, and notes that. `objects` more were begun.
-    pub(super) fn sync(&mut self, objects: u64) -> Result<(), Failure> {
+    /// Puts all that was made on the disk, and notes that.
+    pub(super) fn sync(&mut self) -> Result<(), Failure> {
         let began = now();
         let failed = |error: std::io::Error| base_io("write to disk", &self.path, &error);
         let directory = File::open(&self.path).map_err(failed)?;
         rustix::fs::syncfs(&directory).map_err(|error| failed(error.into()))?;
         self.stamp.synced = began;
-        self.stamp.objects += objects;
         self.write()
     }
 
