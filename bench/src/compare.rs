@@ -5,6 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_elf::Module;
 
+/// An object and a section of it.
+type Section = (String, String);
+
+/// Offset, type, symbol and addend.
+type Relocation = (u64, u32, String, i64);
+
 /// What of a module must not depend on who drove kpatch's tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparable {
@@ -12,8 +18,8 @@ pub struct Comparable {
     pub functions: BTreeSet<(String, String, u64)>,
     /// Object, name and position of each symbol that the kernel's livepatch code looks up.
     pub symbols: BTreeSet<(String, String, u64)>,
-    /// By object and section, the relocations: offset, type, symbol, addend.
-    pub relocations: BTreeMap<(String, String), BTreeSet<(u64, u32, String, i64)>>,
+    /// The relocations.
+    pub relocations: BTreeMap<Section, BTreeSet<Relocation>>,
 }
 
 impl Comparable {
