@@ -109,6 +109,50 @@ fn check_label_manifest(manifest: &Manifest) {
 }
 
 #[test]
+fn livepatch_is_rebuilt_to_the_same_bytes_here_and_elsewhere() {
+    let server = TestServer::start(ServerOptions::default());
+    let (label, included) = (patch("demo/meminfo-label"), own_patch("included-code"));
+    let first = server.build().patch(&label).patch(&included).run().succeeds();
+    let (module, manifest) = first.livepatch();
+    let stored = first.place().join(format!("{}.manifest.json", manifest.module.file_name));
+    let digest = manifest.module.digest.to_string();
+
+    // From the server's own records.
+    let here = server.client("rebuild").args([&stored]).run().succeeds();
+    for part in ["rebuild: identical\n", &digest, "is the module of the manifest"] {
+        assert!(here.stdout.contains(part), "{part:?} is missing: {}", here.stdout);
+    }
+    assert_ne!(here.build_number(), first.build_number());
+    assert!(here.stored().is_empty(), "{:?}", here.stored());
+
+    // On a server that has never heard of it, with copies of the base and one job at a time.
+    let config = "[builder]\noverlay = false\njobs = 1\n".to_owned();
+    let other = TestServer::start(ServerOptions { config, ..ServerOptions::default() });
+    let nothing = other.client("rebuild").args([&stored]).run();
+    let said = nothing.fails(1);
+    assert!(said.contains("this server does not have the config"), "{said}");
+    let config = stock_config_file();
+    let there = other
+        .client("rebuild")
+        .args([&stored, &included, &label])
+        .args(["--config".as_ref(), config.as_os_str()])
+        .run()
+        .succeeds();
+    assert!(there.stdout.contains("rebuild: identical\n"), "{}", there.stdout);
+
+    // A manifest that names other bytes is told from these.
+    let mut wrong = manifest;
+    wrong.module.digest = Sha256Digest::of(b"other bytes");
+    let order = server.client("rebuild");
+    let path = order.file("wrong.json", serde_json::to_vec(&wrong).expect("plain data"));
+    let run = order.args([&path]).run();
+    assert_eq!(run.code, Some(3), "{}\n{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("rebuild: different\n"), "{}", run.stdout);
+    assert!(run.stdout.contains("nothing in the two manifests explains it"), "{}", run.stdout);
+    assert_eq!(first.livepatch().0, module, "nothing of it was touched");
+}
+
+#[test]
 fn fixes_are_applied_in_their_order_one_upon_the_other() {
     let server = TestServer::start(ServerOptions::default());
     let (lower, upper) = (own_patch("stack-1"), own_patch("stack-2"));

@@ -2,7 +2,8 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::{
     commands::{
-        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs, show::ShowArgs,
+        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs,
+        rebuild::RebuildArgs, show::ShowArgs,
     },
     exit::{EXIT_CODES, VERDICTS},
 };
@@ -44,6 +45,9 @@ pub enum Command {
     Check(CheckArgs),
     /// List the builds of the server
     Builds(BuildsArgs),
+    /// Build a livepatch again from its manifest, and compare the two modules byte by byte
+    #[command(after_help = EXIT_CODES)]
+    Rebuild(RebuildArgs),
     /// Show a build
     Show(ShowArgs),
     /// Cancel a build, also for everybody who joined it with an equal request

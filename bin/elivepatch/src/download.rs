@@ -91,6 +91,32 @@ pub async fn fetch(
     Ok(Stored { manifest, module_path, manifest_path })
 }
 
+/// Downloads module and manifest of a finished rebuild without storing them. Gives the manifest when
+/// the bytes that came are those that it names.
+pub async fn digest(
+    server: &Server,
+    build: &BuildResource,
+    patience: Duration,
+) -> Result<Manifest, Problem> {
+    let number = build.number;
+    let ManifestDownload { manifest, .. } = server
+        .patiently(patience, || server.client.manifest(number))
+        .await
+        .map_err(|error| server.problem(&error))?;
+    let begin = tokio::time::Instant::now();
+    loop {
+        let place = Path::new(&manifest.module.file_name);
+        match receive(server, build, &manifest, &mut std::io::sink(), place).await {
+            Ok(()) => return Ok(manifest),
+            Err(Broken::Connection(error)) if error.is_passing() && begin.elapsed() < patience => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(Broken::Connection(error)) => return Err(server.problem(&error)),
+            Err(Broken::Final(problem)) => return Err(problem),
+        }
+    }
+}
+
 /// In what a manifest differs from what was sent.
 fn difference(sent: &Sent, manifest: &Manifest) -> Option<String> {
     if manifest.release != sent.release {
@@ -145,7 +171,7 @@ async fn receive(
     server: &Server,
     build: &BuildResource,
     manifest: &Manifest,
-    file: &mut NamedTempFile,
+    file: &mut impl Write,
     path: &Path,
 ) -> Result<(), Broken> {
     let expected = &manifest.module;

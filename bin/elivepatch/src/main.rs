@@ -9,6 +9,7 @@ mod destination;
 mod download;
 mod exit;
 mod inputs;
+mod manifest_file;
 mod output;
 mod problem;
 mod progress;

@@ -62,6 +62,12 @@ impl Problem {
         self
     }
 
+    /// The same with another exit code.
+    pub fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// What a failed call means. `server` is where it went.
     pub fn from_client(error: &ClientError, server: &ServerUrl) -> Self {
         match error {

@@ -1,6 +1,6 @@
 use elivepatch_model::{
     BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, BuildState, Failure,
-    FailureClass, Fix, KernelRelease, Manifest, Sha256Digest, Step, TargetFacts,
+    FailureClass, Fix, KernelRelease, Manifest, RebuildOf, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct BuildResource {
     /// How the livepatch is to be made.
     #[serde(default)]
     pub options: BuildOptions,
+    /// The livepatch that it makes again, when it is a rebuild.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<RebuildOf>,
     /// The steps so far.
     pub steps: Vec<Step>,
     /// How often a worker has begun it.

@@ -5,7 +5,7 @@
 
 use elivepatch_model::{
     Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, Failure, Fix,
-    Manifest, Sha256Digest, TargetFacts,
+    Manifest, RebuildOf, Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,9 @@ pub struct LeasedBuild {
     /// How the livepatch is to be made.
     #[serde(default)]
     pub options: BuildOptions,
+    /// The livepatch that it makes again, when it is a rebuild.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<RebuildOf>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
 }

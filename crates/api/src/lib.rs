@@ -8,6 +8,7 @@ pub mod client;
 mod error;
 mod lease;
 pub mod paths;
+mod rebuild;
 mod service;
 
 pub use build::{
@@ -19,4 +20,5 @@ pub use lease::{
     ClaimRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat, Lease, LeaseToken,
     LeasedBuild,
 };
+pub use rebuild::{RebuildParts, RebuildRequest};
 pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

@@ -4,6 +4,8 @@
 pub const API: &str = "/api/v2";
 /// `POST` submits a build, `GET` lists builds.
 pub const BUILDS: &str = "/api/v2/builds";
+/// `POST` builds a livepatch again, to compare the two.
+pub const REBUILDS: &str = "/api/v2/rebuilds";
 /// `GET`: health of the server and its worker.
 pub const HEALTH: &str = "/api/v2/health";
 /// `GET`: version of the server.

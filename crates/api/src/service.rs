@@ -44,6 +44,10 @@ pub struct VersionResource {
     pub name: String,
     /// The server's version.
     pub version: String,
+    /// Everything of the builder that decides what it makes of a request: its version, engines and
+    /// recipes. A manifest holds the same of the builder that made it.
+    #[serde(default)]
+    pub builder: String,
     /// The versions of the API that it speaks: `["v2"]`.
     pub api: Vec<String>,
 }

@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fixes,
         checks: Vec::new(),
         without: switched_off()?,
+        rebuild: None,
         engine: None,
     };
     match builder.build(&order, &Printer, &work) {

@@ -24,6 +24,7 @@ mod ownership;
 mod pipeline;
 mod process;
 mod qemu;
+mod rebuild;
 mod sandbox;
 mod source;
 mod steps;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, RequestRecord,
-    Sha256Digest, TargetFacts,
+    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, RebuildOf,
+    RequestRecord, Sha256Digest, TargetFacts,
 };
 
 /// One build to be done.
@@ -23,6 +23,8 @@ pub struct BuildOrder {
     pub without: BTreeSet<AdaptationKind>,
     /// The engine to use; absent: chosen by source tree and config.
     pub engine: Option<Engine>,
+    /// The livepatch that is to be made again.
+    pub rebuild: Option<RebuildOf>,
 }
 
 impl BuildOrder {

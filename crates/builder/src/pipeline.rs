@@ -18,6 +18,7 @@ use crate::{
     module_name::module_name,
     ownership::{Units, find_units},
     qemu::SandboxedQemu,
+    rebuild,
     source::KernelSource,
     steps::Steps,
     toolchain::ToolchainRoot,
@@ -180,7 +181,8 @@ impl Job<'_> {
         }
         let apt = self.builder.apt()?;
         let target = &self.order.target;
-        let version = target.kernel_version.as_deref();
+        let version = rebuild::kernel_version(self.order);
+        let version = version.as_deref();
         let prepared = Base::packages_of(&self.builder.cache, &target.release);
         let packages = match find_kernel(apt, &target.release, version, self.observer) {
             Ok(packages) => packages,
@@ -191,6 +193,7 @@ impl Job<'_> {
                 None => return Err(failure),
             },
         };
+        rebuild::check_source(self.order, &packages.record())?;
         if !prepared.contains(&packages) {
             for package in packages.all() {
                 apt.fetch(package, self.observer)?;
@@ -203,6 +206,7 @@ impl Job<'_> {
     fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
         let toolchains = &self.builder.toolchains;
         let root = toolchains.root_for(config, self.builder.apt()?, self.observer)?;
+        rebuild::check_toolchain(self.order, &root.record())?;
         let summary = format!("{}, {}", root.record().name, root.compiler_text());
         Ok((root, summary))
     }

@@ -20,8 +20,10 @@ macro_rules! failure_classes {
         /// The stable class of a failure. Programs and metrics use it; nobody parses messages.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        // For all at once: utoipa does not see a name that comes from the macro's arguments.
+        #[serde(rename_all = "kebab-case")]
         pub enum FailureClass {
-            $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)+
+            $($(#[doc = $doc])+ $variant,)+
         }
 
         impl FailureClass {
@@ -131,6 +133,10 @@ failure_classes! {
     /// The engine that the request asks for cannot serve this kernel.
     EngineUnsupported = "engine-unsupported", Request,
         "Leave `--engine` out: the server chooses the engine by source tree and config.";
+    /// A rebuild would be made from another source or toolchain root than the livepatch was.
+    RebuildDiffers = "rebuild-differs", Request,
+        "Rebuild on a server that has the same source and toolchain root, or compare all the same \
+         with `elivepatch rebuild --anyway`.";
     /// No toolchain root holds the target's compiler.
     ToolchainUnknown = "toolchain-unknown", Request,
         "The details list the compilers that the server has. Add a recipe (see \

@@ -20,6 +20,7 @@ mod fix;
 mod kpatch_support;
 pub mod limits;
 mod manifest;
+mod rebuild;
 mod release;
 mod target;
 
@@ -42,5 +43,6 @@ pub use manifest::{
     BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
     RequestRecord, SourceRecord, ToolchainRecord, TrialEvidence,
 };
+pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};

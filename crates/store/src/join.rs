@@ -12,7 +12,8 @@ use crate::{
 const NEWEST_EQUAL: &str = concat!(
     "SELECT ",
     build_columns!(),
-    ", manifest FROM builds WHERE build_key = ? ORDER BY number DESC LIMIT 1"
+    ", manifest FROM builds WHERE build_key = ? AND rebuild IS NULL \
+     ORDER BY number DESC LIMIT 1"
 );
 
 impl Store {

@@ -1,6 +1,6 @@
 use elivepatch_model::{
     BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Failure, Fix, Manifest,
-    Sha256Digest, Step, TargetFacts,
+    RebuildOf, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,8 @@ pub struct BuildRecord {
     pub checks: Vec<BehaviourCheck>,
     /// How the livepatch is to be made.
     pub options: BuildOptions,
+    /// The livepatch that it makes again, when it is a rebuild.
+    pub rebuild: Option<RebuildOf>,
     /// The steps of the current or last attempt.
     pub steps: Vec<Step>,
     /// How often a worker has begun it.
@@ -45,7 +47,7 @@ pub struct BuildRecord {
 /// The columns of a [`BuildRecord`], for `SELECT` and `RETURNING`.
 macro_rules! build_columns {
     () => {
-        "number, build_key, state, target, config, fixes, checks, options, steps, attempts, \
+        "number, build_key, state, target, config, fixes, checks, options, rebuild, steps, attempts, \
          submitted_at, started_at, finished_at, failure"
     };
 }
@@ -61,6 +63,7 @@ pub(crate) struct BuildRow {
     fixes: String,
     checks: String,
     options: String,
+    rebuild: Option<String>,
     steps: String,
     attempts: i64,
     submitted_at: i64,
@@ -89,6 +92,7 @@ impl TryFrom<BuildRow> for BuildRecord {
             fixes: from_json(&row.fixes, &part("fixes"))?,
             checks: from_json(&row.checks, &part("checks"))?,
             options: from_json(&row.options, &part("options"))?,
+            rebuild: row.rebuild.map(|text| from_json(&text, &part("rebuild"))).transpose()?,
             steps: from_json(&row.steps, &part("steps"))?,
             attempts: row.attempts.try_into().map_err(|error: std::num::TryFromIntError| {
                 StoreError::corrupt(part("attempts"), error)

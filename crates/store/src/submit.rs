@@ -1,5 +1,5 @@
 use elivepatch_model::{
-    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, TargetFacts,
+    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, RebuildOf, TargetFacts,
 };
 use jiff::Timestamp;
 
@@ -27,6 +27,9 @@ pub struct NewBuild {
     pub checks: Vec<BehaviourCheck>,
     /// How the livepatch is to be made.
     pub options: BuildOptions,
+    /// The livepatch that it makes again; such a build is a new one whatever is there, and is
+    /// joined by none.
+    pub rebuild: Option<RebuildOf>,
 }
 
 /// What became of a submission.
@@ -52,7 +55,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Submission, StoreError> {
         let mut transaction = self.write().await?;
-        if let Some(build) = self.find_equal(&mut *transaction, new.key).await? {
+        if new.rebuild.is_none()
+            && let Some(build) = self.find_equal(&mut *transaction, new.key).await?
+        {
             return Ok(Submission { build, joined: true });
         }
         let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM builds WHERE state = 'queued'")
@@ -67,8 +72,8 @@ impl Store {
         }
         let statement = concat!(
             "INSERT INTO builds (build_key, state, architecture, release, target, config, fixes,
-                                 checks, options, submitted_at)
-             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
+                                 checks, options, rebuild, submitted_at)
+             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
             build_columns!()
         );
         let row: BuildRow = sqlx::query_as(statement)
@@ -80,6 +85,7 @@ impl Store {
             .bind(to_json(&new.fixes))
             .bind(to_json(&new.checks))
             .bind(to_json(&new.options))
+            .bind(new.rebuild.as_ref().map(to_json))
             .bind(now.as_microsecond())
             .fetch_one(&mut *transaction)
             .await?;

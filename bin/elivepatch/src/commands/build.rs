@@ -247,7 +247,7 @@ fn print_outcome(
     })
 }
 
-fn not_built(build: &BuildResource) -> Problem {
+pub(super) fn not_built(build: &BuildResource) -> Problem {
     let number = build.number;
     match &build.failure {
         Some(failure) => Problem::from_failure(&format!("build {number} failed"), failure),
@@ -256,7 +256,7 @@ fn not_built(build: &BuildResource) -> Problem {
     }
 }
 
-fn interrupted(server: &Server, number: Option<BuildNumber>) -> Problem {
+pub(super) fn interrupted(server: &Server, number: Option<BuildNumber>) -> Problem {
     match number {
         Some(number) => {
             Problem::new(Exit::Interrupted, format!("interrupted; build {number} goes on"))

@@ -4,6 +4,7 @@ pub mod build;
 pub mod builds;
 pub mod cancel;
 pub mod check;
+pub mod rebuild;
 pub mod show;
 
 use elivepatch_model::BuildNumber;
@@ -21,6 +22,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
+        Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,
         Some(Command::Show(arguments)) => show::run(&arguments).await,
         Some(Command::Cancel(arguments)) => cancel::run(&arguments).await,
     }

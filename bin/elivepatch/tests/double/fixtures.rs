@@ -20,6 +20,9 @@ pub const PATCH: &[u8] = b"--- a/x.c\n+++ b/x.c\n";
 /// The file name of the module.
 pub const MODULE_NAME: &str = "livepatch-meminfo.ko";
 
+/// What the server's builder is.
+pub const BUILDER: &str = "0.1.0 kpatch debian-12-gcc-12 abc";
+
 /// A script for a build that succeeds over one connection.
 pub fn success() -> Script {
     let manifest = manifest();
@@ -31,6 +34,7 @@ pub fn success() -> Script {
         manifest: text,
         module: MODULE.to_vec(),
         module_cuts: 0,
+        builder: BUILDER.to_owned(),
     }
 }
 
@@ -104,7 +108,7 @@ fn build(state: BuildState, failure: Option<Failure>) -> BuildResource {
 pub fn manifest() -> Manifest {
     let digest = Sha256Digest::of(b"x");
     serde_json::from_value(json!({
-        "manifest_version": 1, "build_key": Sha256Digest::of(b"key"),
+        "manifest_version": 2, "build_key": Sha256Digest::of(b"key"),
         "built_at": "2026-11-23T10:00:00Z", "release": RELEASE, "architecture": "x86_64",
         "build_id": "ab".repeat(20), "config": digest,
         "fixes": [{"name": "meminfo.patch", "digest": Sha256Digest::of(PATCH)}],
@@ -128,7 +132,11 @@ pub fn manifest() -> Manifest {
             }],
             "console_notes": [],
         },
-        "builder_version": "0.1.0",
+        "builder_version": "0.1.0", "builder": BUILDER,
+        "request": {
+            "target": {"release": RELEASE, "architecture": "x86_64"},
+            "config_text": digest, "checks": [],
+        },
     }))
     .expect("a manifest")
 }

@@ -20,6 +20,7 @@ use axum::{
 };
 use elivepatch_api::{
     BuildList, BuildResource, BuildSubmission, BuildSummary, ErrorBody, EventRecord,
+    VersionResource,
 };
 use futures::{StreamExt, stream};
 
@@ -49,6 +50,8 @@ pub struct Script {
     pub module: Vec<u8>,
     /// So many downloads of the module are cut in the middle first.
     pub module_cuts: usize,
+    /// What the server says of its builder.
+    pub builder: String,
 }
 
 /// What the server saw.
@@ -85,6 +88,8 @@ impl Double {
         let shared = Arc::new(Shared { script, seen });
         let router = Router::new()
             .route("/api/v2/builds", post(submit).get(list))
+            .route("/api/v2/rebuilds", post(submit))
+            .route("/api/v2/version", get(version))
             .route("/api/v2/builds/{number}", get(show))
             .route("/api/v2/builds/{number}/cancel", post(show))
             .route("/api/v2/builds/{number}/events", get(send_events))
@@ -138,6 +143,12 @@ async fn submit(State(shared): SharedState, mut form: Multipart) -> Response {
             (StatusCode::CREATED, Json(submission)).into_response()
         }
     }
+}
+
+async fn version(State(shared): SharedState) -> Json<VersionResource> {
+    let builder = shared.script.lock().expect("no panic").builder.clone();
+    let (name, version) = ("elivepatch".to_owned(), "0.1.0".to_owned());
+    Json(VersionResource { name, version, builder, api: vec!["v2".to_owned()] })
 }
 
 async fn list(State(shared): SharedState) -> Json<BuildList> {

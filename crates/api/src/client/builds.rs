@@ -6,7 +6,9 @@ use super::{
     call::{Call, UPLOAD_TIMEOUT, header_text},
     multipart::{self, Part},
 };
-use crate::{BuildList, BuildRequest, BuildResource, BuildSubmission, ListBuildsQuery, paths};
+use crate::{
+    BuildList, BuildRequest, BuildResource, BuildSubmission, ListBuildsQuery, RebuildRequest, paths,
+};
 
 /// The largest manifest that is read, in bytes. One with 64 fixes and 16 checks, each with three
 /// outputs of 64 KiB, has 4 MB.
@@ -52,21 +54,23 @@ impl Client {
         patches: &[NamedPatch],
     ) -> Result<BuildSubmission, ClientError> {
         let request = serde_json::to_vec(request).expect("a build request has a JSON form");
-        let plain =
-            |name, content_type, content| Part { name, file_name: None, content_type, content };
-        let mut parts = vec![
-            plain("request", "application/json", &request[..]),
-            plain("config", "application/octet-stream", config),
-        ];
-        parts.extend(patches.iter().map(|patch| Part {
-            name: "patch",
-            file_name: Some(&patch.name),
-            content_type: "application/octet-stream",
-            content: &patch.content,
-        }));
-        let (content_type, body) = multipart::encode(&parts);
-        let call = Call::post(paths::BUILDS).body(&content_type, body).timeout(UPLOAD_TIMEOUT);
-        self.send_for_json(call).await
+        self.send_for_json(upload(paths::BUILDS, &request, Some(config), patches)).await
+    }
+
+    /// Orders a livepatch to be built again. `config` and `patches` are those that the server may
+    /// not have any more.
+    ///
+    /// # Errors
+    /// As [`Client::submit`]; [`crate::ErrorCode::NotFound`] when the server needs a text that is
+    /// not given.
+    pub async fn rebuild(
+        &self,
+        request: &RebuildRequest,
+        config: Option<&[u8]>,
+        patches: &[NamedPatch],
+    ) -> Result<BuildSubmission, ClientError> {
+        let request = serde_json::to_vec(request).expect("a rebuild request has a JSON form");
+        self.send_for_json(upload(paths::REBUILDS, &request, config, patches)).await
     }
 
     /// Gets a build.
@@ -126,6 +130,21 @@ impl Client {
     pub async fn cancel(&self, number: BuildNumber) -> Result<BuildResource, ClientError> {
         self.send_for_json(Call::post(build_path(number, "/cancel"))).await
     }
+}
+
+/// The call that sends a request with its texts.
+fn upload(path: &str, request: &[u8], config: Option<&[u8]>, patches: &[NamedPatch]) -> Call {
+    let plain = |name, content_type, content| Part { name, file_name: None, content_type, content };
+    let mut parts = vec![plain("request", "application/json", request)];
+    parts.extend(config.map(|config| plain("config", "application/octet-stream", config)));
+    parts.extend(patches.iter().map(|patch| Part {
+        name: "patch",
+        file_name: Some(&patch.name),
+        content_type: "application/octet-stream",
+        content: &patch.content,
+    }));
+    let (content_type, body) = multipart::encode(&parts);
+    Call::post(path).body(&content_type, body).timeout(UPLOAD_TIMEOUT)
 }
 
 pub(super) fn build_path(number: BuildNumber, rest: &str) -> String {

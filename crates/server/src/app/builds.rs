@@ -76,6 +76,7 @@ pub(super) fn resource(record: BuildRecord) -> BuildResource {
         fixes: record.fixes,
         checks: record.checks,
         options: record.options,
+        rebuild: record.rebuild,
         steps: record.steps,
         attempts: record.attempts,
         submitted_at: record.submitted_at,

@@ -1,6 +1,6 @@
 //! The refusals that need no build: they answer while the request is still coming in.
 
-use elivepatch_api::BuildRequest;
+use elivepatch_api::{BuildRequest, RebuildRequest};
 use elivepatch_model::{
     BehaviourCheck, ConfigError, Engine, Failure, FailureClass, KernelConfig, Sha256Digest,
     TargetFacts, config_refusals, limits,
@@ -24,7 +24,30 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
             "GET /api/v2/openapi.json describes it as BuildRequest",
         )
     })?;
-    if let Some(version) = &request.target.kernel_version
+    asked(&request.target, &request.checks)?;
+    Ok(request)
+}
+
+/// Reads and checks the JSON part of a rebuild.
+pub(super) fn rebuild(bytes: &[u8]) -> Result<RebuildRequest, AppError> {
+    let rebuild: RebuildRequest = serde_json::from_slice(bytes).map_err(|error| {
+        AppError::bad_request(
+            format!("the part \"request\" is not a rebuild request: {error}"),
+            "GET /api/v2/openapi.json describes it as RebuildRequest",
+        )
+    })?;
+    asked(&rebuild.request.target, &rebuild.request.checks)?;
+    if !(1..=limits::PATCHES).contains(&rebuild.fixes.len()) {
+        return Err(AppError::bad_request(
+            format!("the manifest names {} fixes", rebuild.fixes.len()),
+            format!("a livepatch holds 1 to {} fixes", limits::PATCHES),
+        ));
+    }
+    Ok(rebuild)
+}
+
+fn asked(target: &TargetFacts, checks: &[BehaviourCheck]) -> Result<(), AppError> {
+    if let Some(version) = &target.kernel_version
         && (version.len() > KERNEL_VERSION_BYTES || version.chars().any(char::is_control))
     {
         return Err(AppError::bad_request(
@@ -32,16 +55,16 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
             "send the output of uname -v, or leave it out",
         ));
     }
-    if request.checks.len() > limits::BEHAVIOUR_CHECKS {
+    if checks.len() > limits::BEHAVIOUR_CHECKS {
         return Err(AppError::bad_request(
             format!("the request has more than {} checks", limits::BEHAVIOUR_CHECKS),
             "join commands into one check",
         ));
     }
-    for (index, check) in request.checks.iter().enumerate() {
+    for (index, check) in checks.iter().enumerate() {
         behaviour_check(index + 1, check)?;
     }
-    Ok(request)
+    Ok(())
 }
 
 fn behaviour_check(position: usize, check: &BehaviourCheck) -> Result<(), AppError> {

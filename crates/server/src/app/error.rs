@@ -1,5 +1,5 @@
 use elivepatch_api::ErrorCode;
-use elivepatch_model::{BuildNumber, BuildState, Failure};
+use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -48,6 +48,14 @@ pub enum AppError {
         /// The build.
         number: BuildNumber,
     },
+    /// A rebuild needs a text that no build here has.
+    #[error("this server does not have the {what} with the digest {digest}")]
+    NoSuchText {
+        /// What it is.
+        what: String,
+        /// Its digest.
+        digest: Sha256Digest,
+    },
     /// The module or manifest of a build that has none, or not yet, is asked for.
     #[error("build {number} is {state} and has no livepatch")]
     NoLivepatch {
@@ -83,7 +91,9 @@ impl AppError {
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
-            Self::NoSuchPath | Self::NotOfBuild { .. } => ErrorCode::NotFound,
+            Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
+                ErrorCode::NotFound
+            }
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoLivepatch { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
@@ -118,6 +128,10 @@ impl AppError {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
             Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
+            Self::NoSuchText { .. } => {
+                return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
+                    .to_owned();
+            }
             Self::NoLivepatch { number, state } if state.is_finished() => {
                 return format!("see GET /api/v2/builds/{number} for why");
             }

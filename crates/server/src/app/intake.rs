@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
-use elivepatch_api::{BuildRequest, BuildSubmission};
-use elivepatch_model::{BuildKeyInput, Fix, Sha256Digest, limits};
+use elivepatch_api::{BuildRequest, BuildSubmission, RebuildRequest};
+use elivepatch_model::{
+    BehaviourCheck, BuildKey, BuildKeyInput, BuildOptions, Fix, RebuildOf, Sha256Digest,
+    TargetFacts, limits,
+};
 use elivepatch_store::{BlobWriter, KeptBlob, NewBuild, StoreError, UploadedBlob};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{App, AppError, builds, checks, now};
+use super::{App, AppError, builds, checks, now, rebuild};
 
 /// A build submission as it comes in, part by part: the request, the config, then the patches.
 ///
@@ -14,16 +17,38 @@ use super::{App, AppError, builds, checks, now};
 /// refused early. Nothing stays on the disk unless [`Intake::finish`] succeeds.
 pub struct Intake {
     app: App,
-    request: Option<BuildRequest>,
+    kind: IntakeKind,
+    asked: Option<Asked>,
     config: Option<CheckedConfig>,
     patches: Vec<(Fix, UploadedBlob)>,
     _turn: OwnedSemaphorePermit,
 }
 
-struct CheckedConfig {
-    upload: UploadedBlob,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IntakeKind {
+    Build,
+    Rebuild,
+}
+
+/// The JSON part.
+enum Asked {
+    Build(BuildRequest),
+    Rebuild(Box<RebuildRequest>),
+}
+
+impl Asked {
+    fn target(&self) -> (&TargetFacts, &BuildOptions) {
+        match self {
+            Self::Build(request) => (&request.target, &request.options),
+            Self::Rebuild(rebuild) => (&rebuild.request.target, &rebuild.request.options),
+        }
+    }
+}
+
+pub(super) struct CheckedConfig {
+    pub(super) upload: UploadedBlob,
     /// What the config says, whatever its comments and order: for the build key.
-    meaning: Sha256Digest,
+    pub(super) meaning: Sha256Digest,
 }
 
 /// One part while it is received.
@@ -40,9 +65,20 @@ enum PartKind {
 impl App {
     /// Begins to receive a build submission, when it is its turn.
     pub async fn begin_submission(&self) -> Intake {
+        self.begin_intake(IntakeKind::Build).await
+    }
+
+    /// Begins to receive a rebuild, when it is its turn. Config and patches may be left out as far
+    /// as the store has them.
+    pub async fn begin_rebuild(&self) -> Intake {
+        self.begin_intake(IntakeKind::Rebuild).await
+    }
+
+    async fn begin_intake(&self, kind: IntakeKind) -> Intake {
         let turn = Arc::clone(&self.inner.submissions).acquire_owned().await;
         let _turn = turn.expect("the semaphore is never closed");
-        Intake { app: self.clone(), request: None, config: None, patches: Vec::new(), _turn }
+        let (app, patches) = (self.clone(), Vec::new());
+        Intake { app, kind, asked: None, config: None, patches, _turn }
     }
 }
 
@@ -52,10 +88,12 @@ impl Intake {
     /// # Errors
     /// When another part should come here, or too many patches come.
     pub fn begin_part(&self, name: &str, file_name: Option<&str>) -> Result<Part, AppError> {
-        let expected = match (&self.request, &self.config) {
-            (None, _) => "request",
-            (Some(_), None) => "config",
-            (Some(_), Some(_)) => "patch",
+        let config_may_come = self.config.is_none() && self.patches.is_empty();
+        let expected = match &self.asked {
+            None => "request",
+            Some(Asked::Build(_)) if self.config.is_none() => "config",
+            Some(Asked::Rebuild(_)) if config_may_come && name == "config" => "config",
+            Some(_) => "patch",
         };
         if name != expected {
             let name: String = name.chars().take(40).collect();
@@ -88,20 +126,27 @@ impl Intake {
     /// [`AppError::Refused`] when it can never give a livepatch; [`AppError::BadRequest`].
     pub async fn end_part(&mut self, part: Part) -> Result<(), AppError> {
         match part.kind {
-            PartKind::Request(bytes) => self.request = Some(checks::request(&bytes)?),
+            PartKind::Request(bytes) => {
+                self.asked = Some(match self.kind {
+                    IntakeKind::Build => Asked::Build(checks::request(&bytes)?),
+                    IntakeKind::Rebuild => Asked::Rebuild(Box::new(checks::rebuild(&bytes)?)),
+                });
+            }
             PartKind::Config(writer) => {
-                let request = self.request.as_ref().expect("the request comes before the config");
-                let (target, engine) = (request.target.clone(), request.options.engine);
-                let check = move |bytes: &[u8]| checks::config(bytes, &target, engine);
-                let (upload, meaning) =
-                    self.app.check_upload(writer.finish().await?, check).await?;
-                self.config = Some(CheckedConfig { upload, meaning });
+                let asked = self.asked.as_ref().expect("the request comes before the config");
+                let upload = writer.finish().await?;
+                if let Asked::Rebuild(rebuild) = asked {
+                    rebuild::is_config_of(rebuild, upload.digest())?;
+                }
+                let (target, options) = asked.target();
+                self.config = Some(self.app.check_config(upload, target, options).await?);
             }
             PartKind::Patch { name, writer } => {
                 let upload = writer.finish().await?;
-                let label = name.clone();
-                let check = move |bytes: &[u8]| checks::patch(bytes, &label);
-                let (upload, ()) = self.app.check_upload(upload, check).await?;
+                if let Some(Asked::Rebuild(rebuild)) = &self.asked {
+                    rebuild::is_patch_of(rebuild, &name, upload.digest())?;
+                }
+                let upload = self.app.check_patch(upload, &name).await?;
                 self.patches.push((Fix { name, digest: upload.digest() }, upload));
             }
         }
@@ -113,9 +158,14 @@ impl Intake {
     /// # Errors
     /// When a part is missing, the queue or the disk is full, or the store fails.
     pub async fn finish(self) -> Result<BuildSubmission, AppError> {
-        let (Some(request), Some(config), false) =
-            (self.request, self.config, self.patches.is_empty())
-        else {
+        let (asked, config) = match (self.asked, self.config) {
+            (Some(Asked::Rebuild(rebuild)), config) => {
+                return self.app.submit_rebuild(*rebuild, config, self.patches).await;
+            }
+            (Some(Asked::Build(request)), config) => (Some(request), config),
+            (None, config) => (None, config),
+        };
+        let (Some(request), Some(config), false) = (asked, config, self.patches.is_empty()) else {
             return Err(AppError::bad_request(
                 "a part is missing",
                 "send the parts request, config and one patch or more, in this order",
@@ -143,24 +193,20 @@ impl Intake {
         if store.queue_length().await?.queued >= limit {
             return Err(StoreError::QueueFull(limit).into());
         }
-        let mut patches: Vec<KeptBlob> = Vec::with_capacity(uploads.len());
-        for upload in uploads {
-            patches.push(store.keep_blob(upload).await?);
-        }
-        let config = store.keep_blob(config.upload).await?;
         let BuildRequest { target, checks, options } = request;
-        let new = NewBuild { key, target, config, fixes, patches, checks, options };
-        let submission = store.submit(&new, limit, now()).await?;
-        if !submission.joined {
-            tracing::info!(
-                build = %submission.build.number,
-                release = %submission.build.target.release,
-                "build queued"
-            );
-            self.app.wakeups().queue_grew(submission.build.number);
-        }
-        Ok(BuildSubmission { build: builds::resource(submission.build), joined: submission.joined })
+        let order = Order { key, target, fixes, checks, options, rebuild: None };
+        self.app.queue(order, config, uploads).await
     }
+}
+
+/// All of a build but its texts.
+pub(super) struct Order {
+    pub(super) key: BuildKey,
+    pub(super) target: TargetFacts,
+    pub(super) fixes: Vec<Fix>,
+    pub(super) checks: Vec<BehaviourCheck>,
+    pub(super) options: BuildOptions,
+    pub(super) rebuild: Option<RebuildOf>,
 }
 
 impl Part {
@@ -193,6 +239,59 @@ impl Part {
 }
 
 impl App {
+    /// Keeps the texts of a build and queues it, unless an equal one has come meanwhile.
+    pub(super) async fn queue(
+        &self,
+        order: Order,
+        config: CheckedConfig,
+        uploads: Vec<UploadedBlob>,
+    ) -> Result<BuildSubmission, AppError> {
+        let store = self.store();
+        let mut patches: Vec<KeptBlob> = Vec::with_capacity(uploads.len());
+        for upload in uploads {
+            patches.push(store.keep_blob(upload).await?);
+        }
+        let config = store.keep_blob(config.upload).await?;
+        let Order { key, target, fixes, checks, options, rebuild } = order;
+        let new = NewBuild { key, target, config, fixes, patches, checks, options, rebuild };
+        let limit = u64::from(self.inner.options.queue_limit);
+        let submission = store.submit(&new, limit, now()).await?;
+        if !submission.joined {
+            tracing::info!(
+                build = %submission.build.number,
+                release = %submission.build.target.release,
+                rebuild = new.rebuild.is_some(),
+                "build queued"
+            );
+            self.wakeups().queue_grew(submission.build.number);
+        }
+        Ok(BuildSubmission { build: builds::resource(submission.build), joined: submission.joined })
+    }
+
+    /// Checks the text of a config against its target.
+    pub(super) async fn check_config(
+        &self,
+        upload: UploadedBlob,
+        target: &TargetFacts,
+        options: &BuildOptions,
+    ) -> Result<CheckedConfig, AppError> {
+        let (target, engine) = (target.clone(), options.engine);
+        let check = move |bytes: &[u8]| checks::config(bytes, &target, engine);
+        let (upload, meaning) = self.check_upload(upload, check).await?;
+        Ok(CheckedConfig { upload, meaning })
+    }
+
+    /// Checks the text of a patch.
+    pub(super) async fn check_patch(
+        &self,
+        upload: UploadedBlob,
+        name: &str,
+    ) -> Result<UploadedBlob, AppError> {
+        let label = name.to_owned();
+        let check = move |bytes: &[u8]| checks::patch(bytes, &label);
+        Ok(self.check_upload(upload, check).await?.0)
+    }
+
     /// Runs a check on an upload.
     async fn check_upload<T: Send + 'static>(
         &self,
@@ -211,7 +310,7 @@ impl App {
 const FIX_NAME_CHARACTERS: usize = 100;
 
 /// A name for people from the file name that came with a patch: its last component, printable.
-fn fix_name(file_name: &str, position: usize) -> String {
+pub(super) fn fix_name(file_name: &str, position: usize) -> String {
     let name = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = name
         .chars()

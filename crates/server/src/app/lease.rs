@@ -222,6 +222,7 @@ fn lease(claimed: ClaimedBuild) -> Lease {
             fixes: build.fixes,
             checks: build.checks,
             options: build.options,
+            rebuild: build.rebuild,
             attempt: build.attempts,
         },
     }

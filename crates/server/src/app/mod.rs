@@ -11,6 +11,7 @@ mod follow;
 mod health;
 mod intake;
 mod lease;
+mod rebuild;
 mod wakeups;
 
 use std::{sync::Arc, time::Duration};

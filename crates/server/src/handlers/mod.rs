@@ -4,4 +4,5 @@ pub(crate) mod artifacts;
 pub(crate) mod builds;
 pub(crate) mod events;
 pub(crate) mod lease;
+pub(crate) mod rebuilds;
 pub(crate) mod service;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    handlers::{artifacts, builds, events, lease, service},
+    handlers::{artifacts, builds, events, lease, rebuilds, service},
 };
 
 /// The largest JSON body, in bytes. A manifest with 16 checks of three outputs each at 64 KiB has
@@ -47,6 +47,7 @@ pub fn public_router(app: App, reach: Reach) -> Router {
 pub(super) fn public_routes() -> OpenApiRouter<App> {
     let submit = OpenApiRouter::new()
         .routes(routes!(builds::submit, builds::list))
+        .routes(routes!(rebuilds::submit))
         .layer(DefaultBodyLimit::max(SUBMISSION_BYTES));
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(submit)

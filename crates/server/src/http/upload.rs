@@ -29,7 +29,18 @@ pub(crate) async fn receive_submission(
     app: &App,
     request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    let mut intake = app.begin_submission().await;
+    receive(app.begin_submission().await, request).await
+}
+
+/// The same for a rebuild.
+pub(crate) async fn receive_rebuild(
+    app: &App,
+    request: Request,
+) -> Result<BuildSubmission, AppError> {
+    receive(app.begin_rebuild().await, request).await
+}
+
+async fn receive(mut intake: Intake, request: Request) -> Result<BuildSubmission, AppError> {
     let held = Held::default();
     let request = request.map(|body| FormBody::bound(body, held.clone()));
     let mut form = Multipart::from_request(request, &())

@@ -6,5 +6,6 @@ mod lease;
 mod openapi;
 mod origin;
 mod outcome;
+mod rebuild;
 mod submit;
 mod support;

@@ -6,4 +6,5 @@ mod events;
 mod join;
 mod lease;
 mod outcome;
+mod rebuild;
 mod support;

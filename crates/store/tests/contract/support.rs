@@ -61,6 +61,7 @@ impl Fixture {
             patches: vec![patch],
             checks: vec![],
             options: elivepatch_model::BuildOptions::default(),
+            rebuild: None,
         }
     }
 
