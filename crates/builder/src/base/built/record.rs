@@ -116,6 +116,7 @@ fn write_symbol_table(building: &Building, staging: &Staging) -> Result<(), Fail
 /// Finds out which C files are in vmlinux and in each module.
 fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure> {
     let tree = staging.tree();
+    let release = building.input.release;
     let order = small_file(&tree, "modules.order").unwrap_or_default();
     let paths = kbuild::modules_in_order(&order);
     let new = |error: std::io::Error| base_io("write to", staging.path(), &error);
@@ -131,7 +132,9 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
         let mut bytes = Vec::new();
         content.take(MODULE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         // Its debug information would say less than Kbuild does: only symbols and needs are taken.
-        table.add(name.clone(), &format!("kernel/{file}"), &bytes).map_err(failed)?;
+        table
+            .add(name.clone(), &format!("lib/modules/{release}/kernel/{file}"), &bytes)
+            .map_err(failed)?;
         let stripped = format!("modules/{name}.ko");
         let stripped = read_untrusted_below(&staging.scratch(), &stripped, SMALL_FILE_BYTES);
         loadable.add(name.clone(), &stripped.map_err(failed)?).map_err(failed)?;
