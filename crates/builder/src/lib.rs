@@ -14,6 +14,7 @@ mod debian;
 mod digest_file;
 mod engine;
 mod failures;
+mod headers;
 mod inspect;
 mod module_file;
 mod module_name;

@@ -4,6 +4,11 @@ use camino::Utf8PathBuf;
 
 use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree};
 
+/// The usual limit for patches to headers. On two cores a build compiles some 100 objects a minute,
+/// so that one at the limit takes 20 minutes to 40; headers with more dependents reach most of the
+/// kernel.
+const HEADER_OBJECTS: usize = 2000;
+
 /// How a builder works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuilderOptions {
@@ -22,6 +27,8 @@ pub struct BuilderOptions {
     pub trial_time: Duration,
     /// Cores to use; 0 for all.
     pub jobs: u32,
+    /// The most objects that are compiled for a patch to a header.
+    pub header_objects: usize,
     /// Whether builds may share a base by overlay; else each gets a copy, as on machines that
     /// allow no overlay.
     pub overlay: bool,
@@ -38,6 +45,7 @@ impl BuilderOptions {
             sources: Vec::new(),
             trial_time: Duration::from_secs(300),
             jobs: 0,
+            header_objects: HEADER_OBJECTS,
             overlay: true,
         }
     }

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
-use crate::{base::Base, unit::Unit};
+use crate::{
+    base::Base,
+    headers::{include_graph, is_header, units_of_header},
+    unit::Unit,
+};
 
 /// The compiled files that hold the code of each touched file: the file itself, and
 /// every file that includes it, each with what its object is linked into. All of them have to be
@@ -19,9 +23,21 @@ pub(crate) type Units = BTreeMap<String, Vec<Unit>>;
 /// when there is no such file in the source.
 pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure> {
     let index = base.sources()?;
+    let includes = match files.iter().any(|file| is_header(file)) {
+        true => Some(include_graph(base)?),
+        false => None,
+    };
     files
         .iter()
-        .map(|file| Ok((file.clone(), units_of(file, index.units_of(file), base)?)))
+        .map(|file| {
+            let mut units = index.units_of(file);
+            if let Some(graph) = includes.as_ref().filter(|_| is_header(file)) {
+                units.extend(units_of_header(file, graph, &index));
+                units.sort();
+                units.dedup();
+            }
+            Ok((file.clone(), units_of(file, units, base)?))
+        })
         .collect()
 }
 

@@ -14,6 +14,7 @@ use crate::{
     debian::find_kernel,
     engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose},
     failures::io_failure,
+    headers::check_fan_out,
     inspect::{Inspected, inspect},
     module_name::module_name,
     ownership::{Units, find_units},
@@ -74,6 +75,7 @@ fn livepatch(
         module_name: &name,
         sandbox: &builder.sandbox,
         observer,
+        touched: &checked.touched,
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, adaptations) = steps.run(StepName::Compile, || {
@@ -145,6 +147,8 @@ struct Checked {
     units_of_files: Units,
     /// All of those, sorted.
     units: Vec<Unit>,
+    /// The files that the fixes change, sorted.
+    touched: Vec<String>,
     fixes: AppliedFixes,
     /// How the patches were adapted.
     adaptations: Vec<Adaptation>,
@@ -255,6 +259,7 @@ impl Job<'_> {
         let mut units: Vec<Unit> = units_of_files.values().flatten().cloned().collect();
         units.sort();
         units.dedup();
+        check_fan_out(&units_of_files, &self.builder.options, self.builder.jobs(), self.observer)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
         let source = format!("the source of {}", source.name());
@@ -267,7 +272,9 @@ impl Job<'_> {
         let without = &self.order.without;
         let adapted = adapt_source(&fixes, without, &patched, sandbox, self.observer)?;
         let adaptations = plan.adaptations;
-        let checked = Checked { patched, units_of_files, units, fixes, adaptations, adapted };
+        let touched = files;
+        let checked =
+            Checked { patched, units_of_files, units, touched, fixes, adaptations, adapted };
         Ok((checked, summary))
     }
 

@@ -30,7 +30,7 @@ impl fmt::Display for Parent {
 /// A file that the compiler is called for, with what its object becomes a part of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Unit {
-    /// The C file, by its path in the source tree.
+    /// The C or assembly file, by its path in the source tree.
     pub source: String,
     /// What its object is linked into.
     pub parent: Parent,
@@ -39,6 +39,7 @@ pub(crate) struct Unit {
 impl Unit {
     /// The path of its object in the tree.
     pub(crate) fn object(&self) -> String {
-        format!("{}.o", self.source.strip_suffix(".c").unwrap_or(&self.source))
+        let stem = self.source.strip_suffix(".c").or_else(|| self.source.strip_suffix(".S"));
+        format!("{}.o", stem.unwrap_or(&self.source))
     }
 }

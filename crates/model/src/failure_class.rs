@@ -85,10 +85,6 @@ failure_classes! {
     /// The patch changes how the kernel is built (Makefile, Kbuild, Kconfig, linker script).
     PatchBuildSystem = "patch-build-system", Request,
         "Leave the file out. A livepatch is built with the kernel's own build files.";
-    /// The patch changes a header; this version builds patches to .c files only.
-    PatchHeader = "patch-header", Request,
-        "Move the change into the `.c` files that need it, or leave the header out if they \
-         compile without it.";
     /// The patch adds, removes or renames a file; this version builds changed files only.
     PatchFileSet = "patch-file-set", Request,
         "Make the change inside files that exist in the target's source.";

@@ -21,5 +21,6 @@ mod tree_path;
 pub use apply_report::{ApplyReport, HunkOutcome};
 pub use error::PatchError;
 pub use file_patch::{ChangeKind, FilePatch, Hunk, HunkLine, LineKind, LineRange, SourcePatch};
+pub use place::cannot_be_compared;
 pub use plan::{DroppedFile, PatchPlan, Refusal};
 pub use tree_path::{PATH_BYTES, TreePath, TreePathError};

@@ -7,7 +7,7 @@ use crate::TreePath;
 /// What a change to a file means for a livepatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// C code that may be in the kernel image.
+    /// C code that may be in the kernel image: files that are compiled, and those that they include.
     Code,
     /// Never in the kernel image; the reason completes "FILE …".
     NotInKernel(&'static str),
@@ -73,6 +73,18 @@ const UNPATCHABLE: [(&str, &str); 10] = [
     ("kernel/system_certificates.c", "holds certificates, not code"),
 ];
 
+/// Why the code of a compiled file can be neither compared nor replaced, for files that a patch
+/// reaches by way of a header; completes "which …".
+pub fn cannot_be_compared(path: &str) -> Option<&'static str> {
+    if path.ends_with(".S") {
+        return Some("is assembly, which cannot be live-patched");
+    }
+    if IN_KERNEL_ALL_THE_SAME.contains(&path) {
+        return None;
+    }
+    UNPATCHABLE.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, reason)| *reason)
+}
+
 /// Judges a path.
 pub(crate) fn of(path: &TreePath) -> Place {
     never_in_kernel(path).or_else(|| refused_by_name(path)).unwrap_or_else(|| by_extension(path))
@@ -124,16 +136,11 @@ fn refused_by_name(path: &TreePath) -> Option<Place> {
 
 fn by_extension(path: &TreePath) -> Place {
     match path.extension() {
-        "c" => Place::Code,
+        "c" | "h" | "inc" => Place::Code,
         "S" | "s" => Place::Refused {
             class: FailureClass::PatchAssembly,
             reason: "is assembly, which cannot be live-patched",
             hint: "change the C code that calls it instead, or leave this file out of the patch",
-        },
-        "h" | "inc" => Place::Refused {
-            class: FailureClass::PatchHeader,
-            reason: "is a header; this version builds patches to .c files only",
-            hint: "move the change into the .c files that need it, or leave the header out if they compile without it",
         },
         "rs" => unpatchable("is Rust code, which kpatch cannot compare"),
         "dts" | "dtsi" | "dtso" => unpatchable("is a device tree, which is read at boot"),
@@ -184,6 +191,10 @@ mod tests {
             "drivers/firmware/efi/efi.c",
             "arch/x86/lib/delay.c",
             "tools/lib/bpf/relo_core.c",
+            "include/net/sock.h",
+            "include/uapi/linux/fs.h",
+            "fs/proc/internal.h",
+            "drivers/ata/ahci.inc",
         ] {
             assert_eq!(place(path), Place::Code, "{path}");
         }
@@ -224,7 +235,6 @@ mod tests {
             ("arch/x86/kernel/asm-offsets_64.c", FailureClass::PatchBuildSystem),
             ("scripts/mod/modpost.c", FailureClass::PatchBuildSystem),
             ("arch/x86/entry/syscalls/syscall_64.tbl", FailureClass::PatchBuildSystem),
-            ("include/net/sock.h", FailureClass::PatchHeader),
             ("lib/iov_iter.c", FailureClass::PatchUnpatchableCode),
             ("arch/x86/boot/compressed/kaslr.c", FailureClass::PatchUnpatchableCode),
             ("init/version.c", FailureClass::PatchUnpatchableCode),

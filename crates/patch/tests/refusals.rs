@@ -26,11 +26,10 @@ fn refused_fixtures_have_their_class_and_say_where() {
         ("dos-line-endings", PatchUnreadable, "line 1 of the patch: ends in CR LF"),
         ("empty", PatchEmpty, "empty"),
         ("git-binary", PatchBinary, "line 3 of the patch"),
-        ("header", PatchHeader, "include/linux/fs.h is a header"),
         ("headers-only", PatchEmpty, "no hunk"),
         ("library-code", PatchUnpatchableCode, "lib/iov_iter.c is in lib/"),
         ("lost-file-header", PatchUnreadable, "line 8 of the patch: a hunk without a file header"),
-        ("makefile-and-header", PatchBuildSystem, "fs/Makefile changes how the kernel is built"),
+        ("makefile-and-library", PatchBuildSystem, "fs/Makefile changes how the kernel is built"),
         ("merge", PatchUnreadable, "line 1 of the patch: the combined diff of a merge"),
         ("mode-only", PatchNoCode, "fs/exec.c only changes its mode"),
         ("new-file", PatchFileSet, "fs/new.c is new"),
@@ -70,13 +69,13 @@ fn refused_fixtures_have_their_class_and_say_where() {
 
 #[test]
 fn every_refused_file_is_in_the_details() {
-    let failure = refusal(&fixture("makefile-and-header-FAIL"));
+    let failure = refusal(&fixture("makefile-and-library-FAIL"));
     assert_eq!(failure.message.matches("and 1 more").count(), 1, "{failure}");
     assert_eq!(
         failure.details,
         [
             "fs/Makefile changes how the kernel is built (line 1 of the patch)",
-            "include/linux/fs.h is a header; this version builds patches to .c files only (line 8 of the patch)",
+            "lib/string.c is in lib/, whose objects kpatch cannot compare (line 8 of the patch)",
         ]
     );
 }

@@ -157,6 +157,11 @@ impl Base {
         self.place.join("originals")
     }
 
+    /// Where it is kept which files include which; `version` is that of the text.
+    pub fn includes(&self, version: u32) -> Utf8PathBuf {
+        self.place.join(format!("includes-{version}"))
+    }
+
     /// The text of `readelf -s` on the target's vmlinux.
     pub fn symbol_table(&self) -> Utf8PathBuf {
         self.place.join(facts::SYMBOL_TABLE)

@@ -13,10 +13,11 @@ use std::{
 
 use elivepatch_elf::{Layouts, same_code};
 use elivepatch_model::{Failure, FailureClass};
+use elivepatch_patch::cannot_be_compared;
 
 use super::{
     KpatchEngine,
-    compile::{OBJECT_BYTES, original_objects},
+    compile::{OBJECT_BYTES, original_objects, original_of},
 };
 use crate::{failures::internal, unit::Unit};
 
@@ -48,6 +49,10 @@ struct Compared {
 
 fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
     let object = unit.object();
+    let original = original_of(engine, &object);
+    if original.is_some_and(|original| !original.is_affected(engine.touched)) {
+        return Ok(Compared::default());
+    }
     let patched = engine
         .patched
         .read_made(&object, OBJECT_BYTES)
@@ -67,10 +72,29 @@ fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
         )
     };
     let differs = !same_code(&original, &patched).map_err(unreadable)?;
+    if let Some(reason) = cannot_be_compared(&unit.source).filter(|_| differs) {
+        return Err(unpatchable(unit, reason));
+    }
+    if unit.source.ends_with(".S") {
+        return Ok(Compared::default());
+    }
     let old = Layouts::read(&original).map_err(unreadable)?;
     let new = Layouts::read(&patched).map_err(unreadable)?;
     let layout_changes = old.changes(&new).iter().map(ToString::to_string).collect();
     Ok(Compared { differs, layout_changes })
+}
+
+/// A unit that a touched header changes, of a kind that the patch itself could not touch.
+fn unpatchable(unit: &Unit, reason: &str) -> Failure {
+    let class = match unit.source.ends_with(".S") {
+        true => FailureClass::PatchAssembly,
+        false => FailureClass::PatchUnpatchableCode,
+    };
+    Failure::new(
+        class,
+        format!("the patched header changes the code of {}, which {reason}", unit.source),
+        "move the change of the header into the .c files that need it",
+    )
 }
 
 fn structure_changed(changes: BTreeSet<String>) -> Failure {

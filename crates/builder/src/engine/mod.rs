@@ -44,6 +44,8 @@ pub(crate) struct KpatchEngine<'a> {
     pub sandbox: &'a Sandbox,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// The files that the fixes change.
+    pub touched: &'a [String],
 }
 
 impl KpatchEngine<'_> {

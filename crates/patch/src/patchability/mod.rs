@@ -258,7 +258,6 @@ fn role(file: &FilePatch) -> (FileRole, String, Option<Finding>) {
             let class = refusal.map_or(FailureClass::PatchNoCode, |refusal| refusal.class);
             let rule = match class {
                 FailureClass::PatchAssembly => Rule::Assembly,
-                FailureClass::PatchHeader => Rule::Header,
                 FailureClass::PatchFileSet => Rule::FileSet,
                 FailureClass::PatchBuildSystem => Rule::BuildSystem,
                 _ => Rule::UnpatchableCode,

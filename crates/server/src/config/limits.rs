@@ -6,6 +6,8 @@ use serde::Deserialize;
 pub struct BuilderSection {
     /// How many compilers run at the same time; 0: one for each core.
     pub jobs: u32,
+    /// The most objects that are compiled for a patch to a header.
+    pub header_objects: usize,
     /// How long one tool of a build may run.
     pub build_time_limit_seconds: u64,
     /// How long a tool may be silent.
@@ -32,6 +34,7 @@ impl Default for BuilderSection {
     fn default() -> Self {
         Self {
             jobs: 0,
+            header_objects: 2000,
             build_time_limit_seconds: 1800,
             silence_limit_seconds: 600,
             memory_limit_mib: 4096,

@@ -41,6 +41,10 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How many compilers run at the same time; 0 is one for each core.
 #jobs = {jobs}
 
+# The most objects that are compiled for a patch to a header. Two cores compile some 100 objects in a
+# minute, in two states each; headers with more dependents reach most of the kernel.
+#header_objects = {header_objects}
+
 # How long one tool of a build may run, in seconds. One file takes seconds, preparing a base about
 # a minute; the default leaves room for a slow machine.
 #build_time_limit_seconds = {build_time}
@@ -106,6 +110,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         cache = quoted(&config.cache_directory),
         queue_limit = config.queue_limit,
         jobs = builder.jobs,
+        header_objects = builder.header_objects,
         build_time = builder.build_time_limit_seconds,
         silence = builder.silence_limit_seconds,
         memory = builder.memory_limit_mib,

@@ -129,7 +129,6 @@ async fn request_that_can_never_succeed_is_refused_at_once_with_its_class_and_st
         ("/etc/passwd", FailureClass::PatchPathOutsideTree),
         ("arch/x86/entry/entry_64.S", FailureClass::PatchAssembly),
         ("fs/proc/Makefile", FailureClass::PatchBuildSystem),
-        ("include/linux/mm.h", FailureClass::PatchHeader),
         ("Documentation/mm/memory.rst", FailureClass::PatchNoCode),
         ("lib/string.c", FailureClass::PatchUnpatchableCode),
     ];

@@ -4,8 +4,10 @@
 //! then compiles the patched one, in this build and in every later one. make itself is called only
 //! for objects of which there is no such command.
 
+mod constants;
 mod originals;
 mod parent_check;
+mod progress;
 mod saved_command;
 mod script;
 mod store;
@@ -13,21 +15,34 @@ mod store;
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{Failure, FailureClass, StepName};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 pub(super) use self::{
     originals::{OBJECT_BYTES, RECORD_BYTES},
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
+    store::Original,
 };
-use self::{parent_check::check_parents, store::Store};
+use self::{parent_check::check_parents, progress::CompileProgress, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
-    apply::AppliedFixes, base::COMPILE_FLAGS, failures::io_failure, ownership::is_regular_file,
-    process::Finished, unit::Unit,
+    apply::AppliedFixes,
+    base::COMPILE_FLAGS,
+    failures::io_failure,
+    headers::{include_graph, is_header},
+    ownership::is_regular_file,
+    process::Finished,
+    unit::Unit,
 };
 
+/// Objects that are compiled by one tool in the sandbox. A patch to a header may reach thousands,
+/// and the time of one tool is limited.
+const BATCH: usize = 200;
+
 /// Compiles the objects of the units in both states.
+///
+/// The lists of files that the compiler read decide: an object that reads no touched file stays as
+/// it is, and is not compiled again.
 ///
 /// A unit whose source the base does not have is new: it has no original, and is compiled by make.
 pub(super) fn compile(
@@ -42,29 +57,31 @@ pub(super) fn compile(
     let known = units.values().filter(|unit| is_regular_file(&tree, &unit.source));
     let originals = originals::originals(engine, &known.copied().collect::<Vec<_>>())?;
 
+    report_missed(engine, &units, &originals)?;
+
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
     for object in units.keys() {
-        match originals.get(object).and_then(|original| original.command.as_ref()) {
-            Some(command) => {
+        match originals.get(object) {
+            Some(original) if !original.is_affected(engine.touched) => {}
+            Some(Original { command: Some(command), .. }) => {
                 check_parents(&all, object, &command.shell)?;
                 jobs.push(Job { object, shell: &command.shell });
             }
-            None => by_make.push(object),
+            _ => by_make.push(object),
         }
     }
-    if !jobs.is_empty() {
+    constants::check_constants(engine)?;
+    let progress = CompileProgress::new("patched", jobs.len() + by_make.len(), engine.observer);
+    for batch in jobs.chunks(BATCH) {
         let cores = engine.make.jobs();
-        let finished =
-            compile_by_script(&jobs, cores, engine.patched, engine.sandbox, engine.observer)?;
+        let finished = compile_by_script(batch, cores, engine.patched, engine.sandbox, &progress)?;
         check(&finished, fixes)?;
     }
-    if !by_make.is_empty() {
-        let command = engine
-            .patched
-            .command(engine.make.words(&by_make))
-            .environment("KCFLAGS", COMPILE_FLAGS);
-        check(&engine.sandbox.run(&command, StepName::Compile, engine.observer)?, fixes)?;
-        for object in by_make {
+    for batch in by_make.chunks(BATCH) {
+        let command =
+            engine.patched.command(engine.make.words(batch)).environment("KCFLAGS", COMPILE_FLAGS);
+        check(&engine.sandbox.run(&command, StepName::Compile, &progress)?, fixes)?;
+        for object in batch {
             let path = record_path(object);
             let record = engine.patched.read_made(&path, RECORD_BYTES);
             let record = record.map_err(|error| {
@@ -74,6 +91,35 @@ pub(super) fn compile(
         }
     }
     Ok(())
+}
+
+/// Says where the compiler read a file that the look at the source missed: then a header may have
+/// more dependents than were found, which is a mistake in `headers`.
+fn report_missed(
+    engine: &KpatchEngine,
+    units: &BTreeMap<String, &Unit>,
+    originals: &BTreeMap<String, Original>,
+) -> Result<(), Failure> {
+    if !engine.touched.iter().any(|file| is_header(file)) {
+        return Ok(());
+    }
+    let graph = include_graph(engine.base)?;
+    for (object, original) in originals {
+        let (Some(unit), Some(command)) = (units.get(object), &original.command) else { continue };
+        if let Some(missed) = graph.missed(&unit.source, command.dependencies.iter()) {
+            let line = format!(
+                "{} includes {missed}, and the look at the source did not see it: please report",
+                unit.source
+            );
+            engine.observer.event(BuildEvent::Log { step: StepName::Compile, line });
+        }
+    }
+    Ok(())
+}
+
+/// The object of a unit as it was, unless the unit is new.
+pub(super) fn original_of(engine: &KpatchEngine, object: &str) -> Option<Original> {
+    Store::of(engine.base).get(object)
 }
 
 /// The directory of the machine that holds the objects as they were, by their paths in the tree.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 use super::{
+    BATCH,
+    progress::CompileProgress,
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
     store::{Original, Store},
@@ -46,7 +48,8 @@ pub(super) fn originals(
     if !missing.is_empty() {
         let pristine =
             engine.patched.another("original", engine.base, engine.sandbox, engine.observer)?;
-        let maker = Maker { engine, store, pristine };
+        let progress = CompileProgress::new("original", missing.len(), engine.observer);
+        let maker = Maker { engine, store, pristine, progress };
         originals.extend(maker.make(&missing)?);
     }
     Ok(originals)
@@ -56,6 +59,7 @@ struct Maker<'a> {
     engine: &'a KpatchEngine<'a>,
     store: Store,
     pristine: Workspace,
+    progress: CompileProgress<'a>,
 }
 
 impl Maker<'_> {
@@ -69,16 +73,17 @@ impl Maker<'_> {
         }
         let mut originals = BTreeMap::new();
         if !known.is_empty() {
-            self.run_commands(&known)?;
-            for (unit, command) in known {
-                let object = unit.object();
-                let original =
-                    self.store.put(&object, &self.read_object(&object)?, Some(command))?;
-                originals.insert(object, original);
+            for batch in known.chunks(BATCH) {
+                self.run_commands(batch)?;
+                for (unit, command) in batch {
+                    let (object, command) = (unit.object(), Some(command.clone()));
+                    let original = self.store.put(&object, &self.read_object(&object)?, command)?;
+                    originals.insert(object, original);
+                }
             }
         }
-        if !by_make.is_empty() {
-            originals.extend(self.make_by_kbuild(&by_make)?);
+        for batch in by_make.chunks(BATCH) {
+            originals.extend(self.make_by_kbuild(batch)?);
         }
         Ok(originals)
     }
@@ -99,7 +104,7 @@ impl Maker<'_> {
             .pristine
             .command(engine.make.words(&objects))
             .environment("KCFLAGS", COMPILE_FLAGS);
-        check(engine.sandbox.run(&command, StepName::Compile, engine.observer)?)?;
+        check(engine.sandbox.run(&command, StepName::Compile, &self.progress)?)?;
 
         let mut made = Vec::new();
         for unit in units {
@@ -160,7 +165,7 @@ impl Maker<'_> {
             .map(|(object, (_, command))| Job { object, shell: &command.shell })
             .collect();
         let cores = engine.make.jobs();
-        check(compile_by_script(&jobs, cores, &self.pristine, engine.sandbox, engine.observer)?)
+        check(compile_by_script(&jobs, cores, &self.pristine, engine.sandbox, &self.progress)?)
     }
 
     fn read_object(&self, object: &str) -> Result<Vec<u8>, Failure> {

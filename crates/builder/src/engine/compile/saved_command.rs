@@ -37,8 +37,10 @@ impl SavedCommand {
         let first = record.lines().next()?;
         let text = names.iter().find_map(|name| first.strip_prefix(name.as_str()))?;
         let shell = unescape(text)?;
-        let compiles = shell.contains(&format!(" -c -o {object} {source} "))
-            || shell.ends_with(&format!(" -c -o {object} {source}"));
+        let compiles = ["-c", "-S"].into_iter().any(|option| {
+            let words = format!(" {option} -o {object} {source}");
+            shell.ends_with(&words) || shell.contains(&format!("{words} "))
+        });
         if !compiles {
             return None;
         }

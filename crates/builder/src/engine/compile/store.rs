@@ -28,11 +28,20 @@ pub(super) struct Store {
 
 /// An object that the store holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Original {
+pub(in crate::engine) struct Original {
     /// The object's digest.
     pub digest: Sha256Digest,
     /// How to compile the patched one; absent when only make knows that.
     pub command: Option<SavedCommand>,
+}
+
+impl Original {
+    /// Whether the object reads one of these files; yes when it is not known what it reads.
+    pub(in crate::engine) fn is_affected(&self, touched: &[String]) -> bool {
+        let reads =
+            |command: &SavedCommand| touched.iter().any(|file| command.dependencies.contains(file));
+        self.command.as_ref().is_none_or(reads)
+    }
 }
 
 impl Store {

@@ -1,0 +1,66 @@
+//! Patches to headers: which compiled files may include one.
+//!
+//! A look at the source says which may; the compiler's own lists, written when the originals are
+//! compiled, say which do (`engine/compile`).
+
+mod fan_out;
+mod graph;
+mod include_lines;
+
+use std::{collections::BTreeSet, io, os::unix::fs::PermissionsExt};
+
+use camino::Utf8Path;
+use elivepatch_model::{Failure, FailureClass};
+
+pub(crate) use fan_out::check_fan_out;
+pub(crate) use graph::IncludeGraph;
+
+use crate::{
+    base::{Base, SourceIndex},
+    failures::io_failure,
+    unit::Unit,
+};
+
+/// Changes when includes are looked for in another way than before.
+const VERSION: u32 = 1;
+
+/// Whether a file is compiled only as a part of others.
+pub(crate) fn is_header(path: &str) -> bool {
+    path.ends_with(".h") || path.ends_with(".inc")
+}
+
+/// Which files of a base include which. It is found out once for a base, and kept beside it.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn include_graph(base: &Base) -> Result<IncludeGraph, Failure> {
+    let path = base.includes(VERSION);
+    if let Ok(text) = fs_err::read_to_string(&path) {
+        return Ok(IncludeGraph::parse(&text));
+    }
+    let sources = base.sources()?;
+    let units = sources.units();
+    let graph = IncludeGraph::scan(&base.tree(), units.iter().map(|unit| unit.source.as_str()));
+    write(&path, &graph.to_text())
+        .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+    Ok(graph)
+}
+
+/// The compiled files that may include `header`.
+pub(crate) fn units_of_header(
+    header: &str,
+    graph: &IncludeGraph,
+    sources: &SourceIndex,
+) -> BTreeSet<Unit> {
+    let dependents = graph.dependents(header);
+    let units = sources.units().into_iter();
+    units.filter(|unit| dependents.contains(unit.source.as_str())).cloned().collect()
+}
+
+/// Writes a file that others may be reading.
+fn write(path: &Utf8Path, text: &str) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
