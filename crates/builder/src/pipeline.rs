@@ -79,7 +79,8 @@ fn livepatch(
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, adaptations) = steps.run(StepName::Compile, || {
-        let engine = LivepatchEngine::ready(kind, input, &builder.cache)?;
+        let engine =
+            LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
         let adaptations = job.compile(&engine, &checked, adapted)?;
         let objects = count(checked.units.len(), "object");
         Ok(((engine, adaptations), format!("{objects}, original and patched, for {kind}")))

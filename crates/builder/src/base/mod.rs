@@ -25,6 +25,7 @@ use elivepatch_model::{
     BaseKind, ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
 };
 
+pub(crate) use built::same_every_time;
 pub use config_check::check_config;
 pub use facts::BaseFacts;
 pub use kept_view::KeptView;

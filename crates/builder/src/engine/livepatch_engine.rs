@@ -1,7 +1,7 @@
 use elivepatch_model::{Engine, Failure};
 
 use super::{ChangedObject, KlpEngine, KpatchEngine};
-use crate::{Cache, apply::AppliedFixes, unit::Unit};
+use crate::{Cache, apply::AppliedFixes, sandbox::SandboxLimits, unit::Unit};
 
 /// The engine of one build.
 pub(crate) enum LivepatchEngine<'a> {
@@ -11,7 +11,7 @@ pub(crate) enum LivepatchEngine<'a> {
 
 impl<'a> LivepatchEngine<'a> {
     /// Makes the engine ready to compile. `input` is what every engine is given, in the form of the
-    /// kpatch engine.
+    /// kpatch engine; `limits` are those of building a whole kernel.
     ///
     /// # Errors
     /// Those of [`KlpEngine::ready`].
@@ -19,10 +19,13 @@ impl<'a> LivepatchEngine<'a> {
         engine: Engine,
         input: KpatchEngine<'a>,
         cache: &Cache,
+        limits: SandboxLimits,
     ) -> Result<Self, Failure> {
         match engine {
             Engine::Kpatch => Ok(Self::Kpatch(input)),
-            Engine::KlpBuild => Ok(Self::KlpBuild(Box::new(KlpEngine::ready(input, cache)?))),
+            Engine::KlpBuild => {
+                Ok(Self::KlpBuild(Box::new(KlpEngine::ready(input, cache, limits)?)))
+            }
         }
     }
 

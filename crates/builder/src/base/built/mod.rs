@@ -40,6 +40,11 @@ const SAME_EVERY_TIME: [(&str, &str); 4] = [
     ("KBUILD_BUILD_VERSION", "1"),
 ];
 
+/// The command, with a kernel's own build told what it is to put in of when and where it ran.
+pub(crate) fn same_every_time(command: SandboxCommand) -> SandboxCommand {
+    SAME_EVERY_TIME.iter().fold(command, |command, (name, value)| command.environment(name, *value))
+}
+
 /// What is built: the kernel, its bootable image, and its modules.
 const GOALS: [&str; 3] = ["vmlinux", "bzImage", "modules"];
 
@@ -248,9 +253,7 @@ impl Building<'_> {
     }
 
     fn same_every_time(&self, command: SandboxCommand) -> SandboxCommand {
-        SAME_EVERY_TIME
-            .iter()
-            .fold(command, |command, (name, value)| command.environment(name, *value))
+        same_every_time(command)
     }
 
     fn in_tree<S: Into<String>>(

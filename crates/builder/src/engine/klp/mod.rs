@@ -15,7 +15,10 @@ use elivepatch_model::{Failure, StepName};
 
 use self::{originals::Originals, parents::Parents};
 use super::{ChangedObject, KpatchEngine};
-use crate::{Cache, apply::AppliedFixes, base::Workspace, process::Finished, unit::Unit};
+use crate::{
+    Cache, apply::AppliedFixes, base::Workspace, process::Finished, sandbox::SandboxLimits,
+    unit::Unit,
+};
 
 /// The flags that klp-build compiles with, beside the kernel's own. Debug information only makes
 /// the objects larger: it decides nothing of the code, and objtool does not read it.
@@ -42,12 +45,16 @@ pub(crate) struct KlpEngine<'a> {
 
 impl<'a> KlpEngine<'a> {
     /// Makes the originals ready, which takes about as long as the base's own build when they are
-    /// not there yet.
+    /// not there yet; `limits` are those of building a whole kernel.
     ///
     /// # Errors
     /// `base-failed` when they cannot be made; those of the sandbox.
-    pub(crate) fn ready(input: KpatchEngine<'a>, cache: &Cache) -> Result<Self, Failure> {
-        let originals = Originals::ready(&input, cache)?;
+    pub(crate) fn ready(
+        input: KpatchEngine<'a>,
+        cache: &Cache,
+        limits: SandboxLimits,
+    ) -> Result<Self, Failure> {
+        let originals = Originals::ready(&input, cache, limits)?;
         let view = input.patched.over(originals.view(), "klp", input.sandbox, input.observer)?;
         Ok(Self { input, originals, view })
     }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{COMPILE_FLAGS, KpatchEngine, OBJTOOL};
 use crate::{
     Cache,
-    base::{KeptView, Workspace},
+    base::{KeptView, Workspace, same_every_time},
     cache::{CacheLock, empty_staging, publish},
     failures::io_failure,
-    sandbox::SandboxCommand,
+    sandbox::{SandboxCommand, SandboxLimits},
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
@@ -61,7 +61,12 @@ pub(super) struct Originals {
 
 impl Originals {
     /// The originals of the base: those that are there, or made now.
-    pub(super) fn ready(input: &KpatchEngine, cache: &Cache) -> Result<Self, Failure> {
+    /// `limits` are those of building a whole kernel.
+    pub(super) fn ready(
+        input: &KpatchEngine,
+        cache: &Cache,
+        limits: SandboxLimits,
+    ) -> Result<Self, Failure> {
         let kind = KeptView::kind(input.sandbox);
         let directory = input.base.originals();
         fs_err::create_dir_all(&directory).map_err(|error| failed("make", &directory, &error))?;
@@ -76,7 +81,11 @@ impl Originals {
             let _alone = cache.lock(&place, input.observer)?;
             // Someone else may have made them while we waited.
             if !is_complete(&place, input) {
-                make(input, &place)?;
+                let sandbox = input.sandbox.with_limits(limits);
+                make(
+                    &KpatchEngine { sandbox: &sandbox, make: input.make.clone(), ..*input },
+                    &place,
+                )?;
             }
         }
     }
@@ -163,7 +172,8 @@ impl Maker<'_> {
     fn make_image(&self, image: &Utf8Path) -> Result<Vec<u8>, Failure> {
         let view = self.view("plain")?;
         let make = &self.input.make;
-        self.run(&view.command(make.words(["KLP_SYMIDS=1", "vmlinux"])))?;
+        let command = view.command(make.words(["KLP_SYMIDS=1", "vmlinux"]));
+        self.run(&same_every_time(command))?;
         let take =
             view.command(["sh", "-c", TAKE_IMAGE]).read_only(&self.input.base.tree(), "/base");
         self.run(&take)?;
@@ -179,7 +189,7 @@ impl Maker<'_> {
         // All objects of modules as well, and nothing that is made of them.
         let targets = ["KLP_SYMIDS=1", "KBUILD_MODULES=y", "vmlinux_o", "modules.order"];
         let command = view.command(self.input.make.words(targets));
-        self.run(&command.environment("KCFLAGS", COMPILE_FLAGS))?;
+        self.run(&same_every_time(command).environment("KCFLAGS", COMPILE_FLAGS))?;
         self.run(&view.command(["sh", "-c", TAKE_OBJECT, "sh", OBJTOOL]))?;
         self.keep(&view, image, "vmlinux.o")?;
         view.take_output("symbols", OBJECT_BYTES, FailureClass::BaseFailed)
