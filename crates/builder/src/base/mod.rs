@@ -98,8 +98,18 @@ impl Base {
         loop {
             let lock = cache.share(&place, observer)?;
             if let Some(facts) = BaseFacts::read(&place)? {
-                if let KernelSource::Debian(_) = facts.source {
-                    check_config(input.config, &facts.package_config(&place)?, input.release)?;
+                let made_with = facts.package_config(&place)?;
+                match &facts.source {
+                    KernelSource::Debian(_) => {
+                        check_config(input.config, &made_with, input.release)?;
+                    }
+                    // All else of the config is in the base's name.
+                    KernelSource::Tree(tree) => {
+                        if let Some(version) = made_with.header_version() {
+                            let (config, release) = (input.config, input.release);
+                            built::check_header(version.as_str(), config, release, tree.name())?;
+                        }
+                    }
                 }
                 return Ok((Self { place, facts, _lock: lock }, was_there));
             }

@@ -10,6 +10,8 @@ mod signing;
 mod staging;
 mod version;
 
+pub(super) use version::check_header;
+
 use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, Sha256Digest, StepName};
 

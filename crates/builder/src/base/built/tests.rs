@@ -293,6 +293,10 @@ fn tree_that_is_not_the_configs_version_is_refused_before_it_is_built() {
     assert_eq!(failure.class, FailureClass::ConfigMismatch);
     assert!(failure.message.contains("made by Linux 6.12.107"), "{failure}");
     assert_eq!(listener.objects(), 0);
+    // Also when there is a base of a config that says the same in another version.
+    kernel.ready(CONFIG, &SilentObserver).expect("it builds");
+    let failure = kernel.ready(&config, &listener).expect_err("another version");
+    assert_eq!(failure.class, FailureClass::ConfigMismatch);
     kernel.write("localversion-rt", "-rt2\n");
     let failure = kernel.ready(CONFIG, &listener).expect_err("another release");
     assert!(failure.message.contains("makes 6.12.117-rt2-small"), "{failure}");

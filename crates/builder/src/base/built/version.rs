@@ -18,19 +18,7 @@ pub(super) fn check_version(
     release: &KernelRelease,
     source: &str,
 ) -> Result<(), Failure> {
-    if let Some(header) = config.header_version()
-        && header.as_str() != version
-    {
-        return Err(Failure::new(
-            FailureClass::ConfigMismatch,
-            format!(
-                "the config was made by Linux {header}, and the server's source for {release}, \
-                 {source}, is Linux {version}"
-            ),
-            "send the running kernel's own config (/proc/config.gz); if it is that, the server's \
-             config names another kernel's source in [[source]]",
-        ));
-    }
+    check_header(version, config, release, source)?;
     let own = config.text("LOCALVERSION").unwrap_or_default();
     let made = format!("{version}{suffix}{own}");
     let rest = release.as_str().strip_prefix(&made);
@@ -47,6 +35,32 @@ pub(super) fn check_version(
         "the [[source]] of this release in the server's config must be the tree that the running \
          kernel was built from",
     ))
+}
+
+/// Refuses a config that another version of Linux made than the source tree is of.
+///
+/// # Errors
+/// `config-mismatch`.
+pub(in crate::base) fn check_header(
+    version: &str,
+    config: &KernelConfig,
+    release: &KernelRelease,
+    source: &str,
+) -> Result<(), Failure> {
+    if let Some(header) = config.header_version()
+        && header.as_str() != version
+    {
+        return Err(Failure::new(
+            FailureClass::ConfigMismatch,
+            format!(
+                "the config was made by Linux {header}, and the server's source for {release}, \
+                 {source}, is Linux {version}"
+            ),
+            "send the running kernel's own config (/proc/config.gz); if it is that, the server's \
+             config names another kernel's source in [[source]]",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
