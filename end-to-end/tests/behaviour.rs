@@ -101,3 +101,20 @@ fn lines_that_a_patch_leaves_alone_keep_their_numbers() {
         },
     ]);
 }
+
+#[test]
+fn inline_function_of_a_header_is_replaced_wherever_it_is_compiled_in() {
+    let uptime = "read up rest < /proc/uptime; [ ${up%.*} -gt 1000000 ] && echo late || echo early";
+    all_become_livepatches(&[Case {
+        patches: &["header-inline"],
+        checks: &[(uptime, "early", "late")],
+        functions: &[
+            "do_sysinfo.isra.0",
+            "get_boottime_timespec",
+            "posix_get_boottime_timespec",
+            "uptime_proc_show",
+        ],
+        adaptations: &[(AdaptationKind::LineNumbers, "include/linux/time_namespace.h")],
+        ..Case::PLAIN
+    }]);
+}

@@ -159,3 +159,13 @@ fn release_without_packages_is_refused_with_those_that_are_served() {
     assert!(said.contains("6.1.0-999-cloud-amd64"), "{said}");
     assert!(said.contains(RELEASE), "what can be served is not listed: {said}");
 }
+
+#[test]
+fn header_that_changes_a_structure_is_refused_with_the_structure() {
+    patches_fail(&[(
+        "header-layout",
+        FailureClass::DataStructureChanged,
+        StepName::Diff,
+        &["struct pde_opener has 48 bytes instead of 40 (fs/proc/internal.h)"],
+    )]);
+}
