@@ -9,6 +9,7 @@ PART ?= all
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
+	@echo '                KERNEL=debian-13 or debian-13-backports: one for a kernel of those'
 	@echo 'make test       format, lints, documentation, and all tests'
 	@echo 'make test-full  all tests, and those that take long (nightly)'
 	@echo 'make bench      measure; figures in target/bench'

@@ -45,7 +45,7 @@ become_root() {
     say "going on as root, through sudo"
     exec sudo env HOME="$HOME" PATH="$PATH" CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" \
         RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-}" \
-        ELIVEPATCH_CACHE="$cache_directory" "$@"
+        ELIVEPATCH_CACHE="$cache_directory" KERNEL="${KERNEL:-}" "$@"
 }
 
 # packages_missing NAME…: those that are not installed.

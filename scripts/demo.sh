@@ -1,11 +1,21 @@
 #!/bin/sh
-# The main job on real input: a server, a client, two livepatches for a stock Debian kernel.
+# The main job on real input: a server, a client, livepatches for a stock Debian kernel.
+#
+# The environment variable KERNEL chooses it: debian-12 (the default), debian-13 or
+# debian-13-backports. The packages come from the mirror of the machine's own apt, whatever suites
+# that has configured.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 become_root scripts/demo.sh
 
-release=6.1.0-50-cloud-amd64
+case ${KERNEL:-debian-12} in
+    debian-12) release=6.1.0-50-cloud-amd64 ;;
+    debian-13) release=6.12.117+deb13-cloud-amd64 ;;
+    debian-13-backports) release=7.3.4+deb13-cloud-amd64 ;;
+    *) fail "there is no demonstration for KERNEL=$KERNEL" \
+        "KERNEL=debian-12, debian-13 or debian-13-backports" ;;
+esac
 version=6.1.176-1
 fixed_version=6.1.187-1
 cve=CVE-2026-63824
@@ -80,17 +90,24 @@ build_livepatch() {
 rm -rf "$work"
 mkdir -p "$work"
 say "the config of Debian's stock kernel $release"
-image=$(fetch_package "linux-image-$release" "$version")
-dpkg-deb --fsys-tarfile "$image" | tar --extract --to-stdout "./boot/config-$release" \
+target/release/elivepatch-server kernel-config "$release" --cache-directory "$cache_directory" \
     > "$work/config-$release"
-derive_cve_patch
-start_server
 
-say "1: a change that can be seen: a label in /proc/meminfo"
-build_livepatch label --patch demo/meminfo-label.patch --checks demo/meminfo-label.checks.toml
-say "2: a real fix: $cve, an overflow in keyctl_pkey_params_get_2"
-build_livepatch cve --patch "$work/$cve.patch"
+if [ "$release" = 6.1.0-50-cloud-amd64 ]; then
+    derive_cve_patch
+    start_server
+    say "1: a change that can be seen: a label in /proc/meminfo"
+    build_livepatch label --patch demo/meminfo-label.patch --checks demo/meminfo-label.checks.toml
+    say "2: a real fix: $cve, an overflow in keyctl_pkey_params_get_2"
+    build_livepatch cve --patch "$work/$cve.patch"
+else
+    start_server
+    say "a change that can be seen: a label in /proc/meminfo"
+    build_livepatch label --patch demo/meminfo-total.patch --checks demo/meminfo-total.checks.toml
+fi
 
 printf '\n'
-cat "$work/label.report" "$work/cve.report"
+for report in label cve; do
+    [ ! -e "$work/$report.report" ] || cat "$work/$report.report"
+done
 printf 'demo: livepatch verified on %s\n' "$release"

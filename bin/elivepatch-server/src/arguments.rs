@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use elivepatch_model::KernelRelease;
 use elivepatch_server::config::{Overrides, Places};
 
 /// Exit codes, for the end of the help.
@@ -34,6 +35,14 @@ pub enum Command {
     Init(AllArguments),
     /// Read the config, show what it says, and name every problem.
     CheckConfig,
+    /// Print the config of a stock kernel, out of its package.
+    KernelConfig {
+        /// The kernel's release, as `uname -r` prints it.
+        release: KernelRelease,
+        /// Keep packages here, whatever the config says.
+        #[arg(long, value_name = "DIRECTORY")]
+        cache_directory: Option<Utf8PathBuf>,
+    },
 }
 
 /// What wins over the config file.
@@ -60,7 +69,11 @@ impl Arguments {
     pub fn overrides(&self) -> Overrides {
         let all = match &self.command {
             Some(Command::All(all) | Command::Init(all)) => all,
-            Some(Command::CheckConfig) | None => &self.all,
+            Some(Command::CheckConfig | Command::KernelConfig { .. }) | None => &self.all,
+        };
+        let cache_directory = match &self.command {
+            Some(Command::KernelConfig { cache_directory, .. }) => cache_directory,
+            _ => &all.cache_directory,
         };
         // A path on the command line is relative to where the command was given.
         let absolute =
@@ -68,7 +81,7 @@ impl Arguments {
         Overrides {
             listen: all.listen,
             data_directory: all.data_directory.as_ref().map(absolute),
-            cache_directory: all.cache_directory.as_ref().map(absolute),
+            cache_directory: cache_directory.as_ref().map(absolute),
         }
     }
 }

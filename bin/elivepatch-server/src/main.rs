@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         None | Some(Command::All(_)) => commands::all::run(&arguments),
         Some(Command::Init(_)) => commands::init::run(&arguments),
+        Some(Command::KernelConfig { release, .. }) => {
+            commands::kernel_config::run(&arguments, release)
+        }
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };
     match result {

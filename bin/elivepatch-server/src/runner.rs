@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use elivepatch_builder::{
-    BuildOrder, Builder, BuilderOptions, FinishedBuild, Observer, SandboxLimits, SourceTree,
+    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, Observer, SandboxLimits,
+    SourceTree,
 };
-use elivepatch_model::Failure;
+use elivepatch_model::{Failure, KernelRelease};
 use elivepatch_server::ServerConfig;
 
 use crate::error::CommandError;
@@ -53,6 +54,20 @@ pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError>
         CommandError::input(error, hint)
     })?;
     Ok(Arc::new(builder))
+}
+
+/// The config of a stock kernel in the archive that the server looks in.
+///
+/// # Errors
+/// As [`elivepatch_builder::stock_config`].
+pub fn stock_config(
+    config: &ServerConfig,
+    release: &KernelRelease,
+    observer: &dyn Observer,
+) -> Result<Vec<u8>, Failure> {
+    let cache = Cache::open(&config.cache_directory)?;
+    let apt = Apt::open(&cache, &options(config).debian)?;
+    elivepatch_builder::stock_config(&apt, release, observer)
 }
 
 fn options(config: &ServerConfig) -> BuilderOptions {

@@ -37,7 +37,7 @@ mod work_directory;
 
 pub use builder::Builder;
 pub use cache::Cache;
-pub use debian::{Apt, DebianOptions, unpack_source_tarball};
+pub use debian::{Apt, DebianOptions, stock_config, unpack_source_tarball};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};

@@ -3,6 +3,7 @@
 pub mod all;
 pub mod check_config;
 pub mod init;
+pub mod kernel_config;
 
 use camino::Utf8Path;
 use elivepatch_server::{

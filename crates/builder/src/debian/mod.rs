@@ -12,9 +12,11 @@ mod mirror;
 mod options;
 mod proxy;
 mod stanza;
+mod stock_config;
 mod unpack;
 
 pub use apt::Apt;
 pub use kernel_packages::{KernelPackages, find_kernel};
 pub use options::DebianOptions;
+pub use stock_config::stock_config;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};
