@@ -1,11 +1,14 @@
 //! What a build came to, on standard output.
 
-use std::io::{IsTerminal, stdout};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, stdout},
+};
 
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use elivepatch_api::{BuildList, BuildResource};
 use elivepatch_model::{
-    BaseKind, CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState,
+    Adaptation, BaseKind, CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState,
 };
 use serde::Serialize;
 
@@ -64,6 +67,16 @@ pub fn print_build(build: &BuildResource) -> Result<(), Problem> {
     row(&mut table, "build", &build.number.to_string());
     row(&mut table, "state", build.state.as_str());
     row(&mut table, "submitted", &build.submitted_at.to_string());
+    if !build.options.without.is_empty() {
+        let kinds: Vec<&str> = build.options.without.iter().map(|kind| kind.as_str()).collect();
+        row(&mut table, "without", &kinds.join(", "));
+    }
+    if let Some(engine) = build.options.engine {
+        row(&mut table, "engine asked for", engine.as_str());
+    }
+    if let Some(rebuild) = &build.rebuild {
+        row(&mut table, "rebuild of", &rebuild.module.to_string());
+    }
     match &build.manifest {
         Some(manifest) => {
             manifest_rows(&mut table, manifest);
@@ -133,6 +146,10 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     if manifest.base == BaseKind::Built {
         row(table, "base", &built_base_text(manifest));
     }
+    for adaptation in &manifest.adaptations {
+        row(table, "adapted", &adaptation_text(adaptation));
+    }
+    row(table, "engine", manifest.engine.as_str());
     row(table, "functions replaced", &functions_text(&manifest.functions));
     row(table, "steps", &steps_text(&manifest.steps));
     let trial = &manifest.trial;
@@ -147,6 +164,12 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
         duration(trial.transition_seconds)
     );
     row(table, "trial", &summary);
+    if !trial.modules_loaded.is_empty() {
+        row(table, "with modules", &printable(&trial.modules_loaded.join(", ")));
+    }
+    for absent in &trial.modules_absent {
+        row(table, "not tried", &format!("the changes to {}", printable(absent)));
+    }
     for evidence in &trial.checks {
         row(table, "check", &check_text(evidence));
     }
@@ -167,10 +190,19 @@ fn fixes_text(fixes: &[Fix]) -> String {
     fixes.iter().map(|fix| printable(&fix.name)).collect::<Vec<_>>().join("\n")
 }
 
+fn adaptation_text(adaptation: &Adaptation) -> String {
+    printable(&format!("{adaptation} ({}; --without {0} switches it off)", adaptation.kind))
+}
+
+/// The functions by the object that they are in, one line for each.
 fn functions_text(functions: &[PatchedFunction]) -> String {
-    let shown = functions.iter().take(FUNCTIONS_SHOWN);
-    let mut lines: Vec<String> = shown
-        .map(|function| printable(&format!("{} ({})", function.name, function.object)))
+    let mut objects: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for function in functions.iter().take(FUNCTIONS_SHOWN) {
+        objects.entry(&function.object).or_default().push(&function.name);
+    }
+    let mut lines: Vec<String> = objects
+        .into_iter()
+        .map(|(object, names)| printable(&format!("{} ({object})", names.join(", "))))
         .collect();
     if functions.len() > FUNCTIONS_SHOWN {
         lines.push(format!("and {} more, see the manifest", functions.len() - FUNCTIONS_SHOWN));

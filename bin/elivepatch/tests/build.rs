@@ -5,7 +5,10 @@ mod rebuild;
 
 use std::fs;
 
-use elivepatch_model::{BuildState, Failure, FailureClass, Manifest, StepName};
+use elivepatch_model::{
+    Adaptation, AdaptationKind, BaseKind, BuildState, Engine, Failure, FailureClass, Manifest,
+    PatchedFunction, StepName,
+};
 
 use crate::double::{
     Connection, Desk, Double, MODULE, MODULE_NAME, RELEASE, events, failing, manifest, refusal,
@@ -65,6 +68,42 @@ fn switches_are_sent_with_the_classic_form_too() {
     let server = Double::start(success());
     desk.build(&server.url, &["--without", "everything"])
         .expect(2, &["outside-kernel, line-numbers, syscall-define"]);
+}
+
+#[test]
+fn report_tells_adaptations_engine_base_and_modules() {
+    let mut now = manifest();
+    now.adaptations = vec![Adaptation {
+        kind: AdaptationKind::InitOnly,
+        fix: "meminfo.patch".to_owned(),
+        file: "fs/proc/meminfo.c".to_owned(),
+        detail: "left out: it acts at the next boot only".to_owned(),
+    }];
+    now.base = BaseKind::Built;
+    now.engine = Engine::KlpBuild;
+    let second =
+        PatchedFunction { object: "xfs".to_owned(), name: "xfs_file_open".to_owned(), position: 1 };
+    now.functions.push(second);
+    now.trial.modules_loaded = vec!["xfs".to_owned()];
+    now.trial.modules_absent = vec!["kvm: no such device".to_owned()];
+    let mut script = success();
+    script.manifest = serde_json::to_string(&now).expect("plain data");
+    script.build.manifest = Some(now);
+    let (desk, server) = (Desk::new(), Double::start(script));
+    let ended = desk.build(&server.url, &[]);
+    ended.expect(0, &[]);
+    let shown = desk.run(&["show", "7", "--url", &server.url]);
+    for part in [
+        "fs/proc/meminfo.c: left out: it acts at the next boot only",
+        "--without init-only switches it off",
+        "klp-build",
+        "not proven: that it equals the kernel that you run",
+        "xfs_file_open (xfs)",
+        "the changes to kvm: no such device",
+    ] {
+        assert!(ended.stdout.contains(part), "{part:?} is missing in {ended:#?}");
+        assert!(shown.stdout.contains(part), "{part:?} is missing in {shown:#?}");
+    }
 }
 
 #[test]
