@@ -3,14 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use elivepatch_model::{Adaptation, AdaptationKind, BuildEvent, Failure, FailureClass, StepName};
-use elivepatch_patch::{ApplyReport, FilePatch, SourcePatch};
+use elivepatch_model::{Failure, FailureClass, StepName};
+use elivepatch_patch::{ApplyReport, FilePatch};
 
-use crate::{
-    FixText, Observer,
-    base::{SourceIndex, Workspace},
-    sandbox::Sandbox,
-};
+use crate::{Observer, base::Workspace, sandbox::Sandbox};
 
 /// The fixes as they were applied to the source.
 #[derive(Debug, Default)]
@@ -25,73 +21,24 @@ struct AppliedChange {
     offsets: Vec<i64>,
 }
 
-/// What of the fixes is to be applied: the fix's name and one file's change, in order.
+/// A file that fixes change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChangedFile {
+    /// Its path in the source tree.
+    pub path: String,
+    /// The first fix that changes it, or when there is one, that moves lines in it.
+    pub fix: String,
+    /// Whether lines that no fix changes get other numbers.
+    pub moves_lines: bool,
+}
+
+/// One change of a fix that is to be applied.
 #[derive(Debug)]
 pub(crate) struct PlannedChange {
-    fix_name: String,
-    file: FilePatch,
-}
-
-/// What the fixes ask for.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// The changes to apply, in their order.
-    pub changes: Vec<PlannedChange>,
-    /// How the patches were adapted.
-    pub adaptations: Vec<Adaptation>,
-}
-
-/// Reads the fixes and refuses what no build could livepatch.
-///
-/// # Errors
-/// Those of the patch (see `elivepatch_patch::PatchError`), with the fix's name when there are
-/// several; `not-patchable` when a file would be left out that is in the kernel after all.
-pub(crate) fn plan_fixes(
-    fixes: &[FixText],
-    sources: &SourceIndex,
-    observer: &dyn Observer,
-) -> Result<Plan, Failure> {
-    let mut plan = Plan { changes: Vec::new(), adaptations: Vec::new() };
-    for FixText { fix, text } in fixes {
-        let of_fix = SourcePatch::parse(text)
-            .and_then(|patch| patch.plan())
-            .map_err(|error| name_fix(error.failure(), &fix.name, fixes.len()))?;
-        for dropped in &of_fix.dropped {
-            if let Some(unit) = sources.units_of(dropped.path.as_str()).first() {
-                return Err(Failure::new(
-                    FailureClass::NotPatchable,
-                    format!("{} is compiled into this kernel ({})", dropped.path, unit.source),
-                    "elivepatch takes such files for tools and would leave it out: please report it",
-                ));
-            }
-            let adaptation = Adaptation {
-                kind: AdaptationKind::OutsideKernel,
-                fix: fix.name.clone(),
-                file: dropped.path.to_string(),
-                detail: format!(
-                    "left out: it {} (line {} of the patch)",
-                    dropped.reason, dropped.patch_line
-                ),
-            };
-            let line = adaptation.to_string();
-            observer.event(BuildEvent::Log { step: StepName::Check, line });
-            plan.adaptations.push(adaptation);
-        }
-        let named = |file| PlannedChange { fix_name: fix.name.clone(), file };
-        plan.changes.extend(of_fix.files.into_iter().map(named));
-    }
-    Ok(plan)
-}
-
-impl Plan {
-    /// The source files that the fixes change, sorted.
-    pub(crate) fn files(&self) -> Vec<String> {
-        let mut files: Vec<String> =
-            self.changes.iter().map(|change| change.file.path.to_string()).collect();
-        files.sort();
-        files.dedup();
-        files
-    }
+    /// The fix's name.
+    pub fix_name: String,
+    /// The change.
+    pub file: FilePatch,
 }
 
 /// Applies the changes to the source of `workspace`, in their order.
@@ -178,17 +125,23 @@ impl AppliedFixes {
             .count()
     }
 
-    /// The changed files, sorted, each with the first fix whose change moves lines of it that the
-    /// patch leaves alone; `None` when no line moves.
-    pub(crate) fn moved_lines(&self) -> BTreeMap<String, Option<&str>> {
-        let mut files = BTreeMap::new();
-        for change in &self.changes {
-            let first = files.entry(change.file.path.to_string()).or_insert(None);
-            if first.is_none() && !change.file.keeps_line_numbers() {
-                *first = Some(change.fix_name.as_str());
+    /// The changed files, sorted.
+    pub(crate) fn changed_files(&self) -> Vec<ChangedFile> {
+        let mut files: BTreeMap<&str, ChangedFile> = BTreeMap::new();
+        for AppliedChange { fix_name, file, .. } in &self.changes {
+            let moves_lines = !file.keeps_line_numbers();
+            let new = || ChangedFile {
+                path: file.path.to_string(),
+                fix: fix_name.clone(),
+                moves_lines: false,
+            };
+            let changed = files.entry(file.path.as_str()).or_insert_with(new);
+            if moves_lines && !changed.moves_lines {
+                changed.fix.clone_from(fix_name);
+                changed.moves_lines = true;
             }
         }
-        files
+        files.into_values().collect()
     }
 
     /// For each of the `lines` lines of the patched file the number that it had before the fixes,

@@ -8,8 +8,8 @@ use elivepatch_model::{
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
-    adapt::{AdaptedSource, adapt_source},
-    apply::{AppliedFixes, apply_fixes, plan_fixes},
+    adapt::{AdaptedSource, Planner, SourceAdapter},
+    apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
     engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose},
@@ -59,7 +59,7 @@ fn livepatch(
     let Job { builder, order, observer, work } = *job;
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
-        let (checked, summary) = job.check(source, toolchain, base)?;
+        let (checked, summary) = job.check(config, source, toolchain, base)?;
         Ok(((kind, checked), summary))
     })?;
 
@@ -81,7 +81,7 @@ fn livepatch(
     let (engine, adaptations) = steps.run(StepName::Compile, || {
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
-        let adaptations = job.compile(&engine, &checked, adapted)?;
+        let adaptations = job.compile(&engine, base, &checked, adapted)?;
         let objects = count(checked.units.len(), "object");
         Ok(((engine, adaptations), format!("{objects}, original and patched, for {kind}")))
     })?;
@@ -249,14 +249,24 @@ impl Job<'_> {
     /// Applies the fixes and refuses what no livepatch can be made of.
     fn check(
         &self,
+        config: &KernelConfig,
         source: &KernelSource,
         toolchain: &ToolchainRoot,
         base: &Base,
     ) -> Summed<Checked> {
         let sandbox = &self.builder.sandbox;
-        let plan = plan_fixes(&self.order.fixes, &base.sources()?, self.observer)?;
-        let files = plan.files();
-        let units_of_files = find_units(&files, base)?;
+        let planner = Planner {
+            without: &self.order.without,
+            sources: &base.sources()?,
+            tree: &base.tree(),
+            config,
+            observer: self.observer,
+        };
+        let plan = planner.plan(&self.order.fixes)?;
+        let mut files = plan.files();
+        let mut units_of_files = find_units(&files, base)?;
+        files.extend(plan.new_units.keys().cloned());
+        units_of_files.extend(plan.new_units);
         let mut units: Vec<Unit> = units_of_files.values().flatten().cloned().collect();
         units.sort();
         units.dedup();
@@ -270,13 +280,22 @@ impl Job<'_> {
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
         let summary = format!("applies to {}{moved}", files.join(", "));
-        let without = &self.order.without;
-        let adapted = adapt_source(&fixes, without, &patched, sandbox, self.observer)?;
+        let adapted = self.source_adapter(base, &patched).adapt(&fixes)?;
         let adaptations = plan.adaptations;
         let touched = files;
         let checked =
             Checked { patched, units_of_files, units, touched, fixes, adaptations, adapted };
         Ok((checked, summary))
+    }
+
+    fn source_adapter<'a>(&'a self, base: &'a Base, workspace: &'a Workspace) -> SourceAdapter<'a> {
+        SourceAdapter {
+            without: &self.order.without,
+            base,
+            workspace,
+            sandbox: &self.builder.sandbox,
+            observer: self.observer,
+        }
     }
 
     /// Compiles, and says how the patches were adapted in the end: when the adapted source does
@@ -285,6 +304,7 @@ impl Job<'_> {
     fn compile(
         &self,
         engine: &LivepatchEngine,
+        base: &Base,
         checked: &Checked,
         adapted: AdaptedSource,
     ) -> Result<Vec<Adaptation>, Failure> {
@@ -292,8 +312,7 @@ impl Job<'_> {
         match engine.compile(&checked.units, &checked.fixes) {
             Ok(()) => adaptations.extend(adapted.adaptations),
             Err(failure) if failure.class == FailureClass::CompileFailed => {
-                let sandbox = &self.builder.sandbox;
-                if !adapted.undo(&checked.patched, sandbox, self.observer)? {
+                if !adapted.undo(&self.source_adapter(base, &checked.patched))? {
                     return Err(failure);
                 }
                 let line =

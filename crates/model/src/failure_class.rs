@@ -85,9 +85,10 @@ failure_classes! {
     /// The patch changes how the kernel is built (Makefile, Kbuild, Kconfig, linker script).
     PatchBuildSystem = "patch-build-system", Request,
         "Leave the file out. A livepatch is built with the kernel's own build files.";
-    /// The patch adds, removes or renames a file; this version builds changed files only.
+    /// The patch adds a file that nothing compiles or includes, or a module of its own, or it copies
+    /// a file or renames a header.
     PatchFileSet = "patch-file-set", Request,
-        "Make the change inside files that exist in the target's source.";
+        "Name a new `.c` file in a Makefile (`NAME-y += FILE.o`), and leave headers where they are.";
     /// The patch changes code that cannot be live-patched by its place: lib/, vdso, boot code.
     PatchUnpatchableCode = "patch-unpatchable-code", Request,
         "Fix it by a new kernel and a reboot, or change the code that calls it.";

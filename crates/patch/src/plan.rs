@@ -2,15 +2,24 @@ use std::fmt;
 
 use elivepatch_model::FailureClass;
 
-use crate::{ChangeKind, FilePatch, PatchError, SourcePatch, TreePath, place, place::Place};
+use crate::{
+    ChangeKind, FilePatch, NewObject, PatchError, SourcePatch, TreePath, makefile,
+    makefile::FileSet, place, place::Place,
+};
 
-/// What of a patch is to be built: only text changes to `.c` files that may be in the kernel image.
+/// What of a patch is to be built: text changes to `.c` files that may be in the kernel, new files,
+/// and the lines of Makefiles that name them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchPlan {
-    /// The changes to apply, in the order of the patch; at least one.
+    /// The changes to apply, in the order of the patch; at least one is a change of code. A renamed
+    /// `.c` file is changed under its old name: what runs was compiled from that.
     pub files: Vec<FilePatch>,
     /// What is left out because it never is in the target's kernel.
     pub dropped: Vec<DroppedFile>,
+    /// What the patch takes away, or moves, and a running kernel keeps.
+    pub kept: Vec<DroppedFile>,
+    /// The objects that the patch adds.
+    pub new_objects: Vec<NewObject>,
 }
 
 /// A file that is left out of the build.
@@ -39,24 +48,78 @@ pub struct Refusal {
     pub hint: &'static str,
 }
 
+/// What becomes of one file of a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilePart {
+    /// It is built, or part of what is built.
+    Built,
+    /// It is left out; the reason completes "FILE …".
+    LeftOut(&'static str),
+    /// No build could livepatch it.
+    Refused(Refusal),
+}
+
 impl SourcePatch {
+    /// What becomes of `file`, which is one of the patch, by its path and by the rest of the patch.
+    pub fn part_of(&self, file: &FilePatch) -> FilePart {
+        match makefile::new_objects(file, &self.file_set()) {
+            Some(objects) if objects.is_empty() => {
+                return FilePart::LeftOut("only takes objects away, which a running kernel keeps");
+            }
+            Some(_) => return FilePart::Built,
+            None => {}
+        }
+        match judge(file) {
+            Judged::Code | Judged::New | Judged::Kept { change: Some(_), .. } => FilePart::Built,
+            Judged::Kept { reason, change: None, .. } | Judged::NotInKernel(reason) => {
+                FilePart::LeftOut(reason)
+            }
+            Judged::Refused { class, reason, hint } => {
+                let (path, patch_line) = (file.path.clone(), file.patch_line);
+                FilePart::Refused(Refusal { path, patch_line, class, reason, hint })
+            }
+        }
+    }
+
     /// Works out by path what is to be built, and refuses what no build could livepatch.
     ///
     /// # Errors
     /// [`PatchError::Refused`] with *every* refused file, and [`PatchError::NoCode`] when nothing
     /// is left to build.
     pub fn plan(&self) -> Result<PatchPlan, PatchError> {
-        let mut plan = PatchPlan { files: Vec::new(), dropped: Vec::new() };
+        let file_set = self.file_set();
+        let mut plan = PatchPlan {
+            files: Vec::new(),
+            dropped: Vec::new(),
+            kept: Vec::new(),
+            new_objects: Vec::new(),
+        };
         let mut refusals = Vec::new();
+        let mut has_code = false;
         for file in &self.files {
             let patch_line = file.patch_line;
-            match judge(file) {
-                Place::Code => plan.files.push(file.clone()),
-                Place::NotInKernel(reason) => {
-                    let path = file.path.clone();
-                    plan.dropped.push(DroppedFile { path, patch_line, reason });
+            let left = |reason| DroppedFile { path: file.path.clone(), patch_line, reason };
+            if let Some(objects) = makefile::new_objects(file, &file_set) {
+                // One that only takes objects away has nothing to build with.
+                if !objects.is_empty() {
+                    plan.files.push(file.clone());
                 }
-                Place::Refused { class, reason, hint } => {
+                plan.new_objects.extend(objects);
+                continue;
+            }
+            match judge(file) {
+                Judged::Code => {
+                    has_code = true;
+                    plan.files.push(file.clone());
+                }
+                Judged::New => plan.files.push(file.clone()),
+                Judged::Kept { path: kept, reason, change } => {
+                    plan.kept.push(DroppedFile { path: kept, ..left(reason) });
+                    has_code |= change.is_some();
+                    plan.files.extend(change);
+                }
+                Judged::NotInKernel(reason) => plan.dropped.push(left(reason)),
+                Judged::Refused { class, reason, hint } => {
                     let path = file.path.clone();
                     refusals.push(Refusal { path, patch_line, class, reason, hint });
                 }
@@ -65,15 +128,43 @@ impl SourcePatch {
         if !refusals.is_empty() {
             return Err(PatchError::Refused(refusals));
         }
-        if plan.files.is_empty() {
+        if !has_code && plan.new_objects.is_empty() {
+            let refusals: Vec<Refusal> = plan.files.iter().map(nothing_compiles).collect();
+            if !refusals.is_empty() {
+                return Err(PatchError::Refused(refusals));
+            }
+            plan.dropped.extend(plan.kept);
             return Err(PatchError::NoCode(plan.dropped));
         }
         Ok(plan)
     }
 }
+/// What becomes of the change to one file.
+enum Judged {
+    /// A change of code that may be in the kernel.
+    Code,
+    /// A new file, for the changed ones and the new objects.
+    New,
+    /// The file is taken away or moved, and stays as it is; `change` is what happens to its text.
+    Kept { path: TreePath, reason: &'static str, change: Option<FilePatch> },
+    /// See [`Place::NotInKernel`].
+    NotInKernel(&'static str),
+    /// See [`Place::Refused`].
+    Refused { class: FailureClass, reason: &'static str, hint: &'static str },
+}
+
+impl From<Place> for Judged {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Code => Self::Code,
+            Place::NotInKernel(reason) => Self::NotInKernel(reason),
+            Place::Refused { class, reason, hint } => Self::Refused { class, reason, hint },
+        }
+    }
+}
 
 /// Judges one file by its path first, then by what happens to it as a whole.
-fn judge(file: &FilePatch) -> Place {
+fn judge(file: &FilePatch) -> Judged {
     let place = place::of(&file.path);
     // A file that moves out of the documentation is no documentation any more, and the other way.
     let from = match &file.kind {
@@ -81,25 +172,75 @@ fn judge(file: &FilePatch) -> Place {
         _ => place,
     };
     if let (Place::NotInKernel(_), Place::NotInKernel(_)) = (place, from) {
-        return place;
+        return place.into();
     }
-    let refuse = |reason| Place::Refused {
+    match &file.kind {
+        ChangeKind::Modified => place.into(),
+        ChangeKind::ModeChanged => Judged::NotInKernel("only changes its mode"),
+        ChangeKind::Added if is_new_source(file, place) => Judged::New,
+        ChangeKind::Removed if place == Place::Code => Judged::Kept {
+            path: file.path.clone(),
+            reason: "is taken away by the patch, and its code stays in a running kernel",
+            change: None,
+        },
+        // A header must be found under its new name.
+        ChangeKind::Renamed { from: old }
+            if place == Place::Code
+                && from == Place::Code
+                && [&file.path, old].iter().all(|path| path.extension() == "c") =>
+        {
+            let same = FilePatch { path: old.clone(), kind: ChangeKind::Modified, ..file.clone() };
+            Judged::Kept {
+                path: old.clone(),
+                reason: "gets another name by the patch, and a running kernel keeps what was \
+                         compiled from it",
+                change: (!file.hunks.is_empty()).then_some(same),
+            }
+        }
+        // What cannot be patched where it is cannot be new, or go away, there either.
+        _ if matches!(place, Place::Refused { .. }) => place.into(),
+        ChangeKind::Added => file_set("is new, and neither C code nor a header"),
+        ChangeKind::Removed => file_set("is removed"),
+        ChangeKind::Copied { .. } => file_set("is a copy of another file"),
+        ChangeKind::Renamed { .. } => file_set("is renamed"),
+    }
+}
+
+fn is_new_source(file: &FilePatch, place: Place) -> bool {
+    ["c", "h"].contains(&file.path.extension()) && place == Place::Code
+}
+
+fn file_set(reason: &'static str) -> Judged {
+    Judged::Refused {
         class: FailureClass::PatchFileSet,
         reason,
         hint: "make the change inside files that exist in the target's source",
-    };
-    match file.kind {
-        ChangeKind::Modified => place,
-        ChangeKind::ModeChanged => Place::NotInKernel("only changes its mode"),
-        ChangeKind::Added | ChangeKind::Copied { .. } => {
-            refuse("is new; this version builds patches to existing files only")
+    }
+}
+
+fn nothing_compiles(file: &FilePatch) -> Refusal {
+    Refusal {
+        path: file.path.clone(),
+        patch_line: file.patch_line,
+        class: FailureClass::PatchFileSet,
+        reason: "is new, and nothing in the patch compiles or includes it",
+        hint: "name it in a Makefile (NAME-y += FILE.o), or change code that includes it",
+    }
+}
+
+impl SourcePatch {
+    fn file_set(&self) -> FileSet<'_> {
+        let mut set = FileSet::default();
+        for file in &self.files {
+            let path = &file.path;
+            let _ = match &file.kind {
+                ChangeKind::Added if is_new_source(file, place::of(path)) => set.added.insert(path),
+                ChangeKind::Removed => set.gone.insert(path),
+                ChangeKind::Renamed { from } => set.gone.insert(from) && set.renamed.insert(path),
+                _ => false,
+            };
         }
-        ChangeKind::Removed => {
-            refuse("is removed; code that runs cannot be taken out of a live kernel")
-        }
-        ChangeKind::Renamed { .. } => {
-            refuse("is renamed; this version builds patches to existing files only")
-        }
+        set
     }
 }
 

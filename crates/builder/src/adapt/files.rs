@@ -7,7 +7,7 @@ use crate::{Observer, base::Workspace, sandbox::Sandbox};
 
 /// The largest source file that is adapted, in bytes. The largest of Linux 7.3, a header of
 /// register masks, has some 25 MB.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Copies each argument to `/scratch/source-NUMBER`.
 const COPY_OUT: &str = r#"number=0
@@ -48,7 +48,7 @@ pub(super) fn read(
 /// as the workspace.
 pub(super) fn write(
     prefix: &str,
-    files: &[(String, &[u8])],
+    files: &[(String, Vec<u8>)],
     workspace: &Workspace,
     sandbox: &Sandbox,
     observer: &dyn Observer,

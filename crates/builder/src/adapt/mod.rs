@@ -4,6 +4,9 @@
 mod c_text;
 mod files;
 mod line_numbers;
+mod plan;
 mod source;
+mod syscalls;
 
-pub(crate) use source::{AdaptedSource, adapt_source};
+pub(crate) use plan::Planner;
+pub(crate) use source::{AdaptedSource, SourceAdapter};

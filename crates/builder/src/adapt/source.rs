@@ -2,10 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use elivepatch_model::{Adaptation, AdaptationKind, BuildEvent, Failure, StepName};
+use elivepatch_model::{
+    Adaptation, AdaptationKind,
+    AdaptationKind::{LineNumbers, SyscallDefine},
+    BuildEvent, Failure, FailureClass, StepName,
+};
 
-use super::{files, line_numbers};
-use crate::{Observer, apply::AppliedFixes, base::Workspace, sandbox::Sandbox};
+use super::{files, line_numbers, syscalls};
+use crate::{
+    Observer,
+    apply::{AppliedFixes, ChangedFile},
+    base::{Base, Workspace},
+    failures::io_failure,
+    sandbox::Sandbox,
+    untrusted_file::read_untrusted_below,
+};
 
 /// What was adapted in the patched source, with what it takes to undo it.
 #[derive(Debug, Default)]
@@ -16,57 +27,133 @@ pub(crate) struct AdaptedSource {
     as_patched: Vec<(String, Vec<u8>)>,
 }
 
-/// Adapts the source that `fixes` were applied to.
-///
-/// # Errors
-/// Those of the sandbox.
-pub(crate) fn adapt_source(
-    fixes: &AppliedFixes,
-    without: &BTreeSet<AdaptationKind>,
-    workspace: &Workspace,
-    sandbox: &Sandbox,
-    observer: &dyn Observer,
-) -> Result<AdaptedSource, Failure> {
-    let mut adapted = AdaptedSource::default();
-    if without.contains(&AdaptationKind::LineNumbers) {
-        return Ok(adapted);
-    }
-    // Most fixes replace lines by as many: then there is nothing to read.
-    let moved: Vec<(String, &str)> = fixes
-        .moved_lines()
-        .into_iter()
-        .filter_map(|(file, fix)| fix.map(|fix| (file, fix)))
-        .collect();
-    let names: Vec<String> = moved.iter().map(|(file, _)| file.clone()).collect();
-    let texts = files::read(&names, workspace, sandbox, observer)?;
-    let mut numbered_files = Vec::new();
-    for ((file, fix), text) in moved.into_iter().zip(texts) {
-        let old_lines = fixes.old_lines(&file, text.split_inclusive(|byte| *byte == b'\n').count());
-        let say = |detail| {
-            let kind = AdaptationKind::LineNumbers;
-            Adaptation { kind, fix: fix.to_owned(), file: file.clone(), detail }
-        };
-        let Some(numbered) = line_numbers::keep(&text, &old_lines) else {
-            let line =
-                say("lines get other numbers: it has #line directives of its own".to_owned());
-            observer.event(BuildEvent::Log { step: StepName::Check, line: line.to_string() });
-            continue;
-        };
-        if numbered.directives == 0 && numbered.lost_from.is_none() {
-            continue;
+/// What adapting the source takes.
+pub(crate) struct SourceAdapter<'a> {
+    /// The adaptations that are switched off.
+    pub without: &'a BTreeSet<AdaptationKind>,
+    /// The target's base.
+    pub base: &'a Base,
+    /// The patched source.
+    pub workspace: &'a Workspace,
+    /// The sandbox.
+    pub sandbox: &'a Sandbox,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+}
+
+impl SourceAdapter<'_> {
+    /// Adapts the source that `fixes` were applied to.
+    ///
+    /// # Errors
+    /// Those of the sandbox and of reading the base.
+    pub(crate) fn adapt(&self, fixes: &AppliedFixes) -> Result<AdaptedSource, Failure> {
+        // Most fixes replace lines by as many, in files without system calls: nothing is to be
+        // done there, and nothing read.
+        let files: Vec<ChangedFile> = fixes
+            .changed_files()
+            .into_iter()
+            .filter(is_c_text)
+            .filter(|file| file.moves_lines && self.is_on(LineNumbers) || self.has_syscalls(file))
+            .collect();
+        let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+        let texts = files::read(&names, self.workspace, self.sandbox, self.observer)?;
+        let mut adapted = AdaptedSource::default();
+        let mut new_texts = Vec::new();
+        for (file, text) in files.into_iter().zip(texts) {
+            let count = text.split_inclusive(|byte| *byte == b'\n').count();
+            let old_lines = fixes.old_lines(&file.path, count);
+            let new = self.adapt_file(&file, &text, old_lines, &mut adapted.adaptations)?;
+            if let Some(new) = new {
+                new_texts.push((file.path.clone(), new));
+                adapted.as_patched.push((file.path, text));
+            }
         }
-        let adaptation = say(describe(&numbered));
-        observer.event(BuildEvent::Log { step: StepName::Check, line: adaptation.to_string() });
-        if numbered.directives > 0 {
-            adapted.adaptations.push(adaptation);
-            adapted.as_patched.push((file.clone(), text));
-            numbered_files.push((file, numbered.text));
+        for adaptation in &adapted.adaptations {
+            self.log(adaptation.to_string());
         }
+        write("adapted", &new_texts, self)?;
+        Ok(adapted)
     }
-    let numbered_files: Vec<(String, &[u8])> =
-        numbered_files.iter().map(|(file, text)| (file.clone(), text.as_slice())).collect();
-    files::write("adapted", &numbered_files, workspace, sandbox, observer)?;
-    Ok(adapted)
+
+    /// Adapts one file with this text. Gives the new text when it did.
+    fn adapt_file(
+        &self,
+        file: &ChangedFile,
+        text: &[u8],
+        old_lines: Vec<Option<usize>>,
+        adaptations: &mut Vec<Adaptation>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let made = |kind, detail| {
+            let (fix, file) = (file.fix.clone(), file.path.clone());
+            Adaptation { kind, fix, file, detail }
+        };
+        let numbers = match self.is_on(LineNumbers) {
+            true => old_lines.clone(),
+            // Then only what is inserted here must move no line.
+            false => (1..=old_lines.len()).map(Some).collect(),
+        };
+        let rewritten = match self.is_on(SyscallDefine) && syscalls::are_in(text) {
+            true => {
+                let functions = self.syscall_functions()?;
+                syscalls::rewrite(text, &old_lines, &numbers, |name| functions.contains(name))
+            }
+            false => None,
+        };
+        if let Some(rewritten) = &rewritten {
+            let calls = rewritten.calls.join(", ");
+            let detail = format!("KPATCH_SYSCALL_DEFINE in place of SYSCALL_DEFINE for {calls}");
+            adaptations.push(made(SyscallDefine, detail));
+        }
+        let (text, numbers, is_new) = match rewritten {
+            Some(rewritten) => (rewritten.text, rewritten.old_lines, true),
+            None => (text.to_vec(), numbers, false),
+        };
+        let Some(numbered) = line_numbers::keep(&text, &numbers) else {
+            let detail = "lines get other numbers: the file has #line directives of its own";
+            self.log(made(LineNumbers, detail.to_owned()).to_string());
+            return Ok(is_new.then_some(text));
+        };
+        if self.is_on(LineNumbers) && file.moves_lines {
+            if numbered.directives > 0 {
+                adaptations.push(made(LineNumbers, describe(&numbered)));
+            } else if numbered.lost_from.is_some() {
+                self.log(made(LineNumbers, describe(&numbered)).to_string());
+            }
+        }
+        Ok((is_new || numbered.directives > 0).then_some(numbered.text))
+    }
+
+    /// Whether the file defines system calls in the target's own source.
+    fn has_syscalls(&self, file: &ChangedFile) -> bool {
+        self.is_on(SyscallDefine)
+            && read_untrusted_below(&self.base.tree(), &file.path, files::FILE_BYTES)
+                .is_ok_and(|text| syscalls::are_in(&text))
+    }
+
+    /// The names of the functions in vmlinux that hold the bodies of system calls.
+    fn syscall_functions(&self) -> Result<BTreeSet<String>, Failure> {
+        let path = self.base.symbol_table();
+        let table = fs_err::read(&path)
+            .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error))?;
+        let table = String::from_utf8_lossy(&table);
+        let names = table.lines().filter_map(|line| line.split_ascii_whitespace().last());
+        // The compiler adds .constprop.0 and the like.
+        let names = names.map(|name| name.split('.').next().unwrap_or(name));
+        Ok(names.filter(|name| name.starts_with("__do_sys_")).map(str::to_owned).collect())
+    }
+
+    fn is_on(&self, kind: AdaptationKind) -> bool {
+        !self.without.contains(&kind)
+    }
+
+    fn log(&self, line: String) {
+        self.observer.event(BuildEvent::Log { step: StepName::Check, line });
+    }
+}
+
+/// Whether `#` begins a directive in the file, and no comment as in a Makefile.
+fn is_c_text(file: &ChangedFile) -> bool {
+    [".c", ".h", ".inc"].iter().any(|extension| file.path.ends_with(extension))
 }
 
 fn describe(numbered: &line_numbers::Numbered) -> String {
@@ -88,15 +175,17 @@ impl AdaptedSource {
     ///
     /// # Errors
     /// Those of the sandbox.
-    pub(crate) fn undo(
-        &self,
-        workspace: &Workspace,
-        sandbox: &Sandbox,
-        observer: &dyn Observer,
-    ) -> Result<bool, Failure> {
-        let texts: Vec<(String, &[u8])> =
-            self.as_patched.iter().map(|(file, text)| (file.clone(), text.as_slice())).collect();
-        files::write("as-patched", &texts, workspace, sandbox, observer)?;
-        Ok(!texts.is_empty())
+    pub(crate) fn undo(&self, adapter: &SourceAdapter) -> Result<bool, Failure> {
+        write("as-patched", &self.as_patched, adapter)?;
+        Ok(!self.as_patched.is_empty())
     }
+}
+
+fn write(
+    prefix: &str,
+    texts: &[(String, Vec<u8>)],
+    adapter: &SourceAdapter,
+) -> Result<(), Failure> {
+    let SourceAdapter { workspace, sandbox, observer, .. } = adapter;
+    files::write(prefix, texts, workspace, sandbox, *observer)
 }

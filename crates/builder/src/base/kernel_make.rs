@@ -50,6 +50,11 @@ impl KernelMake {
         self.jobs
     }
 
+    /// The compiler, spelled as the target's compiler text does.
+    pub fn compiler(&self) -> &str {
+        &self.compiler
+    }
+
     /// The words of a make command with these targets and variables.
     pub fn words<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Vec<String> {
         let mut words = vec![

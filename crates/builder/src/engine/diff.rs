@@ -1,8 +1,11 @@
 use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
+use camino::Utf8PathBuf;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KpatchEngine, compile::original_objects, messages::tool_failure};
+use super::{
+    KpatchEngine, compile::original_objects, lost_sections, messages::tool_failure, new_object,
+};
 use crate::{
     base::WORK,
     failures::internal,
@@ -60,10 +63,11 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
         let result = &results[number];
         match result.code() {
             Some(0) => {
+                lost_sections::check(engine, unit)?;
                 let inside = format!("{WORK}/{}", object_name(number));
                 changed.push(ChangedObject { unit: unit.clone(), inside });
             }
-            Some(NO_CHANGE) => {}
+            Some(NO_CHANGE) => lost_sections::check(engine, unit)?,
             _ => {
                 let object = match &unit.parent {
                     Parent::Vmlinux => unit.object(),
@@ -87,6 +91,22 @@ fn object_name(number: usize) -> String {
     format!("changed-{number}.o")
 }
 
+/// What a patched object is compared with, as the sandbox sees it.
+pub(super) struct Sides {
+    /// The object as it was.
+    pub original: String,
+    /// The text of `readelf -s` on its parent.
+    pub symbols: String,
+}
+
+/// The text of `readelf -s` on a parent, on the machine.
+pub(super) fn symbol_table(engine: &KpatchEngine, parent: &Parent) -> Result<Utf8PathBuf, Failure> {
+    match parent {
+        Parent::Vmlinux => Ok(engine.base.symbol_table()),
+        Parent::Module(module) => engine.base.module_symbols(module),
+    }
+}
+
 /// Where the sandbox shows the symbols of a parent.
 fn symbols_of(parent: &Parent) -> String {
     format!("/symbols/{}", parent.name())
@@ -98,7 +118,12 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
     let mut arguments = Vec::new();
     for (number, unit) in units.iter().enumerate() {
         let (object, output) = (unit.object(), format!("{WORK}/{}", object_name(number)));
-        let (original, symbols) = (format!("/original/{object}"), symbols_of(&unit.parent));
+        let Sides { original, symbols } = match new_object::is_new(engine, unit) {
+            false => {
+                Sides { original: format!("/original/{object}"), symbols: symbols_of(&unit.parent) }
+            }
+            true => new_object::nothing_before(engine, unit, number)?,
+        };
         let words: [&str; WORDS] = [
             &output,
             "/usr/lib/kpatch/create-diff-object",
@@ -127,11 +152,7 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
         .read_only(&original_objects(engine), "/original");
     let parents: BTreeSet<&Parent> = units.iter().map(|unit| &unit.parent).collect();
     for parent in parents {
-        let symbols = match parent {
-            Parent::Vmlinux => engine.base.symbol_table(),
-            Parent::Module(module) => engine.base.module_symbols(module)?,
-        };
-        command = command.read_only(&symbols, &symbols_of(parent));
+        command = command.read_only(&symbol_table(engine, parent)?, &symbols_of(parent));
     }
     for (structure, variable) in STRUCT_VARIABLES {
         if let Some(size) = engine.base.facts().struct_sizes.get(structure) {

@@ -9,8 +9,10 @@ mod diff;
 mod klp;
 mod link;
 mod livepatch_engine;
+mod lost_sections;
 mod message_rules;
 mod messages;
+mod new_object;
 
 use elivepatch_model::Failure;
 

@@ -27,7 +27,7 @@ use std::collections::HashMap;
 
 use elivepatch_model::{FailureClass, KernelConfig, config_refusals};
 
-use crate::{ChangeKind, FilePatch, PatchError, SourcePatch, TreePath};
+use crate::{ChangeKind, FilePart, FilePatch, SourcePatch, TreePath};
 use judge::Judged;
 pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
 pub use rule::{Level, Rule};
@@ -65,7 +65,7 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
     let mut check = Check { surroundings, texts: HashMap::new(), changes: 0, live_changes: 0 };
     let mut files = Vec::new();
     for (name, patch) in patches {
-        files.extend(patch.files.iter().map(|file| check.file(name, file)));
+        files.extend(patch.files.iter().map(|file| check.file(name, file, patch)));
     }
     let config =
         surroundings.config.map(|config| config_refusals(config, None)).unwrap_or_default();
@@ -88,8 +88,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn file(&mut self, patch: &str, file: &FilePatch) -> FileReport {
-        let (role, role_text, refusal) = role(file);
+    fn file(&mut self, patch: &str, file: &FilePatch, whole: &SourcePatch) -> FileReport {
+        let (role, role_text, refusal) = role(file, whole);
         let mut report = FileReport {
             patch: patch.to_owned(),
             path: file.path.to_string(),
@@ -239,37 +239,28 @@ fn all_lines(file: &FilePatch) -> Side {
 }
 
 /// What a file is, by the same judgement that the build begins with.
-fn role(file: &FilePatch) -> (FileRole, String, Option<Finding>) {
-    let alone = SourcePatch { files: vec![file.clone()] };
-    match alone.plan() {
-        Ok(_) if matches!(file.path.extension(), "h" | "inc") => {
+fn role(file: &FilePatch, whole: &SourcePatch) -> (FileRole, String, Option<Finding>) {
+    match whole.part_of(file) {
+        FilePart::Built if matches!(file.path.extension(), "h" | "inc") => {
             (FileRole::Header, "is a header".to_owned(), None)
         }
-        Ok(_) => {
+        FilePart::Built if file.path.extension() == "c" => {
             (FileRole::Code, "is C code; whether it is built is seen by the build".to_owned(), None)
         }
-        Err(PatchError::NoCode(dropped)) => {
-            let reason = dropped.first().map_or("changes no text", |dropped| dropped.reason);
-            (FileRole::LeftOut, reason.to_owned(), None)
+        FilePart::Built => {
+            (FileRole::LeftOut, "only names the objects of new files".to_owned(), None)
         }
-        Err(PatchError::Refused(refusals)) => {
-            let refusal = refusals.first();
-            let reason = refusal.map_or("cannot be live-patched", |refusal| refusal.reason);
-            let class = refusal.map_or(FailureClass::PatchNoCode, |refusal| refusal.class);
-            let rule = match class {
+        FilePart::LeftOut(reason) => (FileRole::LeftOut, reason.to_owned(), None),
+        FilePart::Refused(refusal) => {
+            let rule = match refusal.class {
                 FailureClass::PatchAssembly => Rule::Assembly,
                 FailureClass::PatchFileSet => Rule::FileSet,
                 FailureClass::PatchBuildSystem => Rule::BuildSystem,
                 _ => Rule::UnpatchableCode,
             };
-            let subject = format!("{} {reason}", file.path);
+            let subject = format!("{} {}", file.path, refusal.reason);
             let finding = Finding::new(rule, Level::Refused, file.patch_line, subject);
-            (FileRole::Refused, reason.to_owned(), Some(finding))
-        }
-        Err(other) => {
-            let finding =
-                Finding::new(Rule::FileScope, Level::Refused, file.patch_line, other.to_string());
-            (FileRole::Refused, "cannot be read".to_owned(), Some(finding))
+            (FileRole::Refused, refusal.reason.to_owned(), Some(finding))
         }
     }
 }

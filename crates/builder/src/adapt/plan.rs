@@ -1,0 +1,258 @@
+//! What of the fixes is to be applied, and what is left out because this kernel does not have it
+//! or a running kernel cannot lose it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8Path;
+use elivepatch_model::{
+    Adaptation, AdaptationKind, BuildEvent, ConfigValue, Failure, FailureClass, KernelConfig,
+    StepName,
+};
+use elivepatch_patch::{ChangeKind, DroppedFile, FilePatch, NewObject, PatchPlan, SourcePatch};
+
+use crate::{
+    FixText, Observer,
+    apply::PlannedChange,
+    base::SourceIndex,
+    ownership::is_regular_file,
+    unit::{Parent, Unit},
+    untrusted_file::read_untrusted_below,
+};
+
+/// The largest Makefile that is read, in bytes; the largest of Linux 7.3 has some 80 kB.
+const MAKEFILE_BYTES: u64 = 1024 * 1024;
+
+/// What the fixes ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The changes to apply, in their order.
+    pub changes: Vec<PlannedChange>,
+    /// The compiled files that the fixes add, by their source file.
+    pub new_units: BTreeMap<String, Vec<Unit>>,
+    /// How the patches were adapted.
+    pub adaptations: Vec<Adaptation>,
+}
+
+/// What planning takes.
+pub(crate) struct Planner<'a> {
+    /// The adaptations that are switched off.
+    pub without: &'a BTreeSet<AdaptationKind>,
+    /// Which files the target is compiled from.
+    pub sources: &'a SourceIndex,
+    /// The target's source.
+    pub tree: &'a Utf8Path,
+    /// The target's config.
+    pub config: &'a KernelConfig,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+}
+
+impl Plan {
+    /// The files of the target's source that the fixes change, sorted: not the new ones, and not
+    /// the Makefiles that name those.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let of_target = |change: &&PlannedChange| {
+            change.file.kind == ChangeKind::Modified && !is_makefile(&change.file)
+        };
+        let files: BTreeSet<String> = self
+            .changes
+            .iter()
+            .filter(of_target)
+            .map(|change| change.file.path.to_string())
+            .collect();
+        files.into_iter().collect()
+    }
+}
+
+impl Planner<'_> {
+    /// Reads the fixes and refuses what no build could livepatch.
+    ///
+    /// # Errors
+    /// Those of the patch (see `elivepatch_patch::PatchError`), with the fix's name when there are
+    /// several; `not-patchable` when a file would be left out that is in the kernel after all;
+    /// `code-not-built` and `patch-file-set` when what would have to be left out must not be.
+    pub(crate) fn plan(&self, fixes: &[FixText]) -> Result<Plan, Failure> {
+        let mut plan = Plan::default();
+        for FixText { fix, text } in fixes {
+            self.add(&fix.name, text, &mut plan).map_err(|mut failure| {
+                if fixes.len() > 1 {
+                    failure.message = format!("{}: {}", fix.name, failure.message);
+                }
+                failure
+            })?;
+        }
+        if plan.files().is_empty() && plan.new_units.is_empty() {
+            return Err(Failure::new(
+                FailureClass::CodeNotBuilt,
+                "this kernel's config leaves out all that the patch adds",
+                "this kernel does not contain the code, so it needs no fix there",
+            )
+            .with_details(plan.adaptations.iter().map(ToString::to_string)));
+        }
+        for adaptation in &plan.adaptations {
+            let line = adaptation.to_string();
+            self.observer.event(BuildEvent::Log { step: StepName::Check, line });
+        }
+        Ok(plan)
+    }
+
+    fn add(&self, fix: &str, text: &[u8], plan: &mut Plan) -> Result<(), Failure> {
+        let mut of_fix = SourcePatch::parse(text)
+            .and_then(|patch| patch.plan())
+            .map_err(|error| error.failure())?;
+        for dropped in &of_fix.dropped {
+            if let Some(unit) = self.sources.units_of(dropped.path.as_str()).first() {
+                return Err(Failure::new(
+                    FailureClass::NotPatchable,
+                    format!("{} is compiled into this kernel ({})", dropped.path, unit.source),
+                    "elivepatch takes such files for tools and would leave it out: please report it",
+                ));
+            }
+        }
+        for object in std::mem::take(&mut of_fix.new_objects) {
+            match self.parent_of(&object)? {
+                Some(parent) => {
+                    let source = object.source.to_string();
+                    let unit = Unit { source: source.clone(), parent };
+                    plan.new_units.entry(source).or_default().push(unit);
+                }
+                None => drop_file(&mut of_fix, object.source.as_str(), NOT_IN_CONFIG),
+            }
+        }
+        self.drop_files_that_are_not_built(&mut of_fix);
+        for dropped in &of_fix.dropped {
+            let what = format!("left out: it {}", dropped.reason);
+            plan.adaptations.push(self.leave(
+                AdaptationKind::OutsideKernel,
+                fix,
+                dropped,
+                &what,
+            )?);
+        }
+        for kept in &of_fix.kept {
+            let kind = AdaptationKind::RemovedFile;
+            plan.adaptations.push(self.leave(kind, fix, kept, &format!("it {}", kept.reason))?);
+        }
+        let named = |file| PlannedChange { fix_name: fix.to_owned(), file };
+        plan.changes.extend(of_fix.files.into_iter().map(named));
+        Ok(())
+    }
+
+    /// Leaves a file out, unless that is switched off.
+    fn leave(
+        &self,
+        kind: AdaptationKind,
+        fix: &str,
+        file: &DroppedFile,
+        what: &str,
+    ) -> Result<Adaptation, Failure> {
+        if self.without.contains(&kind) {
+            let class = match kind {
+                AdaptationKind::RemovedFile => FailureClass::PatchFileSet,
+                _ => FailureClass::CodeNotBuilt,
+            };
+            return Err(Failure::new(
+                class,
+                format!("{} {}, and the adaptation {kind} is switched off", file.path, file.reason),
+                format!("leave the file out of the patch, or do not switch {kind} off"),
+            ));
+        }
+        let detail = format!("{what} (line {} of the patch)", file.patch_line);
+        Ok(Adaptation { kind, fix: fix.to_owned(), file: file.path.to_string(), detail })
+    }
+
+    /// Drops the files that the config leaves out, as long as others are built. When none is, they
+    /// stay, and are refused later.
+    fn drop_files_that_are_not_built(&self, of_fix: &mut PatchPlan) {
+        let is_code =
+            |file: &FilePatch| file.kind == ChangeKind::Modified && file.path.extension() == "c";
+        let is_left_out = |file: &FilePatch| {
+            is_code(file)
+                && self.sources.units_of(file.path.as_str()).is_empty()
+                && is_regular_file(self.tree, file.path.as_str())
+                && !self.is_part_of_a_tool(file)
+        };
+        let left_out: BTreeSet<String> = of_fix
+            .files
+            .iter()
+            .filter(|file| is_left_out(file))
+            .map(|file| file.path.to_string())
+            .collect();
+        let is_built =
+            |file: &FilePatch| !is_makefile(file) && !left_out.contains(file.path.as_str());
+        if of_fix.files.iter().any(is_built) {
+            for file in &left_out {
+                drop_file(of_fix, file, NOT_IN_CONFIG);
+            }
+        }
+    }
+
+    /// Whether the Makefile beside a file makes a program of it, which may generate code of the
+    /// kernel while it is built.
+    fn is_part_of_a_tool(&self, file: &FilePatch) -> bool {
+        let path = file.path.as_str();
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let stem = file.path.file_name().trim_end_matches(".c");
+        ["Makefile", "Kbuild"].iter().any(|name| {
+            let makefile = format!("{directory}/{name}");
+            let Ok(text) = read_untrusted_below(self.tree, &makefile, MAKEFILE_BYTES) else {
+                return false;
+            };
+            let text = String::from_utf8_lossy(&text);
+            let words = |text: &str| {
+                text.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
+                    .any(|word| word == stem)
+            };
+            (text.contains("hostprogs") || text.contains("userprogs")) && words(&text)
+        })
+    }
+
+    /// What a new object becomes a part of; `None` when the config leaves it out.
+    fn parent_of(&self, object: &NewObject) -> Result<Option<Parent>, Failure> {
+        let list = object.list.as_str();
+        let (name, value) = match list.split_once("-$(CONFIG_") {
+            Some((name, option)) => (name, self.config.value(option.trim_end_matches(')'))),
+            None => match list.rsplit_once('-') {
+                Some((name, "m")) => (name, Some(&ConfigValue::Module)),
+                Some((name, _)) => (name, Some(&ConfigValue::Yes)),
+                None => (list, None),
+            },
+        };
+        match value {
+            Some(ConfigValue::Yes) => {}
+            Some(ConfigValue::Module) if name != "obj" => {}
+            Some(ConfigValue::Module) => {
+                return Err(Failure::new(
+                    FailureClass::PatchFileSet,
+                    format!("{} becomes a loadable module of its own ({list})", object.source),
+                    "leave it out of the patch, and load it as the module that it is",
+                ));
+            }
+            _ => return Ok(None),
+        }
+        // An object of several files is a module when the target has one of that name.
+        let module = Parent::Module(name.replace('-', "_"));
+        let is_module =
+            name != "obj" && self.sources.units().iter().any(|unit| unit.parent == module);
+        Ok(Some(if is_module { module } else { Parent::Vmlinux }))
+    }
+}
+
+const NOT_IN_CONFIG: &str = "is not in this kernel: its config leaves it out";
+
+fn is_makefile(file: &FilePatch) -> bool {
+    ["Makefile", "Kbuild"].contains(&file.path.file_name())
+}
+
+/// Moves the changes of a file to those that are left out.
+fn drop_file(of_fix: &mut PatchPlan, path: &str, reason: &'static str) {
+    let (dropped, files) = std::mem::take(&mut of_fix.files)
+        .into_iter()
+        .partition::<Vec<FilePatch>, _>(|file| file.path.as_str() == path);
+    of_fix.files = files;
+    of_fix.dropped.extend(dropped.into_iter().map(|file| DroppedFile {
+        patch_line: file.patch_line,
+        path: file.path,
+        reason,
+    }));
+}
