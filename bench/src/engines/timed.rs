@@ -98,6 +98,7 @@ impl Kernel<'_> {
             checks: Vec::new(),
             without,
             engine,
+            rebuild: None,
         };
         let work = self.scratch.join(name);
         fs_err::create_dir_all(&work)?;

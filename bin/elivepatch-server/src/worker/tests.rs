@@ -317,6 +317,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             build_id: None,
         },
         steps: vec![],
+        branch_audit: None,
         trial: TrialEvidence {
             modules_loaded: vec![],
             modules_absent: vec![],
