@@ -56,9 +56,10 @@ const TABLES: [&[u8]; 18] = [
     b".init.klp_funcs",
 ];
 
-/// The same, whatever follows: notes of the compiler, and places that ftrace patches.
-const TABLE_PREFIXES: [&[u8]; 4] =
-    [b".discard", b".debug", b"__mcount_loc", b"__patchable_function_entries"];
+/// The same, whatever follows: notes of the compiler, places that ftrace patches, and the notes from
+/// which `objtool klp post-link` made the livepatch relocations; these are looked at themselves.
+const TABLE_PREFIXES: [&[u8]; 5] =
+    [b".discard", b".debug", b"__mcount_loc", b"__patchable_function_entries", b"__klp_relocs."];
 
 /// Trampolines of static calls: they are called directly only, and their address is taken to patch
 /// them.

@@ -52,6 +52,18 @@ fn pointers_in_data_and_in_code_are_found_and_branches_are_not() {
 }
 
 #[test]
+fn notes_of_objtool_about_livepatch_relocations_take_no_address() {
+    let targets = targets(
+        r#"
+        __attribute__((nocf_check)) int bare(void) { return 1; }
+        __attribute__((section("__klp_relocs.vmlinux"), used))
+        static int (*const note)(void) = (int (*)(void))bare;
+    "#,
+    );
+    assert_eq!(names(&targets), Vec::<String>::new());
+}
+
+#[test]
 fn function_without_endbr_is_told() {
     let targets = targets(
         r#"
