@@ -129,7 +129,7 @@ pub(crate) struct Change<'a> {
 pub(crate) struct Facts {
     /// What `EXPORT_SYMBOL` names.
     pub exported: HashSet<String>,
-    /// Functions that cannot be replaced, and all names that occur in them.
+    /// Functions that cannot be replaced, and what they call.
     pub irreplaceable: Vec<(String, Rule, HashSet<String>)>,
     /// Whether variables are both added and removed: one may be the other's new name.
     pub renames_data: bool,
@@ -163,7 +163,9 @@ impl Facts {
                     words::of_function(word).filter(|rule| *rule != Rule::InlineFunction)
                 });
                 if let Some(rule) = rule {
-                    let names = item.tokens.clone().filter(|at| side.is_name(*at));
+                    // A function whose address is taken is not inlined there.
+                    let calls = |at: &usize| side.is_name(*at) && side.is(at + 1, b'(');
+                    let names = item.tokens.clone().filter(calls);
                     let names = names.map(|at| side.name(at)).collect();
                     self.irreplaceable.push((header.name.clone(), rule, names));
                 }
