@@ -121,6 +121,8 @@ fn types_keep_their_layout() {
     judged("struct s {", field, Verdict::Refused, &["data-structure"]);
     judged("", &format!(" struct s {{\n{field}"), Verdict::Refused, &["data-structure"]);
     judged("", &format!(" union {{\n{field}"), Verdict::Refused, &["data-structure"]);
+    let qualifier = "-\tint *a;\n+\tconst int *a;\n };";
+    judged("struct s {", qualifier, Verdict::Patchable, &["data-structure"]);
     judged("enum e {", " \tA,\n+\tB,\n };", Verdict::Unsure, &["type-meaning"]);
     judged("", "-typedef int t;\n+typedef long t;\n ", Verdict::Unsure, &["type-meaning"]);
     judged("", "+struct s {\n+\tint a;\n+};\n ", Verdict::Patchable, &[]);
@@ -269,6 +271,8 @@ fn places_are_judged_as_the_build_judges_them() {
         let level = if verdict == Verdict::Unsure { Level::Unsure } else { Level::Refused };
         assert_eq!(rules(&report, level), [rule]);
     }
+    let makefile = report(&patch("fs/Makefile", "", "-a = b;\n+a = c;\n "));
+    assert_eq!(rules(&makefile, Level::Refused), ["build-system"], "its text is no C");
     let header = report(&patch("include/net/x.h", "", "+int f(int);\n "));
     assert!(header.verdict >= Verdict::Unsure, "{header:#?}");
 }

@@ -106,7 +106,8 @@ impl Check<'_> {
         let judged = self.judge(file, &mut report);
         self.changes += judged.changes;
         self.live_changes += judged.live_changes;
-        if role == FileRole::Header {
+        // Nothing but the patch includes a new header.
+        if role == FileRole::Header && file.kind != ChangeKind::Added {
             self.header(file, &mut report);
         }
         if role == FileRole::Code {
@@ -135,6 +136,9 @@ impl Check<'_> {
 
     fn judge(&mut self, file: &FilePatch, report: &mut FileReport) -> Judged {
         let mut judged = Judged::default();
+        if !matches!(file.path.extension(), "c" | "h" | "inc") {
+            return judged;
+        }
         match self.view(file, report) {
             Some(view) => judged.judge(&view),
             None => {
@@ -159,17 +163,21 @@ impl Check<'_> {
             _ => {}
         }
         let tree = self.surroundings.tree?;
-        let text = self.texts.entry(file.path.clone()).or_insert_with(|| tree.read(&file.path));
-        let Some(old) = text else {
-            let subject = format!("there is no file {} that can be read in the source", file.path);
+        let path = match &file.kind {
+            ChangeKind::Renamed { from } | ChangeKind::Copied { from } => from,
+            _ => &file.path,
+        };
+        let text = self.texts.entry(path.clone()).or_insert_with(|| tree.read(path));
+        let Some(old) = text.clone() else {
+            let subject = format!("there is no file {path} that can be read in the source");
             let finding =
                 Finding::new(Rule::DoesNotApply, Level::Refused, file.patch_line, subject);
             report.findings.push(finding);
             return None;
         };
-        match whole_file::apply(file, old) {
+        match whole_file::apply(file, &old) {
             Ok(whole) => {
-                *text = Some(whole.text);
+                self.texts.insert(file.path.clone(), Some(whole.text));
                 report.whole_file_read = true;
                 Some(View::of_file(whole.before, whole.after))
             }

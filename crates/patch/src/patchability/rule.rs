@@ -90,7 +90,7 @@ rules! {
     NewData = "new-data", "nothing, if the value may begin anew; otherwise keep it in a shadow variable";
     /// The variable goes away or gets another name: nothing carries its value over, and old code goes on using the old one.
     RemovedData = "removed-data", "keep the variable and its name";
-    /// Objects that exist already have the old layout, and code that is not compiled anew expects it. No tool sees this: the livepatch would be built, load, and corrupt memory.
+    /// Objects that exist already have the old layout, and code that is not compiled anew expects it: memory would be corrupted. kpatch does not see this; elivepatch compares the layouts and refuses.
     DataStructure = "data-structure", "keep the layout; attach new fields by shadow variables (klp_shadow_alloc), or use padding that is zero in old objects";
     /// Values of an enumeration or a type have another meaning from now on; data of the old meaning exists, and code that is not compiled anew expects it.
     TypeMeaning = "type-meaning", "add constants at the end only, and see that old code copes with them";
@@ -148,9 +148,7 @@ impl Rule {
     pub fn is_noticed_by_build(self) -> bool {
         !matches!(
             self,
-            Self::DataStructure
-                | Self::TypeMeaning
-                | Self::ExportedSignature
+            Self::ExportedSignature
                 | Self::NewData
                 | Self::RemovedData
                 | Self::StaticLocalAdded

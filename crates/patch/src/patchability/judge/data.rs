@@ -5,8 +5,13 @@ use crate::patchability::{
     body,
     item::{Item, ItemKind, Variable},
     rule::{Level, Rule},
+    side::Side,
     words,
 };
+
+/// Words that say how a member may be used, and not where it lies.
+const QUALIFIERS: [&[u8]; 8] =
+    [b"const", b"volatile", b"__rcu", b"__user", b"__iomem", b"__percpu", b"__force", b"__private"];
 
 impl Judged {
     /// Judges a variable; says whether its change takes effect in a running kernel.
@@ -76,9 +81,26 @@ impl Judged {
         }
         let subject = format!("{keyword} {name}").trim_end().to_owned() + " changes";
         match keyword {
+            _ if self.is_same_layout(change) => {
+                let subject = format!("{subject} in qualifiers only");
+                self.find(Rule::DataStructure, Level::Note, change.patch_line, subject);
+            }
             "enum" => self.find(Rule::TypeMeaning, Level::Unsure, change.patch_line, subject),
             _ => self.find(Rule::DataStructure, Level::Refused, change.patch_line, subject),
         }
+    }
+
+    /// Whether the sides differ only in words that change no layout.
+    fn is_same_layout(&self, change: &Change<'_>) -> bool {
+        let (Some(before), Some(after)) = (change.pair.before, change.pair.after) else {
+            return false;
+        };
+        let layout = |side: &Side, item: &Item| {
+            let mut words = side.essence(item.tokens.clone());
+            words.retain(|word| !QUALIFIERS.contains(&word.as_slice()));
+            words
+        };
+        layout(&change.view.before, before) == layout(&change.view.after, after)
     }
 
     /// `typedef`.
