@@ -1,7 +1,10 @@
 //! What is said of patches before they are built: each rule by an example, in text alone and with
 //! the whole file at hand.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use elivepatch_patch::{
     SourcePatch, TreePath,
@@ -356,4 +359,47 @@ fn later_patch_sees_what_the_earlier_one_left() {
     assert_eq!(both.verdict, Verdict::Patchable, "{both:#?}");
     assert!(both.files.iter().all(|file| file.functions[0].name.as_deref() == Some("owner")));
     assert_eq!(with_tree(&[second, first]).verdict, Verdict::Refused);
+}
+
+/// Texts that a light reader of C could be slow with, of about `size` times 1,000 lines.
+fn hostile(size: usize) -> [String; 8] {
+    let lines = |marker: char, count: usize, text: &dyn Fn(usize) -> String| -> String {
+        (0..count * size).map(|number| format!("{marker}{}\n", text(number))).collect()
+    };
+    let define = |value: usize| move |number: usize| format!("#define A{number} {value}");
+    let constant =
+        |value: usize| move |number: usize| format!("static const int c{number} = {value};");
+    [
+        lines('-', 500, &define(1)) + &lines('+', 500, &define(2)),
+        lines('+', 1000, &|_| "{ (".to_owned()) + " x",
+        lines('+', 1000, &|_| "\tstatic int n;".to_owned()) + " x",
+        lines('+', 600, &|number| format!("int f{number}(int a) {{ }}")) + " x",
+        lines('-', 400, &constant(1)) + &lines('+', 400, &constant(2)),
+        lines('+', 1000, &|_| "#if A (".to_owned()) + " x",
+        lines('-', 1000, &|_| "f(".to_owned()) + "+x",
+        lines('+', 1000, &|_| "/* \" '".to_owned()) + " x",
+    ]
+}
+
+fn time_of(lines: &str) -> Duration {
+    let text = patch("fs/x.c", F, lines);
+    let patches = [("fix".to_owned(), SourcePatch::parse(text.as_bytes()).expect("a patch"))];
+    let old = lines.lines().filter(|line| !line.starts_with('+'));
+    let old: String = old.map(|line| format!("{}\n", &line[1..])).collect();
+    let tree = Tree(HashMap::from([("fs/x.c", old)]));
+    let begin = Instant::now();
+    check(&patches, &Surroundings::default());
+    check(&patches, &Surroundings { config: None, tree: Some(&tree) });
+    begin.elapsed()
+}
+
+/// Eight times the text takes eight times as long; twice that is left for a busy machine. What is
+/// quadratic takes 64 times as long.
+#[test]
+fn hostile_text_is_judged_in_linear_time() {
+    for (number, (small, large)) in hostile(1).iter().zip(&hostile(8)).enumerate() {
+        let (small, large) = (time_of(small), time_of(large));
+        let limit = (small * 16).max(Duration::from_secs(3));
+        assert!(large < limit, "set {number} takes {large:?}, an eighth of it {small:?}");
+    }
 }

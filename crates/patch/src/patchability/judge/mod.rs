@@ -30,7 +30,7 @@ pub(crate) struct Judged {
 
 /// How often a file is searched for the users of a name at most: a hostile patch may change
 /// thousands of macros in a long file. What is not searched for stays a doubt.
-const SEARCHES: usize = 64;
+const SEARCHES: usize = 16;
 
 impl Judged {
     /// Whether one more search through the whole file is allowed.
