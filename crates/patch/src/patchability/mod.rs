@@ -62,7 +62,7 @@ pub struct Surroundings<'a> {
 
 /// Judges patches that are applied in this order, each with its name.
 pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>) -> Report {
-    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0, live_changes: 0 };
+    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0 };
     let mut files = Vec::new();
     for (name, patch) in patches {
         files.extend(patch.files.iter().map(|file| check.file(name, file, patch)));
@@ -84,7 +84,6 @@ struct Check<'a> {
     /// The texts of the tree's files as the patches before left them; `None` when unreadable.
     texts: HashMap<TreePath, Option<Vec<u8>>>,
     changes: usize,
-    live_changes: usize,
 }
 
 impl Check<'_> {
@@ -105,7 +104,6 @@ impl Check<'_> {
         }
         let judged = self.judge(file, &mut report);
         self.changes += judged.changes;
-        self.live_changes += judged.live_changes;
         // Nothing but the patch includes a new header.
         if role == FileRole::Header && file.kind != ChangeKind::Added {
             self.header(file, &mut report);
@@ -217,21 +215,14 @@ impl Check<'_> {
             return;
         }
         let judged = report.files.iter_mut().filter(|file| file.role != FileRole::LeftOut);
-        let mut judged = judged.filter(|file| file.role != FileRole::Refused).peekable();
-        if self.changes == 0 {
-            if let Some(file) = judged.peek_mut() {
-                let subject = "only comments and blanks change";
-                let finding =
-                    Finding::new(Rule::NoCodeChange, Level::Refused, file.patch_line, subject);
-                file.findings.push(finding);
-            }
-        } else if self.live_changes == 0 {
-            // What is left when the parts for the next boot are left out is nothing.
-            for finding in judged.flat_map(|file| &mut file.findings) {
-                if matches!(finding.rule, Rule::InitCode) {
-                    finding.level = Level::Refused;
-                }
-            }
+        let mut judged = judged.filter(|file| file.role != FileRole::Refused);
+        if self.changes == 0
+            && let Some(file) = judged.next()
+        {
+            let subject = "only comments and blanks change";
+            let finding =
+                Finding::new(Rule::NoCodeChange, Level::Refused, file.patch_line, subject);
+            file.findings.push(finding);
         }
     }
 }

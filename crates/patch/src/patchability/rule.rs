@@ -70,8 +70,8 @@ rules! {
     NoCodeChange = "no-code-change", "nothing has to be done: the running kernel already behaves so";
     /// The text does not show in which function, data or type the change is, or how that is declared: it may be `__init`, `notrace` or no function at all.
     FunctionUnknown = "function-unknown", "make the patch with git diff, which writes the function's line behind each @@, or name the source with --source";
-    /// Code marked `__init` or `__exit` has run and is gone, or runs only when a module goes: the change has no effect before the next boot of a fixed kernel.
-    InitCode = "init-code", "if the effect is needed now, do the same from a callback, or in the code that uses what was initialised";
+    /// Code marked `__init` or `__exit` has run and is gone, or runs only when a module goes: the change has no effect before the next boot of a fixed kernel, and kpatch refuses its section.
+    InitCode = "init-code", "leave these hunks out; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
     /// The function has no call to `__fentry__` at its beginning (`notrace`, `noinstr`, a file compiled without tracing), so the kernel cannot redirect it.
     NotTraceable = "not-traceable", "change the nearest traceable function that calls it";
     /// The function is in a section of its own (`__sched`, `__kprobes`, …), in which kpatch cannot tell functions apart.
@@ -121,7 +121,7 @@ rules! {
     /// A static key or static call that a loadable module defines cannot be used by a livepatch; one of vmlinux can.
     StaticKey = "static-key", "in a module use static_key_enabled(), or KPATCH_STATIC_CALL() for static calls";
     /// System calls are defined by a macro that hides which functions belong together.
-    SystemCall = "system-call", "nothing: elivepatch writes KPATCH_SYSCALL_DEFINE in its place (adaptation syscall-define)";
+    SystemCall = "system-call", "write KPATCH_SYSCALL_DEFINEn in its place, with #include \"kpatch-syscall.h\"";
     /// Code that runs cannot be taken away; it stays, and nothing of the new code calls it.
     RemovedFunction = "removed-function", "nothing, if no data points to it; otherwise leave it in";
     /// Tasks change over one by one: for a while some run the old and some the new code, and an object that the old code locked or counted may be released by the new.

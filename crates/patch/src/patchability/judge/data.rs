@@ -14,14 +14,14 @@ const QUALIFIERS: [&[u8]; 8] =
     [b"const", b"volatile", b"__rcu", b"__user", b"__iomem", b"__percpu", b"__force", b"__private"];
 
 impl Judged {
-    /// Judges a variable; says whether its change takes effect in a running kernel.
-    pub(super) fn variable(&mut self, change: &Change<'_>, variable: &Variable) -> bool {
+    /// Judges a variable.
+    pub(super) fn variable(&mut self, change: &Change<'_>, variable: &Variable) {
         let (line, name) = (change.patch_line, &variable.name);
         let has = |wanted: fn(&str) -> bool| variable.words.iter().any(|word| wanted(word));
         if has(|word| matches!(word, "__initdata" | "__initconst" | "__exitdata")) {
             let subject = format!("{name} is used only by code that has run");
-            self.find(Rule::InitCode, Level::Unsure, line, subject);
-            return false;
+            self.find(Rule::InitCode, Level::Refused, line, subject);
+            return;
         }
         let in_section = has(words::is_data_section);
         match (change.pair.before, change.pair.after) {
@@ -49,7 +49,6 @@ impl Judged {
                 self.find(Rule::ChangedData, Level::Refused, line, subject);
             }
         }
-        true
     }
 
     /// Constant data comes along with changed functions, if nothing else uses it.

@@ -18,10 +18,10 @@ use crate::patchability::{
 const SAME_NAME: usize = 32;
 
 impl Judged {
-    /// Judges a function; says whether its change takes effect in a running kernel.
-    pub(super) fn function(&mut self, change: &Change<'_>) -> bool {
+    /// Judges a function.
+    pub(super) fn function(&mut self, change: &Change<'_>) {
         let (before, after) = (header_of(change.pair.before), header_of(change.pair.after));
-        let Some(header) = after.or(before) else { return true };
+        let Some(header) = after.or(before) else { return };
         let kind = match (before, after) {
             (None, Some(_)) if !change.item.is_cut => FunctionChange::Added,
             (Some(_), None) if !change.item.is_cut => FunctionChange::Removed,
@@ -33,7 +33,7 @@ impl Judged {
             change: kind,
             patch_line: change.patch_line,
         });
-        let is_live = self.attributes(change, kind, [before, after]);
+        self.attributes(change, kind, [before, after]);
         self.declaration(change, header);
         match kind {
             FunctionChange::Changed => {
@@ -46,7 +46,6 @@ impl Judged {
         }
         self.inlined(change, header);
         self.body(change, Some(header));
-        is_live
     }
 
     fn attributes(
@@ -54,8 +53,7 @@ impl Judged {
         change: &Change<'_>,
         kind: FunctionChange,
         headers: [Option<&FunctionHeader>; 2],
-    ) -> bool {
-        let mut is_live = true;
+    ) {
         let words = headers.into_iter().flatten().flat_map(|h| h.words.iter().map(move |w| (h, w)));
         let mut seen = Vec::new();
         for (header, word) in words {
@@ -64,7 +62,9 @@ impl Judged {
             };
             seen.push(rule);
             let level = match (rule, kind) {
-                (Rule::InitCode, _) => Level::Unsure,
+                // It is `__init` only without network namespaces, which nearly all kernels have.
+                (Rule::InitCode, _) if word.starts_with("__net_") => Level::Unsure,
+                (Rule::InitCode, _) => Level::Refused,
                 (Rule::SectionCode, _) => Level::Refused,
                 (Rule::NotTraceable, FunctionChange::Changed) => Level::Refused,
                 (Rule::NotTraceable, FunctionChange::Added) => Level::Unsure,
@@ -73,10 +73,8 @@ impl Judged {
                 (Rule::InlineFunction, FunctionChange::Changed) => Level::Unsure,
                 _ => continue,
             };
-            is_live &= rule != Rule::InitCode;
             self.find(rule, level, change.patch_line, format!("{}() is {word}", header.name));
         }
-        is_live
     }
 
     /// What is hidden by a macro, or by a line that is not shown.
@@ -85,7 +83,7 @@ impl Judged {
         if let Some(macro_name) = &header.macro_name {
             match words::defines_replaceable_function(macro_name) {
                 Some(true) => {
-                    self.find(Rule::SystemCall, Level::Note, line, format!("{name} changes"));
+                    self.find(Rule::SystemCall, Level::Unsure, line, format!("{name} changes"));
                 }
                 Some(false) => {
                     let subject = format!("{name} is an entry point of exceptions");

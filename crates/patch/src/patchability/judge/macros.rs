@@ -13,8 +13,8 @@ const FAR_REACHING: [&str; 5] =
     ["pr_fmt", "dev_fmt", "DEBUG", "CREATE_TRACE_POINTS", "VERBOSE_DEBUG"];
 
 impl Judged {
-    /// Judges a macro call; says whether its change takes effect in a running kernel.
-    pub(super) fn macro_call(&mut self, change: &Change<'_>, name: &str, argument: &str) -> bool {
+    /// Judges a macro call.
+    pub(super) fn macro_call(&mut self, change: &Change<'_>, name: &str, argument: &str) {
         let line = change.patch_line;
         let what = match (change.pair.before, change.pair.after) {
             (None, _) => "is new",
@@ -23,7 +23,7 @@ impl Judged {
         };
         let subject = format!("{name}({argument}) {what}");
         match words::of_macro(name) {
-            MacroMeaning::Harmless => return false,
+            MacroMeaning::Harmless => {}
             MacroMeaning::Data => match what {
                 "is new" => self.find(Rule::NewData, Level::Note, line, subject),
                 "goes away" => self.find(Rule::RemovedData, Level::Note, line, subject),
@@ -40,11 +40,9 @@ impl Judged {
                     _ => Level::Unsure,
                 };
                 self.find(rule, level, line, subject);
-                return !matches!(rule, Rule::Initcall | Rule::ModuleInformation);
             }
             MacroMeaning::Unknown => self.find(Rule::FileScope, Level::Unsure, line, subject),
         }
-        true
     }
 
     /// Judges a preprocessor line outside functions.

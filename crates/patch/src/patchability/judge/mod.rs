@@ -22,8 +22,6 @@ pub(crate) struct Judged {
     pub findings: Vec<Finding>,
     /// How many items change in more than comments.
     pub changes: usize,
-    /// How many of them take effect in a running kernel.
-    pub live_changes: usize,
     /// How often the whole file was searched for the users of a name.
     searches: usize,
 }
@@ -59,29 +57,26 @@ impl Judged {
             let Some(item) = pair.after.or(pair.before) else { continue };
             let patch_line = view.patch_line(&pair);
             let change = Change { view, facts: &facts, pair, item, patch_line };
-            let is_live = self.judge_item(&change);
-            self.live_changes += usize::from(is_live);
+            self.judge_item(&change);
         }
     }
 
-    /// Judges one item; says whether its change takes effect in a running kernel.
-    fn judge_item(&mut self, change: &Change<'_>) -> bool {
+    fn judge_item(&mut self, change: &Change<'_>) {
         match &change.item.kind {
-            ItemKind::Function(_) => return self.function(change),
+            ItemKind::Function(_) => self.function(change),
             ItemKind::UnnamedFunction | ItemKind::CutFunction(_) => self.hidden_function(change),
-            ItemKind::Variable(variable) => return self.variable(change, variable),
+            ItemKind::Variable(variable) => self.variable(change, variable),
             ItemKind::Type { keyword, name } => self.data_type(change, keyword, name),
             ItemKind::Typedef(name) => self.typedef(change, name),
-            ItemKind::Macro { name, argument } => return self.macro_call(change, name, argument),
+            ItemKind::Macro { name, argument } => self.macro_call(change, name, argument),
             ItemKind::Directive { word, subject } => self.directive(change, word, subject),
             ItemKind::Assembly => {
                 let line = change.patch_line;
                 self.find(Rule::Assembly, Level::Refused, line, "assembly outside functions");
             }
-            ItemKind::Declaration(_) | ItemKind::Nothing => return false,
+            ItemKind::Declaration(_) | ItemKind::Nothing => {}
             ItemKind::Unknown => self.unknown(change),
         }
-        true
     }
 
     fn hidden_function(&mut self, change: &Change<'_>) {
