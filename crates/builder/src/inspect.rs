@@ -6,7 +6,9 @@ use elivepatch_model::{
     Sha256Digest,
 };
 
-use crate::{base::Base, branch_audit::audit, failures::internal};
+use crate::{
+    base::Base, branch_audit::audit, failures::internal, module_links::check_module_links,
+};
 
 /// What a sound module holds.
 pub(crate) struct Inspected {
@@ -19,7 +21,8 @@ pub(crate) struct Inspected {
 /// Reads the module and compares it with its target.
 ///
 /// # Errors
-/// `module-invalid` with all that is wrong.
+/// `module-invalid` with all that is wrong; `module-dependency` when it depends on modules that need
+/// not be there.
 pub(crate) fn inspect(
     bytes: &[u8],
     name: &str,
@@ -32,6 +35,7 @@ pub(crate) fn inspect(
         .map_err(|error| internal(format!("the base's Module.symvers: {error}")))?;
     let mut problems = identity_problems(&module, name, base);
     problems.extend(symbol_problems(&module, &symvers));
+    check_module_links(&module, &base.modules()?)?;
     let mut functions: Vec<PatchedFunction> = module
         .replaced_functions
         .iter()

@@ -17,6 +17,7 @@ mod failures;
 mod headers;
 mod inspect;
 mod module_file;
+mod module_links;
 mod module_name;
 mod observer;
 mod options;
@@ -31,6 +32,7 @@ mod source;
 mod steps;
 mod toolchain;
 mod trial;
+mod trial_modules;
 mod unit;
 mod untrusted_file;
 mod work_directory;
@@ -46,6 +48,7 @@ pub use source::{SourceTree, TARBALLS};
 pub use toolchain::{Recipe, ToolchainRoot, Toolchains};
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
-    DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialOptions, run_trial,
+    DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialModule, TrialOptions,
+    run_trial,
 };
 pub use work_directory::remove_work_directory;

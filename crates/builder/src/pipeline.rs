@@ -24,6 +24,7 @@ use crate::{
     steps::Steps,
     toolchain::ToolchainRoot,
     trial::{Accelerator, TrialInput, TrialOptions, run_trial},
+    trial_modules::{TrialModules, modules_summary},
     unit::Unit,
 };
 
@@ -344,7 +345,9 @@ impl Job<'_> {
         let accelerator = self
             .builder
             .accelerator(|| Accelerator::probe(&launcher, &kernel_image, &busybox, &probe));
+        let modules = TrialModules::of(&inspected.functions, base)?;
         let input = TrialInput {
+            modules: &modules.for_trial(),
             kernel_image: &kernel_image,
             busybox: &busybox,
             module,
@@ -360,7 +363,8 @@ impl Job<'_> {
             0 => "no behaviour check was asked for".to_owned(),
             number => format!("{} passed", count(number, "behaviour check")),
         };
-        let summary = format!("loaded and reverted on {}, {checks}", evidence.guest_release);
+        let (release, modules) = (&evidence.guest_release, modules_summary(&evidence));
+        let summary = format!("loaded and reverted on {release}{modules}, {checks}");
         Ok((evidence, summary))
     }
 }

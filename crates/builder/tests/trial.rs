@@ -87,6 +87,7 @@ impl Trial {
     fn run_with(&self, observer: &dyn Observer) -> Result<TrialEvidence, Failure> {
         let work = tempfile::tempdir().expect("a directory");
         let input = TrialInput {
+            modules: &[],
             kernel_image: &self.materials.kernel_image,
             busybox: busybox(),
             module: &self.module,

@@ -187,6 +187,10 @@ pub struct TrialEvidence {
     /// The modules that were loaded before the livepatch because it patches them, sorted.
     #[serde(default)]
     pub modules_loaded: Vec<String>,
+    /// The modules that were loaded after the livepatch as well, which patched them as they came,
+    /// sorted.
+    #[serde(default)]
+    pub modules_late: Vec<String>,
     /// The patched modules that the guest could not load, each with the reason: the livepatch was
     /// tried without them.
     #[serde(default)]

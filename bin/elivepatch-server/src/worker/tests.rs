@@ -320,6 +320,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
         branch_audit: None,
         trial: TrialEvidence {
             modules_loaded: vec![],
+            modules_late: vec![],
             modules_absent: vec![],
             guest_release: order.target.release.clone(),
             kernel_image: Sha256Digest::of(b""),

@@ -35,7 +35,6 @@ impl ModuleTable {
     }
 
     /// These modules and all that they need and want, each after what it needs.
-    #[allow(dead_code, reason = "trials do not load modules yet")]
     pub(crate) fn load_order<'a>(
         &'a self,
         names: impl IntoIterator<Item = &'a str>,
@@ -57,6 +56,18 @@ impl ModuleTable {
             }
         }
         order
+    }
+
+    /// The modules without which `name` cannot be loaded, and itself.
+    pub(crate) fn needed_by<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
+        let mut needed = BTreeSet::from([name]);
+        let mut stack = vec![name];
+        while let Some(name) = stack.pop() {
+            let Some(module) = self.modules.get(name) else { continue };
+            let new = module.depends.iter().map(String::as_str).filter(|name| needed.insert(name));
+            stack.extend(new.collect::<Vec<_>>());
+        }
+        needed
     }
 
     /// Reads what [`ModuleTable::to_text`] wrote.

@@ -44,7 +44,6 @@ impl Base {
     ///
     /// # Errors
     /// `base-failed` when it is damaged.
-    #[allow(dead_code, reason = "trials do not load modules yet")]
     pub(crate) fn loadable_module(
         &self,
         modules: &ModuleTable,

@@ -11,7 +11,8 @@ use super::{
 /// How many lines of a check's output go with a failure.
 const OUTPUT_LINES: usize = 20;
 
-/// Every check must hold in each of its three runs.
+/// Every check must hold in each of its three runs, and once more where the livepatch was tried
+/// before the modules that it patches.
 ///
 /// # Errors
 /// `trial-check-failed` of the first check that did not hold.
@@ -41,6 +42,15 @@ pub(crate) fn check_behaviour(
             }
             outputs.push(output);
         }
+        if transcript.late_done {
+            let given = transcript.checks.get(&(CheckRun::Late, index));
+            let given = given.cloned().unwrap_or_default();
+            let kept = &given.output[..given.output.len().min(CHECK_OUTPUT_BYTES)];
+            let output = String::from_utf8_lossy(kept);
+            if !output.contains(expected(check, CheckRun::Late)) {
+                return Err(check_failure(check, index, CheckRun::Late, &given, &output));
+            }
+        }
         let [output_before, output_after, output_reverted]: [String; 3] =
             outputs.try_into().expect("invariant: one output for each of the three runs");
         let check = check.clone();
@@ -53,7 +63,7 @@ pub(crate) fn check_behaviour(
 fn expected(check: &BehaviourCheck, run: CheckRun) -> &str {
     match run {
         CheckRun::Before | CheckRun::Reverted => &check.before,
-        CheckRun::After => &check.after,
+        CheckRun::After | CheckRun::Late => &check.after,
     }
 }
 
@@ -74,6 +84,10 @@ fn check_failure(
         CheckRun::After => (
             "with the livepatch active",
             "the livepatch does not do what the check expects: correct the patch or the check",
+        ),
+        CheckRun::Late => (
+            "with the livepatch active that was loaded before the modules",
+            "the livepatch does nothing where it is there before the modules that it patches",
         ),
         CheckRun::Reverted => (
             "after the livepatch was unloaded",

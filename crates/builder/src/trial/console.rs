@@ -48,7 +48,9 @@ const LOAD_PROBLEMS: [&str; 7] = [
 ];
 
 /// What the livepatch core says when all is well (kernel/livepatch/{core,transition}.c).
-const LIVEPATCH_PROGRESS: [&str; 6] = [
+const LIVEPATCH_PROGRESS: [&str; 8] = [
+    "applying patch",
+    "reverting patch",
     "enabling patch",
     "starting patching transition",
     "starting unpatching transition",

@@ -24,6 +24,7 @@ read -r check_seconds </trial/check-seconds
 read -r check_bytes </trial/check-bytes
 rm /trial/nonce /trial/mark
 livepatch=/sys/kernel/livepatch/$name
+patched_modules=
 
 say() {
     echo "$nonce $*" >&9
@@ -80,6 +81,46 @@ unloaded() {
     ! grep -q "^$name " /proc/modules
 }
 
+# Loads the target's own modules, each after what it needs. The list has a line "MODULE PATCHED"
+# for each: PATCHED is 1 when the livepatch replaces functions of it. What the kernel refuses is
+# reported with its reason when $1 is "report".
+load_modules() {
+    patched_modules=
+    while read -r module patched; do
+        if insmod "/trial/modules/$module.ko" >/tmp/errors 2>&1 9>&- ||
+            grep -q "^$module " /proc/modules; then
+            [ "$patched" = 0 ] || patched_modules="$patched_modules $module"
+        elif [ "$patched" = 1 ] && [ "$1" = report ]; then
+            say module-absent "$module" "$(head -c 2048 /tmp/errors | field)"
+        fi
+    done </trial/modules/list
+}
+
+# Unloads the modules again, the last one first; fails when a patched one stays.
+unload_modules() {
+    order=
+    while read -r module patched; do
+        order="$module $order"
+    done </trial/modules/list
+    for module in $order; do
+        rmmod "$module" >>/tmp/errors 2>&1
+    done
+    for module in $patched_modules; do
+        ! grep -q "^$module " /proc/modules || return 1
+    done
+}
+
+# Says of each object of the livepatch whether its functions are replaced. The attribute is there
+# since Linux 6.1 (commit bb26cfd9e77e).
+report_objects() {
+    for directory in "$livepatch"/*/; do
+        state=unknown
+        [ ! -e "$directory/patched" ] || read -r state <"$directory/patched"
+        directory=${directory%/}
+        say object "$1" "${directory##*/}" "$state"
+    done
+}
+
 # Names the tasks that are not in the patch state $1 yet: 1 patched, 0 unpatched.
 report_blocked() {
     blocked=0
@@ -111,6 +152,11 @@ run_checks() {
 
 say release "$(uname -r | tr -d '\n' | field)"
 taint
+phase modules
+load_modules report
+for module in $patched_modules; do
+    say module-loaded "$module"
+done
 phase before
 run_checks before
 
@@ -137,6 +183,7 @@ for directory in "$livepatch"/*/*/; do
     [ ! -d "$directory" ] || functions=$((functions + 1))
 done
 say livepatch "$enabled" "$functions"
+report_objects first
 run_checks after
 
 phase revert
@@ -158,4 +205,47 @@ fi
 
 phase reverted
 run_checks reverted
+[ -n "$patched_modules" ] || finish
+
+# Once more the other way round, as it is on hosts where a module comes later: the kernel patches it
+# while it is loaded.
+phase away
+: >/tmp/errors
+if ! unload_modules; then
+    say late-skipped "$(head -c 2048 /tmp/errors | field)"
+    finish
+fi
+phase again
+if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
+    say load-failed "$(head -c 2048 /tmp/errors | field)"
+    finish
+fi
+if ! await settled "$transition_seconds"; then
+    report_blocked 1
+    say stalled again
+    finish
+fi
+phase coming
+expected=$patched_modules
+load_modules quiet
+for module in $expected; do
+    grep -q "^$module " /proc/modules || say late-refused "$module" "$(head -c 2048 /tmp/errors | field)"
+done
+report_objects late
+run_checks late
+phase leaving
+if ! echo 0 >"$livepatch/enabled"; then
+    say disable-failed
+    finish
+fi
+if ! await gone "$transition_seconds"; then
+    report_blocked 0
+    say stalled leaving
+    finish
+fi
+if ! await unloaded 10; then
+    say unload-failed "$(head -c 2048 /tmp/errors | field)"
+    finish
+fi
+say late-done
 finish

@@ -1,7 +1,8 @@
 //! The trial: the target's own kernel in a virtual machine loads the livepatch, shows that it
 //! works, and unloads it.
 //!
-//! The guest has the kernel image, busybox and the module, nothing else. Its first process
+//! The guest has the kernel image, busybox, the module, and those of the target's own modules that
+//! it patches, with what they need; nothing else. Its first process
 //! (`init.sh`) runs the trial and reports over a serial port; the kernel's console is another one.
 //! Both are untrusted text to us. The behaviour checks come from the author of the patch, who
 //! decides what the guest's kernel does anyway: a trial protects from mistakes, not from its author.
@@ -12,6 +13,7 @@ mod console;
 mod guest;
 mod initrd;
 mod launcher;
+mod modules;
 mod protocol;
 mod transcript;
 mod verdict;
@@ -27,6 +29,7 @@ use elivepatch_model::{
 pub use accelerator::Accelerator;
 pub use console::{ConsoleFault, ConsoleFindings, ConsoleLog};
 pub use launcher::{DirectLauncher, QemuLauncher};
+pub use modules::TrialModule;
 
 use self::{
     guest::{GuestPlan, run_guest},
@@ -63,6 +66,9 @@ pub struct TrialInput<'a> {
     pub module_name: &'a str,
     /// The release that the guest's kernel must report.
     pub release: &'a KernelRelease,
+    /// The target's modules that the livepatch patches and all that these need, each after what it
+    /// needs.
+    pub modules: &'a [TrialModule<'a>],
     /// What the trial must see.
     pub checks: &'a [BehaviourCheck],
     /// How many functions the livepatch replaces.
@@ -138,9 +144,13 @@ fn try_livepatch(
     let run = run_guest(&plan, launcher, work, &mut |bytes| {
         transcript.feed(bytes);
         for (phase, seconds) in &transcript.phases[phases_seen..] {
-            // Without checks those phases are empty.
-            let checks = matches!(phase, Phase::Before | Phase::After | Phase::Reverted);
-            if !checks || !input.checks.is_empty() {
+            // Without checks, or modules, those phases are empty.
+            let is_empty = match phase {
+                Phase::Before | Phase::After | Phase::Reverted => input.checks.is_empty(),
+                Phase::Modules => input.modules.is_empty(),
+                _ => false,
+            };
+            if !is_empty {
                 log(format!("{} (guest time {seconds:.2} s)", phase.describe()));
             }
         }
@@ -193,6 +203,7 @@ fn trial_initrd(
     initrd.program("init", include_bytes!("init.sh"))?;
     initrd.directory("trial")?;
     initrd.file("trial/module.ko", &fs_err::read(input.module)?)?;
+    modules::add_modules(&mut initrd, input.modules)?;
     let settings = [
         ("nonce", secrets.nonce.clone()),
         ("mark", secrets.mark.clone()),

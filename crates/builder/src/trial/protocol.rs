@@ -13,6 +13,8 @@ pub(crate) const LINE_BYTES: usize = 64 * 1024;
 pub(crate) enum Phase {
     /// The kernel boots; the guest has said nothing yet.
     Boot,
+    /// The target's own modules are being loaded that the livepatch patches, with what they need.
+    Modules,
     /// The checks run on the kernel as shipped.
     Before,
     /// The module is being loaded.
@@ -27,11 +29,20 @@ pub(crate) enum Phase {
     Unload,
     /// The checks run on the kernel as it was.
     Reverted,
+    /// The patched modules are being unloaded: the livepatch is to be there before them.
+    Away,
+    /// The livepatch is loaded without them.
+    Again,
+    /// The patched modules are being loaded under the livepatch, and the checks run again.
+    Coming,
+    /// The livepatch is reverted and unloaded once more.
+    Leaving,
 }
 
 impl Phase {
     /// All phases that the guest announces.
-    const ANNOUNCED: [Phase; 7] = [
+    const ANNOUNCED: [Phase; 12] = [
+        Phase::Modules,
         Phase::Before,
         Phase::Load,
         Phase::Transition,
@@ -39,12 +50,17 @@ impl Phase {
         Phase::Revert,
         Phase::Unload,
         Phase::Reverted,
+        Phase::Away,
+        Phase::Again,
+        Phase::Coming,
+        Phase::Leaving,
     ];
 
     /// The word in the protocol and in the console's marks.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Phase::Boot => "boot",
+            Phase::Modules => "modules",
             Phase::Before => "before",
             Phase::Load => "load",
             Phase::Transition => "transition",
@@ -52,6 +68,10 @@ impl Phase {
             Phase::Revert => "revert",
             Phase::Unload => "unload",
             Phase::Reverted => "reverted",
+            Phase::Away => "away",
+            Phase::Again => "again",
+            Phase::Coming => "coming",
+            Phase::Leaving => "leaving",
         }
     }
 
@@ -59,6 +79,7 @@ impl Phase {
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Phase::Boot => "booting",
+            Phase::Modules => "loading the target's own modules",
             Phase::Before => "running the checks on the kernel as shipped",
             Phase::Load => "loading the module",
             Phase::Transition => "waiting for the transition",
@@ -66,6 +87,10 @@ impl Phase {
             Phase::Revert => "waiting for the transition back",
             Phase::Unload => "unloading the module",
             Phase::Reverted => "running the checks after unloading",
+            Phase::Away => "unloading the target's own modules",
+            Phase::Again => "loading the livepatch before the modules that it patches",
+            Phase::Coming => "loading the target's own modules under the livepatch",
+            Phase::Leaving => "unloading the livepatch that was there before its modules",
         }
     }
 
@@ -75,7 +100,7 @@ impl Phase {
     }
 }
 
-/// Which of its three runs a check is in.
+/// Which of its runs a check is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CheckRun {
     /// On the kernel as shipped.
@@ -84,10 +109,12 @@ pub(crate) enum CheckRun {
     After,
     /// After unloading.
     Reverted,
+    /// With the livepatch active that was there before the modules; only where modules are patched.
+    Late,
 }
 
 impl CheckRun {
-    /// The three runs in their order.
+    /// The three runs of every trial, in their order.
     pub(crate) const ALL: [CheckRun; 3] = [CheckRun::Before, CheckRun::After, CheckRun::Reverted];
 
     fn from_word(word: &str) -> Option<Self> {
@@ -95,6 +122,7 @@ impl CheckRun {
             "before" => Some(CheckRun::Before),
             "after" => Some(CheckRun::After),
             "reverted" => Some(CheckRun::Reverted),
+            "late" => Some(CheckRun::Late),
             _ => None,
         }
     }
@@ -111,6 +139,18 @@ pub(crate) enum Message {
     Phase(Phase, f64),
     /// A check has run.
     Check { run: CheckRun, index: usize, status: Option<i32>, output: Vec<u8>, errors: Vec<u8> },
+    /// A module that the livepatch patches was loaded before it.
+    ModuleLoaded(String),
+    /// A module that the livepatch patches could not be loaded; what `insmod` said.
+    ModuleAbsent(String, Vec<u8>),
+    /// Whether the functions of an object are replaced; `None` where the kernel does not tell.
+    Object { late: bool, object: String, patched: Option<bool> },
+    /// The modules could not be unloaded to try the other order; what `rmmod` said.
+    LateSkipped(Vec<u8>),
+    /// A module that loads without the livepatch was refused under it; what `insmod` said.
+    LateRefused(String, Vec<u8>),
+    /// The trial of the other order came to its end.
+    LateDone,
     /// The kernel refused the module; what `insmod` said.
     LoadFailed(Vec<u8>),
     /// The module is loaded but there is no livepatch of its name.
@@ -148,6 +188,20 @@ impl Message {
                 output: text(words.next()?)?,
                 errors: text(words.next()?)?,
             },
+            "module-loaded" => Self::ModuleLoaded(word(words.next()?)?),
+            "module-absent" => Self::ModuleAbsent(word(words.next()?)?, text(words.next()?)?),
+            "object" => Self::Object {
+                late: words.next()? == "late",
+                object: word(words.next()?)?,
+                patched: match words.next()? {
+                    "1" => Some(true),
+                    "0" => Some(false),
+                    _ => None,
+                },
+            },
+            "late-skipped" => Self::LateSkipped(text(words.next()?)?),
+            "late-refused" => Self::LateRefused(word(words.next()?)?, text(words.next()?)?),
+            "late-done" => Self::LateDone,
             "load-failed" => Self::LoadFailed(text(words.next()?)?),
             "no-livepatch" => Self::NoLivepatch,
             "livepatch" => Self::Livepatch {
@@ -166,6 +220,11 @@ impl Message {
         };
         words.next().is_none().then_some(message)
     }
+}
+
+/// A module's name.
+fn word(word: &str) -> Option<String> {
+    (!word.is_empty() && word.len() <= 64).then(|| word.to_owned())
 }
 
 /// The bytes of a text field.

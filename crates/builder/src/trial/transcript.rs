@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::protocol::{CheckRun, LINE_BYTES, Message, Phase};
 
@@ -9,8 +9,11 @@ const PENDING_BYTES: usize = LINE_BYTES + 1;
 /// The most tasks that are remembered as holding a transition up.
 const BLOCKED_TASKS: usize = 16;
 
+/// The most modules that a guest can report on.
+const MODULES: usize = 1024;
+
 /// What one run of a check gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CheckOutput {
     /// The exit status; absent when the command was stopped before it had one.
     pub(crate) status: Option<i32>,
@@ -44,6 +47,19 @@ pub(crate) struct Transcript {
     pub(crate) taints: Vec<u64>,
     /// The enabled state and number of functions after the transition.
     pub(crate) livepatch: Option<(bool, usize)>,
+    /// The patched modules that were loaded before the livepatch.
+    pub(crate) modules_loaded: BTreeSet<String>,
+    /// Those that could not be loaded, with what `insmod` said.
+    pub(crate) modules_absent: BTreeMap<String, String>,
+    /// Whether each object's functions were replaced: with the modules first, and with the
+    /// livepatch first (`true`).
+    pub(crate) objects: BTreeMap<(bool, String), Option<bool>>,
+    /// Why the livepatch was not tried before its modules.
+    pub(crate) late_skipped: Option<String>,
+    /// A module that was refused under the livepatch, with what `insmod` said.
+    pub(crate) late_refused: Option<(String, String)>,
+    /// The livepatch was tried before its modules, to the end.
+    pub(crate) late_done: bool,
     /// What `insmod` said when the kernel refused the module.
     pub(crate) load_failure: Option<String>,
     /// The module is loaded but is no livepatch.
@@ -107,6 +123,22 @@ impl Transcript {
                 let given = CheckOutput { status, output, errors };
                 self.checks.entry((run, index)).or_insert(given);
             }
+            Message::ModuleLoaded(module) if self.modules_loaded.len() < MODULES => {
+                self.modules_loaded.insert(module);
+            }
+            Message::ModuleAbsent(module, text) if self.modules_absent.len() < MODULES => {
+                self.modules_absent.entry(module).or_insert(one_line(&text));
+            }
+            Message::Object { late, object, patched } if self.objects.len() < 2 * MODULES => {
+                self.objects.entry((late, object)).or_insert(patched);
+            }
+            Message::LateSkipped(text) => {
+                self.late_skipped.get_or_insert(one_line(&text));
+            }
+            Message::LateRefused(module, text) => {
+                self.late_refused.get_or_insert((module, one_line(&text)));
+            }
+            Message::LateDone => self.late_done = true,
             Message::LoadFailed(text) => {
                 self.load_failure.get_or_insert(one_line(&text));
             }
@@ -128,6 +160,9 @@ impl Transcript {
             }
             Message::End => self.ended = true,
             Message::Taint(_)
+            | Message::ModuleLoaded(_)
+            | Message::ModuleAbsent(..)
+            | Message::Object { .. }
             | Message::Phase(..)
             | Message::Check { .. }
             | Message::Blocked { .. } => {}

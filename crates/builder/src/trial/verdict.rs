@@ -6,12 +6,13 @@ use super::{
     ConsoleFindings, ConsoleLog, TrialInput, TrialOptions,
     behaviour::check_behaviour,
     guest::{GuestEnd, GuestRun},
+    modules::check_modules,
     protocol::Phase,
     transcript::{Transcript, one_line},
 };
 
 /// How many lines of the console go with a failure.
-const CONSOLE_LINES: usize = 40;
+pub(super) const CONSOLE_LINES: usize = 40;
 
 /// Taint flags that tell of a fault: bad page, die, warning, soft lockup
 /// (Documentation/admin-guide/tainted-kernels.rst: bits 5, 7, 9 and 14).
@@ -47,6 +48,7 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
     check_kernel(course, &findings)?;
     check_livepatch(course)?;
     check_end(course)?;
+    let modules = check_modules(course)?;
     let checks = check_behaviour(course.input.checks, course.transcript)?;
     let began = |phase| course.transcript.began(phase);
     let (Some(load), Some(after)) = (began(Phase::Load), began(Phase::After)) else {
@@ -57,8 +59,9 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
         ));
     };
     Ok(TrialEvidence {
-        modules_loaded: Vec::new(),
-        modules_absent: Vec::new(),
+        modules_loaded: modules.loaded,
+        modules_late: modules.late,
+        modules_absent: modules.absent,
         guest_release,
         kernel_image: course.kernel_image,
         accelerator: course.options.accelerator.as_str().to_owned(),
@@ -154,7 +157,11 @@ fn check_livepatch(course: &Course<'_>) -> Result<(), Failure> {
         Failure::new(FailureClass::TrialTransitionStalled, message, hint)
     };
     if transcript.stalled {
-        let way = if transcript.phase() < Phase::Revert { "transition" } else { "transition back" };
+        let way = if matches!(transcript.phase(), Phase::Transition | Phase::Again) {
+            "transition"
+        } else {
+            "transition back"
+        };
         let limit = course.options.transition_limit.as_secs();
         let names: Vec<&str> =
             transcript.blocked.iter().map(|blocked| blocked.task.as_str()).collect();
@@ -215,7 +222,9 @@ fn check_end(course: &Course<'_>) -> Result<(), Failure> {
     }
     let phase = course.transcript.phase().max(Phase::Load);
     let class = match phase {
-        Phase::Transition | Phase::Revert => FailureClass::TrialTransitionStalled,
+        Phase::Transition | Phase::Revert | Phase::Again | Phase::Leaving => {
+            FailureClass::TrialTransitionStalled
+        }
         _ => FailureClass::TrialKernelFault,
     };
     Err(Failure::new(

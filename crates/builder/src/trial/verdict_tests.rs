@@ -44,6 +44,7 @@ fn judged(spoken: &[&str], printed: &str, end: GuestEnd) -> Result<TrialEvidence
             after: "new".into(),
         }],
         functions_expected: 1,
+        modules: &[],
     };
     judge(&Course {
         input: &input,

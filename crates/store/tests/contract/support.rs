@@ -153,6 +153,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
         steps: vec![],
         trial: TrialEvidence {
             modules_loaded: vec![],
+            modules_late: vec![],
             modules_absent: vec![],
             guest_release: RELEASE.parse().expect("a release"),
             kernel_image: Sha256Digest::of(b"image"),
