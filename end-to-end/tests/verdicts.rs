@@ -84,6 +84,7 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
             &["fs/dcache.o", "section .data..read_mostly"],
         ),
         ("init-code", InitCode, StepName::Diff, &["fs/proc/version.o", "section .init.text"]),
+        ("module-init", InitCode, StepName::Diff, &["zram_drv.o of the module zram"]),
     ]);
 }
 

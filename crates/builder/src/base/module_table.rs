@@ -122,7 +122,8 @@ mod tests {
             })
             .collect();
         let table = ModuleTable::parse(&text);
-        assert_eq!(table.to_text(), text);
+        assert_eq!(ModuleTable::parse(&table.to_text()), table);
+        assert_eq!(table.to_text().len(), text.len());
         table
     }
 

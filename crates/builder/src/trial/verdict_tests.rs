@@ -172,3 +172,85 @@ fn check_that_the_guest_does_not_report_is_no_success() {
     let spoken = but(&[("check reverted", "noise")]);
     fails(&spoken, FailureClass::TrialBootFailed, "did not report on check 1");
 }
+
+/// Judges a livepatch of the module `zram` whose guest said `spoken` before its end.
+fn judged_with_zram(spoken: &[&str]) -> Result<TrialEvidence, Failure> {
+    let mut transcript = Transcript::new("n");
+    let all = GOOD[..GOOD.len() - 2].iter().chain(spoken).chain(&GOOD[GOOD.len() - 2..]);
+    for line in all {
+        transcript.feed(format!("n {line}\n").as_bytes());
+    }
+    let modules =
+        [crate::TrialModule { name: "zram", file: Some("/zram.ko".into()), is_patched: true }];
+    let input = TrialInput {
+        kernel_image: "/vmlinuz".into(),
+        busybox: "/busybox".into(),
+        module: "/lp.ko".into(),
+        module_name: "lp",
+        release: &"6.1".parse().expect("a release"),
+        checks: &[BehaviourCheck {
+            command: "show".into(),
+            before: "old".into(),
+            after: "new".into(),
+        }],
+        functions_expected: 1,
+        modules: &modules,
+    };
+    judge(&Course {
+        input: &input,
+        options: &TrialOptions::new(Accelerator::Tcg),
+        transcript: &transcript,
+        console: &ConsoleLog::read(CONSOLE.as_bytes()),
+        mark: "m",
+        run: &GuestRun {
+            end: GuestEnd::Exited(ExitStatus::from_raw(0)),
+            duration: Duration::from_secs(3),
+            console: Vec::new(),
+            qemu_log: String::new(),
+        },
+        kernel_image: Sha256Digest::of(b""),
+    })
+}
+
+#[test]
+fn patched_module_must_be_patched_whichever_comes_first() {
+    let first = ["module-loaded zram", "object first zram 1"];
+    let late = ["phase away 3.0", "phase again 3.1", "phase coming 3.2", "object late zram 1"];
+    let check = "check late 00 0 x6e6577 x";
+    let good = [&first[..], &late, &[check, "phase leaving 3.3", "late-done"]].concat();
+    let evidence = judged_with_zram(&good).expect("no fault");
+    assert_eq!(
+        (evidence.modules_loaded, evidence.modules_late),
+        (vec!["zram".to_owned()], vec!["zram".to_owned()])
+    );
+
+    let replaced = |from: &str, to: &'static str| -> Vec<&str> {
+        good.iter().map(|line| if *line == from { to } else { line }).collect()
+    };
+    for (spoken, part) in [
+        (
+            replaced("object first zram 1", "object first zram 0"),
+            "zram, that was there, is not patched",
+        ),
+        (replaced("object late zram 1", "object late zram 0"), "zram, that was loaded after it"),
+        (
+            replaced("object late zram 1", "late-refused zram x613a2062"),
+            "cannot be loaded while the livepatch is: b",
+        ),
+        (replaced("late-done", "taint 0"), "the guest ended while unloading the livepatch"),
+        (replaced(check, "check late 00 0 x6f6c64 x"), "that was loaded before the modules"),
+        (replaced("module-loaded zram", "taint 0"), "did not report on the module zram"),
+    ] {
+        let failure = judged_with_zram(&spoken).expect_err(part);
+        assert!(failure.message.contains(part), "{part}: {failure}");
+    }
+}
+
+#[test]
+fn module_that_the_guest_cannot_load_is_named_with_the_reason() {
+    let said = hex::encode("insmod: can't insert '/trial/modules/zram.ko': No such device");
+    let line = format!("module-absent zram x{said}");
+    let evidence = judged_with_zram(&[&line]).expect("no fault");
+    assert_eq!(evidence.modules_absent, ["zram: No such device"]);
+    assert!(evidence.modules_loaded.is_empty() && evidence.modules_late.is_empty());
+}
