@@ -45,6 +45,11 @@ impl KernelMake {
         self
     }
 
+    /// Whether objtool runs on single objects where the kernel's own build does not run it.
+    pub fn runs_objtool_on_single_objects(&self) -> bool {
+        self.objtool_on_single_objects
+    }
+
     /// Cores to use.
     pub fn jobs(&self) -> u32 {
         self.jobs
