@@ -25,6 +25,8 @@ fn expectation(name: &str) -> Option<Expected> {
         "through-symlink" => Refused("build-system"),
         // Without a function behind its @@, the text does not show that this is __init code.
         "init-code" | "module-init" => Unsure("function-unknown"),
+        // Nor that this is the inside of a structure.
+        "header-layout" => Unsure("header"),
         // A new file is not looked into.
         "new-file-with-initcall" => AnotherMatter,
         "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "undeclared" => {
