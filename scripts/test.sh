@@ -103,6 +103,8 @@ if [ "$full" = yes ]; then
     # One after the other: each takes all cores.
     cargo test --locked --package elivepatch-end-to-end --test built -- --ignored --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
+    say "the other stock kernels of Debian 13 and its backports"
+    ELIVEPATCH_TEST_ALL_STOCK_KERNELS=1 run_tests --package elivepatch-end-to-end --test stock
     say "a build on copies of the base, as where no overlay is allowed"
     ELIVEPATCH_TEST_NO_OVERLAY=1 run_one_test $visible
     say "a build in an empty cache"

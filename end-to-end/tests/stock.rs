@@ -1,0 +1,82 @@
+//! Stock kernels with indirect branch tracking: those of Debian 13 and its backports.
+
+use std::{fs::File, path::PathBuf, process::Command};
+
+use elivepatch_end_to_end::{
+    ClientCommand, ServerOptions, TestServer, cache_directory, own_patch, patch, program,
+};
+use elivepatch_model::{BaseKind, Engine, FailureClass, Manifest};
+
+const DEBIAN_13: &str = "6.12.117+deb13-cloud-amd64";
+
+/// The config of a stock kernel, as the server's own command gives it.
+fn config_file(release: &str) -> PathBuf {
+    let path = cache_directory().join("test").join(format!("config-{release}"));
+    if !path.exists() {
+        let file = tempfile::NamedTempFile::new_in(path.parent().expect("a directory"));
+        let file = file.expect("the cache can be written");
+        let status = Command::new(program("elivepatch-server"))
+            .args(["kernel-config", release, "--cache-directory"])
+            .arg(cache_directory())
+            .stdout(File::create(file.path()).expect("own file"))
+            .status();
+        assert!(status.expect("the server's program").success());
+        file.persist(&path).expect("the cache can be written");
+    }
+    path
+}
+
+/// An order for a stock kernel.
+fn order(server: &TestServer, release: &str) -> ClientCommand {
+    let config = config_file(release);
+    server.client("build").args(["--config".as_ref(), config.as_os_str()])
+}
+
+/// Builds the visible change; gives its manifest.
+fn visible_change(release: &str) -> Manifest {
+    let server = TestServer::start(ServerOptions::default());
+    let total = patch("demo/meminfo-total");
+    let checks = total.with_file_name("meminfo-total.checks.toml");
+    let order = order(&server, release).patch(&total);
+    let run = order.args(["--checks".as_ref(), checks.as_os_str()]).run().succeeds();
+    let (_, manifest) = run.livepatch();
+    assert_eq!(manifest.release.as_str(), release);
+    assert_eq!((manifest.engine, manifest.base), (Engine::Kpatch, BaseKind::Prepared));
+    assert_eq!(manifest.functions.len(), 1);
+    assert_eq!(manifest.trial.checks.len(), 1);
+    let audit = manifest.branch_audit.as_ref().expect("a kernel with IBT");
+    assert!(audit.functions_checked > 0 && audit.note.contains("Looked at, too"), "{audit:?}");
+    manifest
+}
+
+#[test]
+fn visible_change_becomes_a_livepatch_for_debian_13() {
+    let manifest = visible_change(DEBIAN_13);
+    assert_eq!(manifest.toolchain.name, "debian-13-gcc-14");
+    assert_eq!(manifest.source.packages.len(), 4);
+}
+
+#[test]
+fn pointers_to_functions_without_endbr_are_refused() {
+    let server = TestServer::start(ServerOptions::default());
+    for (name, function) in
+        [("pointer-without-endbr-FAIL", "bare"), ("sealed-function-FAIL", "vm_commit_limit")]
+    {
+        let run = order(&server, DEBIAN_13).patch(&own_patch(name)).run();
+        let said = run.fails_with(3, FailureClass::ModuleInvalid);
+        assert!(said.contains(function) && said.contains("ENDBR"), "{said}");
+    }
+}
+
+/// Other kernels take half a gigabyte and some minutes each.
+#[test]
+fn visible_change_becomes_a_livepatch_for_all_other_stock_kernels() {
+    if std::env::var_os("ELIVEPATCH_TEST_ALL_STOCK_KERNELS").is_none() {
+        println!("skipped: scripts/test.sh --full runs it");
+        return;
+    }
+    visible_change("6.12.107+deb13-cloud-amd64");
+    let manifest = visible_change("7.3.4+deb13-cloud-amd64");
+    assert_eq!(manifest.toolchain.name, "debian-13-gcc-14-rust");
+    assert_eq!(manifest.source.packages.len(), 6);
+}
