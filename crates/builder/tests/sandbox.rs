@@ -55,6 +55,30 @@ impl Bench {
     }
 }
 
+#[test]
+fn tool_that_ends_like_a_failed_sandbox_has_failed_itself() {
+    let bench = Bench::new(LIMITS);
+    for script in ["exit 119", "echo 'bwrap: cannot' >&2; exit 1", "echo sandbox: ready; exit 1"] {
+        let command = SandboxCommand::new(Utf8Path::new("/"), ["sh", "-c", script]);
+        let finished = bench
+            .sandbox
+            .run(&command, StepName::Compile, &SilentObserver)
+            .unwrap_or_else(|failure| panic!("{script}: {failure}"));
+        assert!(matches!(finished.code(), Some(119 | 1)), "{script}");
+        let printed = script.starts_with("echo");
+        assert_eq!(finished.text().lines().count(), usize::from(printed), "{script}");
+    }
+}
+
+#[test]
+fn sandbox_that_cannot_be_set_up_is_no_failure_of_the_tool() {
+    let bench = Bench::new(LIMITS);
+    let command = SandboxCommand::new(Utf8Path::new("/"), ["true"]).directory("/not-there");
+    let result = bench.sandbox.run(&command, StepName::Compile, &SilentObserver);
+    let failure = result.expect_err("there is no such directory");
+    assert_eq!(failure.class, FailureClass::SandboxFailed, "{failure}");
+}
+
 fn must_be_stopped(result: Result<(Option<i32>, String), Failure>, reason: &str) {
     let failure = result.expect_err("the tool goes over a limit");
     assert_eq!(failure.class, FailureClass::LimitExceeded, "{failure}");

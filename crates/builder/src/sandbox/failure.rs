@@ -2,17 +2,22 @@
 
 use elivepatch_model::{Failure, FailureClass};
 
-use super::{DiskUse, layers};
+use super::DiskUse;
 use crate::{
     failures::{cancelled, internal},
     process::{Ended, Finished},
 };
 
 /// The failure of a tool that did not end by its own fault, or that never ran; `None` when its exit
-/// code is its own.
-pub(super) fn limit_failure(name: &str, finished: &Finished, disk: &DiskUse) -> Option<Failure> {
+/// code is its own. `was_ready`: the sandbox was set up, and the tool began.
+pub(super) fn limit_failure(
+    name: &str,
+    finished: &Finished,
+    was_ready: bool,
+    disk: &DiskUse,
+) -> Option<Failure> {
     let ended = match &finished.ended {
-        Ended::Exited(_) if layers::setup_failed(finished) => {
+        Ended::Exited(_) if !was_ready => {
             let failure = Failure::new(
                 FailureClass::SandboxFailed,
                 format!("the sandbox for {name} could not be set up"),

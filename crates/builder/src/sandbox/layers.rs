@@ -5,18 +5,17 @@ use std::process::Command;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Overlay, SANDBOX_USER_ID, SandboxCommand, SandboxLimits};
-use crate::process::Finished;
 
-/// The exit code of the script below when it could not set up the sandbox. Tools end with small
-/// codes and shells with 126 and above.
-const SETUP_FAILED: i32 = 119;
+/// What the script below prints as its last word before the tool takes over. Without it the tool
+/// never ran, whatever the exit code; and a tool cannot forge that it did not.
+pub(super) const READY: &str = "sandbox: ready";
 
 /// Runs in the sandbox before the tool: mounts the overlay, forbids further user namespaces, sets
 /// the limits, and gives up the capabilities that this took. Everything variable is a parameter.
 const SETUP: &str = r#"
-fail() { echo "sandbox: cannot $1" >&2; exit 119; }
-processes=$1 memory=$2 file_size=$3 lower=$4
-shift 4
+fail() { echo "sandbox: cannot $1" >&2; exit 1; }
+processes=$1 memory=$2 file_size=$3 lower=$4 ready=$5
+shift 5
 if [ -n "$lower" ]; then
     mount -t overlay overlay -o "lowerdir=$lower,upperdir=/layer/upper,workdir=/layer/work,userxattr" /build ||
         fail "mount the overlay"
@@ -24,6 +23,7 @@ fi
 echo 0 > /proc/sys/user/max_user_namespaces || fail "forbid user namespaces"
 cd "$SANDBOX_DIRECTORY" || fail "enter $SANDBOX_DIRECTORY"
 unset SANDBOX_DIRECTORY OLDPWD
+[ -z "$ready" ] || echo "$ready"
 exec prlimit --nproc="$processes" --as="$memory" --fsize="$file_size" --core=0 --nofile=4096 -- \
     setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all --no-new-privs -- "$@"
 "#;
@@ -38,7 +38,7 @@ const BETWEEN: &str = "/between";
 /// Runs as root before the sandbox: shows each of the next COUNT pairs of paths, the second below
 /// the first argument, and goes on with the rest as a command.
 const GIVE_UP_ROOT: &str = r#"
-fail() { echo "sandbox: cannot show $1" >&2; exit 119; }
+fail() { echo "sandbox: cannot show $1" >&2; exit 1; }
 reach=$1 count=$2
 shift 2
 mkdir -p "$reach" && mount -t tmpfs -o mode=0755,size=1m elivepatch "$reach" || fail "$reach"
@@ -73,23 +73,24 @@ struct Mount {
     inside: String,
 }
 
-pub(super) fn build(command: &SandboxCommand, limits: &SandboxLimits, drops_root: bool) -> Command {
+/// The process of a sandbox. It prints `ready` as a line before the tool begins, unless that is
+/// empty.
+pub(super) fn build(
+    command: &SandboxCommand,
+    limits: &SandboxLimits,
+    drops_root: bool,
+    ready: &str,
+) -> Command {
     let mounts = mounts(command);
     if !drops_root {
         let hosts = mounts.iter().map(|mount| mount.host.clone()).collect();
-        return into_process(inner_layer(command, limits, &mounts, hosts));
+        return into_process(inner_layer(command, limits, &mounts, hosts, ready));
     }
     let reachable: Vec<Utf8PathBuf> =
         (0..mounts.len()).map(|index| format!("{REACH}/{index}").into()).collect();
     let mut arguments = outer_layer(&mounts, &reachable, device_groups(command));
-    arguments.extend(inner_layer(command, limits, &mounts, reachable));
+    arguments.extend(inner_layer(command, limits, &mounts, reachable, ready));
     into_process(arguments)
-}
-
-/// Whether the tool never ran, because the sandbox could not be set up.
-pub(super) fn setup_failed(finished: &Finished) -> bool {
-    finished.code() == Some(SETUP_FAILED)
-        || (finished.code() == Some(1) && finished.output.starts_with(b"bwrap: "))
 }
 
 fn mounts(command: &SandboxCommand) -> Vec<Mount> {
@@ -158,6 +159,7 @@ fn inner_layer(
     limits: &SandboxLimits,
     mounts: &[Mount],
     sources: Vec<Utf8PathBuf>,
+    ready: &str,
 ) -> Vec<String> {
     let mut arguments = strings(["bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc"]);
     arguments.extend(strings(["--unshare-uts", "--unshare-net", "--unshare-cgroup-try"]));
@@ -195,6 +197,7 @@ fn inner_layer(
     arguments.push(limits.memory_bytes.to_string());
     arguments.push(limits.disk_bytes.to_string());
     arguments.push(command.overlay.as_ref().map_or_else(String::new, lower_directories));
+    arguments.push(ready.to_owned());
     arguments.extend(command.program.iter().cloned());
     arguments
 }

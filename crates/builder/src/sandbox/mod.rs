@@ -167,7 +167,7 @@ impl Sandbox {
 
     /// The process that runs `command` in a sandbox.
     pub fn command(&self, command: &SandboxCommand) -> Command {
-        layers::build(command, &self.limits, self.drops_root)
+        layers::build(command, &self.limits, self.drops_root, "")
     }
 
     /// Runs a tool to its end, and reports its output line by line as log of `step`.
@@ -184,7 +184,12 @@ impl Sandbox {
         observer: &dyn Observer,
     ) -> Result<Finished, Failure> {
         let name = command.name();
+        let mut is_ready = false;
         let mut on_line = |line: &str| {
+            if !is_ready && line == layers::READY {
+                is_ready = true;
+                return;
+            }
             observer.event(BuildEvent::Log { step, line: line.to_owned() });
         };
         let disk = DiskUse::new(command.writable_directories(), self.limits.disk_bytes);
@@ -210,13 +215,18 @@ impl Sandbox {
             output_bytes: self.limits.output_bytes,
         };
         let started = Instant::now();
-        let finished = supervise(self.command(command), limits, &mut on_line, &mut watch)
+        let process = layers::build(command, &self.limits, self.drops_root, layers::READY);
+        let mut finished = supervise(process, limits, &mut on_line, &mut watch)
             .map_err(|error| cannot_start(&error))?;
         // `make bench` reads these lines: when each tool ran, and so what was not a tool's time.
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(tool = name, %step, milliseconds, "tool ended");
+        let line = format!("{}\n", layers::READY).into_bytes();
+        if is_ready && finished.output.starts_with(&line) {
+            finished.output.drain(..line.len());
+        }
         if !finished.succeeded()
-            && let Some(failure) = limit_failure(name, &finished, &disk)
+            && let Some(failure) = limit_failure(name, &finished, is_ready, &disk)
         {
             return Err(failure);
         }
