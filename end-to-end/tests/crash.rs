@@ -60,7 +60,9 @@ fn server_that_is_told_to_stop_puts_its_build_back_at_once() {
     let submitted = server.build().patch(&own_patch("old-style")).args(["--no-wait"]).run();
     let number = submitted.succeeds().stdout.trim().parse().expect("the build's number");
     server.api().wait_for_step(number, StepName::Compile);
-    let tools = server.processes();
+    let tools = elivepatch_end_to_end::wait_until("a tool", Duration::from_secs(60), || {
+        Some(server.processes()).filter(|tools| tools.runs("make"))
+    });
     let status = server.terminate();
     assert!(status.success(), "{status}");
     tools.must_end_within(TOOLS_END);

@@ -51,7 +51,7 @@ fn classic_form_stores_module_and_manifest() {
 #[test]
 fn switches_are_sent_with_the_classic_form_too() {
     let desk = Desk::new();
-    let switches = ["--without", "line-numbers,init-only", "--without", "syscall-define"];
+    let switches = ["--without", "line-numbers,removed-file", "--without", "syscall-define"];
     for engine in ["kpatch", "klp-build"] {
         let server = Double::start(success());
         let switches = [&switches[..], &["--engine", engine, "--force"]].concat();
@@ -61,7 +61,7 @@ fn switches_are_sent_with_the_classic_form_too() {
         assert_eq!(
             request["options"],
             serde_json::json!({
-                "without": ["line-numbers", "syscall-define", "init-only"], "engine": engine
+                "without": ["line-numbers", "syscall-define", "removed-file"], "engine": engine
             })
         );
     }
@@ -74,10 +74,10 @@ fn switches_are_sent_with_the_classic_form_too() {
 fn report_tells_adaptations_engine_base_and_modules() {
     let mut now = manifest();
     now.adaptations = vec![Adaptation {
-        kind: AdaptationKind::InitOnly,
+        kind: AdaptationKind::RemovedFile,
         fix: "meminfo.patch".to_owned(),
         file: "fs/proc/meminfo.c".to_owned(),
-        detail: "left out: it acts at the next boot only".to_owned(),
+        detail: "kept: its code stays in the running kernel".to_owned(),
     }];
     now.base = BaseKind::Built;
     now.engine = Engine::KlpBuild;
@@ -94,8 +94,8 @@ fn report_tells_adaptations_engine_base_and_modules() {
     ended.expect(0, &[]);
     let shown = desk.run(&["show", "7", "--url", &server.url]);
     for part in [
-        "fs/proc/meminfo.c: left out: it acts at the next boot only",
-        "--without init-only switches it off",
+        "fs/proc/meminfo.c: kept: its code stays in the running kernel",
+        "--without removed-file switches it off",
         "klp-build",
         "not proven: that it equals the kernel that you run",
         "xfs_file_open (xfs)",

@@ -17,9 +17,6 @@ pub enum AdaptationKind {
     /// `SYSCALL_DEFINEn` of a changed system call becomes `KPATCH_SYSCALL_DEFINEn`, without which
     /// kpatch cannot tell the functions apart.
     SyscallDefine,
-    /// A change that only touches code which has run and is gone (`__init`) is left out: it acts at
-    /// the next boot of a fixed kernel only.
-    InitOnly,
     /// A removed file stays: its code cannot be taken out of a running kernel, and nothing that the
     /// patch leaves calls it.
     RemovedFile,
@@ -41,20 +38,13 @@ pub struct Adaptation {
 
 /// A text that is not the name of an adaptation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, init-only, removed-file"
-)]
+#[error("\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, removed-file")]
 pub struct AdaptationKindError(pub String);
 
 impl AdaptationKind {
     /// All kinds, in the order of their documentation.
-    pub const ALL: [Self; 5] = [
-        Self::OutsideKernel,
-        Self::LineNumbers,
-        Self::SyscallDefine,
-        Self::InitOnly,
-        Self::RemovedFile,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::OutsideKernel, Self::LineNumbers, Self::SyscallDefine, Self::RemovedFile];
 
     /// The name on the wire and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -62,7 +52,6 @@ impl AdaptationKind {
             Self::OutsideKernel => "outside-kernel",
             Self::LineNumbers => "line-numbers",
             Self::SyscallDefine => "syscall-define",
-            Self::InitOnly => "init-only",
             Self::RemovedFile => "removed-file",
         }
     }

@@ -35,12 +35,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&options).expect("plain data"), "{}");
         assert_eq!(serde_json::from_str::<BuildOptions>("{}").expect("options"), options);
         let options = BuildOptions {
-            without: [AdaptationKind::InitOnly, AdaptationKind::LineNumbers].into(),
+            without: [AdaptationKind::RemovedFile, AdaptationKind::LineNumbers].into(),
             engine: Some(Engine::KlpBuild),
         };
         assert_eq!(
             serde_json::to_string(&options).expect("plain data"),
-            r#"{"without":["line-numbers","init-only"],"engine":"klp-build"}"#
+            r#"{"without":["line-numbers","removed-file"],"engine":"klp-build"}"#
         );
     }
 

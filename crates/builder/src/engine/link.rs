@@ -1,6 +1,7 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject};
+use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure};
+use crate::sandbox::SandboxCommand;
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -32,7 +33,7 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
         .environment("KPATCH_NAME", name)
         .environment("KPATCH_BUILD", "/build")
         .environment("KCFLAGS", format!("-I{KPATCH_HEADERS}"));
-    engine.sandbox.run_checked(&make, StepName::Link, engine.observer, FailureClass::LinkFailed)?;
+    check(engine, &make)?;
 
     // Before create-klp-module: strip does not know the marks that it puts on symbols.
     let linked = format!("{MODULE_DIRECTORY}/{name}.ko");
@@ -56,9 +57,14 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
 }
 
 fn run(engine: &KpatchEngine, program: Vec<String>) -> Result<(), Failure> {
-    let command = engine.patched.command(program);
-    engine
-        .sandbox
-        .run_checked(&command, StepName::Link, engine.observer, FailureClass::LinkFailed)
-        .map(drop)
+    check(engine, &engine.patched.command(program))
+}
+
+/// Runs a tool and says in the field's words why it failed.
+fn check(engine: &KpatchEngine, command: &SandboxCommand) -> Result<(), Failure> {
+    let finished = engine.sandbox.run(command, StepName::Link, engine.observer)?;
+    if finished.succeeded() {
+        return Ok(());
+    }
+    Err(link_failure(command.name(), &format!("{}.ko", engine.module_name), &finished))
 }

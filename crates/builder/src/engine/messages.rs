@@ -15,6 +15,22 @@ const LINES_KEPT: usize = 20;
 /// What a tool's successful lines hold, which say nothing of why it refuses.
 const PROGRESS: [&str; 3] = [": changed function: ", ": new function: ", ": found callback: "];
 
+/// The failure of a tool that makes the module of what was extracted: what its output means when it
+/// is understood, else `link-failed`.
+pub(crate) fn link_failure(tool: &str, module: &str, finished: &Finished) -> Failure {
+    let text = finished.text();
+    if explain(&text).is_some() {
+        return tool_failure(tool, module, finished);
+    }
+    let how = match finished.code() {
+        Some(code) => format!("with code {code}"),
+        None => "by a signal".to_owned(),
+    };
+    let class = FailureClass::LinkFailed;
+    Failure::new(class, format!("{tool} ended {how} on {module}"), hint(class))
+        .with_details(evidence(&text))
+}
+
 /// The failure that a tool's output means. `tool` is what ran, `object` what it worked on.
 pub(crate) fn tool_failure(tool: &str, object: &str, finished: &Finished) -> Failure {
     let text = finished.text();

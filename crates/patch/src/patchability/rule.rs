@@ -121,7 +121,7 @@ rules! {
     /// A static key or static call that a loadable module defines cannot be used by a livepatch; one of vmlinux can.
     StaticKey = "static-key", "in a module use static_key_enabled(), or KPATCH_STATIC_CALL() for static calls";
     /// System calls are defined by a macro that hides which functions belong together.
-    SystemCall = "system-call", "write KPATCH_SYSCALL_DEFINEn in its place, with #include \"kpatch-syscall.h\"";
+    SystemCall = "system-call", "elivepatch writes KPATCH_SYSCALL_DEFINEn in its place where the kernel's symbols allow it; the build tells";
     /// Code that runs cannot be taken away; it stays, and nothing of the new code calls it.
     RemovedFunction = "removed-function", "nothing, if no data points to it; otherwise leave it in";
     /// Tasks change over one by one: for a while some run the old and some the new code, and an object that the old code locked or counted may be released by the new.

@@ -106,7 +106,7 @@ async fn manifest_that_was_changed_is_refused() {
     changed[0].build_key = BuildKey(Sha256Digest::of(b"another"));
     changed[1].fixes[0].name = "b.patch".to_owned();
     changed[2].request.options =
-        BuildOptions { without: [AdaptationKind::InitOnly].into(), engine: None };
+        BuildOptions { without: [AdaptationKind::RemovedFile].into(), engine: None };
     changed[3].request.target.kernel_version = Some("#1 SMP Debian 6.1.1-1".to_owned());
     changed[4].rebuild.builder = "another builder".to_owned();
     for request in &changed {

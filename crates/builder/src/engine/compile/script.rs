@@ -43,8 +43,8 @@ pub(in crate::engine) fn compile_by_script(
         &format!("--jobs={cores}"),
         "--keep-going",
         "--no-builtin-rules",
-        // So that lines of one compiler are not cut by those of another.
-        "--output-sync=target",
+        // Without --output-sync: make would keep what a compiler prints until it ends, and the limit
+        // on output could not stop a flood. Compilers write each message in one go.
         &format!("--makefile={makefile}"),
     ]);
     sandbox.run(&command, StepName::Compile, observer)
