@@ -5,8 +5,10 @@ use elivepatch_model::{
 
 use super::klp::SCRIPT;
 
-/// Chooses the engine for a base: klp-build where the kernel brings it and the base was built,
-/// for it compares whole kernels; else kpatch. `asked_for` is the order's own wish.
+/// Chooses the engine for a base: kpatch wherever it serves the config. klp-build is used where
+/// the order asks for it, and the base was built from a kernel that brings it. It is not the first choice while it lacks what the kpatch engine checks beside the tool: the
+/// layouts of structures, sections that get lost, the parents of objects. `asked_for` is the
+/// order's own wish.
 ///
 /// # Errors
 /// `engine-unsupported` when the engine that was asked for cannot serve this base;
@@ -30,7 +32,6 @@ pub(crate) fn choose(
                 "leave --engine out: the server chooses",
             )),
         },
-        None if obstacle(Engine::KlpBuild).is_none() => Ok(Engine::KlpBuild),
         None => match obstacle(Engine::Kpatch) {
             None => Ok(Engine::Kpatch),
             Some(why) => Err(Failure::new(
@@ -81,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn klp_build_serves_built_bases_that_bring_it_and_kpatch_the_others() {
+    fn kpatch_is_the_first_choice_on_every_base() {
         let (_temporary, tree) = tree();
         let (both, older) = (config(BOTH), config(&BOTH.replace("CONFIG_KLP_BUILD=y\n", "")));
         let chosen = |config, kind, tree: &Utf8Path| choose(None, config, kind, tree);
-        assert_eq!(chosen(&both, BaseKind::Built, &tree), Ok(Engine::KlpBuild));
+        assert_eq!(chosen(&both, BaseKind::Built, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&both, BaseKind::Prepared, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&older, BaseKind::Built, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&both, BaseKind::Built, &tree.join("scripts")), Ok(Engine::Kpatch));
@@ -97,6 +98,7 @@ mod tests {
         let both = config(BOTH);
         let asked = |engine, config, kind| choose(Some(engine), config, kind, &tree);
         assert_eq!(asked(Engine::Kpatch, &both, BaseKind::Built), Ok(Engine::Kpatch));
+        assert_eq!(asked(Engine::KlpBuild, &both, BaseKind::Built), Ok(Engine::KlpBuild));
         let failure = asked(Engine::KlpBuild, &both, BaseKind::Prepared).expect_err("no objects");
         assert_eq!(failure.class, FailureClass::EngineUnsupported);
         assert!(failure.message.contains("stock kernel"), "{failure}");
@@ -109,8 +111,7 @@ mod tests {
     fn config_that_no_engine_serves_is_refused_for_what_kpatch_lacks() {
         let (_temporary, tree) = tree();
         let no_debug_info = config(&BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
-        assert_eq!(choose(None, &no_debug_info, BaseKind::Built, &tree), Ok(Engine::KlpBuild));
-        let failure = choose(None, &no_debug_info, BaseKind::Prepared, &tree).expect_err("a rule");
+        let failure = choose(None, &no_debug_info, BaseKind::Built, &tree).expect_err("a rule");
         assert_eq!(failure.class, FailureClass::ConfigUnsupported);
         assert!(failure.message.contains("CONFIG_DEBUG_INFO"), "{failure}");
     }
