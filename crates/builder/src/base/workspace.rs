@@ -18,7 +18,7 @@ pub const TREE: &str = "/build";
 pub const WORK: &str = "/scratch";
 
 /// What the builder gives to tools, in the sandbox; they can only read it.
-const INPUTS: &str = "/inputs";
+pub(super) const INPUTS: &str = "/inputs";
 
 /// A writable view of a base's source tree, for one build. The base itself is not changed: the
 /// view is an overlay, or where the kernel does not allow that, a copy.

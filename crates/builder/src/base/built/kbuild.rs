@@ -61,7 +61,9 @@ fn add_object(
     };
     let unit = Unit { source: note.source.to_owned(), parent: parent.clone() };
     // An object under another name (libstub's) is none that a livepatch could replace.
-    if !note.source.ends_with(".c") || unit.object() != object {
+    // Assembly cannot be replaced either, but a header that reaches it must be seen to.
+    let is_compiled = [".c", ".S"].iter().any(|extension| note.source.ends_with(extension));
+    if !is_compiled || unit.object() != object {
         return Ok(());
     }
     for source in note.files.iter().filter(|file| file.ends_with(".c")) {

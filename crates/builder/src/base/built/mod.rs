@@ -19,7 +19,7 @@ use super::{
     BaseInput, COMPILE_FLAGS, KernelMake,
     config_check::check_normalised_by_source,
     facts::{FACTS, base_io},
-    workspace::{TREE, WORK},
+    workspace::{INPUTS, TREE, WORK},
 };
 use crate::{
     Observer,
@@ -133,7 +133,15 @@ impl Building<'_> {
         let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
         fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
         let scratch = staging.scratch();
-        fs_err::remove_dir_all(&scratch).map_err(|error| base_io("remove", &scratch, &error))
+        for directory in [scratch, staging.inputs()] {
+            match fs_err::remove_dir_all(&directory) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(base_io("remove", &directory, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Puts the config into the tree, and refuses one that is not of this tree.
@@ -154,9 +162,9 @@ impl Building<'_> {
         if !changed.is_empty() {
             self.log(&format!("the keys are not here, and left out: {}", changed.join(", ")));
         }
-        let path = staging.scratch().join("config");
-        fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
-        self.checked(self.in_tree(staging, ["cp", &format!("{WORK}/config"), ".config"]))?;
+        let inputs = staging.write_input("config", text.as_bytes())?;
+        let command = self.in_tree(staging, ["cp", &format!("{INPUTS}/config"), ".config"]);
+        self.checked(command.read_only(&inputs, INPUTS))?;
         self.run_make(staging, &["olddefconfig"])?;
         check_normalised_by_source(config, &self.tree_config(staging)?, source)
     }

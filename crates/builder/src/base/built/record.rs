@@ -19,7 +19,7 @@ use super::{
     staging::Staging,
 };
 use crate::{
-    base::WORK,
+    base::{WORK, workspace::INPUTS},
     digest_file::digest_file,
     source::KernelSource,
     untrusted_file::{open_untrusted_below, read_untrusted_below},
@@ -49,7 +49,7 @@ const STRIP_MODULES: &str = r#"
 mkdir -p /scratch/modules &&
 while read -r path name; do
     strip --strip-debug -o "/scratch/modules/$name" "$path" || exit
-done < /scratch/modules.list
+done < /inputs/modules.list
 "#;
 
 /// Reads what the builds need from the tree, and puts it into the base's files.
@@ -156,12 +156,16 @@ fn strip_modules(building: &Building, staging: &Staging, paths: &[String]) -> Re
             format!("{path}.ko {name}.ko\n")
         })
         .collect();
-    let place = staging.scratch().join("modules.list");
-    fs_err::write(&place, list).map_err(|error| base_io("write", &place, &error))?;
-    building.checked(building.in_tree(staging, ["sh", "-c", STRIP_MODULES]))
+    let inputs = staging.write_input("modules.list", list.as_bytes())?;
+    let command = building.in_tree(staging, ["sh", "-c", STRIP_MODULES]);
+    building.checked(command.read_only(&inputs, INPUTS))
 }
 
 fn objects_of_vmlinux(building: &Building, staging: &Staging) -> Result<Vec<String>, Failure> {
+    // Without it the other archives alone would pass for all of vmlinux.
+    if open_untrusted_below(&staging.tree(), ARCHIVES[0]).is_err() {
+        return Err(missing(ARCHIVES[0]));
+    }
     // Kbuild's archives are thin: they hold the names of their objects.
     let script = format!(
         "for archive in {}; do [ ! -e $archive ] || ar t $archive || exit; done > {WORK}/objects",

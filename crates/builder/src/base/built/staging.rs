@@ -107,6 +107,23 @@ impl Staging {
         self.path.join("scratch")
     }
 
+    /// Gives a file to tools, which see it in a directory that they can only read. Never into a
+    /// directory that tools can write: they may have put a symbolic link there.
+    pub(super) fn write_input(&self, name: &str, content: &[u8]) -> Result<Utf8PathBuf, Failure> {
+        let directory = self.inputs();
+        let attempt = || -> std::io::Result<()> {
+            fs_err::create_dir_all(&directory)?;
+            fs_err::write(directory.join(name), content)
+        };
+        attempt().map_err(|error| base_io("write", &directory.join(name), &error))?;
+        Ok(directory)
+    }
+
+    /// Where [`Staging::write_input`] puts files; goes before the base is whole.
+    pub(super) fn inputs(&self) -> Utf8PathBuf {
+        self.path.join("inputs")
+    }
+
     pub(super) fn stage(&self) -> Stage {
         self.stamp.stage
     }
