@@ -346,7 +346,13 @@ impl Types<'_> {
             }
             let shape = self.shape(target, depth + 1)?;
             let offset = offset_of(member, shape.size);
-            parts.push(format!("{offset} {:?} {}", member.bit_size, shape.digest));
+            // A structure with a name is compared member by member on its own; of one without a
+            // name this is the only look, and two members of one type may have changed places.
+            let name = match (&entry.name, &member.name) {
+                (None, Some(name)) => name.as_str(),
+                _ => "",
+            };
+            parts.push(format!("{offset} {:?} {} {name}", member.bit_size, shape.digest));
             only = Some((offset, member.bit_size, shape));
         }
         // A structure around one value is read as that value: `atomic_t` and `int`.
