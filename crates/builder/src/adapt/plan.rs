@@ -14,6 +14,7 @@ use crate::{
     FixText, Observer,
     apply::PlannedChange,
     base::SourceIndex,
+    headers::INCLUDE_DIRECTORIES,
     ownership::is_regular_file,
     unit::{Parent, Unit},
     untrusted_file::read_untrusted_below,
@@ -119,6 +120,7 @@ impl Planner<'_> {
                 None => drop_file(&mut of_fix, object.source.as_str(), NOT_IN_CONFIG),
             }
         }
+        self.refuse_headers_that_shadow(&of_fix)?;
         self.drop_files_that_are_not_built(&mut of_fix);
         for dropped in &of_fix.dropped {
             let what = format!("left out: it {}", dropped.reason);
@@ -135,6 +137,34 @@ impl Planner<'_> {
         }
         let named = |file| PlannedChange { fix_name: fix.to_owned(), file };
         plan.changes.extend(of_fix.files.into_iter().map(named));
+        Ok(())
+    }
+
+    /// Refuses a new header by whose name an include finds another one today: files that the patch
+    /// does not touch would get the new one.
+    fn refuse_headers_that_shadow(&self, of_fix: &PatchPlan) -> Result<(), Failure> {
+        let is_new_header = |file: &&FilePatch| {
+            file.kind == ChangeKind::Added && matches!(file.path.extension(), "h" | "inc")
+        };
+        for file in of_fix.files.iter().filter(is_new_header) {
+            let path = file.path.as_str();
+            let own = INCLUDE_DIRECTORIES.iter().filter(|root| path.starts_with(**root));
+            let name = match own.max_by_key(|root| root.len()) {
+                Some(root) => &path[root.len()..],
+                None => file.path.file_name(),
+            };
+            let others = INCLUDE_DIRECTORIES.iter().map(|root| format!("{root}{name}"));
+            if let Some(other) = others
+                .filter(|other| other != path)
+                .find(|other| self.tree.join(other).symlink_metadata().is_ok())
+            {
+                return Err(Failure::new(
+                    FailureClass::PatchFileSet,
+                    format!("the new header {path} would be found in the place of {other}"),
+                    "give the new header a name of its own",
+                ));
+            }
+        }
         Ok(())
     }
 

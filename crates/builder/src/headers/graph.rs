@@ -9,7 +9,7 @@ use crate::untrusted_file::read_untrusted_below;
 
 /// The directories that every compiler call of the kernel searches (`LINUXINCLUDE` of the top-level
 /// Makefile and of arch/x86/Makefile).
-const SEARCHED: [&str; 7] = [
+pub(crate) const INCLUDE_DIRECTORIES: [&str; 7] = [
     "arch/x86/include/",
     "arch/x86/include/generated/",
     "include/",
@@ -181,7 +181,7 @@ impl Files {
         {
             return vec![beside];
         }
-        let searched: Vec<String> = SEARCHED
+        let searched: Vec<String> = INCLUDE_DIRECTORIES
             .iter()
             .filter_map(|directory| self.existing(&format!("{directory}{name}")))
             .collect();

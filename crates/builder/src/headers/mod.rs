@@ -13,7 +13,7 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
 pub(crate) use fan_out::check_fan_out;
-pub(crate) use graph::IncludeGraph;
+pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
 
 use crate::{
     base::{Base, SourceIndex},
@@ -62,5 +62,7 @@ fn write(path: &Utf8Path, text: &str) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
     io::Write::write_all(&mut file, text.as_bytes())?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    // A graph that a power failure cut would miss files that include a header.
+    file.as_file().sync_all()?;
     file.persist(path).map(drop).map_err(|error| error.error)
 }

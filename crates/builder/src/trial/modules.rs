@@ -74,7 +74,9 @@ pub(super) fn check_modules(course: &Course<'_>) -> Result<ModuleEvidence, Failu
     for late in [false, true] {
         let vmlinux = (!late).then_some("vmlinux");
         for object in evidence.loaded.iter().map(String::as_str).chain(vmlinux) {
-            if transcript.objects.get(&(late, object.to_owned())) == Some(&Some(false)) {
+            let reported = transcript.objects.get(&(late, object.to_owned()));
+            let is_missing = !late && object != "vmlinux" && reported.is_none();
+            if is_missing || reported == Some(&Some(false)) {
                 let order = if late { "that was loaded after it" } else { "that was there" };
                 return Err(refused(
                     course,

@@ -48,8 +48,12 @@ pub(super) fn check_constants(engine: &KpatchEngine) -> Result<(), Failure> {
         engine.observer,
     )?;
     if !finished.succeeded() {
-        // The same source error shows, with its line in the patch, in the objects themselves.
-        return Ok(());
+        return Err(Failure::new(
+            FailureClass::CompileFailed,
+            "the constants that the build takes from C code cannot be compiled with the patch",
+            "correct the patch; the compiler's messages are in the build's log",
+        )
+        .with_details(finished.last_lines(20)));
     }
     for (output, _) in &affected {
         let unreadable = |error| internal(format!("cannot read {output}: {error}"));

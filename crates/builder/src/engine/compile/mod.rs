@@ -119,12 +119,12 @@ fn report_missed(
 
 /// The object of a unit as it was, unless the unit is new.
 pub(super) fn original_of(engine: &KpatchEngine, object: &str) -> Option<Original> {
-    Store::of(engine.base).get(object)
+    Store::of(engine.base, &engine.make).get(object)
 }
 
 /// The directory of the machine that holds the objects as they were, by their paths in the tree.
 pub(super) fn original_objects(engine: &KpatchEngine) -> Utf8PathBuf {
-    Store::of(engine.base).objects()
+    Store::of(engine.base, &engine.make).objects()
 }
 
 /// Refuses what did not compile, with the compiler's errors at lines of the patch.

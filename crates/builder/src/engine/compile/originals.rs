@@ -35,7 +35,7 @@ pub(super) fn originals(
     engine: &KpatchEngine,
     units: &[&Unit],
 ) -> Result<BTreeMap<String, Original>, Failure> {
-    let store = Store::of(engine.base);
+    let store = Store::of(engine.base, &engine.make);
     let mut originals = BTreeMap::new();
     let mut missing = Vec::new();
     for unit in units {

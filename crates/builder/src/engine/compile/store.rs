@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::saved_command::SavedCommand;
 use crate::{
-    base::{Base, COMPILE_FLAGS},
+    base::{Base, COMPILE_FLAGS, KernelMake},
     digest_file::digest_file,
     failures::io_failure,
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The store of one base. It lies in the base's directory, and goes with it.
 ///
@@ -46,8 +46,11 @@ impl Original {
 
 impl Store {
     /// The store of a base.
-    pub(super) fn of(base: &Base) -> Self {
-        let made_with = Sha256Digest::of(format!("{VERSION}\n{COMPILE_FLAGS}").as_bytes());
+    /// Those made with objtool on single objects, where the config would delay it, are others.
+    pub(super) fn of(base: &Base, make: &KernelMake) -> Self {
+        let objtool = make.runs_objtool_on_single_objects();
+        let text = format!("{VERSION}\n{COMPILE_FLAGS}\n{objtool}");
+        let made_with = Sha256Digest::of(text.as_bytes());
         Self { directory: base.originals().join(made_with.short()) }
     }
 
