@@ -134,6 +134,11 @@ failure_classes! {
     RebuildDiffers = "rebuild-differs", Request,
         "Rebuild on a server that has the same source and toolchain root, or compare all the same \
          with `elivepatch rebuild --anyway`.";
+    /// A config, a patch or the request of a rebuild is not the one that the manifest names.
+    ManifestMismatch = "manifest-mismatch", Request,
+        "The message names what does not fit. Give the manifest as the server gave it, and the \
+         config and patches that the livepatch was built from; what the server still has need not \
+         be given.";
     /// No toolchain root holds the target's compiler.
     ToolchainUnknown = "toolchain-unknown", Request,
         "The details list the compilers that the server has. Add a recipe (see \
@@ -274,6 +279,12 @@ failure_classes! {
     /// Something in elivepatch itself is wrong.
     Internal = "internal", Infrastructure,
         "Report it with the server's log.";
+    /// No longer given; in records of older versions: the patch changes a header.
+    PatchHeader = "patch-header", Request,
+        "Submit the patch again: patches to headers are built now.";
+    /// No longer given; in records of older versions: the patch changes code of a loadable module.
+    CodeInModule = "code-in-module", Patch,
+        "Submit the patch again: code of loadable modules is patched now.";
 }
 
 impl fmt::Display for FailureClass {
@@ -299,5 +310,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FailureClass::ALL.len());
+    }
+
+    #[test]
+    fn classes_of_older_versions_can_still_be_read() {
+        for name in ["code-in-module", "patch-header"] {
+            let class: FailureClass =
+                serde_json::from_str(&format!("\"{name}\"")).expect("a class that was stored once");
+            assert_eq!(class.as_str(), name);
+            assert!(class.description().starts_with("No longer given;"), "{class}");
+        }
     }
 }

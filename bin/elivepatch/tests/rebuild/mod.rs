@@ -5,7 +5,7 @@ use std::fs;
 use elivepatch_model::{BuildState, Failure, FailureClass, Manifest, Sha256Digest};
 
 use crate::double::{
-    BUILDER, Desk, Double, Ended, MODULE, MODULE_NAME, Script, failing, manifest, success,
+    BUILDER, Desk, Double, Ended, MODULE, MODULE_NAME, Script, failing, manifest, refusal, success,
 };
 
 /// The name of the manifest's file.
@@ -155,4 +155,18 @@ fn rebuild_that_fails_says_why() {
     let (.., ended) = rebuild(&manifest(), failing(failure), &[]);
     ended.expect(3, &["(rebuild-differs)", "other packages", "hint: rebuild on a server"]);
     assert!(ended.stdout.is_empty());
+}
+
+#[test]
+fn text_that_is_not_the_manifests_is_no_bug() {
+    let failure = Failure::new(
+        FailureClass::ManifestMismatch,
+        "the config is not the manifest's",
+        "give the config that the livepatch was built for",
+    );
+    let mut script = success();
+    script.refusal = Some((422, refusal(failure)));
+    let (.., ended) = rebuild(&manifest(), script, &["-k", "config"]);
+    let line = "the request was refused: the config is not the manifest's (manifest-mismatch)\n";
+    ended.expect(1, &[line, "hint: give the config that the livepatch was built for\n"]);
 }

@@ -1,7 +1,7 @@
 //! Rebuilds: a livepatch is made again from what its manifest says, to compare the two.
 
 use elivepatch_api::{BuildSubmission, RebuildRequest};
-use elivepatch_model::{BuildKeyInput, Fix, Sha256Digest, limits};
+use elivepatch_model::{BuildKeyInput, Failure, FailureClass, Fix, Sha256Digest, limits};
 use elivepatch_store::{StoreError, UploadedBlob};
 use tokio::io::AsyncReadExt;
 
@@ -10,8 +10,9 @@ use super::{
     intake::{CheckedConfig, Order, fix_name},
 };
 
-/// What to do when a manifest does not fit what it came with.
-const MANIFEST_HINT: &str = "send the manifest as the server gave it, and the texts that it names";
+fn mismatch(message: String, hint: &str) -> AppError {
+    AppError::Refused(Box::new(Failure::new(FailureClass::ManifestMismatch, message, hint)))
+}
 
 /// Whether a config that was given is the one that the manifest names.
 pub(super) fn is_config_of(rebuild: &RebuildRequest, found: Sha256Digest) -> Result<(), AppError> {
@@ -19,9 +20,9 @@ pub(super) fn is_config_of(rebuild: &RebuildRequest, found: Sha256Digest) -> Res
     if found == named {
         return Ok(());
     }
-    Err(AppError::bad_request(
+    Err(mismatch(
         format!("the config is not the manifest's: its digest is {found}, not {named}"),
-        MANIFEST_HINT,
+        "give the config that the livepatch was built for, or none if this server still has it",
     ))
 }
 
@@ -34,9 +35,9 @@ pub(super) fn is_patch_of(
     if rebuild.fixes.iter().any(|fix| fix.digest == found) {
         return Ok(());
     }
-    Err(AppError::bad_request(
+    Err(mismatch(
         format!("{name} is none of the manifest's patches: its digest is {found}"),
-        MANIFEST_HINT,
+        "give the patches that the livepatch was built from, or none if this server still has them",
     ))
 }
 
@@ -87,9 +88,9 @@ impl App {
         }
         .key();
         if key != build_key {
-            return Err(AppError::bad_request(
+            return Err(mismatch(
                 format!("the manifest was changed: its request has the key {key}, not {build_key}"),
-                MANIFEST_HINT,
+                "give the manifest as it was stored beside the module",
             ));
         }
         let order = Order {

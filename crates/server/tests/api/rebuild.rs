@@ -1,4 +1,7 @@
-use elivepatch_api::{BuildSubmission, ErrorCode, RebuildRequest, client::NamedPatch};
+use elivepatch_api::{
+    BuildSubmission, ErrorCode, RebuildRequest,
+    client::{ClientError, NamedPatch},
+};
 use elivepatch_model::{
     AdaptationKind, BuildKey, BuildOptions, BuildState, FailureClass, RebuildOf, RequestRecord,
     Sha256Digest, SourceRecord, ToolchainRecord,
@@ -86,16 +89,24 @@ async fn server_that_has_the_texts_no_more_takes_them_by_their_digests() {
         assert_eq!(error.code(), Some(ErrorCode::NotFound));
     }
     let other = PATCH.replace("TWO", "2");
-    for (config, patches) in
-        [(Some(&b"CONFIG_X86_64=y\n"[..]), vec![patch(PATCH)]), (config, vec![patch(&other)])]
-    {
-        let refused = server.client.rebuild(&request, config, &patches).await;
-        assert_eq!(code(refused), ErrorCode::BadRequest);
+    for (config, patches, part) in [
+        (Some(&b"CONFIG_X86_64=y\n"[..]), vec![patch(PATCH)], "the config is not the manifest's"),
+        (config, vec![patch(&other)], "is none of the manifest's patches"),
+    ] {
+        let error = server.client.rebuild(&request, config, &patches).await.expect_err("refused");
+        assert_mismatch(error, part);
     }
     assert_eq!(server.stored_files(), 0, "what is refused is not kept");
     let built = server.client.rebuild(&request, config, &[patch(PATCH)]).await.expect("queued");
     assert_eq!(built.build.fixes[0].name, "a.patch", "the manifest names it");
     assert_eq!(built.build.key, request.build_key);
+}
+
+fn assert_mismatch(error: ClientError, part: &str) {
+    assert!(error.to_string().contains(part), "{error}");
+    let ClientError::Api { error, .. } = error else { panic!("{error}") };
+    assert_eq!(error.code, ErrorCode::RequestRefused);
+    assert_eq!(error.failure_class(), Some(FailureClass::ManifestMismatch));
 }
 
 #[tokio::test]
@@ -111,7 +122,7 @@ async fn manifest_that_was_changed_is_refused() {
     changed[4].rebuild.builder = "another builder".to_owned();
     for request in &changed {
         let error = server.client.rebuild(request, None, &[]).await.expect_err("changed");
-        assert!(error.to_string().contains("the manifest was changed"), "{error}");
+        assert_mismatch(error, "the manifest was changed");
     }
     let mut nothing = sound.clone();
     nothing.fixes.clear();
@@ -119,7 +130,7 @@ async fn manifest_that_was_changed_is_refused() {
     let mut other_target = sound;
     other_target.request.target.release = "6.12.1-amd64".parse().expect("a release");
     let error = server.client.rebuild(&other_target, None, &[]).await.expect_err("refused");
-    let elivepatch_api::client::ClientError::Api { error, .. } = error else { panic!("{error}") };
+    let ClientError::Api { error, .. } = error else { panic!("{error}") };
     assert_eq!(error.failure_class(), Some(FailureClass::ConfigMismatch));
 }
 
