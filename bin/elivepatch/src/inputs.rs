@@ -17,17 +17,13 @@ use crate::problem::Problem;
 
 /// Reads the patches in their order.
 pub fn read_patches(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Problem> {
-    if paths.len() > PATCHES {
-        return Err(Problem::input(format!(
-            "{} patches are given, and a livepatch holds at most {PATCHES}",
-            paths.len()
-        )));
-    }
+    check_number(paths)?;
     paths.iter().map(|path| read_patch(path, read_at_most(path, PATCH_BYTES))).collect()
 }
 
-/// The same for patches that stay here, any number of them; `-` is standard input.
+/// The same for patches that stay here; `-` is standard input.
 pub fn read_patches_or_input(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Problem> {
+    check_number(paths)?;
     if paths.iter().filter(|path| is_input(path)).count() > 1 {
         return Err(Problem::usage("standard input (-) is named twice, and can be read once"));
     }
@@ -36,6 +32,16 @@ pub fn read_patches_or_input(paths: &[PathBuf]) -> Result<Vec<NamedPatch>, Probl
         false => read_at_most(path, PATCH_BYTES),
     };
     paths.iter().map(|path| read_patch(path, read(path))).collect()
+}
+
+fn check_number(paths: &[PathBuf]) -> Result<(), Problem> {
+    if paths.len() > PATCHES {
+        return Err(Problem::input(format!(
+            "{} patches are given, and a livepatch holds at most {PATCHES}",
+            paths.len()
+        )));
+    }
+    Ok(())
 }
 
 fn is_input(path: &Path) -> bool {
@@ -179,6 +185,15 @@ mod tests {
                 (Ok(patches), None) => assert_eq!(patches[0].name, "fix.patch"),
                 (outcome, part) => panic!("{part:?}: {outcome:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn more_patches_than_a_livepatch_holds_are_refused_before_one_is_read() {
+        let paths = vec![PathBuf::from("nothing.patch"); PATCHES + 1];
+        for read in [read_patches, read_patches_or_input] {
+            let problem = read(&paths).expect_err("too many");
+            assert!(format!("{problem:?}").contains("holds at most 64"), "{problem:?}");
         }
     }
 }

@@ -27,18 +27,20 @@ const DIRECTORIES: [&str; 13] = [
 /// A kernel's source tree.
 pub struct DiskTree {
     root: PathBuf,
-    time: Duration,
+    /// When it stops to look for includers, whatever the number of headers.
+    end: Instant,
 }
 
 impl DiskTree {
-    /// Opens a tree; `time` is how long it may look for the files that include one header.
+    /// Opens a tree; `time` is how long, from now on, it may look for the files that include the
+    /// patches' headers.
     pub fn open(root: &Path, time: Duration) -> Result<Self, Problem> {
         if !root.join("Kconfig").is_file() || !root.join("Makefile").is_file() {
             let message = format!("{} is no kernel source tree", root.display());
             return Err(Problem::input(message)
                 .hint("name the directory that holds Makefile, Kconfig, fs, kernel, …"));
         }
-        Ok(Self { root: root.to_owned(), time })
+        Ok(Self { root: root.to_owned(), end: Instant::now() + time })
     }
 }
 
@@ -48,7 +50,6 @@ impl SourceTree for DiskTree {
     }
 
     fn includers(&self, header: &TreePath) -> Option<Includers> {
-        let end = Instant::now() + self.time;
         let name = included_as(header.as_str());
         let mut includers = Includers { files: 0, is_incomplete: false };
         let mut directories: Vec<PathBuf> = match name {
@@ -58,7 +59,7 @@ impl SourceTree for DiskTree {
         let wanted = name.unwrap_or(header.file_name());
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                if Instant::now() > end {
+                if Instant::now() > self.end {
                     includers.is_incomplete = true;
                     return Some(includers);
                 }

@@ -404,3 +404,32 @@ fn hostile_text_is_judged_in_linear_time() {
         assert!(large < limit, "set {number} takes {large:?}, an eighth of it {small:?}");
     }
 }
+
+#[test]
+fn new_file_needs_a_makefile_that_makes_it_part_of_the_kernel() {
+    let new =
+        "--- /dev/null\n+++ b/fs/new.c\n@@ -0,0 +1,4 @@\n+int f(void)\n+{\n+\treturn 1;\n+}\n";
+    let with = |line: &str| {
+        format!(
+            "{new}--- a/fs/Makefile\n+++ b/fs/Makefile\n@@ -3,1 +3,2 @@\n obj-y += a.o\n+{line}\n"
+        )
+    };
+    let judged = |text: &str, config: Option<&str>| {
+        let config = config
+            .map(|text| elivepatch_model::KernelConfig::parse(text.as_bytes()).expect("a config"));
+        let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+        let surroundings = Surroundings { config: config.as_ref(), tree: None };
+        let report = check(&[("fix".to_owned(), parsed)], &surroundings);
+        [Level::Refused, Level::Unsure].map(|level| rules(&report, level).join(" "))
+    };
+    let found = |refused: &str, unsure: &str| [refused.to_owned(), unsure.to_owned()];
+    assert_eq!(judged(new, None), found("file-set", ""));
+    assert_eq!(judged(&with("obj-y += new.o"), None), found("", ""));
+    assert_eq!(judged(&with("obj-m += new.o"), None), found("file-set", ""));
+    let by_config = with("obj-$(CONFIG_NEW) += new.o");
+    assert_eq!(judged(&by_config, None), found("", "file-set"));
+    let with_config = |line: &str| judged(&by_config, Some(&format!("CONFIG_X86_64=y\n{line}\n")));
+    assert_eq!(with_config("CONFIG_NEW=y"), found("", ""));
+    assert_eq!(with_config("CONFIG_NEW=m"), found("file-set", ""));
+    assert_eq!(with_config("# CONFIG_NEW is not set"), found("", "not-built"));
+}

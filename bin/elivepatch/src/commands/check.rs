@@ -10,8 +10,8 @@ use crate::{
     check_report, exit::Exit, inputs, problem::Problem, report, source_tree::DiskTree, target,
 };
 
-/// How long the files that include a header are looked for: the verdict is to come in under a
-/// second, and a kernel tree has 60,000 files.
+/// How long the files that include the patches' headers are looked for, in all: the verdict is to
+/// come in under a second, and a kernel tree has 60,000 files.
 const INCLUDERS_TIME: Duration = Duration::from_millis(400);
 
 /// `elivepatch check`.

@@ -25,9 +25,11 @@ mod words;
 
 use std::collections::HashMap;
 
-use elivepatch_model::{FailureClass, KernelConfig, config_refusals};
+use elivepatch_model::{ConfigValue, FailureClass, KernelConfig, config_refusals};
 
-use crate::{ChangeKind, FilePart, FilePatch, SourcePatch, TreePath};
+use crate::{
+    ChangeKind, FilePart, FilePatch, NewObject, PatchError, Refusal, SourcePatch, TreePath,
+};
 use judge::Judged;
 pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
 pub use rule::{Level, Rule};
@@ -65,7 +67,9 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
     let mut check = Check { surroundings, texts: HashMap::new(), changes: 0 };
     let mut files = Vec::new();
     for (name, patch) in patches {
+        let begin = files.len();
         files.extend(patch.files.iter().map(|file| check.file(name, file, patch)));
+        check.plan(patch, &mut files[begin..]);
     }
     let config =
         surroundings.config.map(|config| config_refusals(config, None)).unwrap_or_default();
@@ -126,9 +130,6 @@ impl Check<'_> {
         report.findings.extend(judged.findings.into_iter().filter(|finding| !is_moved(finding)));
         let mut seen = std::collections::HashSet::new();
         report.findings.retain(|finding| seen.insert((finding.rule, finding.subject.clone())));
-        report
-            .findings
-            .sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
         report
     }
 
@@ -202,6 +203,67 @@ impl Check<'_> {
         report.findings.push(Finding::new(Rule::Header, Level::Unsure, file.patch_line, subject));
     }
 
+    /// What only the files of one patch together tell: whether anything compiles what is new, and
+    /// what it becomes a part of.
+    fn plan(&self, patch: &SourcePatch, files: &mut [FileReport]) {
+        match patch.plan() {
+            Ok(plan) => {
+                for object in &plan.new_objects {
+                    let mut files = files.iter_mut();
+                    let Some(file) = files.find(|file| file.path == object.source.as_str()) else {
+                        continue;
+                    };
+                    file.findings.extend(self.new_object(object, file.patch_line));
+                }
+            }
+            Err(PatchError::Refused(refusals)) => {
+                for refusal in &refusals {
+                    let mut files = files.iter_mut().filter(|file| file.role != FileRole::Refused);
+                    if let Some(file) = files.find(|file| file.path == refusal.path.as_str()) {
+                        file.findings.push(refused(refusal));
+                    }
+                }
+            }
+            // See [`Self::whole`].
+            Err(_) => {}
+        }
+        for file in files {
+            file.findings
+                .sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
+        }
+    }
+
+    /// What stands in the way of a new object, by the list that its Makefile adds it to.
+    fn new_object(&self, object: &NewObject, patch_line: usize) -> Option<Finding> {
+        let NewObject { source, list } = object;
+        let finding = |rule, level, text: &str| {
+            Some(Finding::new(rule, level, patch_line, format!("{source} {text} ({list})")))
+        };
+        let a_module = "becomes a loadable module of its own";
+        let Some((name, option)) = list.split_once("-$(CONFIG_") else {
+            return match list.as_str() {
+                "obj-m" => finding(Rule::FileSet, Level::Refused, a_module),
+                _ => None,
+            };
+        };
+        let Some(config) = self.surroundings.config else {
+            return match name {
+                "obj" => finding(
+                    Rule::FileSet,
+                    Level::Unsure,
+                    "may become a loadable module of its own, which the config tells",
+                ),
+                _ => None,
+            };
+        };
+        match config.value(option.trim_end_matches(')')) {
+            Some(ConfigValue::Yes) => None,
+            Some(ConfigValue::Module) if name != "obj" => None,
+            Some(ConfigValue::Module) => finding(Rule::FileSet, Level::Refused, a_module),
+            _ => finding(Rule::NotBuilt, Level::Unsure, "is left out by the config"),
+        }
+    }
+
     /// What only all files together tell.
     fn whole(&self, report: &mut Report) {
         let counts = report.files.iter().any(|file| file.role != FileRole::LeftOut);
@@ -251,17 +313,20 @@ fn role(file: &FilePatch, whole: &SourcePatch) -> (FileRole, String, Option<Find
         }
         FilePart::LeftOut(reason) => (FileRole::LeftOut, reason.to_owned(), None),
         FilePart::Refused(refusal) => {
-            let rule = match refusal.class {
-                FailureClass::PatchAssembly => Rule::Assembly,
-                FailureClass::PatchFileSet => Rule::FileSet,
-                FailureClass::PatchBuildSystem => Rule::BuildSystem,
-                _ => Rule::UnpatchableCode,
-            };
-            let subject = format!("{} {}", file.path, refusal.reason);
-            let finding = Finding::new(rule, Level::Refused, file.patch_line, subject);
-            (FileRole::Refused, refusal.reason.to_owned(), Some(finding))
+            (FileRole::Refused, refusal.reason.to_owned(), Some(refused(&refusal)))
         }
     }
+}
+
+fn refused(refusal: &Refusal) -> Finding {
+    let rule = match refusal.class {
+        FailureClass::PatchAssembly => Rule::Assembly,
+        FailureClass::PatchFileSet => Rule::FileSet,
+        FailureClass::PatchBuildSystem => Rule::BuildSystem,
+        _ => Rule::UnpatchableCode,
+    };
+    let subject = format!("{} {}", refusal.path, refusal.reason);
+    Finding::new(rule, Level::Refused, refusal.patch_line, subject)
 }
 
 /// One entry for each function, in the order of the patch: several hunks may touch one, and one that

@@ -60,8 +60,8 @@ rules! {
     Assembly = "assembly", "change the C code that calls it";
     /// The code has run already, runs outside the kernel proper, or is in objects that kpatch never compares.
     UnpatchableCode = "unpatchable-code", "change the C code that calls it, or install a fixed kernel and reboot";
-    /// A file appears, goes away or is renamed.
-    FileSet = "file-set", "make the change inside files that exist in the target's source";
+    /// A file appears that nothing compiles or that becomes a module of its own, or one is copied or renamed.
+    FileSet = "file-set", "name the new file in a Makefile of the patch (NAME-y += FILE.o), and leave the others where they are";
     /// The change of a header reaches every object that includes it; all of them must be compiled and compared, and what kpatch refuses in one of them refuses the livepatch.
     Header = "header", "move the change into the .c files that need it: a copy of the inline function under a new name, or a macro of their own";
     /// The lines of the patch are not in the source.
