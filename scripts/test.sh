@@ -115,5 +115,10 @@ if [ "$full" = yes ]; then
     ELIVEPATCH_TEST_CACHE=$cold run_one_test $visible
 fi
 
+if [ "$full" = yes ]; then
+    say "the same patches by kpatch-build"
+    scripts/compare.sh
+fi
+
 printf '\ntest: all tests passed, on the real kernel %s too, in %s s\n' \
     "$release" "$(($(date +%s) - began))"

@@ -86,6 +86,11 @@ impl Figures {
         self.all.last_mut().expect("one was added just now")
     }
 
+    /// The value of a figure that was taken.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.all.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     /// The figures.
     pub fn all(&self) -> &[Figure] {
         &self.all

@@ -25,7 +25,7 @@ pub fn measure(setting: &Setting, figures: &mut Figures) -> anyhow::Result<()> {
     let base = setting.plain.base(&setting.cache_directory)?;
     files(&kernel, &base, figures)?;
     parallel(&kernel, figures)?;
-    header(&kernel, &base, &setting.patches, figures)
+    header(&kernel, &base, figures)
 }
 
 fn files(kernel: &Kernel, base: &Utf8Path, figures: &mut Figures) -> anyhow::Result<()> {
@@ -94,13 +94,8 @@ fn parallel(kernel: &Kernel, figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn header(
-    kernel: &Kernel,
-    base: &Utf8Path,
-    patches: &Utf8Path,
-    figures: &mut Figures,
-) -> anyhow::Result<()> {
-    let patch = fs_err::read_to_string(patches.join("header-200.patch"))?;
+fn header(kernel: &Kernel, base: &Utf8Path, figures: &mut Figures) -> anyhow::Result<()> {
+    let patch = include_str!("../../header-200.patch").to_owned();
     let header = patch.lines().find_map(|line| line.strip_prefix("+++ b/"));
     let header = header.context("header-200.patch touches no file")?.trim();
     let dependants = dependants(&base.join("tree"), header)?;

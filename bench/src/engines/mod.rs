@@ -121,13 +121,18 @@ impl Setting {
 pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let setting = Setting::open(inputs)?;
     let mut figures = Figures::default();
-    kpatch::measure(&setting, inputs.quick, &mut figures)?;
-    many::measure(&setting, &mut figures)?;
-    if !inputs.quick {
-        klp::measure(&setting, &mut figures)?;
-    }
     let path = inputs.output.join("engines.json");
+    // After each part: the next one may take long, or fail.
+    kpatch::measure(&setting, &mut figures)?;
     figures.write(&path)?;
+    many::measure(&setting, &mut figures)?;
+    figures.write(&path)?;
+    if !inputs.quick {
+        kpatch::measure_kpatch_build(&setting, &mut figures)?;
+        figures.write(&path)?;
+        klp::measure(&setting, &mut figures)?;
+        figures.write(&path)?;
+    }
     println!("{}", table::table(&figures));
     println!("figures: {path}");
     fs_err::remove_dir_all(&setting.scratch)?;
