@@ -42,8 +42,8 @@ pub fn files_that_print(
 
 /// The shipped visible change, with another label for each variant.
 pub fn meminfo_label(variant: u32) -> String {
-    let patch = include_str!("../../../demo/meminfo-label.patch");
-    patch.replace("VMALLOCCHUNK:   ", &format!("VMALLOC{variant:05}:   "))
+    let patch = include_str!("../../../demo/meminfo-total.patch");
+    patch.replace("VMALLOCTOTAL:   ", &format!("VMALLOC{variant:05}:   "))
 }
 
 /// What a message is printed by, at the beginning of a statement with its text in the same line.
