@@ -32,7 +32,7 @@ fn files(kernel: &Kernel, base: &Utf8Path, figures: &mut Figures) -> anyhow::Res
     let tree = base.join("tree");
     let candidates = compiled_files(&tree)?;
     let most = FILES.into_iter().max().unwrap_or_default();
-    let all = variants::files_that_print(&tree, candidates, most)?;
+    let all = variants::files_to_change(&tree, candidates, most)?;
     // Once for the originals, which are compiled on first use.
     say(format!("{most} files at once, the first time"));
     let build = |name: &str, files: &[String], mark| {
