@@ -12,7 +12,7 @@ pub struct BuildOptions {
     /// The adaptations that are switched off: what would need one is refused, or built as it is.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub without: BTreeSet<AdaptationKind>,
-    /// The engine to use; absent: the server chooses by source tree and config.
+    /// The engine to use; absent: the server decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
 }

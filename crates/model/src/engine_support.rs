@@ -1,5 +1,5 @@
 use crate::{
-    Engine, KernelConfig,
+    BaseKind, Engine, KernelConfig,
     kpatch_support::{ConfigRefusal, kpatch_refusals, must_be_off, must_be_on},
 };
 
@@ -29,16 +29,17 @@ pub fn engine_refusals(config: &KernelConfig, engine: Engine) -> Vec<ConfigRefus
     }
 }
 
+/// The engine of a request that asks for none. Whoever needs to know asks here, so that a config is
+/// not accepted for an engine that is not used in the end. It is kpatch whatever the config and the
+/// base are (`None` before that is known): the other engine lacks checks that kpatch has.
+pub fn default_engine(_config: &KernelConfig, _base: Option<BaseKind>) -> Engine {
+    Engine::Kpatch
+}
+
 /// All reasons why no livepatch can be made for a kernel with this config: those of the engine that
-/// was asked for, or when every engine has some, those of kpatch, which serves the most kernels.
+/// was asked for, or else of the default one.
 pub fn config_refusals(config: &KernelConfig, asked_for: Option<Engine>) -> Vec<ConfigRefusal> {
-    let engines = match &asked_for {
-        Some(engine) => std::slice::from_ref(engine),
-        None => &Engine::ALL[..],
-    };
-    let mut refusals = engines.iter().map(|engine| engine_refusals(config, *engine));
-    let first = refusals.next().unwrap_or_default();
-    if refusals.any(|refusals| refusals.is_empty()) { Vec::new() } else { first }
+    engine_refusals(config, asked_for.unwrap_or_else(|| default_engine(config, None)))
 }
 
 #[cfg(test)]
@@ -70,9 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn one_engine_that_serves_is_enough_unless_another_is_asked_for() {
+    fn config_that_only_the_other_engine_serves_is_refused_unless_that_is_asked_for() {
         let only_klp = config(&SERVED_BY_BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
-        assert_eq!(config_refusals(&only_klp, None), []);
+        assert_eq!(options(config_refusals(&only_klp, None)), ["DEBUG_INFO"]);
         assert_eq!(config_refusals(&only_klp, Some(Engine::KlpBuild)), []);
         assert_eq!(options(config_refusals(&only_klp, Some(Engine::Kpatch))), ["DEBUG_INFO"]);
         let only_kpatch = config(&SERVED_BY_BOTH.replace("CONFIG_KLP_BUILD=y\n", ""));

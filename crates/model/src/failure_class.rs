@@ -129,7 +129,7 @@ failure_classes! {
          package is installed.";
     /// The engine that the request asks for cannot serve this kernel.
     EngineUnsupported = "engine-unsupported", Request,
-        "Leave `--engine` out: the server chooses the engine by source tree and config.";
+        "Leave `--engine` out: the server then decides. The message says what stands in the way.";
     /// A rebuild would be made from another source or toolchain root than the livepatch was.
     RebuildDiffers = "rebuild-differs", Request,
         "Rebuild on a server that has the same source and toolchain root, or compare all the same \

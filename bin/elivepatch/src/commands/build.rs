@@ -44,7 +44,7 @@ pub struct BuildArgs {
     /// Switch an adaptation of the patch off; give it again for more
     #[arg(long, value_name = "ADAPTATION", value_delimiter = ',', value_parser = adaptation_parser())]
     pub without: Vec<AdaptationKind>,
-    /// The engine to use [default: the server chooses by source and config]
+    /// The engine to use [default: the server decides]
     #[arg(long, value_name = "ENGINE", value_parser = engine_parser())]
     pub engine: Option<Engine>,
     /// Where to store the module: a file or a directory [default: the current directory]

@@ -1,45 +1,39 @@
 use camino::Utf8Path;
 use elivepatch_model::{
-    BaseKind, ConfigRefusal, Engine, Failure, FailureClass, KernelConfig, engine_refusals,
+    BaseKind, ConfigRefusal, Engine, Failure, FailureClass, KernelConfig, default_engine,
+    engine_refusals,
 };
 
 use super::klp::SCRIPT;
 
-/// Chooses the engine for a base: kpatch wherever it serves the config. klp-build is used where
-/// the order asks for it, and the base was built from a kernel that brings it. It is not the first choice while it lacks what the kpatch engine checks beside the tool: the
-/// layouts of structures, sections that get lost, the parents of objects. `asked_for` is the
-/// order's own wish.
+/// Chooses the engine for a base: the one that the order asks for, or else the default one.
 ///
 /// # Errors
 /// `engine-unsupported` when the engine that was asked for cannot serve this base;
-/// `config-unsupported` when none can.
+/// `config-unsupported` when the default one cannot.
 pub(crate) fn choose(
     asked_for: Option<Engine>,
     config: &KernelConfig,
     kind: BaseKind,
     tree: &Utf8Path,
 ) -> Result<Engine, Failure> {
-    let obstacle = |engine| match engine {
+    let engine = asked_for.unwrap_or_else(|| default_engine(config, Some(kind)));
+    let obstacle = match engine {
         Engine::Kpatch => refusals(config, engine),
         Engine::KlpBuild => klp_obstacle(config, kind, tree),
     };
-    match asked_for {
-        Some(engine) => match obstacle(engine) {
-            None => Ok(engine),
-            Some(why) => Err(Failure::new(
-                FailureClass::EngineUnsupported,
-                format!("the engine {engine} cannot serve this kernel: {why}"),
-                "leave --engine out: the server chooses",
-            )),
-        },
-        None => match obstacle(Engine::Kpatch) {
-            None => Ok(Engine::Kpatch),
-            Some(why) => Err(Failure::new(
-                FailureClass::ConfigUnsupported,
-                why,
-                "this kernel cannot be live-patched as it is configured",
-            )),
-        },
+    match (obstacle, asked_for) {
+        (None, _) => Ok(engine),
+        (Some(why), Some(_)) => Err(Failure::new(
+            FailureClass::EngineUnsupported,
+            format!("the engine {engine} cannot serve this kernel: {why}"),
+            "leave --engine out: the server decides",
+        )),
+        (Some(why), None) => Err(Failure::new(
+            FailureClass::ConfigUnsupported,
+            why,
+            "this kernel cannot be live-patched as it is configured",
+        )),
     }
 }
 
@@ -108,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn config_that_no_engine_serves_is_refused_for_what_kpatch_lacks() {
+    fn config_that_the_default_engine_does_not_serve_is_refused() {
         let (_temporary, tree) = tree();
         let no_debug_info = config(&BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
         let failure = choose(None, &no_debug_info, BaseKind::Built, &tree).expect_err("a rule");
