@@ -8,6 +8,7 @@
 //! copied, as on a machine that allows no overlay).
 
 mod api;
+mod case;
 mod client;
 mod material;
 mod mount;
@@ -17,6 +18,7 @@ mod server;
 mod wait;
 
 pub use api::Api;
+pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use material::{
     RELEASE, cache_directory, make_base_ready, own_patch, patch, stock_config, stock_config_file,
