@@ -8,7 +8,7 @@ use elivepatch_model::{
 use serde::{Deserialize, Serialize};
 
 use super::{directory, unpack, walk::unreadable};
-use crate::{Cache, Observer, digest_file::digest_file, sandbox::Sandbox};
+use crate::{Cache, Observer, digest_file::digest_open_file, sandbox::Sandbox};
 
 /// How old the last change of a source must be, in seconds, before what was found out is kept: a
 /// change in the same instant would not show.
@@ -81,7 +81,10 @@ impl SourceTree {
         let digest = if is_directory {
             directory::digest(&self.path)?
         } else {
-            digest_file(&self.path).map_err(|error| unreadable(&self.path, "", &error))?
+            // The administrator may well have put a symbolic link there, and means what it leads to.
+            std::fs::File::open(&self.path)
+                .and_then(digest_open_file)
+                .map_err(|error| unreadable(&self.path, "", &error))?
         };
         if newest + SETTLED_SECONDS < now {
             let text = serde_json::to_vec(&Remembered { fingerprint, digest });
@@ -174,4 +177,22 @@ fn fingerprint(path: &Utf8Path, is_directory: bool) -> Result<(Sha256Digest, i64
         metadata.ctime_nsec()
     );
     Ok((Sha256Digest::of(text.as_bytes()), metadata.ctime()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tarball_behind_a_symbolic_link_is_the_tarball() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        fs_err::write(directory.join("linux-6.12.tar"), "a tarball").expect("own file");
+        let link = directory.join("current.tar");
+        std::os::unix::fs::symlink("linux-6.12.tar", &link).expect("own link");
+        let release: KernelRelease = "6.12.117-small".parse().expect("a release");
+        let facts = SourceTree { release, path: link }.facts(&cache).expect("a source");
+        assert_eq!(facts.digest, Sha256Digest::of(b"a tarball"));
+    }
 }
