@@ -16,6 +16,44 @@ pub(super) const PACKAGE_CONFIG: &str = "config";
 pub(super) const NO_ENDBR: &str = "vmlinux.no-endbr";
 pub(super) const FACTS: &str = "base.json";
 
+/// The small files that every build reads; with the bootable image all that [`BaseFacts`] has a
+/// digest of.
+const SMALL_FILES: [&str; 7] = [
+    SYMBOL_TABLE,
+    NO_ENDBR,
+    SOURCES,
+    MODULE_TABLE,
+    PACKAGE_CONFIG,
+    "tree/Module.symvers",
+    "tree/.config",
+];
+
+/// The digests of the base's files, when it has been made at `place`.
+pub(super) struct FileDigests {
+    /// See [`BaseFacts::kernel_image`].
+    pub(super) kernel_image: Sha256Digest,
+    /// See [`BaseFacts::files`].
+    pub(super) files: BTreeMap<String, Sha256Digest>,
+}
+
+impl FileDigests {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one is missing or cannot be read.
+    pub(super) fn of(place: &Utf8Path) -> Result<Self, Failure> {
+        let digest = |name: &str| {
+            let path = place.join(name);
+            digest_file(&path).map_err(|error| base_io("read", &path, &error))
+        };
+        let files = SMALL_FILES.into_iter().map(|name| Ok((name.to_owned(), digest(name)?)));
+        Ok(Self {
+            files: files.collect::<Result<_, Failure>>()?,
+            kernel_image: digest(KERNEL_IMAGE)?,
+        })
+    }
+}
+
 /// What is known of a base; `base.json` in its directory. It is written last: a directory with it
 /// is complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,4 +120,28 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 pub(super) fn base_io(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
     io_failure(FailureClass::BaseFailed, action, path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_that_builds_read_has_its_digest_and_none_may_be_missing() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let place = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        fs_err::create_dir(place.join("tree")).expect("own directory");
+        for name in SMALL_FILES.into_iter().chain([KERNEL_IMAGE]) {
+            fs_err::write(place.join(name), name).expect("own file");
+        }
+        let digests = FileDigests::of(place).expect("all are there");
+        assert_eq!(digests.kernel_image, Sha256Digest::of(KERNEL_IMAGE.as_bytes()));
+        for name in SMALL_FILES {
+            assert_eq!(digests.files[name], Sha256Digest::of(name.as_bytes()), "{name}");
+            fs_err::rename(place.join(name), place.join("away")).expect("own file");
+            let failure = FileDigests::of(place).err().expect("one is missing");
+            assert!(failure.message.contains(name), "{failure}");
+            fs_err::rename(place.join("away"), place.join(name)).expect("own file");
+        }
+    }
 }

@@ -10,8 +10,7 @@ use super::{
     BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
     config_check::{check_config, check_normalised},
     facts::{
-        BaseFacts, FACTS, KERNEL_IMAGE, MODULE_TABLE, NO_ENDBR, PACKAGE_CONFIG, SOURCES,
-        SYMBOL_TABLE, base_io,
+        BaseFacts, FACTS, FileDigests, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE, base_io,
     },
     image_files::take_image_files,
     module_facts::{LoadableModules, ModuleFacts},
@@ -22,7 +21,6 @@ use crate::{
     Observer,
     cache::{empty_staging, publish},
     debian::{Apt, KernelPackages, for_each_file, unpack_package, unpack_source_tarball},
-    digest_file::digest_file,
     sandbox::{Sandbox, SandboxCommand},
     unit::Parent,
 };
@@ -93,33 +91,16 @@ impl Preparation<'_> {
         });
         tree?;
         let vmlinux = vmlinux?;
-        let names = [
-            SYMBOL_TABLE,
-            NO_ENDBR,
-            SOURCES,
-            MODULE_TABLE,
-            PACKAGE_CONFIG,
-            "tree/Module.symvers",
-            "tree/.config",
-        ];
-        let files = names
-            .into_iter()
-            .map(|name| Ok((name.to_owned(), self.digest(name)?)))
-            .collect::<Result<_, Failure>>()?;
+        let FileDigests { kernel_image, files } = FileDigests::of(&self.staging)?;
         Ok(BaseFacts {
             release: self.input.release.clone(),
             source: self.input.source.clone(),
             build_id: vmlinux.build_id,
             vermagic,
             struct_sizes: vmlinux.struct_sizes,
-            kernel_image: self.digest(KERNEL_IMAGE)?,
+            kernel_image,
             files,
         })
-    }
-
-    fn digest(&self, name: &str) -> Result<elivepatch_model::Sha256Digest, Failure> {
-        let path = self.staging.join(name);
-        digest_file(&path).map_err(|error| base_io("read", &path, &error))
     }
 
     fn package_config(&self) -> Result<KernelConfig, Failure> {

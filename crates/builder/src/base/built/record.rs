@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, io::Read as _};
 
 use camino::Utf8Path;
 use elivepatch_elf::{Module, Vmlinux};
-use elivepatch_model::{Failure, FailureClass, Sha256Digest};
+use elivepatch_model::{Failure, FailureClass};
 
 use super::{
     super::{
         facts::{
-            BaseFacts, KERNEL_IMAGE, MODULE_TABLE, NO_ENDBR, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE,
-            base_io,
+            BaseFacts, FileDigests, KERNEL_IMAGE, MODULE_TABLE, PACKAGE_CONFIG, SOURCES,
+            SYMBOL_TABLE, base_io,
         },
         module_facts::{LoadableModules, MODULE_BYTES, ModuleFacts},
         vmlinux_facts::{VmlinuxFacts, unreadable},
@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     base::{WORK, workspace::INPUTS},
-    digest_file::digest_file,
     source::KernelSource,
     untrusted_file::{open_untrusted_below, read_untrusted_below},
 };
@@ -77,23 +76,7 @@ pub(super) fn record(building: &Building, staging: &Staging) -> Result<BaseFacts
     }
     building.prepare_for_builds(staging)?;
 
-    let digest = |name: &str| {
-        let path = staging.path().join(name);
-        digest_file(&path).map_err(|error| base_io("read", &path, &error))
-    };
-    let names = [
-        SYMBOL_TABLE,
-        NO_ENDBR,
-        SOURCES,
-        MODULE_TABLE,
-        PACKAGE_CONFIG,
-        "tree/Module.symvers",
-        "tree/.config",
-    ];
-    let files: BTreeMap<String, Sha256Digest> = names
-        .into_iter()
-        .map(|name| Ok((name.to_owned(), digest(name)?)))
-        .collect::<Result<_, Failure>>()?;
+    let FileDigests { kernel_image, files } = FileDigests::of(staging.path())?;
     building.size_summary(bytes_below(staging.path()));
     Ok(BaseFacts {
         release: release.clone(),
@@ -101,7 +84,7 @@ pub(super) fn record(building: &Building, staging: &Staging) -> Result<BaseFacts
         build_id: vmlinux_facts.build_id,
         vermagic,
         struct_sizes: vmlinux_facts.struct_sizes,
-        kernel_image: digest(KERNEL_IMAGE)?,
+        kernel_image,
         files,
     })
 }
