@@ -28,6 +28,7 @@ mod process;
 mod qemu;
 mod rebuild;
 mod sandbox;
+mod shared_file;
 mod source;
 mod steps;
 mod toolchain;

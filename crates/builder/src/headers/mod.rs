@@ -7,9 +7,8 @@ mod fan_out;
 mod graph;
 mod include_lines;
 
-use std::{collections::BTreeSet, io, os::unix::fs::PermissionsExt};
+use std::collections::BTreeSet;
 
-use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
 pub(crate) use fan_out::check_fan_out;
@@ -18,6 +17,7 @@ pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
 use crate::{
     base::{Base, SourceIndex},
     failures::io_failure,
+    shared_file::{Flush, write_shared},
     unit::Unit,
 };
 
@@ -41,7 +41,8 @@ pub(crate) fn include_graph(base: &Base) -> Result<IncludeGraph, Failure> {
     let sources = base.sources()?;
     let units = sources.units();
     let graph = IncludeGraph::scan(&base.tree(), units.iter().map(|unit| unit.source.as_str()));
-    write(&path, &graph.to_text())
+    // A graph that a power failure cut would miss files that include a header.
+    write_shared(&path, graph.to_text().as_bytes(), Flush::First)
         .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
     Ok(graph)
 }
@@ -55,14 +56,4 @@ pub(crate) fn units_of_header(
     let dependents = graph.dependents(header);
     let units = sources.units().into_iter();
     units.filter(|unit| dependents.contains(unit.source.as_str())).cloned().collect()
-}
-
-/// Writes a file that others may be reading.
-fn write(path: &Utf8Path, text: &str) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    // A graph that a power failure cut would miss files that include a header.
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
 }

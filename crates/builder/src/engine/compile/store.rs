@@ -1,8 +1,6 @@
 //! The objects of a base as they are without any fix. They are compiled once and serve every later
 //! build of the base.
 
-use std::{io, os::unix::fs::PermissionsExt};
-
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 use serde::{Deserialize, Serialize};
@@ -12,6 +10,7 @@ use crate::{
     base::{Base, COMPILE_FLAGS, KernelMake},
     digest_file::digest_file,
     failures::io_failure,
+    shared_file::{Flush, write_shared},
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
@@ -89,19 +88,9 @@ impl Store {
     }
 }
 
-/// Writes a file that others may be reading: it is there with all of its content, or not at all.
 fn write(path: &Utf8Path, content: &[u8]) -> Result<(), Failure> {
-    let attempt = || -> io::Result<()> {
-        let directory = path.parent().unwrap_or(path);
-        fs_err::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        io::Write::write_all(&mut file, content)?;
-        // The sandbox's user reads it.
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    attempt().map_err(|error| io_failure(FailureClass::Internal, "write", path, &error))
+    write_shared(path, content, Flush::Unneeded)
+        .map_err(|error| io_failure(FailureClass::Internal, "write", path, &error))
 }
 
 #[cfg(test)]
@@ -125,8 +114,6 @@ mod tests {
         assert_eq!(store.get("fs/a.o"), Some(put));
         let path = store.objects().join("fs/a.o");
         assert_eq!(fs_err::read(&path).expect("own file"), b"object");
-        let mode = fs_err::metadata(&path).expect("own file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o644, "the sandbox's user must be able to read it");
     }
 
     #[test]
