@@ -132,16 +132,7 @@ impl Building<'_> {
         let path = staging.path().join(FACTS);
         let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
         fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
-        let scratch = staging.scratch();
-        for directory in [scratch, staging.inputs()] {
-            match fs_err::remove_dir_all(&directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(base_io("remove", &directory, &error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        staging.remove_directories()
     }
 
     /// Puts the config into the tree, and refuses one that is not of this tree.

@@ -80,8 +80,8 @@ impl Staging {
         if let Some(stamp) = stamp {
             let staging = Self { path, stamp };
             staging.remove_uncertain()?;
-            // The last thing before a base is whole is that this one goes.
-            sandbox.make_directory(&staging.scratch())?;
+            // The last thing before a base is whole is that these go.
+            staging.make_directories(sandbox)?;
             return Ok(staging);
         }
         let path = empty_staging(place)?;
@@ -89,8 +89,24 @@ impl Staging {
         let stamp = Stamp { input, stage: Stage::Empty, reached: zero, synced: zero, objects: 0 };
         let staging = Self { path, stamp };
         sandbox.make_directory(&staging.tree())?;
-        sandbox.make_directory(&staging.scratch())?;
+        staging.make_directories(sandbox)?;
         Ok(staging)
+    }
+
+    /// Makes what is only for the time of the build, where it is not there.
+    fn make_directories(&self, sandbox: &Sandbox) -> Result<(), Failure> {
+        sandbox.make_directory(&self.scratch())?;
+        let inputs = self.inputs();
+        fs_err::create_dir_all(&inputs).map_err(|error| base_io("make", &inputs, &error))
+    }
+
+    /// Removes it, for a base has none of it.
+    pub(super) fn remove_directories(&self) -> Result<(), Failure> {
+        for directory in [self.scratch(), self.inputs()] {
+            fs_err::remove_dir_all(&directory)
+                .map_err(|error| base_io("remove", &directory, &error))?;
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Utf8Path {
@@ -111,16 +127,13 @@ impl Staging {
     /// directory that tools can write: they may have put a symbolic link there.
     pub(super) fn write_input(&self, name: &str, content: &[u8]) -> Result<Utf8PathBuf, Failure> {
         let directory = self.inputs();
-        let attempt = || -> std::io::Result<()> {
-            fs_err::create_dir_all(&directory)?;
-            fs_err::write(directory.join(name), content)
-        };
-        attempt().map_err(|error| base_io("write", &directory.join(name), &error))?;
+        let path = directory.join(name);
+        fs_err::write(&path, content).map_err(|error| base_io("write", &path, &error))?;
         Ok(directory)
     }
 
-    /// Where [`Staging::write_input`] puts files; goes before the base is whole.
-    pub(super) fn inputs(&self) -> Utf8PathBuf {
+    /// Where [`Staging::write_input`] puts files.
+    fn inputs(&self) -> Utf8PathBuf {
         self.path.join("inputs")
     }
 
