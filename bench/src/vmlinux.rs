@@ -22,8 +22,7 @@ struct Reading {
     peak_bytes: u64,
     symbols: usize,
     struct_sizes: usize,
-    compile_units: usize,
-    included_sources: usize,
+    sources: usize,
 }
 
 /// Reads all facts that a base needs, and prints what it took.
@@ -36,12 +35,10 @@ pub fn read_and_report(file: &Utf8Path) -> anyhow::Result<()> {
     vmlinux.build_id()?.with_context(|| format!("{file} has no build-id"))?;
     let symbols = vmlinux.symbols()?.len();
     let struct_sizes = vmlinux.struct_sizes(&SPECIAL_STRUCTS)?.len();
-    let compile_units = vmlinux.compile_units()?.len();
-    let included_sources = vmlinux.included_sources()?.len();
+    let sources = vmlinux.units_by_source()?.len();
     let seconds = started.elapsed().as_secs_f64();
     let peak_bytes = peak_bytes(std::process::id())?;
-    let reading =
-        Reading { seconds, peak_bytes, symbols, struct_sizes, compile_units, included_sources };
+    let reading = Reading { seconds, peak_bytes, symbols, struct_sizes, sources };
     println!("{}", serde_json::to_string(&reading).context("plain data has a JSON form")?);
     Ok(())
 }
@@ -59,13 +56,12 @@ pub fn measure(vmlinux: &Utf8Path, figures: &mut Figures) -> anyhow::Result<()> 
         ensure!(output.status.success(), "vmlinux cannot be read: {errors}");
         let reading: Reading = serde_json::from_slice(&output.stdout).context("not a reading")?;
         note(format!(
-            "{:.2} s, {} MB: {} symbols, {} struct sizes, {} compile units, {} included",
+            "{:.2} s, {} MB: {} symbols, {} struct sizes, {} source files",
             reading.seconds,
             reading.peak_bytes / 1_000_000,
             reading.symbols,
             reading.struct_sizes,
-            reading.compile_units,
-            reading.included_sources
+            reading.sources
         ));
         seconds.push(reading.seconds);
         peak = peak.max(reading.peak_bytes);

@@ -21,35 +21,43 @@ pub(crate) fn included_sources(
     budget: &mut Budget,
     after_unit: impl FnMut(usize),
 ) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
-    let mut all = Vec::new();
-    for_each_unit(sections, after_unit, |unit| {
-        all.push(Including::read(sections, &unit, budget)?);
-        Ok(())
-    })?;
+    let all = read_all(sections, budget, after_unit)?;
     let (tree, mut sources) = (tree_of(&all), BTreeMap::new());
     add_included(&all, &tree, &mut sources);
     Ok(sources)
 }
 
-/// All C files with the units that hold their code: those that are compiled, and those that these
-/// include. What is read is taken from `budget`.
+/// All files with the units that hold their code: those that are compiled, and the C files that
+/// these include. What is read is taken from `budget`.
 pub(crate) fn units_by_source(
     sections: &DebugSections<'_>,
     budget: &mut Budget,
     after_unit: impl FnMut(usize),
 ) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
+    let all = read_all(sections, budget, after_unit)?;
+    let tree = tree_of(&all);
+    let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for unit in all.iter().map(|including| tree.relative(&including.unit)) {
+        if !unit.is_empty() {
+            sources.entry(unit.clone()).or_default().insert(unit);
+        }
+    }
+    add_included(&all, &tree, &mut sources);
+    Ok(sources)
+}
+
+/// One walk over all units.
+fn read_all(
+    sections: &DebugSections<'_>,
+    budget: &mut Budget,
+    after_unit: impl FnMut(usize),
+) -> Result<Vec<Including>, ElfError> {
     let mut all = Vec::new();
     for_each_unit(sections, after_unit, |unit| {
         all.push(Including::read(sections, &unit, budget)?);
         Ok(())
     })?;
-    let tree = tree_of(&all);
-    let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for unit in all.iter().map(|including| tree.relative(&including.unit)) {
-        sources.entry(unit.clone()).or_default().insert(unit);
-    }
-    add_included(&all, &tree, &mut sources);
-    Ok(sources)
+    Ok(all)
 }
 
 impl Including {

@@ -110,6 +110,18 @@ impl Vmlinux {
         included_sources::included_sources(&sections, &mut budget, self.releaser(&sections))
     }
 
+    /// All files that were compiled into the kernel and the C files that they include, each with the
+    /// compiled files that hold its code: [`Vmlinux::compile_units`] and
+    /// [`Vmlinux::included_sources`] by one walk.
+    ///
+    /// # Errors
+    /// As for [`Vmlinux::struct_sizes`].
+    pub fn units_by_source(&self) -> Result<BTreeMap<String, BTreeSet<String>>, ElfError> {
+        let sections = DebugSections::load(&self.object()?)?;
+        let mut budget = Budget::new(self.file.bytes().len());
+        included_sources::units_by_source(&sections, &mut budget, self.releaser(&sections))
+    }
+
     /// The text of `/proc/version` (`Linux version 6.1.0-50-cloud-amd64 …`), without its newline.
     /// `None` when the symbol `linux_banner` is missing or does not point to a text.
     ///

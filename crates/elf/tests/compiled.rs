@@ -81,6 +81,11 @@ fn c_file_that_is_included_is_found_with_the_file_that_does() {
     let units = included.get("fs/part.c").expect("it is included");
     assert_eq!(units.iter().collect::<Vec<_>>(), ["fs/whole.c"]);
     assert_eq!(included.len(), 1, "{included:?}");
+    let mut both = included;
+    for unit in vmlinux.compile_units().expect("debug information") {
+        both.entry(unit.clone()).or_default().insert(unit);
+    }
+    assert_eq!(vmlinux.units_by_source().expect("debug information"), both);
 }
 
 #[test]

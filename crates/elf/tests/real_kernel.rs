@@ -31,6 +31,11 @@ fn stock_kernel_has_the_known_facts() {
         assert!(units.contains(unit), "{unit}");
     }
     assert!(units.iter().all(|unit| !unit.starts_with('/') && !unit.starts_with("../")));
+    let mut both = vmlinux.included_sources().expect("debug information");
+    for unit in units {
+        both.entry(unit.clone()).or_default().insert(unit);
+    }
+    assert_eq!(vmlinux.units_by_source().expect("debug information"), both);
     let banner = vmlinux.linux_banner().expect("a symbol table").expect("a banner");
     assert!(banner.starts_with("Linux version 6.1.0-50-cloud-amd64 "), "{banner}");
     let symbols = vmlinux.symbols().expect("a symbol table");

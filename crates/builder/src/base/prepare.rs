@@ -201,11 +201,7 @@ impl Preparation<'_> {
         let path = self.unpack_debug(&directory, &mut sources, loadable)?;
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
         let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release, &self.staging)?;
-        let mut units = vmlinux.included_sources().map_err(unreadable)?;
-        for unit in vmlinux.compile_units().map_err(unreadable)? {
-            units.entry(unit.clone()).or_default().insert(unit);
-        }
-        sources.add_parent(&Parent::Vmlinux, units);
+        sources.add_parent(&Parent::Vmlinux, vmlinux.units_by_source().map_err(unreadable)?);
         let list = self.staging.join(SOURCES);
         fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))?;
         drop(vmlinux);
