@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_api::client::{Client, ClientError, ServerUrl};
@@ -61,6 +61,15 @@ impl Server {
     /// The command that goes on with a build.
     pub fn follow_command(&self, number: BuildNumber) -> String {
         format!("elivepatch build --url {} --follow {number}", shell_word(self.url.as_str()))
+    }
+
+    /// The command that goes on with the rebuild of a manifest's livepatch.
+    pub fn follow_rebuild_command(&self, number: BuildNumber, manifest: &Path) -> String {
+        format!(
+            "elivepatch rebuild --url {} --follow {number} {}",
+            shell_word(self.url.as_str()),
+            shell_word(&manifest.display().to_string())
+        )
     }
 
     /// The command that cancels a build.

@@ -7,21 +7,39 @@ use elivepatch_api::{
 use elivepatch_model::{BuildEvent, BuildNumber, BuildState};
 use futures::StreamExt;
 
-use crate::{problem::Problem, progress::Progress, server::Server};
+use crate::{
+    problem::Problem,
+    progress::{self, Progress},
+    server::Server,
+};
 
 /// How long a build is in the queue before that is said: the events of one that has left it come at
 /// once, and every build has been queued.
 const WAITING_AFTER: Duration = Duration::from_millis(300);
 
-/// Shows a build until it is finished, and gives it as it is then.
-///
-/// `patience` is how long the server may be away.
-pub async fn until_finished(
-    server: &Server,
-    number: BuildNumber,
-    patience: Duration,
+/// A build that is watched.
+pub struct Watched<'a> {
+    /// Where it is.
+    pub server: &'a Server,
+    /// Its number there.
+    pub number: BuildNumber,
+    /// How long the server may be away.
+    pub patience: Duration,
+    /// The command that goes on with it.
+    pub go_on: &'a str,
+}
+
+/// Shows a build on the terminal until it is finished, and gives it as it is then.
+pub async fn to_the_end(watched: &Watched<'_>, verbose: bool) -> Result<BuildResource, Problem> {
+    let mut progress = progress::for_stderr(verbose);
+    until_finished(watched, progress.as_mut()).await
+}
+
+async fn until_finished(
+    watched: &Watched<'_>,
     progress: &mut dyn Progress,
 ) -> Result<BuildResource, Problem> {
+    let Watched { server, number, patience, .. } = *watched;
     let options = FollowOptions { after: 0, patience };
     let mut events = pin!(server.client.follow(number, options));
     let mut has_begun = false;
@@ -45,14 +63,14 @@ pub async fn until_finished(
                 patience.as_secs()
             )),
             Some(Ok(Followed::Resumed)) => progress.note("the server is back; going on"),
-            Some(Err(error)) => return Err(gone(server, number, &error)),
+            Some(Err(error)) => return Err(gone(watched, &error)),
             None => break,
         }
     }
     server
         .patiently(patience, || server.client.build(number))
         .await
-        .map_err(|error| gone(server, number, &error))
+        .map_err(|error| gone(watched, &error))
 }
 
 /// Shows an event. Gives whether the build waits in the queue after it.
@@ -84,15 +102,10 @@ fn show(
 }
 
 /// The server is away for too long, or refuses to go on.
-fn gone(
-    server: &Server,
-    number: BuildNumber,
-    error: &elivepatch_api::client::ClientError,
-) -> Problem {
-    let problem = server.problem(error);
+fn gone(watched: &Watched<'_>, error: &elivepatch_api::client::ClientError) -> Problem {
+    let problem = watched.server.problem(error);
     if error.is_passing() {
-        let command = server.follow_command(number);
-        problem.hint(format!("the build may still go on; follow it with: {command}"))
+        problem.hint(format!("the build may still go on; follow it with: {}", watched.go_on))
     } else {
         problem
     }

@@ -19,9 +19,10 @@ use crate::{
     inputs,
     output::{data, say},
     problem::Problem,
-    progress, report,
+    report,
     server::{Server, ServerArgs},
-    target, watch,
+    target,
+    watch::{self, Watched},
 };
 
 /// `elivepatch build`, and `elivepatch` without a command.
@@ -149,7 +150,9 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
     // From here on there are no blocking reads of what the user gave: Ctrl-C is seen at once.
     tokio::select! {
         outcome = work => outcome,
-        _ = tokio::signal::ctrl_c() => Err(interrupted(&server, current.get())),
+        _ = tokio::signal::ctrl_c() => {
+            Err(interrupted(&server, current.get(), |number| server.follow_command(number)))
+        }
     }
 }
 
@@ -193,10 +196,9 @@ async fn complete(
     sent: Option<&Sent>,
 ) -> Result<Exit, Problem> {
     let patience = Duration::from_secs(arguments.give_up_after);
-    let build = {
-        let mut progress = progress::for_stderr(arguments.verbose);
-        watch::until_finished(server, number, patience, progress.as_mut()).await?
-    };
+    let go_on = server.follow_command(number);
+    let watched = Watched { server, number, patience, go_on: &go_on };
+    let build = watch::to_the_end(&watched, arguments.verbose).await?;
     if build.state != BuildState::Succeeded {
         if arguments.json {
             print_outcome(server, &build, None)?;
@@ -205,8 +207,7 @@ async fn complete(
     }
     let stored =
         download::fetch(server, &build, sent, destination, patience).await.map_err(|problem| {
-            let command = server.follow_command(number);
-            problem.aside(format!("build {number} is there; get it with: {command}"))
+            problem.aside(format!("build {number} is there; get it with: {go_on}"))
         })?;
     if arguments.json {
         print_outcome(server, &build, Some(&stored))?;
@@ -256,11 +257,16 @@ pub(super) fn not_built(build: &BuildResource) -> Problem {
     }
 }
 
-pub(super) fn interrupted(server: &Server, number: Option<BuildNumber>) -> Problem {
+/// The user's Ctrl-C. `go_on` gives the command that goes on with a build.
+pub(super) fn interrupted(
+    server: &Server,
+    number: Option<BuildNumber>,
+    go_on: impl Fn(BuildNumber) -> String,
+) -> Problem {
     match number {
         Some(number) => {
             Problem::new(Exit::Interrupted, format!("interrupted; build {number} goes on"))
-                .hint(format!("follow it with: {}", server.follow_command(number)))
+                .hint(format!("follow it with: {}", go_on(number)))
                 .aside(format!("cancel it with: {}", server.cancel_command(number)))
         }
         None => Problem::new(Exit::Interrupted, "interrupted before the build had a number")

@@ -1,13 +1,19 @@
 use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use clap::Args;
-use elivepatch_api::{BuildResource, RebuildRequest, client::NamedPatch};
+use elivepatch_api::{
+    BuildResource, RebuildRequest,
+    client::{ClientError, NamedPatch},
+};
 use elivepatch_model::{
     BuildNumber, BuildState, Difference, FailureClass, Manifest, manifest_differences,
 };
 use serde::Serialize;
 
-use super::build::{interrupted, not_built};
+use super::{
+    build::{interrupted, not_built},
+    build_number,
+};
 use crate::{
     download,
     exit::Exit,
@@ -15,11 +21,11 @@ use crate::{
     manifest_file::{self, ManifestFile},
     output::{data, say},
     problem::{Problem, warn},
-    progress, report,
+    report,
     server::{Server, ServerArgs},
     target::config_file,
     text::printable,
-    watch,
+    watch::{self, Watched},
 };
 
 /// `elivepatch rebuild`.
@@ -39,6 +45,10 @@ pub struct RebuildArgs {
     /// Build even where the source, the toolchain or the builder is another one, and compare
     #[arg(long)]
     anyway: bool,
+    /// Go on with an earlier rebuild of this livepatch instead of submitting one
+    #[arg(long, value_name = "BUILD", value_parser = build_number,
+        conflicts_with_all = ["patches", "config", "anyway"])]
+    follow: Option<BuildNumber>,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -77,17 +87,26 @@ pub async fn run(arguments: &RebuildArgs) -> Result<Exit, Problem> {
     let config = arguments.config.as_deref().map(config_file::read).transpose()?;
     let patches = inputs::read_patches(&arguments.patches)?;
     let server = arguments.server.open()?;
-    let current = Cell::new(None);
+    let go_on = |number| server.follow_rebuild_command(number, &arguments.manifest);
+    let current = Cell::new(arguments.follow);
     let work = async {
-        check_builder(&server, &request, arguments).await?;
-        let config = config.as_ref().map(|config| &config.text[..]);
-        let number = submit(&server, &request, config, &patches).await?;
+        let number = match arguments.follow {
+            Some(number) => number,
+            None => {
+                check_builder(&server, &request, arguments).await?;
+                let config = config.as_ref().map(|config| &config.text[..]);
+                submit(&server, &request, config, &patches).await?
+            }
+        };
         current.set(Some(number));
-        compare(arguments, &server, number, &then).await
+        if arguments.follow.is_some() {
+            check_followed(&server, number, &then, arguments).await?;
+        }
+        compare(arguments, &server, number, &then, &go_on(number)).await
     };
     tokio::select! {
         outcome = work => outcome,
-        _ = tokio::signal::ctrl_c() => Err(interrupted(&server, current.get())),
+        _ = tokio::signal::ctrl_c() => Err(interrupted(&server, current.get(), go_on)),
     }
 }
 
@@ -120,17 +139,45 @@ async fn check_builder(
     Err(problem.hint("rebuild with the same version of elivepatch-server, or add --anyway"))
 }
 
+/// Refuses a build that is no rebuild of the manifest's livepatch: the bytes of the first build
+/// itself, say, would be the same and prove nothing.
+async fn check_followed(
+    server: &Server,
+    number: BuildNumber,
+    then: &ManifestFile,
+    arguments: &RebuildArgs,
+) -> Result<(), Problem> {
+    let patience = Duration::from_secs(arguments.give_up_after);
+    let build = server
+        .patiently(patience, || server.client.build(number))
+        .await
+        .map_err(|error| server.problem(&error))?;
+    let manifest = &then.manifest;
+    if build.key == manifest.build_key
+        && build.rebuild.is_some_and(|rebuild| rebuild.module == manifest.module.digest)
+    {
+        return Ok(());
+    }
+    let shown = arguments.manifest.display();
+    Err(Problem::input(format!("build {number} is no rebuild of the livepatch of {shown}"))
+        .hint("give the number that elivepatch rebuild printed, or leave --follow out"))
+}
+
 async fn submit(
     server: &Server,
     request: &RebuildRequest,
     config: Option<&[u8]>,
     patches: &[NamedPatch],
 ) -> Result<BuildNumber, Problem> {
-    let submission = server
-        .client
-        .rebuild(request, config, patches)
-        .await
-        .map_err(|error| server.problem(&error))?;
+    let submission =
+        server.client.rebuild(request, config, patches).await.map_err(|error| match &error {
+            // Nothing joins a rebuild: the same command again would make a second one.
+            ClientError::Lost { .. } => server.problem(&error).hint(format!(
+                "see whether the server has it: {}; then go on with it by --follow BUILD",
+                server.list_command()
+            )),
+            _ => server.problem(&error),
+        })?;
     let number = submission.build.number;
     say(&format!("build {number} on {}: a rebuild", server.url));
     Ok(number)
@@ -141,12 +188,11 @@ async fn compare(
     server: &Server,
     number: BuildNumber,
     then: &ManifestFile,
+    go_on: &str,
 ) -> Result<Exit, Problem> {
     let patience = Duration::from_secs(arguments.give_up_after);
-    let build = {
-        let mut progress = progress::for_stderr(arguments.verbose);
-        watch::until_finished(server, number, patience, progress.as_mut()).await?
-    };
+    let watched = Watched { server, number, patience, go_on };
+    let build = watch::to_the_end(&watched, arguments.verbose).await?;
     if build.state != BuildState::Succeeded {
         if arguments.json {
             print_json(server, &build, false, &[], None)?;
@@ -159,7 +205,9 @@ async fn compare(
         });
     }
     // The bytes decide, not what the server says of them.
-    let now = download::digest(server, &build, patience).await?;
+    let now = download::digest(server, &build, patience).await.map_err(|problem| {
+        problem.aside(format!("build {number} is there; compare it with: {go_on}"))
+    })?;
     let identical = now.module.digest == then.manifest.module.digest;
     let differences = manifest_differences(&then.manifest, &now);
     if arguments.json {

@@ -85,10 +85,12 @@ impl Desk {
     /// Starts a build and waits until the client has shown `text`.
     pub fn start_until(&self, url: &str, more: &[&str], text: &str) -> Running {
         let classic = ["--config", "config", "--patch", "meminfo.patch", "--output", "out"];
-        let mut child = self
-            .command(&[&classic[..], &["--url", url], more].concat())
-            .spawn()
-            .expect("the client starts");
+        self.start_line_until(&[&classic[..], &["--url", url], more].concat(), text)
+    }
+
+    /// Starts the client with these arguments and waits until it has shown `text`.
+    pub fn start_line_until(&self, line: &[&str], text: &str) -> Running {
+        let mut child = self.command(line).spawn().expect("the client starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut shown = Vec::new();
         while !String::from_utf8_lossy(&shown).contains(text) {

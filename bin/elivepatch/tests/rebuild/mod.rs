@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use elivepatch_model::{BuildState, Failure, FailureClass, Manifest, Sha256Digest};
+use elivepatch_model::{BuildState, Failure, FailureClass, Manifest, RebuildOf, Sha256Digest};
 
 use crate::double::{
-    BUILDER, Desk, Double, Ended, MODULE, MODULE_NAME, Script, failing, manifest, refusal, success,
+    BUILDER, Connection, Desk, Double, Ended, MODULE, MODULE_NAME, Script, events, failing,
+    manifest, refusal, success,
 };
 
 /// The name of the manifest's file.
@@ -169,4 +170,48 @@ fn text_that_is_not_the_manifests_is_no_bug() {
     let (.., ended) = rebuild(&manifest(), script, &["-k", "config"]);
     let line = "the request was refused: the config is not the manifest's (manifest-mismatch)\n";
     ended.expect(1, &[line, "hint: give the config that the livepatch was built for\n"]);
+}
+
+/// A build that is a rebuild of `then`.
+fn rebuilding(then: &Manifest) -> Script {
+    let mut script = success();
+    script.build.key = then.build_key;
+    script.build.rebuild = Some(RebuildOf::of(then, false));
+    script
+}
+
+#[test]
+fn ctrl_c_leaves_the_rebuild_and_the_command_it_names_compares_the_modules() {
+    let then = manifest();
+    let mut script = rebuilding(&then);
+    let begun = events(BuildState::Succeeded, None)[..3].to_vec();
+    script.connections.push_front(Connection::Hangs(begun));
+    let (desk, server) = (Desk::new(), Double::start(script));
+    let text = serde_json::to_string(&then).expect("plain data");
+    fs::write(desk.path().join(manifest_name()), text).expect("a file");
+    let line = ["rebuild", &manifest_name(), "--url", &server.url];
+    let running = desk.start_line_until(&line, "[ 1/10]");
+    let process = rustix::process::Pid::from_child(&running.child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
+    let (url, name) = (&server.url, manifest_name());
+    let follow = format!("hint: follow it with: elivepatch rebuild --url {url} --follow 7 {name}");
+    running.end().expect(130, &["interrupted; build 7 goes on", &follow]);
+    assert!(!server.seen().parts.is_empty());
+    let ended = desk.run(&["rebuild", "--url", url, "--follow", "7", &name]);
+    ended.expect(0, &["[ 1/10] source"]);
+    assert!(ended.stdout.starts_with("rebuild: identical\n"), "{}", ended.stdout);
+    assert!(server.seen().parts.is_empty(), "nothing is submitted again");
+}
+
+#[test]
+fn build_that_is_no_rebuild_of_the_livepatch_proves_nothing() {
+    let then = manifest();
+    let mut of_another = rebuilding(&then);
+    let digest = Sha256Digest::of(b"another module");
+    of_another.build.rebuild.as_mut().expect("a rebuild").module = digest;
+    for script in [success(), of_another] {
+        let (.., ended) = rebuild(&then, script, &["--follow", "7"]);
+        ended.expect(1, &["build 7 is no rebuild of the livepatch of", "leave --follow out"]);
+        assert!(ended.stdout.is_empty());
+    }
 }
