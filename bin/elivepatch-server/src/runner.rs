@@ -7,15 +7,15 @@ use elivepatch_builder::{
     Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, Observer, SandboxLimits,
     SourceTree,
 };
-use elivepatch_model::{Failure, KernelRelease};
+use elivepatch_model::{BuilderIdentity, Failure, KernelRelease};
 use elivepatch_server::ServerConfig;
 
 use crate::error::CommandError;
 
 /// What the worker needs of a builder. Calls block.
 pub trait BuildRunner: Send + Sync {
-    /// Version of the builder with everything that decides what it makes of a request.
-    fn identity(&self) -> String;
+    /// Everything of the builder that decides what it makes of a request.
+    fn identity(&self) -> BuilderIdentity;
 
     /// The releases of which a base is ready.
     fn warm_releases(&self) -> Vec<String>;
@@ -104,7 +104,7 @@ fn options(config: &ServerConfig) -> BuilderOptions {
 }
 
 impl BuildRunner for Builder {
-    fn identity(&self) -> String {
+    fn identity(&self) -> BuilderIdentity {
         Builder::identity(self)
     }
 

@@ -1,13 +1,17 @@
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use camino::Utf8Path;
-use elivepatch_model::{Failure, FailureClass, KernelRelease};
+use elivepatch_model::{BuilderIdentity, Failure, FailureClass, KernelRelease};
 
 use crate::{
     BuildOrder, BuilderOptions, Cache, FinishedBuild, Observer, base::Base, debian::Apt, pipeline,
     process::available_cores, sandbox::Sandbox, source::TreeFacts, toolchain::Toolchains,
     trial::Accelerator,
 };
+
+/// Which code decides about livepatches: a digest of it, from `build.rs`. The same version of
+/// elivepatch may be built from other code while it is being worked on.
+const CODE_REVISION: &str = env!("ELIVEPATCH_CODE_REVISION");
 
 /// Turns orders into livepatches.
 #[derive(Debug)]
@@ -40,19 +44,22 @@ impl Builder {
         Ok(Self { options, cache, sandbox, toolchains, trees, apt, accelerator })
     }
 
-    /// What decides the builder's results beside the order: its version, its recipes and its source
-    /// trees.
-    pub fn identity(&self) -> String {
+    /// What decides the builder's results beside the order: its version and code, its recipes and
+    /// its source trees.
+    pub fn identity(&self) -> BuilderIdentity {
         let recipes = self.toolchains.recipes().iter();
-        let recipes: Vec<String> =
-            recipes.map(|recipe| format!("{} {}", recipe.name, recipe.digest)).collect();
+        let recipes: String =
+            recipes.map(|recipe| format!(" {} {}", recipe.name, recipe.digest)).collect();
         let trees = self.options.sources.iter().zip(&self.trees);
-        let trees: String = trees
-            .filter_map(|(tree, facts)| {
-                Some(format!(" {} {}", tree.release, facts.as_ref().ok()?.digest))
-            })
-            .collect();
-        format!("{} kpatch {}{trees}", env!("CARGO_PKG_VERSION"), recipes.join(" "))
+        let usable =
+            trees.filter_map(|(tree, facts)| Some((&tree.release, facts.as_ref().ok()?.digest)));
+        let mut sources = BTreeMap::new();
+        for (release, digest) in usable {
+            // The first one serves.
+            sources.entry(release.clone()).or_insert(digest);
+        }
+        let common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
+        BuilderIdentity { common, sources }
     }
 
     /// The source tree of the server's administrator for a release; `None` when he has put none

@@ -128,7 +128,7 @@ fn livepatch(
         trial,
         branch_audit: inspected.branch_audit,
         builder_version: env!("CARGO_PKG_VERSION").to_owned(),
-        builder: builder.identity(),
+        builder: builder.identity().of_builds_for(&order.target.release),
         request: Some(order.record()),
     };
     Ok(FinishedBuild { manifest, module })

@@ -47,8 +47,8 @@ impl RebuildOf {
     }
 }
 
-/// What of a builder's identity, `VERSION ENGINE NAME DIGEST NAME DIGEST …`, decides about a build
-/// with one toolchain root.
+/// What of a builder's identity, `VERSION+REVISION NAME DIGEST …`, decides about a build
+/// with one toolchain root. Manifests of older versions have an engine's name behind the version.
 struct BuilderWords<'a> {
     version: &'a str,
     recipe: Option<&'a str>,

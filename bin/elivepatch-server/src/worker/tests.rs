@@ -12,9 +12,9 @@ use elivepatch_api::{
 };
 use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
 use elivepatch_model::{
-    Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, Engine, Failure, FailureClass,
-    Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts, ToolchainRecord,
-    TrialEvidence,
+    Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
+    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts,
+    ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
@@ -39,8 +39,8 @@ impl<F> BuildRunner for Script<F>
 where
     F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure> + Send + Sync,
 {
-    fn identity(&self) -> String {
-        "script".to_owned()
+    fn identity(&self) -> BuilderIdentity {
+        BuilderIdentity::default()
     }
 
     fn warm_releases(&self) -> Vec<String> {
@@ -85,7 +85,7 @@ impl Fixture {
         let app = App::open(AppOptions {
             data_directory: directory,
             queue_limit: 9,
-            builder_identity: "script".to_owned(),
+            builder_identity: BuilderIdentity::default(),
         })
         .await
         .expect("an app");

@@ -48,7 +48,7 @@ impl App {
         VersionResource {
             name: "elivepatch".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            builder: self.inner.options.builder_identity.clone(),
+            builder: self.inner.options.builder_identity.common.clone(),
             api: vec!["v2".to_owned()],
         }
     }

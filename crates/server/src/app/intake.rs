@@ -172,6 +172,7 @@ impl Intake {
             ));
         };
         let (fixes, uploads): (Vec<Fix>, Vec<UploadedBlob>) = self.patches.into_iter().unzip();
+        let identity = &self.app.inner.options.builder_identity;
         let key = BuildKeyInput {
             release: &request.target.release,
             build_id: request.target.build_id.as_ref(),
@@ -180,7 +181,7 @@ impl Intake {
             fixes: &fixes,
             checks: &request.checks,
             options: &request.options,
-            builder: &self.app.inner.options.builder_identity,
+            builder: &identity.of_builds_for(&request.target.release),
         }
         .key();
         let store = self.app.store();

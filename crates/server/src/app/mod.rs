@@ -44,9 +44,8 @@ pub struct AppOptions {
     pub data_directory: Utf8PathBuf,
     /// How many builds may wait.
     pub queue_limit: u32,
-    /// Version of the builder with everything that decides what it makes of a request: a part of
-    /// the build key.
-    pub builder_identity: String,
+    /// Everything of the builder that decides what it makes of a request: a part of the build key.
+    pub builder_identity: elivepatch_model::BuilderIdentity,
 }
 
 /// The server's logic with its store. Cheap to clone.

@@ -104,7 +104,7 @@ mod tests {
         let app = App::open(AppOptions {
             data_directory: directory.path().to_owned().try_into().expect("UTF-8"),
             queue_limit: 1,
-            builder_identity: String::new(),
+            builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };
         let router =

@@ -10,8 +10,8 @@ use elivepatch_api::{
     client::{Client, ClientError, LeaseClient, NamedPatch},
 };
 use elivepatch_model::{
-    Architecture, BaseKind, BuildKey, BuildNumber, Engine, Manifest, ModuleRecord, Sha256Digest,
-    SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
+    Architecture, BaseKind, BuildKey, BuildNumber, BuilderIdentity, Engine, Manifest, ModuleRecord,
+    Sha256Digest, SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
 use http::{Request, Response};
@@ -47,7 +47,10 @@ impl Server {
         let app = App::open(AppOptions {
             data_directory: directory.clone(),
             queue_limit,
-            builder_identity: "test builder".to_owned(),
+            builder_identity: BuilderIdentity {
+                common: "test builder".to_owned(),
+                ..BuilderIdentity::default()
+            },
         })
         .await
         .expect("an app");
