@@ -85,6 +85,30 @@ fn new_files_and_parts_outside_the_kernel() {
 }
 
 #[test]
+fn init_code_is_left_out_where_nothing_hangs_on_it() {
+    use AdaptationKind::{InitOnly, LineNumbers};
+    all_become_livepatches(&[Case {
+        patches: &["init-only"],
+        checks: &[
+            ("grep -c fixed /proc/version", "0", "1"),
+            // What would have been another mode waits for the next boot.
+            ("stat -c %a: /proc/version", "444:", "444:"),
+        ],
+        functions: &["version_proc_show"],
+        adaptations: &[(InitOnly, "fs/proc/version.c"), (LineNumbers, "fs/proc/version.c")],
+        ..Case::PLAIN
+    }]);
+    let refused = |patch, without| Refusal {
+        patch,
+        class: FailureClass::InitCode,
+        step: StepName::Diff,
+        parts: &["section .init.text", "fs/proc/version.o"],
+        without,
+    };
+    all_are_refused(&[refused("init-needed", &[]), refused("init-only", &[InitOnly])]);
+}
+
+#[test]
 fn what_no_livepatch_can_do_is_refused() {
     use AdaptationKind::{OutsideKernel, RemovedFile, SyscallDefine};
     let outside = "parts-outside-this-kernel";

@@ -144,6 +144,17 @@ impl AppliedFixes {
         files.into_values().collect()
     }
 
+    /// How many lines a file has after the fixes, when one change of one fix is all that changes it;
+    /// `lines` is how many it had.
+    pub(crate) fn lines_after_only_change(&self, path: &str, lines: usize) -> Option<usize> {
+        let mut changes = self.changes.iter().filter(|change| change.file.path.as_str() == path);
+        let change = changes.next().filter(|_| changes.next().is_none())?;
+        let hunks = change.file.hunks.iter();
+        let (old, new) =
+            hunks.fold((0, 0), |(old, new), hunk| (old + hunk.old.length, new + hunk.new.length));
+        (lines + new).checked_sub(old)
+    }
+
     /// For each of the `lines` lines of the patched file the number that it had before the fixes,
     /// from 1; `None` for one that a fix added.
     pub(crate) fn old_lines(&self, path: &str, lines: usize) -> Vec<Option<usize>> {

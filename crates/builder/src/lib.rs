@@ -15,6 +15,7 @@ mod digest_file;
 mod engine;
 mod failures;
 mod headers;
+mod init_changes;
 mod inspect;
 mod module_file;
 mod module_links;

@@ -2,19 +2,20 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, BaseKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest,
-    StepName, TrialEvidence, config_refusals,
+    Adaptation, AdaptationKind, BaseKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig,
+    Manifest, StepName, TrialEvidence, config_refusals,
 };
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
-    adapt::{AdaptedSource, Planner, SourceAdapter},
+    adapt::{AdaptedSource, InitChanges, Planner, SourceAdapter},
     apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
     engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose},
     failures::io_failure,
     headers::check_fan_out,
+    init_changes::{Outcome, put_back, try_to_leave_out},
     inspect::{Inspected, inspect},
     module_name::module_name,
     ownership::{Units, find_units},
@@ -79,16 +80,25 @@ fn livepatch(
         touched: &checked.touched,
     };
     let adapted = std::mem::take(&mut checked.adapted);
-    let (engine, adaptations) = steps.run(StepName::Compile, || {
+    let (engine, compiled) = steps.run(StepName::Compile, || {
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
-        let adaptations = job.compile(&engine, base, &checked, adapted)?;
+        let compiled = job.compile(&engine, base, &checked, adapted)?;
         let objects = count(checked.units.len(), "object");
-        Ok(((engine, adaptations), format!("{objects}, original and patched, for {kind}")))
+        Ok(((engine, compiled), format!("{objects}, original and patched, for {kind}")))
     })?;
+    let Compiled { adaptations, left_out } = compiled;
     let changed = steps.run(StepName::Diff, || {
-        let changed = engine.diff(&checked.units)?;
-        checked.every_fix_has_an_effect(&changed)?;
+        let changed = match job.diff(&engine, &checked) {
+            // Nothing but __init code changes: it is that which must be said.
+            Err(failure) if failure.class == FailureClass::NoFunctionalChange => {
+                let Some(init) = &left_out else { return Err(failure) };
+                let adapter = job.source_adapter(base, &checked.patched);
+                put_back(init, &engine, &checked.fixes, &checked.units, &adapter)?;
+                return Err(job.diff(&engine, &checked).err().unwrap_or(failure));
+            }
+            result => result?,
+        };
         let summary =
             format!("{} of {} changed", changed.len(), count(checked.units.len(), "object"));
         Ok((changed, summary))
@@ -140,6 +150,14 @@ struct Job<'a> {
     order: &'a BuildOrder,
     observer: &'a dyn Observer,
     work: &'a Utf8Path,
+}
+
+/// What the compilation leaves.
+struct Compiled {
+    /// How the patches were adapted in the end.
+    adaptations: Vec<Adaptation>,
+    /// The changes to `__init` code that were left out.
+    left_out: Option<InitChanges>,
 }
 
 /// What the check leaves: the patched source, and what is to be compiled of it.
@@ -308,10 +326,16 @@ impl Job<'_> {
         base: &Base,
         checked: &Checked,
         adapted: AdaptedSource,
-    ) -> Result<Vec<Adaptation>, Failure> {
+    ) -> Result<Compiled, Failure> {
         let mut adaptations = checked.adaptations.clone();
         match engine.compile(&checked.units, &checked.fixes) {
-            Ok(()) => adaptations.extend(adapted.adaptations),
+            Ok(()) => {
+                adaptations.extend(adapted.adaptations);
+                let Some(init) = adapted.init else {
+                    return Ok(Compiled { adaptations, left_out: None });
+                };
+                return self.leave_init_changes_out(init, adaptations, engine, base, checked);
+            }
             Err(failure) if failure.class == FailureClass::CompileFailed => {
                 if !adapted.undo(&self.source_adapter(base, &checked.patched))? {
                     return Err(failure);
@@ -324,7 +348,46 @@ impl Job<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        Ok(adaptations)
+        Ok(Compiled { adaptations, left_out: None })
+    }
+
+    /// Leaves changes to `__init` code and data out, where the compiled objects allow it.
+    fn leave_init_changes_out(
+        &self,
+        init: InitChanges,
+        adaptations: Vec<Adaptation>,
+        engine: &LivepatchEngine,
+        base: &Base,
+        checked: &Checked,
+    ) -> Result<Compiled, Failure> {
+        let log = |line| self.observer.event(BuildEvent::Log { step: StepName::Compile, line });
+        let adapter = self.source_adapter(base, &checked.patched);
+        let (fixes, units) = (&checked.fixes, &checked.units_of_files);
+        match try_to_leave_out(&init, engine, fixes, units, &adapter)? {
+            Outcome::LeftOut => {
+                let adaptations = init.adaptations(adaptations);
+                let kind = AdaptationKind::InitOnly;
+                for made in adaptations.iter().filter(|made| made.kind == kind) {
+                    log(format!("warning: {made}"));
+                }
+                Ok(Compiled { adaptations, left_out: Some(init) })
+            }
+            Outcome::Kept(reason) => {
+                log(format!("changes to __init code are not left out: {reason}"));
+                Ok(Compiled { adaptations, left_out: None })
+            }
+        }
+    }
+
+    /// Finds the changed functions of every fix.
+    fn diff(
+        &self,
+        engine: &LivepatchEngine,
+        checked: &Checked,
+    ) -> Result<Vec<ChangedObject>, Failure> {
+        let changed = engine.diff(&checked.units)?;
+        checked.every_fix_has_an_effect(&changed)?;
+        Ok(changed)
     }
 
     fn try_livepatch(

@@ -19,6 +19,7 @@ mod module;
 mod module_units;
 mod modversions;
 mod object_file;
+mod outside_init;
 mod pointers;
 mod relocated;
 mod replaced_function;
@@ -40,6 +41,7 @@ pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, Livep
 pub use module::{Modinfo, Module, UndefinedSymbol};
 pub use module_units::module_units;
 pub use modversions::{CrcMismatch, SymbolVersion};
+pub use outside_init::difference_outside_init;
 pub use replaced_function::ReplacedFunction;
 pub use same_code::same_code;
 pub use section_names::section_names;

@@ -20,6 +20,9 @@ pub enum AdaptationKind {
     /// A removed file stays: its code cannot be taken out of a running kernel, and nothing that the
     /// patch leaves calls it.
     RemovedFile,
+    /// A change to `__init` functions and data, which are gone in a running kernel, is left out: it
+    /// acts at the next boot only, with a kernel that has it.
+    InitOnly,
 }
 
 /// One adaptation that was made.
@@ -38,13 +41,20 @@ pub struct Adaptation {
 
 /// A text that is not the name of an adaptation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, removed-file")]
+#[error(
+    "\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, removed-file, init-only"
+)]
 pub struct AdaptationKindError(pub String);
 
 impl AdaptationKind {
     /// All kinds, in the order of their documentation.
-    pub const ALL: [Self; 4] =
-        [Self::OutsideKernel, Self::LineNumbers, Self::SyscallDefine, Self::RemovedFile];
+    pub const ALL: [Self; 5] = [
+        Self::OutsideKernel,
+        Self::LineNumbers,
+        Self::SyscallDefine,
+        Self::RemovedFile,
+        Self::InitOnly,
+    ];
 
     /// The name on the wire and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -53,6 +63,7 @@ impl AdaptationKind {
             Self::LineNumbers => "line-numbers",
             Self::SyscallDefine => "syscall-define",
             Self::RemovedFile => "removed-file",
+            Self::InitOnly => "init-only",
         }
     }
 }

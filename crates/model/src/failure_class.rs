@@ -170,7 +170,8 @@ failure_classes! {
          [patchability](patchability.md#static-local-removed)).";
     /// The patch changes code or data marked `__init` or `__exit`, which has run and is gone.
     InitCode = "init-code", Patch,
-        "Leave that change out. What must act now belongs into a callback (see \
+        "Leave that change out; elivepatch does so by itself where nothing else hangs on \
+         it. What must act now belongs into a callback (see \
          [patchability](patchability.md#init-code)).";
     /// The patch changes a function that the kernel cannot redirect: no call to `__fentry__` begins
     /// it.

@@ -3,10 +3,12 @@
 
 mod c_text;
 mod files;
+mod init_only;
 mod line_numbers;
 mod plan;
 mod source;
 mod syscalls;
 
+pub(crate) use init_only::InitChanges;
 pub(crate) use plan::Planner;
 pub(crate) use source::{AdaptedSource, SourceAdapter};

@@ -8,7 +8,11 @@ use elivepatch_model::{
     BuildEvent, Failure, FailureClass, StepName,
 };
 
-use super::{files, line_numbers, syscalls};
+use super::{
+    files,
+    init_only::{self, InitChanges},
+    line_numbers, syscalls,
+};
 use crate::{
     Observer,
     apply::{AppliedFixes, ChangedFile},
@@ -25,6 +29,8 @@ pub(crate) struct AdaptedSource {
     pub adaptations: Vec<Adaptation>,
     /// The adapted files as the fixes alone make them.
     as_patched: Vec<(String, Vec<u8>)>,
+    /// What could be left out, when the compiled objects agree.
+    pub init: Option<InitChanges>,
 }
 
 /// What adapting the source takes.
@@ -71,12 +77,16 @@ impl SourceAdapter<'_> {
         for adaptation in &adapted.adaptations {
             self.log(adaptation.to_string());
         }
+        if self.is_on(AdaptationKind::InitOnly) {
+            // It reads the source as the fixes alone make it.
+            adapted.init = init_only::find(self, fixes, &new_texts)?;
+        }
         write("adapted", &new_texts, self)?;
         Ok(adapted)
     }
 
     /// Adapts one file with this text. Gives the new text when it did.
-    fn adapt_file(
+    pub(super) fn adapt_file(
         &self,
         file: &ChangedFile,
         text: &[u8],
@@ -146,13 +156,13 @@ impl SourceAdapter<'_> {
         !self.without.contains(&kind)
     }
 
-    fn log(&self, line: String) {
+    pub(super) fn log(&self, line: String) {
         self.observer.event(BuildEvent::Log { step: StepName::Check, line });
     }
 }
 
 /// Whether `#` begins a directive in the file, and no comment as in a Makefile.
-fn is_c_text(file: &ChangedFile) -> bool {
+pub(super) fn is_c_text(file: &ChangedFile) -> bool {
     [".c", ".h", ".inc"].iter().any(|extension| file.path.ends_with(extension))
 }
 
@@ -181,7 +191,7 @@ impl AdaptedSource {
     }
 }
 
-fn write(
+pub(super) fn write(
     prefix: &str,
     texts: &[(String, Vec<u8>)],
     adapter: &SourceAdapter,

@@ -25,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use choice::choose;
+pub(crate) use compile::OBJECT_BYTES;
 pub(crate) use diff::ChangedObject;
 use klp::KlpEngine;
 pub(crate) use livepatch_engine::LivepatchEngine;

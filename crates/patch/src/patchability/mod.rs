@@ -11,6 +11,7 @@
 mod body;
 mod header;
 mod heading;
+pub(crate) mod init_items;
 mod item;
 mod judge;
 mod lexer;
@@ -78,6 +79,7 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
         .map(|refusal| Finding::new(Rule::Config, Level::Refused, 0, refusal.to_string()));
     let mut report = Report { verdict: Verdict::Patchable, config: config.collect(), files };
     check.whole(&mut report);
+    init_beside_others(&mut report);
     let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
     report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
     report
@@ -286,6 +288,37 @@ impl Check<'_> {
                 Finding::new(Rule::NoCodeChange, Level::Refused, file.patch_line, subject);
             file.findings.push(finding);
         }
+    }
+}
+
+/// Softens what is said of changed `__init` functions beside other changes: the build leaves them out
+/// (`init-only`) where the others do not hang on them, which only it can tell.
+fn init_beside_others(report: &mut Report) {
+    let is_init = |file: &FileReport, function: &TouchedFunction| {
+        let Some(name) = &function.name else { return false };
+        let subject = format!("{name}() is __");
+        let of_function = |found: &&Finding| found.subject.starts_with(&subject);
+        file.findings.iter().filter(of_function).any(|found| found.rule == Rule::InitCode)
+    };
+    let changes_others = report
+        .files
+        .iter()
+        .any(|file| file.functions.iter().any(|function| !is_init(file, function)));
+    if !changes_others {
+        return;
+    }
+    for file in report.files.iter_mut().filter(|file| file.role == FileRole::Code) {
+        let changed = file.functions.iter().filter(|one| one.change == FunctionChange::Changed);
+        let subjects: Vec<String> = changed
+            .filter_map(|function| Some(format!("{}() is __init", function.name.as_deref()?)))
+            .collect();
+        for finding in &mut file.findings {
+            if finding.rule == Rule::InitCode && subjects.contains(&finding.subject) {
+                finding.level = Level::Unsure;
+                finding.subject += ": left out (init-only) if nothing else hangs on it";
+            }
+        }
+        file.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
     }
 }
 

@@ -71,7 +71,7 @@ rules! {
     /// The text does not show in which function, data or type the change is, or how that is declared: it may be `__init`, `notrace` or no function at all.
     FunctionUnknown = "function-unknown", "make the patch with git diff, which writes the function's line behind each @@, or name the source with --source";
     /// Code marked `__init` or `__exit` has run and is gone, or runs only when a module goes: the change has no effect before the next boot of a fixed kernel, and kpatch refuses its section.
-    InitCode = "init-code", "leave these hunks out; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
+    InitCode = "init-code", "leave these hunks out, where the build cannot; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
     /// The function has no call to `__fentry__` at its beginning (`notrace`, `noinstr`, a file compiled without tracing), so the kernel cannot redirect it.
     NotTraceable = "not-traceable", "change the nearest traceable function that calls it";
     /// The function is in a section of its own (`__sched`, `__kprobes`, …), in which kpatch cannot tell functions apart.

@@ -17,8 +17,9 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
+pub(crate) use self::originals::OBJECT_BYTES;
 pub(super) use self::{
-    originals::{OBJECT_BYTES, RECORD_BYTES},
+    originals::RECORD_BYTES,
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
     store::Original,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The largest object, in bytes; with debug information the largest of a kernel have some 10 MB.
-pub(in crate::engine) const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The largest record of Kbuild, in bytes; one of an object that includes a thousand files has
 /// some 200 kB.
