@@ -42,5 +42,5 @@ fi
 if [ "$part" != build ]; then
     say "measuring $on_cores: both engines on kernels that are built from source, and kpatch-build"
     target/release/elivepatch-bench engines --cache "$cache_directory" \
-        --kernels end-to-end/kernels --patches bench/compare --output "$output"
+        --kernels end-to-end/kernels --output "$output"
 fi

@@ -42,7 +42,7 @@ enum Command {
     /// Measure the engines on kernels that are built from source, and write engines.json.
     Engines(engines::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
-    Compare(engines::Inputs),
+    Compare(engines::CompareInputs),
     /// Read a vmlinux as a base needs it, and print what it took as JSON.
     ReadVmlinux {
         /// The vmlinux.

@@ -1,22 +1,32 @@
 //! `compare`: kpatch-build and elivepatch's kpatch engine make modules of the same patches.
 
-use anyhow::Context;
 use camino::Utf8PathBuf;
+use clap::Args;
 use comfy_table::{Table, presets};
 use elivepatch_model::Engine;
 
 use super::{Inputs, Setting};
 use crate::{compare::Comparable, note, reference::KpatchBuild, say};
 
+/// What the comparison is made with.
+#[derive(Debug, Args)]
+pub struct CompareInputs {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// The directory with the patches that both are given.
+    #[arg(long, value_name = "DIRECTORY")]
+    patches: Utf8PathBuf,
+}
+
 /// Builds every patch by both and compares the modules.
 ///
 /// # Errors
 /// When they differ, or when one of the two fails where the other does not.
-pub fn compare(inputs: &Inputs) -> anyhow::Result<()> {
-    let setting = Setting::open(inputs)?;
+pub fn compare(inputs: &CompareInputs) -> anyhow::Result<()> {
+    let setting = Setting::open(&inputs.inputs)?;
     let source = &setting.plain;
     let kernel = setting.kernel(source);
-    let patches = patches(&setting.patches)?;
+    let patches = patches(&inputs.patches)?;
     say(format!("{} patches by elivepatch, on {}", patches.len(), source.release));
     let mut ours = Vec::new();
     for (name, text) in &patches {
@@ -89,6 +99,5 @@ fn patches(directory: &camino::Utf8Path) -> anyhow::Result<Vec<(String, String)>
     }
     found.sort();
     anyhow::ensure!(!found.is_empty(), "{directory} has no patches");
-    found.first().context("just seen")?;
     Ok(found)
 }

@@ -22,7 +22,7 @@ use crate::{figures::Figures, table};
 use kernels::{SourceKernel, source_tarball};
 use timed::Kernel;
 
-pub use compare_run::compare;
+pub use compare_run::{CompareInputs, compare};
 
 /// What the engines are measured with.
 #[derive(Debug, Args)]
@@ -33,9 +33,6 @@ pub struct Inputs {
     /// The directory with the configs of the small kernels.
     #[arg(long, value_name = "DIRECTORY")]
     pub kernels: Utf8PathBuf,
-    /// The directory with the patches that both are given.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub patches: Utf8PathBuf,
     /// Gets engines.json.
     #[arg(long, value_name = "DIRECTORY")]
     pub output: Utf8PathBuf,
@@ -56,8 +53,6 @@ pub struct Setting {
     pub apt: Apt,
     /// Where everything that is thrown away lies.
     pub scratch: Utf8PathBuf,
-    /// As given.
-    pub patches: Utf8PathBuf,
     /// The 6.12 kernel without IBT: the one that kpatch-build serves too.
     pub plain: SourceKernel,
     /// The 7.3 kernel, with IBT.
@@ -89,8 +84,7 @@ impl Setting {
             options.sources.push(SourceTree { release: kernel.release.clone(), path });
         }
         let builder = Builder::open(options, &scratch.join("probe"))?;
-        let patches = absolute(&inputs.patches)?;
-        Ok(Self { builder, cache, cache_directory, apt, scratch, patches, plain, newest })
+        Ok(Self { builder, cache, cache_directory, apt, scratch, plain, newest })
     }
 
     fn kernel(&self, source: &SourceKernel) -> Kernel<'_> {

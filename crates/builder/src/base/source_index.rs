@@ -21,7 +21,6 @@ impl SourceIndex {
     }
 
     /// All compiled files, sorted, each once for each parent.
-    #[allow(dead_code, reason = "headers will be looked for in all of them")]
     pub(crate) fn units(&self) -> BTreeSet<&Unit> {
         self.units.values().flatten().collect()
     }

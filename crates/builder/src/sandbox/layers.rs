@@ -119,7 +119,8 @@ fn mounts(command: &SandboxCommand) -> Vec<Mount> {
 
 /// What overlayfs is to put one over the other, the uppermost first.
 fn lower_directories(overlay: &Overlay) -> String {
-    // Not `upper` itself is shown, but the layer that holds it: see Workspace::made_files.
+    // Not `upper` itself is shown, but the layer that holds it: tools could
+    // have put a symbolic link in its place, which a mount from outside would follow.
     let between = (0..overlay.between.len()).map(|number| format!("{BETWEEN}/{number}/upper:"));
     between.chain(["/lower".to_owned()]).collect()
 }
