@@ -46,6 +46,7 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         found.at_most(key, value, MOST_SECONDS);
     }
     found.at_least("builder.process_limit", builder.process_limit.into(), 16);
+    found.at_least("builder.header_objects", builder.header_objects as u64, 1);
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems
