@@ -443,3 +443,23 @@ fn new_file_needs_a_makefile_that_makes_it_part_of_the_kernel() {
     assert_eq!(with_config("CONFIG_NEW=m"), found("file-set", ""));
     assert_eq!(with_config("# CONFIG_NEW is not set"), found("", "not-built"));
 }
+
+#[test]
+fn one_of_several_patches_without_code_is_refused_as_the_build_does() {
+    let code = "--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1,4 +1,4 @@\n int f(void)\n {\n-\treturn 1;\n\
+                +\treturn 2;\n }\n";
+    let text = "--- a/Documentation/x.rst\n+++ b/Documentation/x.rst\n@@ -1 +1 @@\n-a\n+b\n";
+    let parse = |name: &str, text: &str| {
+        (name.to_owned(), SourcePatch::parse(text.as_bytes()).expect("a patch"))
+    };
+    let surroundings = Surroundings { config: None, tree: None };
+    let alone = check(&[parse("text", text)], &surroundings);
+    assert_eq!(rules(&alone, Level::Refused), ["left-out"]);
+    let both = check(&[parse("code", code), parse("text", text)], &surroundings);
+    assert_eq!(both.verdict, Verdict::Refused);
+    assert_eq!(rules(&both, Level::Refused), ["left-out"]);
+    let refused = both.files.iter().find(|file| !file.findings.is_empty()).expect("one is refused");
+    assert_eq!(refused.patch, "text");
+    let joined = check(&[parse("both", &format!("{code}{text}"))], &surroundings);
+    assert_eq!(rules(&joined, Level::Refused), Vec::<&str>::new());
+}

@@ -226,7 +226,13 @@ impl Check<'_> {
                     }
                 }
             }
-            // See [`Self::whole`].
+            // The build refuses it whatever the other patches hold.
+            Err(PatchError::NoCode(_)) => {
+                if let Some(file) = files.first_mut() {
+                    file.findings.push(nothing_of_the_kernel(file.patch_line));
+                }
+            }
+            // Those of reading: this one has been read.
             Err(_) => {}
         }
         for file in files {
@@ -268,14 +274,8 @@ impl Check<'_> {
 
     /// What only all files together tell.
     fn whole(&self, report: &mut Report) {
-        let counts = report.files.iter().any(|file| file.role != FileRole::LeftOut);
-        if !counts {
-            let mut files = report.files.iter_mut();
-            if let Some(file) = files.next() {
-                let subject = "nothing in the patch is part of the kernel";
-                let finding = Finding::new(Rule::LeftOut, Level::Refused, file.patch_line, subject);
-                file.findings.push(finding);
-            }
+        // See [`Self::plan`].
+        if report.files.iter().all(|file| file.role == FileRole::LeftOut) {
             return;
         }
         let judged = report.files.iter_mut().filter(|file| file.role != FileRole::LeftOut);
@@ -320,6 +320,11 @@ fn init_beside_others(report: &mut Report) {
         }
         file.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
     }
+}
+
+fn nothing_of_the_kernel(patch_line: usize) -> Finding {
+    let subject = "nothing in the patch is part of the kernel";
+    Finding::new(Rule::LeftOut, Level::Refused, patch_line, subject)
 }
 
 /// The single hunk of an added or removed file holds all of it.
