@@ -43,3 +43,27 @@ fn fault(fault: Fault) -> &'static str {
         Fault::Infrastructure => "infrastructure",
     }
 }
+
+#[test]
+fn every_place_that_the_advice_points_to_exists() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
+    // As the anchors of headings are made: small letters, words joined by dashes.
+    let anchor = |heading: &str| -> String {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().trim().to_lowercase().replace(' ', "-")
+    };
+    let mut places = 0;
+    for class in FailureClass::ALL {
+        for link in class.advice().split("](").skip(1) {
+            let target = link.split(')').next().unwrap_or_default();
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let text = fs::read_to_string(format!("{docs}{file}"))
+                .unwrap_or_else(|error| panic!("{class}: {file}: {error}"));
+            let headings = text.lines().filter(|line| line.starts_with('#'));
+            let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#')));
+            assert!(place.is_empty() || anchors.any(|found| found == place), "{class}: {target}");
+            places += 1;
+        }
+    }
+    assert!(places > 10, "only {places} were looked at");
+}
