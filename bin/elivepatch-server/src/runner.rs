@@ -23,6 +23,9 @@ pub trait BuildRunner: Send + Sync {
     /// What it can do and what limits it, one line each, for the start of the server.
     fn describe(&self) -> Vec<String>;
 
+    /// Why source trees of the config cannot be used, with the release that each is for.
+    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)>;
+
     /// Does one build in the directory `work`, which is empty and is removed afterwards.
     ///
     /// # Errors
@@ -114,6 +117,10 @@ impl BuildRunner for Builder {
 
     fn describe(&self) -> Vec<String> {
         Builder::describe(self)
+    }
+
+    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
+        Builder::unusable_sources(self)
     }
 
     fn build(

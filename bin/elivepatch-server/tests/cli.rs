@@ -104,6 +104,32 @@ fn config_that_cannot_be_used_is_exit_1_with_error_and_hint() {
 }
 
 #[test]
+fn source_that_cannot_be_used_is_named_by_its_release_with_the_next_step() {
+    let home = Home::new();
+    let (data, cache) = (home.path("data"), home.path("cache"));
+    let write = |source: &std::path::Path| {
+        let text = format!(
+            "data_directory = {data:?}\ncache_directory = {cache:?}\n[[source]]\n\
+             release = \"6.12.117-mine\"\npath = {source:?}\n"
+        );
+        std::fs::write(home.path("server.toml"), text).expect("written");
+        home.run(&["check-config"])
+    };
+    let refused = write(&home.path("no-such-tree"));
+    let told = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("error: the [[source]] of 6.12.117-mine cannot be used: "), "{told}");
+    assert!(told.contains("no-such-tree is not there"), "{told}");
+    assert!(told.contains("hint: put the source tree there, or correct the path"), "{told}");
+    assert!(!stdout(&refused).contains("no problem found"), "{}", stdout(&refused));
+
+    std::fs::create_dir(home.path("tree")).expect("made");
+    let fine = write(&home.path("tree"));
+    assert!(fine.status.success(), "{}", stderr(&fine));
+    assert!(stdout(&fine).contains("source of 6.12.117-mine: "), "{}", stdout(&fine));
+}
+
+#[test]
 fn address_beyond_this_machine_is_written_by_init_and_waits_for_the_consent() {
     let home = Home::new();
     let (data, cache) = (home.path("data"), home.path("cache"));

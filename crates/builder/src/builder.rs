@@ -4,8 +4,14 @@ use camino::Utf8Path;
 use elivepatch_model::{BuilderIdentity, Failure, FailureClass, KernelRelease};
 
 use crate::{
-    BuildOrder, BuilderOptions, Cache, FinishedBuild, Observer, base::Base, debian::Apt, pipeline,
-    process::available_cores, sandbox::Sandbox, source::TreeFacts, toolchain::Toolchains,
+    BuildOrder, BuilderOptions, Cache, FinishedBuild, Observer,
+    base::Base,
+    debian::Apt,
+    pipeline,
+    process::available_cores,
+    sandbox::Sandbox,
+    source::{SourceTree, TreeFacts},
+    toolchain::Toolchains,
     trial::Accelerator,
 };
 
@@ -93,12 +99,12 @@ impl Builder {
         lines.extend(self.toolchains.recipes().iter().map(|recipe| {
             format!("toolchain root {}: for kernels built by {}", recipe.name, recipe.compilers())
         }));
-        for (tree, facts) in self.options.sources.iter().zip(&self.trees) {
-            lines.push(match facts {
-                Ok(_) => format!("source of {}: {}", tree.release, tree.path),
-                Err(failure) => format!("source of {} cannot be used: {failure}", tree.release),
-            });
-        }
+        let trees = self.options.sources.iter().zip(&self.trees);
+        lines.extend(
+            trees
+                .filter(|(_, facts)| facts.is_ok())
+                .map(|(tree, _)| format!("source of {}: {}", tree.release, tree.path)),
+        );
         let warm = self.warm_releases();
         lines.push(match warm.len() {
             0 => "bases ready: none yet; the first build of a kernel takes a minute longer"
@@ -106,6 +112,16 @@ impl Builder {
             _ => format!("bases ready: {}", warm.join(", ")),
         });
         lines
+    }
+
+    /// Why source trees of the options cannot be used, with the release that each is for. Builds for
+    /// these releases fail.
+    pub fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
+        let trees = self.options.sources.iter().zip(&self.trees);
+        let problem = |(tree, facts): (&SourceTree, &Result<TreeFacts, Failure>)| {
+            Some((tree.release.clone(), facts.as_ref().err()?.clone()))
+        };
+        trees.filter_map(problem).collect()
     }
 
     /// The releases of which a base is ready.

@@ -106,7 +106,8 @@ failure_classes! {
     ReleaseUnknown = "release-unknown", Request,
         "The details list the releases that the server can serve. Name the right one with \
          `--kernel`, add its suite to `[debian] suites`, or update the target to a kernel \
-         that is in the archive.";
+         that is in the archive. For a kernel of your own, name its source tree in a `[[source]]` \
+         of the server's config.";
     /// The source tree that the server's config names for the release is missing or damaged, holds
     /// what no source tree holds, or is of another version.
     SourceUnusable = "source-unusable", Infrastructure,
@@ -121,8 +122,8 @@ failure_classes! {
          that the kernel was built from, and whole.";
     /// The config is not the one that the release was built with.
     ConfigMismatch = "config-mismatch", Request,
-        "Send the config that belongs to the running kernel. A kernel that was built with its \
-         own config is not served yet.";
+        "Send the config that belongs to the running kernel. For a kernel that was built with \
+         its own config, name its source tree in a `[[source]]` of the server's config.";
     /// The running image is not the one that the release's package holds.
     BuildIdMismatch = "build-id-mismatch", Request,
         "Boot the package's kernel. The running one was rebuilt, or another version of the \

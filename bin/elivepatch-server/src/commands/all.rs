@@ -163,6 +163,12 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
     for line in runner.describe() {
         anstream::eprintln!("worker: {line}");
     }
+    for (release, failure) in runner.unusable_sources() {
+        report::warn(&format!(
+            "builds for {release} will fail, as its [[source]] cannot be used: {failure}; {}",
+            failure.hint
+        ));
+    }
     report::warn("there is no authentication yet: whoever reaches the address can order builds");
 }
 

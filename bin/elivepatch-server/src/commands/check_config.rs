@@ -54,10 +54,17 @@ fn try_builder(mut config: ServerConfig) -> Result<(), CommandError> {
     if !config.cache_directory.exists() {
         config.cache_directory = path.join("cache");
     }
-    for line in runner::open(&config)?.describe() {
+    let runner = runner::open(&config)?;
+    for line in runner.describe() {
         anstream::println!("worker:           {line}");
     }
-    Ok(())
+    let unusable = runner.unusable_sources();
+    let Some((_, first)) = unusable.first() else { return Ok(()) };
+    let lines: Vec<String> = unusable
+        .iter()
+        .map(|(release, failure)| format!("the [[source]] of {release} cannot be used: {failure}"))
+        .collect();
+    Err(CommandError::input(anyhow::anyhow!("{}", lines.join("; ")), first.hint.clone()))
 }
 
 /// Why the server could not write in a directory; one that is not there is made at start.

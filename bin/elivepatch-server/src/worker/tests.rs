@@ -13,8 +13,8 @@ use elivepatch_api::{
 use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
-    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts,
-    ToolchainRecord, TrialEvidence,
+    FailureClass, KernelRelease, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName,
+    TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
@@ -44,6 +44,10 @@ where
     }
 
     fn warm_releases(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
         vec![]
     }
 

@@ -27,8 +27,9 @@ pub fn check_config(
             "the config is not that of the stock kernel {release}: {} (yours / Debian's)",
             count(differences.len())
         ),
-        "if the target runs the stock kernel, send its own config; a kernel that was built with \
-         another config cannot be served yet",
+        "if the target runs the stock kernel, send its own config; of a kernel that was built with \
+         another config, the server's administrator names the source in a [[source]] of the server's \
+         config",
     )
     .with_details(list(&differences)))
 }

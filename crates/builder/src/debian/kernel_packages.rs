@@ -84,6 +84,11 @@ pub fn find_kernel(
     }
 }
 
+/// What can be done about a kernel of which the archive has not all any more.
+const LEFT_THE_ARCHIVE: &str = "the kernel has left the archive: update the target to a kernel that \
+    is there, or have the server's administrator name its source in a [[source]] of the server's \
+    config";
+
 fn look_up(
     apt: &Apt,
     release: &KernelRelease,
@@ -115,7 +120,7 @@ fn look_up(
         Failure::new(
             FailureClass::ReleaseUnknown,
             format!("the archive has no {missing} {}, which {release} needs", image.version),
-            "the kernel has left the archive: update the target to a kernel that is there",
+            LEFT_THE_ARCHIVE,
         )
     })
 }
@@ -195,7 +200,7 @@ fn unknown_release(
                 "the target runs {release} in version {version}, and the archive has {}",
                 known.join(", ")
             ),
-            "the kernel has left the archive: update the target to a kernel that is there",
+            LEFT_THE_ARCHIVE,
         );
     }
     let served = served_releases(apt, observer).unwrap_or_default();
@@ -210,7 +215,9 @@ fn unknown_release(
             release.series()
         ),
         None => {
-            "name the release as `uname -r` on the target prints it: --kernel RELEASE".to_owned()
+            "name the release as `uname -r` on the target prints it: --kernel RELEASE; the source of \
+             a kernel of your own belongs into a [[source]] of the server's config"
+                .to_owned()
         }
     };
     let list = if same_version.is_empty() { served.iter().collect() } else { same_version };

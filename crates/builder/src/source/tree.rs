@@ -146,7 +146,7 @@ fn is_directory(path: &Utf8Path) -> Result<bool, Failure> {
         std::io::ErrorKind::NotFound => Failure::new(
             FailureClass::SourceUnusable,
             format!("the source {path} is not there"),
-            "look at the [[source]] in the server's config: elivepatch-server check-config",
+            "put the source tree there, or correct the path of the [[source]] in the server's config",
         ),
         _ => unreadable(path, "", &error),
     })?;
