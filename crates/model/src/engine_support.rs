@@ -4,11 +4,13 @@ use crate::{
 };
 
 /// What the klp-build engine needs or cannot serve: the rules of `validate_config` in the kernel's
-/// scripts/livepatch/klp-build (Linux 7.3), and one of our own: modules must be loadable.
-const KLP_RULES: [ConfigRefusal; 6] = [
+/// scripts/livepatch/klp-build (Linux 7.3), and two of our own: modules must be loadable, and layouts
+/// readable.
+const KLP_RULES: [ConfigRefusal; 7] = [
     must_be_on("MODULES", "a livepatch is a kernel module"),
     must_be_on("LIVEPATCH", "the kernel has no live patching"),
     must_be_on("KLP_BUILD", "the kernel is not built for klp-build, which Linux 6.19 brought"),
+    must_be_on("DEBUG_INFO", "sizes and layouts are read from the kernel's debug information"),
     must_be_off("GCC_PLUGIN_LATENT_ENTROPY", "the plugin makes every compilation different"),
     must_be_off("GCC_PLUGIN_RANDSTRUCT", "structure layouts are randomised"),
     must_be_off(
@@ -72,10 +74,10 @@ mod tests {
 
     #[test]
     fn config_that_only_the_other_engine_serves_is_refused_unless_that_is_asked_for() {
-        let only_klp = config(&SERVED_BY_BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
-        assert_eq!(options(config_refusals(&only_klp, None)), ["DEBUG_INFO"]);
+        let only_klp = config(&SERVED_BY_BOTH.replace("CONFIG_KALLSYMS_ALL=y\n", ""));
+        assert_eq!(options(config_refusals(&only_klp, None)), ["KALLSYMS_ALL"]);
         assert_eq!(config_refusals(&only_klp, Some(Engine::KlpBuild)), []);
-        assert_eq!(options(config_refusals(&only_klp, Some(Engine::Kpatch))), ["DEBUG_INFO"]);
+        assert_eq!(options(config_refusals(&only_klp, Some(Engine::Kpatch))), ["KALLSYMS_ALL"]);
         let only_kpatch = config(&SERVED_BY_BOTH.replace("CONFIG_KLP_BUILD=y\n", ""));
         assert_eq!(config_refusals(&only_kpatch, None), []);
         assert_eq!(options(config_refusals(&only_kpatch, Some(Engine::KlpBuild))), ["KLP_BUILD"]);

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use camino::Utf8PathBuf;
-use elivepatch_model::{Failure, FailureClass, StepName};
+use elivepatch_model::{Engine, Failure, FailureClass, StepName};
 
 use super::{
     KpatchEngine, compile::original_objects, lost_sections, messages::tool_failure, new_object,
@@ -63,11 +63,11 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
         let result = &results[number];
         match result.code() {
             Some(0) => {
-                lost_sections::check(engine, unit)?;
+                lost_sections::check(engine, unit, Engine::Kpatch)?;
                 let inside = format!("{WORK}/{}", object_name(number));
                 changed.push(ChangedObject { unit: unit.clone(), inside });
             }
-            Some(NO_CHANGE) => lost_sections::check(engine, unit)?,
+            Some(NO_CHANGE) => lost_sections::check(engine, unit, Engine::Kpatch)?,
             _ => {
                 let object = match &unit.parent {
                     Parent::Vmlinux => unit.object(),

@@ -1,10 +1,10 @@
-//! What a patch adds to an object and `create-diff-object` passes over without a word: it takes
+//! What a patch adds to an object and the engines' tools pass over without a word: they take
 //! functions, data and what they need. An initcall is neither called nor missed.
 
 use std::collections::BTreeSet;
 
 use elivepatch_elf::section_names;
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_model::{BuildEvent, Engine, Failure, FailureClass, StepName};
 
 use super::{KpatchEngine, compile::original_objects, new_object::is_new};
 use crate::{failures::internal, unit::Unit, untrusted_file::read_untrusted_below};
@@ -17,17 +17,24 @@ const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
 const AT_START: [&str; 5] =
     [".initcall", ".con_initcall", ".init.setup", ".init.text", ".init.data"];
 
+/// The sections with what a patch says to one engine and the other does not look for: the callbacks
+/// above all. They are those of kpatch-macros.h, and of include/linux/livepatch_helpers.h.
+const SAID_TO_ONE_ENGINE: [(Engine, &str); 2] =
+    [(Engine::Kpatch, ".kpatch."), (Engine::KlpBuild, ".discard.klp_callback_ptrs")];
+
 /// What is for others to find, and the livepatch works without.
 const FOR_OTHERS: [(&str, &str); 2] = [
     ("_ksymtab", "the exports that the patch adds are for no other module to use"),
     ("__param", "the parameters that the patch adds cannot be set"),
 ];
 
-/// Looks at the sections that a patched object has and its original has not.
+/// Looks at the sections that a patched object has and its original has not. `kind` is the engine
+/// that makes the livepatch.
 ///
 /// # Errors
-/// `init-code` when something would have to run at the start of the kernel.
-pub(super) fn check(engine: &KpatchEngine, unit: &Unit) -> Result<(), Failure> {
+/// `init-code` when something would have to run at the start of the kernel; `not-patchable` when
+/// something is said to the other engine.
+pub(super) fn check(engine: &KpatchEngine, unit: &Unit, kind: Engine) -> Result<(), Failure> {
     let object = unit.object();
     let patched = engine.patched.read_made(&object, OBJECT_BYTES);
     let patched = names(&object, patched)?;
@@ -46,8 +53,20 @@ pub(super) fn check(engine: &KpatchEngine, unit: &Unit) -> Result<(), Failure> {
                 "the patch adds what runs when the kernel starts to {object} ({section}), and \
                  nothing runs it in a livepatch"
             ),
-            "run it from a callback instead: KPATCH_PRE_PATCH_CALLBACK of kpatch-macros.h",
+            format!("run it from a callback instead: {}", callbacks_of(kind)),
         ));
+    }
+    for (other, part) in SAID_TO_ONE_ENGINE {
+        if other != kind && added.iter().any(|name| name.contains(part)) {
+            return Err(Failure::new(
+                FailureClass::NotPatchable,
+                format!(
+                    "the patch has callbacks or marks for the engine {other} in {object}, which \
+                     the engine {kind} does not look for"
+                ),
+                format!("use those of {kind} ({}), or --engine {other}", callbacks_of(kind)),
+            ));
+        }
     }
     for (part, what) in FOR_OTHERS {
         if added.iter().any(|name| name.contains(part)) {
@@ -56,6 +75,13 @@ pub(super) fn check(engine: &KpatchEngine, unit: &Unit) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn callbacks_of(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Kpatch => "KPATCH_PRE_PATCH_CALLBACK of kpatch-macros.h",
+        Engine::KlpBuild => "KLP_PRE_PATCH_CALLBACK of linux/livepatch_helpers.h",
+    }
 }
 
 fn names(object: &str, bytes: std::io::Result<Vec<u8>>) -> Result<BTreeSet<String>, Failure> {

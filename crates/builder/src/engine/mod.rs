@@ -13,6 +13,7 @@ mod lost_sections;
 mod message_rules;
 mod messages;
 mod new_object;
+mod on_all_cores;
 
 use elivepatch_model::Failure;
 

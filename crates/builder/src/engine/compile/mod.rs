@@ -38,7 +38,7 @@ use crate::{
 
 /// Objects that are compiled by one tool in the sandbox. A patch to a header may reach thousands,
 /// and the time of one tool is limited.
-const BATCH: usize = 200;
+pub(super) const BATCH: usize = 200;
 
 /// Compiles the objects of the units in both states.
 ///

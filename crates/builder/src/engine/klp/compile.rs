@@ -1,33 +1,73 @@
+use std::collections::BTreeMap;
+
 use elivepatch_model::{Failure, FailureClass};
 
 use super::KlpEngine;
 use crate::{
     apply::AppliedFixes,
-    engine::compile::{Job, RECORD_BYTES, SavedCommand, check, compile_by_script, record_path},
+    engine::{
+        KPATCH_HEADERS,
+        compile::{
+            BATCH, Job, RECORD_BYTES, SavedCommand, check, compile_by_script, original_of,
+            record_path,
+        },
+        new_object::is_new,
+    },
     unit::Unit,
 };
 
-/// Compiles the units by the commands that compiled their originals.
-pub(super) fn compile(
+/// Refuses what is not in the kernel that is patched.
+///
+/// # Errors
+/// `not-patchable`, naming the file.
+pub(super) fn refuse_new_files(engine: &KlpEngine, units: &[Unit]) -> Result<(), Failure> {
+    match units.iter().find(|unit| is_new(&engine.input, unit)) {
+        None => Ok(()),
+        Some(unit) => Err(unknown(unit)),
+    }
+}
+
+/// How to compile each unit that reads a touched file, by its object: as the original was compiled,
+/// and kpatch's headers can be included, which the adaptation `syscall-define` does. What assembly
+/// files become is left as it was: when the patch changes that, it is refused.
+///
+/// # Errors
+/// `not-patchable` for a unit that was not compiled for itself.
+pub(super) fn commands(
     engine: &KlpEngine,
     units: &[Unit],
+) -> Result<BTreeMap<String, String>, Failure> {
+    let touched = engine.input.touched;
+    let mut commands = BTreeMap::new();
+    for unit in units.iter().filter(|unit| !unit.source.ends_with(".S")) {
+        let object = unit.object();
+        let original = original_of(&engine.input, &object);
+        if original.is_some_and(|original| !original.is_affected(touched)) {
+            continue;
+        }
+        let command = saved_command(engine, unit, &object).ok_or_else(|| unknown(unit))?;
+        let place = " -DKBUILD_MODFILE=";
+        let shell = command.shell.replacen(place, &format!(" -I{KPATCH_HEADERS}{place}"), 1);
+        commands.insert(object, shell);
+    }
+    Ok(commands)
+}
+
+/// Compiles the patched sources.
+pub(super) fn compile(
+    engine: &KlpEngine,
+    commands: &BTreeMap<String, String>,
     fixes: &AppliedFixes,
 ) -> Result<(), Failure> {
-    let objects: Vec<String> = units.iter().map(Unit::object).collect();
-    let commands: Vec<SavedCommand> = units
-        .iter()
-        .zip(&objects)
-        .map(|(unit, object)| saved_command(engine, unit, object).ok_or_else(|| unknown(unit)))
-        .collect::<Result<_, _>>()?;
-    let jobs: Vec<Job> = objects
-        .iter()
-        .zip(&commands)
-        .map(|(object, command)| Job { object, shell: &command.shell })
-        .collect();
+    let jobs: Vec<Job> = commands.iter().map(|(object, shell)| Job { object, shell }).collect();
     let input = &engine.input;
     let cores = input.make.jobs();
-    let finished = compile_by_script(&jobs, cores, &engine.view, input.sandbox, input.observer)?;
-    check(&finished, fixes)
+    for batch in jobs.chunks(BATCH) {
+        let finished =
+            compile_by_script(batch, cores, &engine.view, input.sandbox, input.observer)?;
+        check(&finished, fixes)?;
+    }
+    Ok(())
 }
 
 fn saved_command(engine: &KlpEngine, unit: &Unit, object: &str) -> Option<SavedCommand> {

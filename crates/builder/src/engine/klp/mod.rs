@@ -5,16 +5,18 @@
 //! of vmlinux only vmlinux.o is linked.
 
 mod compile;
+mod correlation;
 mod diff;
+mod digests;
 mod link;
 mod originals;
 mod parents;
 mod relink;
 
-use elivepatch_model::{Failure, StepName};
+use elivepatch_model::{Engine, Failure, StepName};
 
 use self::{originals::Originals, parents::Parents};
-use super::{ChangedObject, KpatchEngine};
+use super::{ChangedObject, KpatchEngine, compare::changed_units, lost_sections};
 use crate::{
     Cache, apply::AppliedFixes, base::Workspace, process::Finished, sandbox::SandboxLimits,
     unit::Unit,
@@ -59,24 +61,33 @@ impl<'a> KlpEngine<'a> {
         Ok(Self { input, originals, view })
     }
 
-    /// Compiles the touched sources as patched, and links them into the objects that are compared.
+    /// Compiles the touched sources: for the kpatch engine's comparison of layouts, as they were and
+    /// as patched with debug information; and as patched to be linked with all that is as it was.
     ///
     /// # Errors
-    /// `compile-failed` with the compiler's errors at lines of the patch; `not-patchable` when
-    /// objtool finds fault with the patched code; those of the sandbox.
+    /// `not-patchable` for a file that is not in the kernel; those of [`KpatchEngine::compile`].
     pub(crate) fn compile(&self, units: &[Unit], fixes: &AppliedFixes) -> Result<(), Failure> {
-        let parents = Parents::of(units, &self.originals)?;
+        compile::refuse_new_files(self, units)?;
+        self.input.compile(units, fixes)?;
+        let commands = compile::commands(self, units)?;
         self.view.refresh(self.input.patched, self.input.sandbox, self.input.observer)?;
-        compile::compile(self, units, fixes)?;
-        relink::relink(self, &parents)
+        compile::compile(self, &commands, fixes)
     }
 
-    /// Finds the changed functions. Gives the objects that hold some.
+    /// Links what is compared, of the patched objects and of those that are as they were, and finds
+    /// the changed functions. Gives the objects that hold some.
     ///
     /// # Errors
-    /// `no-functional-change`, `not-patchable`; those of the sandbox.
+    /// `data-structure-changed` and what else the kpatch engine refuses before its tools look at the
+    /// objects; `no-functional-change`; those that objtool's words tell; those of the sandbox.
     pub(crate) fn diff(&self, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
-        diff::diff(self, units, &Parents::of(units, &self.originals)?)
+        let changed = changed_units(&self.input, units)?;
+        for unit in &changed {
+            lost_sections::check(&self.input, unit, Engine::KlpBuild)?;
+        }
+        let parents = Parents::of(&changed, &self.originals)?;
+        relink::relink(self, &parents)?;
+        diff::diff(self, &changed, &parents)
     }
 
     /// Links the changed functions into the module; gives its bytes.

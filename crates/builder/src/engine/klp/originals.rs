@@ -5,7 +5,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, ElfBuildId, Failure, FailureClass, StepName};
 use serde::{Deserialize, Serialize};
 
-use super::{COMPILE_FLAGS, KpatchEngine, OBJTOOL};
+use super::{
+    COMPILE_FLAGS, KpatchEngine, OBJTOOL,
+    digests::{Digests, digests, first_damaged},
+};
 use crate::{
     Cache,
     base::{KeptView, Workspace, same_every_time},
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The name of the kept view with the objects.
 const VIEW: &str = "objects";
@@ -49,6 +52,8 @@ cp vmlinux.o /scratch/vmlinux.o
 struct Record {
     /// The build-id of the base's vmlinux.
     build_id: ElfBuildId,
+    /// What the files were when they were made.
+    digests: Digests,
 }
 
 /// The originals of a base, kept from removal while this value lives.
@@ -104,7 +109,18 @@ impl Originals {
 fn is_complete(place: &Utf8Path, input: &KpatchEngine) -> bool {
     let record = fs_err::read(place.join(RECORD)).ok();
     let record: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
-    record.is_some_and(|record| record.build_id == input.base.facts().build_id)
+    let ours = |record: &Record| record.build_id == input.base.facts().build_id;
+    let Some(record) = record.filter(ours) else { return false };
+    let Some(path) = first_damaged(place, &record.digests, input.make.jobs()) else { return true };
+    log(
+        input,
+        format!("{} changed since it was made: all originals are made anew", place.join(path)),
+    );
+    false
+}
+
+fn log(input: &KpatchEngine, line: String) {
+    input.observer.event(BuildEvent::Log { step: StepName::Compile, line });
 }
 
 /// Makes the originals at `place`. The caller holds the lock of `place`.
@@ -112,7 +128,8 @@ fn make(input: &KpatchEngine, place: &Utf8Path) -> Result<(), Failure> {
     let staging = empty_staging(place)?;
     let maker = Maker { input, staging: &staging };
     maker.check_objtool()?;
-    maker.log("making the originals of this base, once: this takes about as long as the base did");
+    let line = "making the originals of this base, once: this takes about as long as the base did";
+    log(input, line.to_owned());
     let image = staging.join("image");
     fs_err::create_dir(&image).map_err(|error| failed("make", &image, &error))?;
     let symbols_of_image = maker.make_image(&image)?;
@@ -125,7 +142,9 @@ fn make(input: &KpatchEngine, place: &Utf8Path) -> Result<(), Failure> {
             "use the kpatch engine for this kernel (--engine kpatch), and please report it",
         ));
     }
-    let record = Record { build_id: input.base.facts().build_id.clone() };
+    let digests = digests(&staging, input.make.jobs())
+        .map_err(|error| failed("read what was made in", &staging, &error))?;
+    let record = Record { build_id: input.base.facts().build_id.clone(), digests };
     let text = serde_json::to_vec(&record).expect("plain data has a JSON form");
     let path = staging.join(RECORD);
     fs_err::write(&path, text).map_err(|error| failed("write", &path, &error))?;
@@ -192,7 +211,10 @@ impl Maker<'_> {
         self.run(&same_every_time(command).environment("KCFLAGS", COMPILE_FLAGS))?;
         self.run(&view.command(["sh", "-c", TAKE_OBJECT, "sh", OBJTOOL]))?;
         self.keep(&view, image, "vmlinux.o")?;
-        view.take_output("symbols", OBJECT_BYTES, FailureClass::BaseFailed)
+        let symbols = view.take_output("symbols", OBJECT_BYTES, FailureClass::BaseFailed)?;
+        // What the tools left beside the view, as large as what was taken of it.
+        self.remove_ends(VIEW, &["", ".inputs"])?;
+        Ok(symbols)
     }
 
     /// Moves a file that a tool left in `/scratch` into `image`.
@@ -203,18 +225,17 @@ impl Maker<'_> {
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        for end in ["", ".inputs", ".layer", ".tree"] {
+        self.remove_ends(name, &["", ".inputs", ".layer", ".tree"])
+    }
+
+    fn remove_ends(&self, name: &str, ends: &[&str]) -> Result<(), Failure> {
+        for end in ends {
             let path = self.staging.join(format!("{name}{end}"));
             if path.exists() {
                 fs_err::remove_dir_all(&path).map_err(|error| failed("remove", &path, &error))?;
             }
         }
         Ok(())
-    }
-
-    fn log(&self, line: &str) {
-        let line = line.to_owned();
-        self.input.observer.event(BuildEvent::Log { step: StepName::Compile, line });
     }
 }
 

@@ -31,7 +31,7 @@ fi
 /// `not-patchable` when objtool refuses the patched code; those of the sandbox.
 pub(super) fn relink(engine: &KlpEngine, parents: &Parents) -> Result<(), Failure> {
     for (parent, object) in parents.iter() {
-        let finished = engine.script(RELINK, &[object, OBJTOOL], StepName::Compile)?;
+        let finished = engine.script(RELINK, &[object, OBJTOOL], StepName::Diff)?;
         if !finished.succeeded() {
             return Err(tool_failure("objtool", parent.name(), &finished));
         }
