@@ -1,5 +1,5 @@
 //! Builds a livepatch without a server: `build CACHE WORK RELEASE CONFIG PATCH…`. For trying the
-//! builder by hand. `SOURCE` in the environment is a source tree for the release.
+//! builder by hand. `SOURCE` in the environment is a source tree for the release, `ENGINE` the engine.
 
 use std::collections::BTreeSet;
 
@@ -62,6 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = Utf8PathBuf::from(patch).file_name().unwrap_or("patch").to_owned();
         fixes.push(FixText { fix: Fix { name, digest: Sha256Digest::of(&text) }, text });
     }
+    let engine = std::env::var("ENGINE").ok().map(|name| name.parse()).transpose()?;
     let order = BuildOrder {
         key: BuildKey(Sha256Digest::of(patches.concat().as_bytes())),
         target: TargetFacts {
@@ -75,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         checks: Vec::new(),
         without: switched_off()?,
         rebuild: None,
-        engine: None,
+        engine,
     };
     match builder.build(&order, &Printer, &work) {
         Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),
