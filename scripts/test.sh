@@ -102,6 +102,15 @@ if [ "$full" = yes ]; then
             "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
     # One after the other: each takes all cores.
     cargo test --locked --package elivepatch-end-to-end --test built -- --ignored --test-threads=1
+    say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
+    version_7_3=7.3.4-1~bpo13+1
+    ELIVEPATCH_TEST_SOURCE_7_3=$cache_directory/test/sources/linux-source-7.3_$version_7_3.tar.xz
+    export ELIVEPATCH_TEST_SOURCE_7_3
+    mkdir -p "$cache_directory/test/sources"
+    [ -s "$ELIVEPATCH_TEST_SOURCE_7_3" ] ||
+        cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
+            "$cache_directory" linux-source-7.3 "$version_7_3" "$ELIVEPATCH_TEST_SOURCE_7_3"
+    cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
     say "the other stock kernels of Debian 13 and its backports"
     ELIVEPATCH_TEST_ALL_STOCK_KERNELS=1 run_tests --package elivepatch-end-to-end --test stock

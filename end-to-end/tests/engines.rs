@@ -1,0 +1,115 @@
+//! Both engines on one kernel: Linux 7.3 with IBT, which the server builds from its source. For the
+//! same fix they replace the same functions, and both livepatches pass the trial. That takes minutes,
+//! so these tests are for `make test-full`, which names the tarball of Debian's linux-source-7.3 in
+//! `ELIVEPATCH_TEST_SOURCE_7_3`.
+
+use std::path::{Path, PathBuf};
+
+use elivepatch_end_to_end::{ClientRun, ServerOptions, TestServer, own_patch, patch};
+use elivepatch_model::{BaseKind, Engine, FailureClass, Manifest};
+
+const RELEASE: &str = "7.3.4-small";
+
+fn server() -> TestServer {
+    let name = "ELIVEPATCH_TEST_SOURCE_7_3";
+    let tarball = std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} names no source: make test-full does"));
+    let config = format!("[[source]]\nrelease = \"{RELEASE}\"\npath = \"{tarball}\"\n");
+    TestServer::start(ServerOptions { config, ..ServerOptions::default() })
+}
+
+fn order(server: &TestServer, engine: Engine, patch: &Path, checks: Option<&Path>) -> ClientRun {
+    let kernels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels");
+    let command = server
+        .client("build")
+        .args(["--kernel", RELEASE, "--engine", engine.as_str(), "--config"])
+        .args([kernels.join("7.3-small-ibt.config")]);
+    let command = match checks {
+        None => command,
+        Some(file) => command.args(["--checks".as_ref(), file.as_os_str()]),
+    };
+    command.patch(patch).run()
+}
+
+/// Builds a patch by both engines, and looks at what both must have in common; gives the manifest of
+/// klp-build's.
+fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Manifest {
+    let server = server();
+    let [kpatch, klp] = [Engine::Kpatch, Engine::KlpBuild].map(|engine| {
+        let (_, manifest) = order(&server, engine, patch, checks).succeeds().livepatch();
+        assert_eq!(manifest.engine, engine);
+        assert_eq!(manifest.base, BaseKind::Built);
+        assert_eq!(manifest.trial.guest_release.as_str(), RELEASE);
+        manifest
+    });
+    let names = |manifest: &Manifest| -> Vec<String> {
+        manifest.functions.iter().map(|found| format!("{} {}", found.object, found.name)).collect()
+    };
+    assert_eq!(names(&klp), functions);
+    // Their positions among symbols of the same name as well.
+    assert_eq!(klp.functions, kpatch.functions);
+    assert_eq!(klp.module.vermagic, kpatch.module.vermagic);
+    assert_eq!(klp.trial.modules_loaded, kpatch.trial.modules_loaded);
+    assert_eq!(klp.trial.modules_late, kpatch.trial.modules_late);
+    assert_eq!(klp.trial.checks, kpatch.trial.checks);
+    klp
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_one_function() {
+    let patch = patch("demo/meminfo-total");
+    let checks = patch.with_file_name("meminfo-total.checks.toml");
+    let manifest = built_by_both(&patch, Some(&checks), &["vmlinux meminfo_proc_show"]);
+    assert_eq!(manifest.trial.checks.len(), 1);
+    assert!(manifest.branch_audit.is_some(), "the kernel has IBT");
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_two_objects() {
+    let functions = ["vmlinux loadavg_proc_show", "vmlinux uptime_proc_show"];
+    built_by_both(&patch("bench/compare/two-objects"), None, &functions);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_a_new_function_with_a_static_variable() {
+    let patch = patch("bench/compare/new-function");
+    built_by_both(&patch, None, &["vmlinux version_proc_show"]);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_a_module() {
+    let patch = patch("bench/compare/module");
+    let manifest = built_by_both(&patch, None, &["loop loop_attr_sizelimit_show"]);
+    assert_eq!(manifest.trial.modules_loaded, ["loop"]);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_a_header() {
+    let server = server();
+    let patch = own_patch("header-inline");
+    let functions = [Engine::Kpatch, Engine::KlpBuild].map(|engine| {
+        let (_, manifest) = order(&server, engine, &patch, None).succeeds().livepatch();
+        manifest.functions
+    });
+    assert!(functions[0].iter().any(|found| found.name == "uptime_proc_show"), "{functions:?}");
+    assert_eq!(functions[0], functions[1]);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_refuse_the_same() {
+    let server = server();
+    for (name, class) in [
+        ("header-layout-FAIL", FailureClass::DataStructureChanged),
+        ("init-code-FAIL", FailureClass::InitCode),
+    ] {
+        for engine in [Engine::Kpatch, Engine::KlpBuild] {
+            order(&server, engine, &own_patch(name), None).fails_with(3, class);
+        }
+    }
+}
