@@ -5,9 +5,9 @@ use elivepatch_model::{Failure, FailureClass};
 use crate::unit::{Parent, Unit};
 
 /// Compares what is known of an object with the command that compiled it. Kbuild passes `-DMODULE`
-/// for objects of modules, and `-D__KBUILD_MODNAME=kmod_NAME` with the module's name
+/// for objects of modules, and `-DKBUILD_MODNAME='"NAME"'` with the module's name
 /// (`scripts/Makefile.lib`, `modname_flags`); an object of several modules has all their names,
-/// with colons between.
+/// with colons between. (`-D__KBUILD_MODNAME`, beside it, has lost its prefix `kmod_` by 7.3.)
 ///
 /// # Errors
 /// `base-failed` when they disagree: functions would be patched in the wrong place.
@@ -39,9 +39,10 @@ pub(super) fn check_parents(units: &[&Unit], object: &str, shell: &str) -> Resul
 
 /// The modules that Kbuild names in a command; the object's own name where it is in none.
 fn module_names(shell: &str) -> Vec<String> {
-    const FLAG: &str = "-D__KBUILD_MODNAME=kmod_";
+    const FLAG: &str = "-DKBUILD_MODNAME=";
     let value = shell.split_ascii_whitespace().find_map(|word| word.strip_prefix(FLAG));
-    let names = value.unwrap_or_default().split(':').filter(|name| !name.is_empty());
+    let value = value.unwrap_or_default().trim_matches(['\'', '"']);
+    let names = value.split(':').filter(|name| !name.is_empty());
     names.map(|name| name.replace('-', "_")).collect()
 }
 
@@ -53,6 +54,10 @@ mod tests {
         -DKBUILD_MODNAME='\"overlay\"' -D__KBUILD_MODNAME=kmod_overlay -c -o fs/o.o fs/o.c";
     const BUILT_IN: &str = "gcc-12 -DKBUILD_BASENAME='\"o\"' -DKBUILD_MODNAME='\"o\"' \
         -D__KBUILD_MODNAME=kmod_o -c -o fs/o.o fs/o.c";
+
+    /// As Linux 7.3 writes it.
+    const NEWER: &str = "gcc-14 -DMODULE -DKBUILD_BASENAME='\"loop\"' \
+        -DKBUILD_MODNAME='\"loop\"' -D__KBUILD_MODNAME=loop -c -o fs/o.o fs/o.c";
 
     fn check(parents: &[&str], shell: &str) -> Result<(), String> {
         let parent = |name: &&str| match *name {
@@ -71,7 +76,8 @@ mod tests {
     fn object_is_where_kbuild_says() {
         assert_eq!(check(&["overlay"], MODULE), Ok(()));
         assert_eq!(check(&["vmlinux"], BUILT_IN), Ok(()));
-        let shared = MODULE.replace("kmod_overlay", "kmod_overlay:other");
+        assert_eq!(check(&["loop"], NEWER), Ok(()));
+        let shared = MODULE.replace("\"overlay\"", "\"overlay:other\"");
         assert_eq!(check(&["overlay", "other"], &shared), Ok(()));
         assert_eq!(check(&["overlay", "vmlinux"], MODULE), Ok(()));
     }
