@@ -31,6 +31,13 @@ fn order(server: &TestServer, engine: Engine, patch: &Path, checks: Option<&Path
     command.patch(patch).run()
 }
 
+/// The functions, with their positions among symbols of the same name: for a name of which there is
+/// one, kpatch says 1, and objtool 0.
+fn positions(manifest: &Manifest) -> Vec<(&str, &str, u64)> {
+    let functions = manifest.functions.iter();
+    functions.map(|f| (f.object.as_str(), f.name.as_str(), f.position.max(1))).collect()
+}
+
 /// Builds a patch by both engines, and looks at what both must have in common; gives the manifest of
 /// klp-build's.
 fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Manifest {
@@ -46,8 +53,7 @@ fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Man
         manifest.functions.iter().map(|found| format!("{} {}", found.object, found.name)).collect()
     };
     assert_eq!(names(&klp), functions);
-    // Their positions among symbols of the same name as well.
-    assert_eq!(klp.functions, kpatch.functions);
+    assert_eq!(positions(&klp), positions(&kpatch));
     assert_eq!(klp.module.vermagic, kpatch.module.vermagic);
     assert_eq!(klp.trial.modules_loaded, kpatch.trial.modules_loaded);
     assert_eq!(klp.trial.modules_late, kpatch.trial.modules_late);
@@ -83,21 +89,23 @@ fn engines_agree_on_a_new_function_with_a_static_variable() {
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_on_a_module() {
     let patch = patch("bench/compare/module");
-    let manifest = built_by_both(&patch, None, &["loop loop_attr_sizelimit_show"]);
+    let manifest = built_by_both(&patch, None, &["loop loop_attr_do_show_sizelimit"]);
     assert_eq!(manifest.trial.modules_loaded, ["loop"]);
 }
 
+/// In 7.3, code with a `WARN` refers to its entry in `__bug_table`, by an offset that kpatch 0.9.10
+/// finds no symbol for.
 #[test]
 #[ignore = "builds a kernel: make test-full"]
-fn engines_agree_on_a_header() {
+fn header_changes_functions_with_warnings_and_only_klp_build_can_replace_them() {
     let server = server();
-    let patch = own_patch("header-inline");
-    let functions = [Engine::Kpatch, Engine::KlpBuild].map(|engine| {
-        let (_, manifest) = order(&server, engine, &patch, None).succeeds().livepatch();
-        manifest.functions
-    });
-    assert!(functions[0].iter().any(|found| found.name == "uptime_proc_show"), "{functions:?}");
-    assert_eq!(functions[0], functions[1]);
+    let patch = own_patch("proc-fd");
+    let run = order(&server, Engine::Kpatch, &patch, None);
+    run.fails_with(3, FailureClass::RelocationUnsupported);
+    let run = order(&server, Engine::KlpBuild, &patch, None).succeeds();
+    let (_, manifest) = run.livepatch();
+    let names: Vec<&str> = manifest.functions.iter().map(|found| found.name.as_str()).collect();
+    assert_eq!(names, ["proc_fd_link", "seq_show", "tid_fd_revalidate"]);
 }
 
 #[test]
