@@ -67,7 +67,7 @@ fn code_that_the_config_leaves_out_is_named() {
 
 #[test]
 fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
-    use FailureClass::{CompileFailed, DataChanged, InitCode, NoFunctionalChange};
+    use FailureClass::{CompileFailed, DataChanged, InitCode, NoFunctionalChange, NotPatchable};
     patches_fail(&[
         ("comment-only", NoFunctionalChange, StepName::Diff, &["changes no function"]),
         (
@@ -85,6 +85,12 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
         ),
         ("init-code", InitCode, StepName::Diff, &["fs/proc/version.o", "section .init.text"]),
         ("module-init", InitCode, StepName::Diff, &["zram_drv.o of the module zram"]),
+        (
+            "same-name-in-two-parents",
+            NotPatchable,
+            StepName::Link,
+            &["vmlinux and 8021q would both bring a shown_offset that is not static"],
+        ),
     ]);
 }
 

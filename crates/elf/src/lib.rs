@@ -8,6 +8,7 @@ mod branch_targets;
 mod budget;
 mod compile_units;
 mod debug_sections;
+mod defined_globals;
 mod error;
 mod included_sources;
 mod klp_functions;
@@ -35,6 +36,7 @@ mod vmlinux;
 mod vmlinux_branches;
 
 pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
+pub use defined_globals::defined_globals;
 pub use error::ElfError;
 pub use layouts::{LayoutChange, LayoutChangeKind, Layouts};
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};

@@ -293,3 +293,16 @@ fn plain_object_has_no_module_facts() {
     assert!(module.replaced_functions.is_empty() && module.livepatch_relocations.is_empty());
     assert!(module.versions.is_empty() && module.undefined_symbols.is_empty());
 }
+
+#[test]
+fn what_an_object_defines_for_others_is_told_without_weak_and_static_names() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "int used(void);\nint data = 1;\nstatic int own(void) { return used(); }\n\
+        __attribute__((weak)) int weak(void) { return 1; }\nint f(void) { return own(); }\n";
+    fs::write(directory.path().join("a.c"), source).expect("own file");
+    run(Command::new("gcc").current_dir(directory.path()).args(["-O0", "-c", "a.c"]));
+    let object = fs::read(directory.path().join("a.o")).expect("own file");
+    let names = elivepatch_elf::defined_globals(&object).expect("an object");
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["data", "f"]);
+    elivepatch_elf::defined_globals(b"no object").expect_err("no ELF file");
+}

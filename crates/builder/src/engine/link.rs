@@ -1,7 +1,11 @@
+use elivepatch_elf::defined_globals;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-use super::{KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure};
-use crate::sandbox::SandboxCommand;
+use super::{
+    KPATCH_HEADERS, KpatchEngine, OBJECT_BYTES, diff::ChangedObject, messages::link_failure,
+    parents::check_names,
+};
+use crate::{failures::internal, sandbox::SandboxCommand};
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -14,6 +18,7 @@ const MODULE_DIRECTORY: &str = "/scratch/kpatch";
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<Vec<u8>, Failure> {
+    check_parents(engine, changed)?;
     let name = engine.module_name;
     let copy = ["sh", "-c", COPY_MODULE_DIRECTORY, "sh", KPATCH_HEADERS, MODULE_DIRECTORY];
     run(engine, words(copy))?;
@@ -50,6 +55,24 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
         ]),
     )?;
     engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)
+}
+
+/// Looks at the objects before they are linked, where they are of several parents.
+fn check_parents(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<(), Failure> {
+    if changed.iter().all(|object| object.unit.parent == changed[0].unit.parent) {
+        return Ok(());
+    }
+    let names = |object: &ChangedObject| {
+        let name = object.inside.rsplit('/').next().unwrap_or_default();
+        let class = FailureClass::LinkFailed;
+        let bytes = engine.patched.take_output(name, OBJECT_BYTES, class)?;
+        defined_globals(&bytes).map_err(|error| internal(format!("{}: {error}", object.inside)))
+    };
+    let defined: Vec<_> = changed
+        .iter()
+        .map(|object| Ok((&object.unit, names(object)?)))
+        .collect::<Result<_, Failure>>()?;
+    check_names(&defined)
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

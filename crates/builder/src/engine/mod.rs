@@ -14,6 +14,7 @@ mod message_rules;
 mod messages;
 mod new_object;
 mod on_all_cores;
+mod parents;
 
 use elivepatch_model::Failure;
 
