@@ -33,7 +33,8 @@ pub fn engine_refusals(config: &KernelConfig, engine: Engine) -> Vec<ConfigRefus
 
 /// The engine of a request that asks for none. Whoever needs to know asks here, so that a config is
 /// not accepted for an engine that is not used in the end. It is kpatch whatever the config and the
-/// base are (`None` before that is known): the other engine lacks checks that kpatch has.
+/// base are (`None` before that is known): few livepatches were built with the other engine, and each
+/// takes several times as long (docs/adr/0009).
 pub fn default_engine(_config: &KernelConfig, _base: Option<BaseKind>) -> Engine {
     Engine::Kpatch
 }
