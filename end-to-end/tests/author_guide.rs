@@ -154,3 +154,17 @@ fn state_that_would_be_lost_is_refused() {
         without: &[],
     }]);
 }
+
+#[test]
+fn exported_function_with_another_signature_is_refused() {
+    all_are_refused(&[Refusal {
+        patch: "exported-signature",
+        class: FailureClass::ExportedSignatureChanged,
+        step: StepName::Diff,
+        parts: &[
+            "fsstack_copy_inode_size was void (struct inode *, struct inode *)",
+            "becomes void (struct inode *, struct inode *, loff_t)",
+        ],
+        without: &[],
+    }]);
+}

@@ -38,7 +38,7 @@ mod vmlinux_branches;
 pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
 pub use defined_globals::defined_globals;
 pub use error::ElfError;
-pub use layouts::{LayoutChange, LayoutChangeKind, Layouts};
+pub use layouts::{LayoutChange, LayoutChangeKind, Layouts, SignatureChange};
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};
 pub use module::{Modinfo, Module, UndefinedSymbol};
 pub use module_units::module_units;

@@ -37,6 +37,45 @@ fn changes(original: &str, patched: &str) -> Vec<String> {
     default
 }
 
+#[test]
+fn functions_that_are_called_another_way_are_named() {
+    const SOURCE: &str = "struct a; int first(struct a *x, unsigned y) { return y; }\n\
+        void second(const char *text, ...) { (void)text; }\n\
+        static __attribute__((noinline)) int third(int x) { return x; }\n\
+        int fourth(int x) { return third(x); }\n";
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let read = |source: &str| {
+        let object = compile(directory.path(), "a.c", source, &["-g", "-O2"]);
+        Layouts::read(&std::fs::read(object).expect("an object")).expect("debug information")
+    };
+    let changed = |old: &str, new: &str| {
+        let changes = read(SOURCE).signature_changes(&read(&SOURCE.replace(old, new)));
+        let text = |change: &elivepatch_elf::SignatureChange| {
+            format!("{}: {} -> {}", change.function, change.old, change.new)
+        };
+        changes.iter().map(text).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(
+        changed("first(struct a *x,", "first(struct a *x, long z,"),
+        "first: int (struct a *, unsigned int) -> int (struct a *, long int, unsigned int)"
+    );
+    assert_eq!(
+        changed("(const char *text, ...)", "(const char *text)"),
+        "second: void (char *, ...) -> void (char *)"
+    );
+    assert_eq!(changed("int fourth", "char *fourth").split(':').next(), Some("fourth"));
+    // Others than in this file call none of these in another way.
+    for (old, new) in [
+        ("unsigned y", "const unsigned y"),
+        ("unsigned y", "int y"),
+        ("third(int x)", "third(long x)"),
+        ("return y", "return y + 1"),
+        ("int fourth", "int fifth(void) { return 5; }\nint fourth"),
+    ] {
+        assert_eq!(changed(old, new), "", "{new}");
+    }
+}
+
 /// A function that uses a structure, behind its definition.
 fn using(definition: &str) -> String {
     format!("{definition}\nint get(struct s *s) {{ return sizeof *s + s->a; }}\n")

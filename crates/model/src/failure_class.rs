@@ -183,6 +183,11 @@ failure_classes! {
     SymbolChanged = "symbol-changed", Patch,
         "Leave `static`, kind and section as they are, or add a new symbol under another name (see \
          [patchability](patchability.md#linkage)).";
+    /// An exported function takes or gives something else. Modules that call it and are not compiled
+    /// with the patch would call it as before.
+    ExportedSignatureChanged = "exported-signature-changed", Patch,
+        "Keep the function as it is, and add a new one under another name for the changed callers \
+         (see [patchability](patchability.md#exported-signature)).";
     /// A section changes that no livepatch can hold: code or data in a section of its own, a group.
     SectionUnsupported = "section-unsupported", Patch,
         "Change the functions that call or use what is in the section, or have them use a copy \

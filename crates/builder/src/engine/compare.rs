@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use elivepatch_elf::{Layouts, same_code};
+use elivepatch_elf::{Layouts, ModuleSymvers, SignatureChange, same_code};
 use elivepatch_model::{Failure, FailureClass};
 use elivepatch_patch::cannot_be_compared;
 
@@ -21,24 +21,50 @@ const LISTED: usize = 20;
 /// The units whose objects differ in more than debug information; new ones among them.
 ///
 /// # Errors
-/// `data-structure-changed`; `config-unsupported` when the debug information cannot be read.
+/// `data-structure-changed`; `exported-signature-changed`; `config-unsupported` when the debug information cannot be read.
 pub(super) fn changed_units(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Unit>, Failure> {
     let results = on_all_cores(engine.make.jobs(), units, |unit| compare(engine, unit));
     let (mut changed, mut layouts) = (Vec::new(), BTreeSet::new());
+    let mut signatures = Vec::new();
     for (unit, result) in units.iter().zip(results) {
         let compared = result?;
         if compared.differs {
             changed.push(unit.clone());
         }
         layouts.extend(compared.layout_changes);
+        signatures.extend(compared.signature_changes);
     }
-    if layouts.is_empty() { Ok(changed) } else { Err(structure_changed(layouts)) }
+    if !layouts.is_empty() {
+        return Err(structure_changed(layouts));
+    }
+    refuse_exported(engine, signatures)?;
+    Ok(changed)
+}
+
+/// Refuses changed functions that any module may call, also one that the patch does not reach.
+fn refuse_exported(engine: &KpatchEngine, changes: Vec<SignatureChange>) -> Result<(), Failure> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let symvers = ModuleSymvers::parse(&engine.base.module_symvers()?)
+        .map_err(|error| internal(format!("the base's Module.symvers: {error}")))?;
+    let Some(change) = changes.iter().find(|change| symvers.get(&change.function).is_some()) else {
+        return Ok(());
+    };
+    let SignatureChange { function, old, new } = change;
+    Err(Failure::new(
+        FailureClass::ExportedSignatureChanged,
+        format!("the exported function {function} was {old} and becomes {new}"),
+        "modules that are not compiled with the patch would call it as before: keep it, and add a \
+         new function under another name (docs/patchability.md#exported-signature)",
+    ))
 }
 
 #[derive(Default)]
 struct Compared {
     differs: bool,
     layout_changes: Vec<String>,
+    signature_changes: Vec<SignatureChange>,
 }
 
 fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
@@ -75,7 +101,8 @@ fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
     let old = Layouts::read(&original).map_err(unreadable)?;
     let new = Layouts::read(&patched).map_err(unreadable)?;
     let layout_changes = old.changes(&new).iter().map(ToString::to_string).collect();
-    Ok(Compared { differs, layout_changes })
+    let signature_changes = old.signature_changes(&new);
+    Ok(Compared { differs, layout_changes, signature_changes })
 }
 
 /// A unit that a touched header changes, of a kind that the patch itself could not touch.

@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub(super) encoding: Option<u64>,
     pub(super) constant: Option<i64>,
     pub(super) is_declaration: bool,
+    /// Whether other objects can call or use it.
+    pub(super) is_external: bool,
     /// Of a variable: whether it has an address of its own, unlike those on the stack.
     pub(super) has_address: bool,
     pub(super) file: Option<String>,
@@ -249,6 +251,7 @@ impl Entry {
             encoding: None,
             constant: None,
             is_declaration: false,
+            is_external: false,
             has_address: false,
             file: None,
             type_reference: None,
@@ -279,6 +282,7 @@ impl Entry {
             }
             constants::DW_AT_const_value => self.constant = attribute.sdata_value(),
             constants::DW_AT_declaration => self.is_declaration = true,
+            constants::DW_AT_external => self.is_external = true,
             constants::DW_AT_data_member_location => {
                 self.member_location = number.or_else(|| plus_constant(&attribute.raw_value()));
             }

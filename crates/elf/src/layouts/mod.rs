@@ -22,6 +22,28 @@ pub struct Layouts {
     structures: BTreeMap<String, Structure>,
     constants: BTreeMap<String, Constant>,
     variables: BTreeMap<String, TypeShape>,
+    /// What global functions that are defined here take and give, by name.
+    signatures: BTreeMap<String, Signature>,
+}
+
+/// What a function takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Signature {
+    /// Equal for functions that can be called the same way.
+    digest: Sha256Digest,
+    /// For people: `int (struct file *, size_t)`.
+    text: String,
+}
+
+/// A global function that is called in another way than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureChange {
+    /// Its name.
+    pub function: String,
+    /// What it took and gave: `int (struct file *)`.
+    pub old: String,
+    /// What it takes and gives.
+    pub new: String,
 }
 
 /// A structure or union.
@@ -76,6 +98,21 @@ impl Layouts {
         let mut budget = Budget::new(object.len());
         let entries = entries::read(&object_file, &mut budget)?;
         types::layouts(&entries, &mut budget)
+    }
+
+    /// The global functions of both objects whose parameters or results differ, by name: callers that
+    /// are not compiled anew would call the patched one as they called the old one. Only the kind and
+    /// size of numbers count, and by name what a pointer leads to.
+    pub fn signature_changes(&self, patched: &Self) -> Vec<SignatureChange> {
+        let both = self.signatures.iter();
+        both.filter_map(|(name, old)| Some((name, old, patched.signatures.get(name)?)))
+            .filter(|(_, old, new)| old.digest != new.digest)
+            .map(|(name, old, new)| SignatureChange {
+                function: name.clone(),
+                old: old.text.clone(),
+                new: new.text.clone(),
+            })
+            .collect()
     }
 
     /// What of `self` is laid out in another way in `patched`. What only one of them has does not

@@ -6,7 +6,7 @@ use elivepatch_model::Sha256Digest;
 use gimli::{DwTag, constants};
 
 use super::{
-    Constant, Layouts, Member, Structure, TypeShape,
+    Constant, Layouts, Member, Signature, Structure, TypeShape,
     entries::{Entries, Entry, EntryId},
 };
 use crate::{ElfError, budget::Budget};
@@ -42,6 +42,12 @@ pub(super) fn layouts(entries: &Entries, budget: &mut Budget) -> Result<Layouts,
                 }
             }
             constants::DW_TAG_enumeration_type => types.constants(id, &mut layouts)?,
+            constants::DW_TAG_subprogram if entry.is_external && !entry.is_declaration => {
+                if let Some(name) = &entry.name {
+                    let signature = types.signature(id)?;
+                    layouts.signatures.insert(name.clone(), signature);
+                }
+            }
             // Those on the stack live as long as a call, which a livepatch waits for. Constants come
             // with the patched code, or kpatch refuses them.
             constants::DW_TAG_variable if entry.has_address || entry.is_declaration => {
@@ -140,6 +146,36 @@ impl Types<'_> {
             }
         }
         Ok(())
+    }
+
+    fn signature(&mut self, id: EntryId) -> Result<Signature, ElfError> {
+        let entries = self.entries;
+        let mut part = |target: Option<EntryId>| match target {
+            Some(target) => self.shape(target, 0),
+            None => Ok(shape(0, "void", "void".to_owned())),
+        };
+        let result = part(entries.type_of(id))?;
+        let (mut digests, mut texts) = (vec![result.digest.to_string()], Vec::new());
+        for child in entries.all[id].children.iter().copied() {
+            match entries.all[child].tag {
+                constants::DW_TAG_formal_parameter => {
+                    let parameter = part(entries.type_of(child))?;
+                    digests.push(parameter.digest.to_string());
+                    texts.push(parameter.text);
+                }
+                constants::DW_TAG_unspecified_parameters => {
+                    digests.push("...".to_owned());
+                    texts.push("...".to_owned());
+                }
+                _ => {}
+            }
+        }
+        if texts.is_empty() {
+            texts.push("void".to_owned());
+        }
+        let text = format!("{} ({})", result.text, texts.join(", "));
+        self.budget.take_text(text.as_bytes())?;
+        Ok(Signature { digest: Sha256Digest::of(digests.join(" ").as_bytes()), text })
     }
 
     fn structure(&mut self, id: EntryId) -> Result<Structure, ElfError> {

@@ -98,7 +98,7 @@ rules! {
     StaticLocalRemoved = "static-local-removed", "keep the variable under its name, and use it once, as in (void)READ_ONCE(name)";
     /// A new static local variable begins with its initial value when the livepatch is loaded.
     StaticLocalAdded = "static-local-added", "nothing, if the value may begin anew";
-    /// The function is exported or shared: code that is not compiled anew calls the new function with the old arguments. Nothing checks that.
+    /// The function is exported or shared: code that is not compiled anew calls the new function with the old arguments.
     ExportedSignature = "exported-signature", "keep the function as it is, and add a new one under another name for the changed callers";
     /// The function's parameters or result change: every caller must change in the same patch.
     Signature = "signature", "see that all callers are in the patch; else add a new function under another name";
@@ -148,8 +148,7 @@ impl Rule {
     pub fn is_noticed_by_build(self) -> bool {
         !matches!(
             self,
-            Self::ExportedSignature
-                | Self::NewData
+            Self::NewData
                 | Self::RemovedData
                 | Self::StaticLocalAdded
                 | Self::RemovedFunction
