@@ -214,7 +214,9 @@ failure_classes! {
     /// The changed code refers to something in a way that a livepatch cannot hold.
     RelocationUnsupported = "relocation-unsupported", Patch,
         "Have the changed functions refer to it in another way, such as through a function of the \
-         kernel. The details name the place.";
+         kernel. The details name the place. On 7.x kernels, kpatch refuses every file that holds a \
+         `WARN` with a message; for a kernel that the server builds from source, `--engine klp-build` \
+         serves.";
     /// The engine's tools cannot express the change, for a reason that has no class of its own.
     NotPatchable = "not-patchable", Patch,
         "The details have the tool's own words. Change only code of ordinary functions; \

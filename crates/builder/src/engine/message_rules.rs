@@ -126,6 +126,14 @@ pub(super) const RULES: &[Rule] = &[
         FailureClass::RelocationUnsupported,
         "a special section refers to {}, which is in a loadable module,",
     ),
+    // From Linux 7.x on, WARN() with a message hands the trap its entry of the bug table by address.
+    // create-diff-object gives every reference of an object a symbol before it compares any
+    // function, so that one such WARN() anywhere in the file is enough.
+    rule(
+        ": can't find replacement symbol for __bug_table{} reference",
+        FailureClass::RelocationUnsupported,
+        "a WARN() with a message (__bug_table{}), which kpatch cannot follow on this kernel, is",
+    ),
     rule(
         ": can't find replacement symbol for {} reference",
         FailureClass::RelocationUnsupported,

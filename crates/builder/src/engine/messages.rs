@@ -183,7 +183,7 @@ fn hint(class: FailureClass) -> &'static str {
         }
         FailureClass::RelocationUnsupported => {
             "have the changed functions refer to it in another way, such as through a function of \
-             the kernel"
+             the kernel; for a kernel that the server builds from source, --engine klp-build may do"
         }
         FailureClass::EngineFailed => {
             "this is not the patch's fault: report it with the build's log"

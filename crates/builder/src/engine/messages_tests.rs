@@ -126,6 +126,12 @@ const SAID: &[(&str, &str, &str)] = &[
         "relocation-unsupported",
         "refers to .data+16",
     ),
+    (
+        "create-diff-object: ERROR: fd.o: kpatch_replace_sections_syms: 2390: .text.foo+0x1f: can't find \
+        replacement symbol for __bug_table+12 reference\n",
+        "relocation-unsupported",
+        "a WARN() with a message (__bug_table+12)",
+    ),
     // objtool klp of Linux 7.3.
     ("vmlinux.o: error: objtool: changed data: sysctl_x\n", "data-changed", "the data sysctl_x"),
     (
