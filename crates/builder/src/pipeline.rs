@@ -1,5 +1,7 @@
 //! The steps from an order to a livepatch, one function each, in their order.
 
+use std::{collections::BTreeSet, rc::Rc};
+
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
     Adaptation, AdaptationKind, BaseKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig,
@@ -67,9 +69,11 @@ fn livepatch(
 
     let name = module_name(&order.fixes, &order.key);
     let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
+    // The compiler's lists may add to the units while the engine holds these.
+    let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
     let input = KpatchEngine {
         base,
-        patched: &checked.patched,
+        patched: &patched,
         make: match kind {
             Engine::Kpatch => make.objtool_on_single_objects(config),
             Engine::KlpBuild => make,
@@ -77,12 +81,18 @@ fn livepatch(
         module_name: &name,
         sandbox: &builder.sandbox,
         observer,
-        touched: &checked.touched,
+        touched: &touched,
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, compiled) = steps.run(StepName::Compile, || {
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
+        let units = engine.with_missed_units(checked.units_of_files.clone())?;
+        if units != checked.units_of_files {
+            check_fan_out(&units, &builder.options, builder.jobs(), observer)?;
+            checked.units = all_units(&units);
+            checked.units_of_files = units;
+        }
         let compiled = job.compile(&engine, base, &checked, adapted)?;
         let objects = count(checked.units.len(), "object");
         Ok(((engine, compiled), format!("{objects}, original and patched, for {kind}")))
@@ -162,7 +172,7 @@ struct Compiled {
 
 /// What the check leaves: the patched source, and what is to be compiled of it.
 struct Checked {
-    patched: Workspace,
+    patched: Rc<Workspace>,
     /// For each changed file the compiled files that hold its code.
     units_of_files: Units,
     /// All of those, sorted.
@@ -286,9 +296,7 @@ impl Job<'_> {
         let mut units_of_files = find_units(&files, base)?;
         files.extend(plan.new_units.keys().cloned());
         units_of_files.extend(plan.new_units);
-        let mut units: Vec<Unit> = units_of_files.values().flatten().cloned().collect();
-        units.sort();
-        units.dedup();
+        let units = all_units(&units_of_files);
         check_fan_out(&units_of_files, &self.builder.options, self.builder.jobs(), self.observer)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
@@ -301,7 +309,7 @@ impl Job<'_> {
         let summary = format!("applies to {}{moved}", files.join(", "));
         let adapted = self.source_adapter(base, &patched).adapt(&fixes)?;
         let adaptations = plan.adaptations;
-        let touched = files;
+        let (touched, patched) = (files, Rc::new(patched));
         let checked =
             Checked { patched, units_of_files, units, touched, fixes, adaptations, adapted };
         Ok((checked, summary))
@@ -430,6 +438,12 @@ impl Job<'_> {
         let summary = format!("loaded and reverted on {release}{modules}, {checks}");
         Ok((evidence, summary))
     }
+}
+
+/// The compiled files of all changed files, sorted.
+fn all_units(units_of_files: &Units) -> Vec<Unit> {
+    let units: BTreeSet<&Unit> = units_of_files.values().flatten().collect();
+    units.into_iter().cloned().collect()
 }
 
 fn read_config(order: &BuildOrder) -> Result<KernelConfig, Failure> {

@@ -1,7 +1,7 @@
 use elivepatch_model::{Engine, Failure};
 
 use super::{ChangedObject, KlpEngine, KpatchEngine};
-use crate::{Cache, apply::AppliedFixes, sandbox::SandboxLimits, unit::Unit};
+use crate::{Cache, apply::AppliedFixes, ownership::Units, sandbox::SandboxLimits, unit::Unit};
 
 /// The engine of one build.
 pub(crate) enum LivepatchEngine<'a> {
@@ -26,6 +26,17 @@ impl<'a> LivepatchEngine<'a> {
             Engine::KlpBuild => {
                 Ok(Self::KlpBuild(Box::new(KlpEngine::ready(input, cache, limits)?)))
             }
+        }
+    }
+
+    /// See [`KpatchEngine::with_missed_units`].
+    ///
+    /// # Errors
+    /// Those of [`KpatchEngine::with_missed_units`].
+    pub(crate) fn with_missed_units(&self, units: Units) -> Result<Units, Failure> {
+        match self {
+            Self::Kpatch(engine) => engine.with_missed_units(units),
+            Self::KlpBuild(engine) => engine.input().with_missed_units(units),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     Observer,
     apply::AppliedFixes,
     base::{Base, KernelMake, Workspace},
+    ownership::Units,
     sandbox::Sandbox,
     unit::Unit,
 };
@@ -54,6 +55,14 @@ pub(crate) struct KpatchEngine<'a> {
 }
 
 impl KpatchEngine<'_> {
+    /// The units with those that only the compiler's own lists show to include a touched header.
+    ///
+    /// # Errors
+    /// `not-patchable` when it cannot be found out which they are; those of compiling the originals.
+    pub(crate) fn with_missed_units(&self, units: Units) -> Result<Units, Failure> {
+        compile::with_missed_units(self, units)
+    }
+
     /// Compiles the touched sources, as they were and as patched.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ const ALWAYS: [&str; 3] = [
 
 /// The largest file that is looked into, in bytes. The largest headers of a kernel, lists of the
 /// registers of graphics chips, have 25 MB.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
+pub(super) const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The most files in a tree that are taken into account; a kernel has some 90,000.
 const FILES: usize = 1_000_000;
@@ -38,17 +38,21 @@ const FILES: usize = 1_000_000;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct IncludeGraph {
     /// By the file that includes.
-    includes: BTreeMap<String, BTreeSet<String>>,
+    pub(super) includes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl IncludeGraph {
     /// Follows the includes from `units`, the compiled files.
     pub(super) fn scan<'a>(tree: &Utf8Path, units: impl Iterator<Item = &'a str>) -> Self {
-        let files = Files::list(tree);
         let mut graph = Self::default();
-        let mut waiting: Vec<String> =
-            units.map(str::to_owned).chain(ALWAYS.map(str::to_owned)).collect();
-        let mut seen: HashSet<String> = waiting.iter().cloned().collect();
+        graph.scan_more(tree, units.map(str::to_owned).chain(ALWAYS.map(str::to_owned)).collect());
+        graph
+    }
+
+    /// Follows the includes from `waiting`, files that are not known yet.
+    pub(super) fn scan_more(&mut self, tree: &Utf8Path, mut waiting: Vec<String>) {
+        let files = Files::list(tree);
+        let mut seen: HashSet<String> = self.includes.keys().chain(&waiting).cloned().collect();
         while let Some(file) = waiting.pop() {
             // What cannot be read includes nothing; the compiler has the last word.
             let text = read_untrusted_below(tree, &file, FILE_BYTES).unwrap_or_default();
@@ -61,9 +65,8 @@ impl IncludeGraph {
                     waiting.push(included.clone());
                 }
             }
-            graph.includes.insert(file, found);
+            self.includes.insert(file, found);
         }
-        graph
     }
 
     /// The files that include `header`, directly or by way of others; with itself.
@@ -93,28 +96,16 @@ impl IncludeGraph {
     }
 
     /// The files that `unit` may include, directly or by way of others, with itself.
-    fn reach(&self, unit: &str) -> HashSet<&str> {
+    pub(super) fn reach(&self, unit: &str) -> HashSet<&str> {
         let begin = self.includes.get_key_value(unit).map(|(unit, _)| unit.as_str());
         self.follow(begin.into_iter().chain(ALWAYS))
-    }
-
-    /// The first of these files, which the compiler read for `unit`, that the look at the source
-    /// does not know of.
-    pub(crate) fn missed<'a>(
-        &self,
-        unit: &str,
-        read: impl Iterator<Item = &'a String>,
-    ) -> Option<&'a str> {
-        let reach = self.reach(unit);
-        // Absolute ones are the compiler's own and kpatch's.
-        read.map(String::as_str).find(|path| !path.starts_with('/') && !reach.contains(path))
     }
 
     fn of_all(&self) -> HashSet<&str> {
         self.follow(ALWAYS.into_iter())
     }
 
-    fn follow<'a>(&'a self, begin: impl Iterator<Item = &'a str>) -> HashSet<&'a str> {
+    pub(super) fn follow<'a>(&'a self, begin: impl Iterator<Item = &'a str>) -> HashSet<&'a str> {
         let mut waiting: Vec<&str> = begin.collect();
         let mut found: HashSet<&str> = waiting.iter().copied().collect();
         while let Some(file) = waiting.pop() {
@@ -260,10 +251,6 @@ mod tests {
         // Every call of the compiler includes it.
         assert_eq!(units("include/generated/autoconf.h").len(), 3);
         assert!(units("tools/internal.h").is_empty());
-        let read = ["/usr/lib/gcc/stdarg.h", "fs/b.c", "include/linux/fs.h", "fs/a.c"];
-        let read = read.map(str::to_owned);
-        assert_eq!(graph.missed("fs/b.c", read.iter()), Some("fs/a.c"));
-        assert_eq!(graph.missed("fs/b.c", read[..3].iter()), None);
         assert_eq!(IncludeGraph::parse(&graph.to_text()), graph);
     }
 

@@ -6,6 +6,7 @@
 mod fan_out;
 mod graph;
 mod include_lines;
+mod missed;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use elivepatch_model::{Failure, FailureClass};
 
 pub(crate) use fan_out::check_fan_out;
 pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
+pub(crate) use missed::Learned;
 
 use crate::{
     base::{Base, SourceIndex},
@@ -22,7 +24,7 @@ use crate::{
 };
 
 /// Changes when includes are looked for in another way than before.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Whether a file is compiled only as a part of others.
 pub(crate) fn is_header(path: &str) -> bool {

@@ -5,6 +5,7 @@
 //! for objects of which there is no such command.
 
 mod constants;
+mod missed_units;
 mod originals;
 mod parent_check;
 mod progress;
@@ -15,10 +16,11 @@ mod store;
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_model::{Failure, FailureClass, StepName};
 
 pub(crate) use self::originals::OBJECT_BYTES;
 pub(super) use self::{
+    missed_units::with_missed_units,
     originals::RECORD_BYTES,
     saved_command::{SavedCommand, record_path},
     script::{Job, compile_by_script},
@@ -27,13 +29,8 @@ pub(super) use self::{
 use self::{parent_check::check_parents, progress::CompileProgress, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
-    apply::AppliedFixes,
-    base::COMPILE_FLAGS,
-    failures::io_failure,
-    headers::{include_graph, is_header},
-    ownership::is_regular_file,
-    process::Finished,
-    unit::Unit,
+    apply::AppliedFixes, base::COMPILE_FLAGS, failures::io_failure, ownership::is_regular_file,
+    process::Finished, unit::Unit,
 };
 
 /// Objects that are compiled by one tool in the sandbox. A patch to a header may reach thousands,
@@ -57,8 +54,6 @@ pub(super) fn compile(
     let units: BTreeMap<String, &Unit> = units.iter().map(|unit| (unit.object(), unit)).collect();
     let known = units.values().filter(|unit| is_regular_file(&tree, &unit.source));
     let originals = originals::originals(engine, &known.copied().collect::<Vec<_>>())?;
-
-    report_missed(engine, &units, &originals)?;
 
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
     for object in units.keys() {
@@ -89,30 +84,6 @@ pub(super) fn compile(
                 io_failure(FailureClass::BaseFailed, "read", Utf8Path::new(&path), &error)
             })?;
             check_parents(&all, object, &String::from_utf8_lossy(&record))?;
-        }
-    }
-    Ok(())
-}
-
-/// Says where the compiler read a file that the look at the source missed: then a header may have
-/// more dependents than were found, which is a mistake in `headers`.
-fn report_missed(
-    engine: &KpatchEngine,
-    units: &BTreeMap<String, &Unit>,
-    originals: &BTreeMap<String, Original>,
-) -> Result<(), Failure> {
-    if !engine.touched.iter().any(|file| is_header(file)) {
-        return Ok(());
-    }
-    let graph = include_graph(engine.base)?;
-    for (object, original) in originals {
-        let (Some(unit), Some(command)) = (units.get(object), &original.command) else { continue };
-        if let Some(missed) = graph.missed(&unit.source, command.dependencies.iter()) {
-            let line = format!(
-                "{} includes {missed}, and the look at the source did not see it: please report",
-                unit.source
-            );
-            engine.observer.event(BuildEvent::Log { step: StepName::Compile, line });
         }
     }
     Ok(())

@@ -61,6 +61,11 @@ impl<'a> KlpEngine<'a> {
         Ok(Self { input, originals, view })
     }
 
+    /// What every engine is given.
+    pub(crate) fn input(&self) -> &KpatchEngine<'a> {
+        &self.input
+    }
+
     /// Compiles the touched sources: for the kpatch engine's comparison of layouts, as they were and
     /// as patched with debug information; and as patched to be linked with all that is as it was.
     ///
