@@ -17,6 +17,9 @@ const DIRECTORIES: [&str; 6] = ["fs/", "mm/", "net/core/", "net/ipv4/", "kernel/
 /// Builds side by side.
 const PARALLEL: u32 = 8;
 
+/// What a measurement may be above its reference by chance.
+const NOISE: f64 = 1.1;
+
 /// A header's change, with how many objects it should reach about.
 const DEPENDANTS: std::ops::RangeInclusive<usize> = 150..=260;
 
@@ -60,7 +63,7 @@ fn files(kernel: &Kernel, base: &Utf8Path, figures: &mut Figures) -> anyhow::Res
         figures
             .seconds(format!("files.{count}"), per_file)
             .compared_with("seconds per file with one file", per_file_of_one)
-            .target(per_file_of_one);
+            .target(per_file_of_one * NOISE);
     }
     figures.memory("build.disk", disk).target(50.0);
     Ok(())

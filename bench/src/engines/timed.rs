@@ -39,7 +39,7 @@ pub struct Timed {
     pub to_module: f64,
     /// The steps, in seconds.
     pub steps: BTreeMap<StepName, f64>,
-    /// Processor time of the tools and of the builder, in seconds.
+    /// Processor time of the whole machine while it was built, in seconds.
     pub processor: f64,
     /// What lies in the work directory at the end, in bytes.
     pub disk: u64,
@@ -165,15 +165,18 @@ impl Observer for Watch {
     }
 }
 
-/// User and system time of this process and of all children that it has waited for, in seconds.
+/// Time in which the machine's processors were not idle, in seconds, all of them together. The tools of
+/// a sandbox are not waited for by this process, so that its own account does not hold them; on a
+/// machine that does nothing else, the machine's does.
 fn processor_seconds() -> anyhow::Result<f64> {
-    let stat = fs_err::read_to_string("/proc/self/stat")?;
-    // The second field is the program's name, which may hold anything but ends with the last `)`.
-    let (_, fields) = stat.rsplit_once(')').context("/proc/self/stat has no name")?;
-    // utime, stime, cutime, cstime are the fields 14 to 17 of proc(5), in ticks.
-    let ticks = fields.split_whitespace().skip(11).take(4).map(str::parse::<f64>);
-    let ticks: f64 = ticks.sum::<Result<f64, _>>()?;
-    Ok(ticks / TICKS_PER_SECOND)
+    let stat = fs_err::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu "));
+    let line = line.context("/proc/stat does not begin with all processors")?;
+    // user, nice, system, idle, iowait, irq, softirq of proc(5), in ticks.
+    let fields: Vec<f64> =
+        line.split_whitespace().take(7).map(str::parse).collect::<Result<_, _>>()?;
+    let idle: f64 = fields.iter().skip(3).take(2).sum();
+    Ok((fields.iter().sum::<f64>() - idle) / TICKS_PER_SECOND)
 }
 
 fn module_in(work: &Utf8Path) -> anyhow::Result<Option<Vec<u8>>> {
