@@ -150,6 +150,42 @@ run_checks() {
     done
 }
 
+load_livepatch() {
+    if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
+        say load-failed "$(head -c 2048 /tmp/errors | field)"
+        finish
+    fi
+}
+
+# await_patched NAME: until all tasks run the new code; NAME is what is reported as stalled.
+await_patched() {
+    if ! await settled "$transition_seconds"; then
+        report_blocked 1
+        say stalled "$1"
+        finish
+    fi
+}
+
+# revert_livepatch NAME: until all tasks run the old code.
+revert_livepatch() {
+    if ! echo 0 >"$livepatch/enabled"; then
+        say disable-failed
+        finish
+    fi
+    if ! await gone "$transition_seconds"; then
+        report_blocked 0
+        say stalled "$1"
+        finish
+    fi
+}
+
+await_unloaded() {
+    if ! await unloaded 10; then
+        say unload-failed "$(head -c 2048 /tmp/errors | field)"
+        finish
+    fi
+}
+
 say release "$(uname -r | tr -d '\n' | field)"
 taint
 phase modules
@@ -161,21 +197,14 @@ phase before
 run_checks before
 
 phase load
-if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
-    say load-failed "$(head -c 2048 /tmp/errors | field)"
-    finish
-fi
+load_livepatch
 if [ ! -d "$livepatch" ]; then
     say no-livepatch
     finish
 fi
 
 phase transition
-if ! await settled "$transition_seconds"; then
-    report_blocked 1
-    say stalled transition
-    finish
-fi
+await_patched transition
 phase after
 read -r enabled <"$livepatch/enabled"
 functions=0
@@ -187,21 +216,10 @@ report_objects first
 run_checks after
 
 phase revert
-if ! echo 0 >"$livepatch/enabled"; then
-    say disable-failed
-    finish
-fi
-if ! await gone "$transition_seconds"; then
-    report_blocked 0
-    say stalled revert
-    finish
-fi
+revert_livepatch revert
 
 phase unload
-if ! await unloaded 10; then
-    say unload-failed "$(head -c 2048 /tmp/errors | field)"
-    finish
-fi
+await_unloaded
 
 phase reverted
 run_checks reverted
@@ -216,15 +234,8 @@ if ! unload_modules; then
     finish
 fi
 phase again
-if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
-    say load-failed "$(head -c 2048 /tmp/errors | field)"
-    finish
-fi
-if ! await settled "$transition_seconds"; then
-    report_blocked 1
-    say stalled again
-    finish
-fi
+load_livepatch
+await_patched again
 phase coming
 expected=$patched_modules
 load_modules quiet
@@ -234,18 +245,7 @@ done
 report_objects late
 run_checks late
 phase leaving
-if ! echo 0 >"$livepatch/enabled"; then
-    say disable-failed
-    finish
-fi
-if ! await gone "$transition_seconds"; then
-    report_blocked 0
-    say stalled leaving
-    finish
-fi
-if ! await unloaded 10; then
-    say unload-failed "$(head -c 2048 /tmp/errors | field)"
-    finish
-fi
+revert_livepatch leaving
+await_unloaded
 say late-done
 finish

@@ -28,6 +28,16 @@ const CONSOLE: &str = "[ 1.5] elivepatch-trial: m load\n[ 1.5] lp: tainting kern
 
 /// Judges a guest that said `spoken`, printed [`CONSOLE`] and `printed`, and ended by `end`.
 fn judged(spoken: &[&str], printed: &str, end: GuestEnd) -> Result<TrialEvidence, Failure> {
+    judged_with(spoken.iter().copied(), printed, end, &[])
+}
+
+/// Judges a livepatch of these modules.
+fn judged_with<'a>(
+    spoken: impl Iterator<Item = &'a str>,
+    printed: &str,
+    end: GuestEnd,
+    modules: &[crate::TrialModule<'_>],
+) -> Result<TrialEvidence, Failure> {
     let mut transcript = Transcript::new("n");
     for line in spoken {
         transcript.feed(format!("n {line}\n").as_bytes());
@@ -44,7 +54,7 @@ fn judged(spoken: &[&str], printed: &str, end: GuestEnd) -> Result<TrialEvidence
             after: "new".into(),
         }],
         functions_expected: 1,
-        modules: &[],
+        modules,
     };
     judge(&Course {
         input: &input,
@@ -175,41 +185,11 @@ fn check_that_the_guest_does_not_report_is_no_success() {
 
 /// Judges a livepatch of the module `zram` whose guest said `spoken` before its end.
 fn judged_with_zram(spoken: &[&str]) -> Result<TrialEvidence, Failure> {
-    let mut transcript = Transcript::new("n");
-    let all = GOOD[..GOOD.len() - 2].iter().chain(spoken).chain(&GOOD[GOOD.len() - 2..]);
-    for line in all {
-        transcript.feed(format!("n {line}\n").as_bytes());
-    }
+    let (begin, ended) = GOOD.split_at(GOOD.len() - 2);
     let modules =
         [crate::TrialModule { name: "zram", file: Some("/zram.ko".into()), is_patched: true }];
-    let input = TrialInput {
-        kernel_image: "/vmlinuz".into(),
-        busybox: "/busybox".into(),
-        module: "/lp.ko".into(),
-        module_name: "lp",
-        release: &"6.1".parse().expect("a release"),
-        checks: &[BehaviourCheck {
-            command: "show".into(),
-            before: "old".into(),
-            after: "new".into(),
-        }],
-        functions_expected: 1,
-        modules: &modules,
-    };
-    judge(&Course {
-        input: &input,
-        options: &TrialOptions::new(Accelerator::Tcg),
-        transcript: &transcript,
-        console: &ConsoleLog::read(CONSOLE.as_bytes()),
-        mark: "m",
-        run: &GuestRun {
-            end: GuestEnd::Exited(ExitStatus::from_raw(0)),
-            duration: Duration::from_secs(3),
-            console: Vec::new(),
-            qemu_log: String::new(),
-        },
-        kernel_image: Sha256Digest::of(b""),
-    })
+    let all = begin.iter().chain(spoken).chain(ended).copied();
+    judged_with(all, "", off(), &modules)
 }
 
 #[test]
