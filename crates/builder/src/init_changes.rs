@@ -34,29 +34,27 @@ pub(crate) fn try_to_leave_out(
     units_of_files: &Units,
     adapter: &SourceAdapter,
 ) -> Result<Outcome, Failure> {
+    if !engine.patched_objects_stand_alone() {
+        return Ok(Outcome::Kept(
+            "the engine klp-build does not compare objects one by one".to_owned(),
+        ));
+    }
     let mut units: Vec<Unit> =
         changes.files().filter_map(|file| units_of_files.get(file)).flatten().cloned().collect();
     units.sort();
     units.dedup();
-    if engine.patched_objects_stand_alone() {
-        let with = objects(&units, adapter.workspace)?;
-        changes.leave_out(adapter)?;
-        let reason = match engine.compile(&units, fixes) {
-            Ok(()) => difference(&units, &with, &objects(&units, adapter.workspace)?)?,
-            Err(failure) if failure.class == FailureClass::CompileFailed => {
-                Some("the source does not compile without them".to_owned())
-            }
-            Err(failure) => return Err(failure),
-        };
-        match reason {
-            None => return Ok(Outcome::LeftOut),
-            Some(reason) => {
-                put_back(changes, engine, fixes, &units, adapter)?;
-                return Ok(Outcome::Kept(reason));
-            }
+    let with = objects(&units, adapter.workspace)?;
+    changes.leave_out(adapter)?;
+    let reason = match engine.compile(&units, fixes) {
+        Ok(()) => difference(&units, &with, &objects(&units, adapter.workspace)?)?,
+        Err(failure) if failure.class == FailureClass::CompileFailed => {
+            Some("the source does not compile without them".to_owned())
         }
-    }
-    Ok(Outcome::Kept("the engine klp-build does not compare objects one by one".to_owned()))
+        Err(failure) => return Err(failure),
+    };
+    let Some(reason) = reason else { return Ok(Outcome::LeftOut) };
+    put_back(changes, engine, fixes, &units, adapter)?;
+    Ok(Outcome::Kept(reason))
 }
 
 /// Puts the changes back and compiles the source as it was.
