@@ -11,7 +11,7 @@ use crate::Observer;
 const QUIET_SECONDS: u64 = 5;
 
 /// Passes everything on, and counts the objects that tools say they compiled.
-pub(super) struct CompileProgress<'a> {
+pub(in crate::engine) struct CompileProgress<'a> {
     what: &'static str,
     total: usize,
     done: AtomicU64,
@@ -21,7 +21,11 @@ pub(super) struct CompileProgress<'a> {
 
 impl<'a> CompileProgress<'a> {
     /// `what` says which state of the objects it is.
-    pub(super) fn new(what: &'static str, total: usize, observer: &'a dyn Observer) -> Self {
+    pub(in crate::engine) fn new(
+        what: &'static str,
+        total: usize,
+        observer: &'a dyn Observer,
+    ) -> Self {
         Self { what, total, done: AtomicU64::new(0), started: Instant::now(), observer }
     }
 }
@@ -35,7 +39,8 @@ impl Observer for CompileProgress<'_> {
         if !compiled {
             return;
         }
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        // More than was said in advance is no more than all.
+        let done = (self.done.fetch_add(1, Ordering::Relaxed) + 1).min(self.total as u64);
         let what = match time_left(self.started.elapsed().as_secs(), done, self.total as u64) {
             Some(left) => format!("{} objects, about {left} left", self.what),
             None => format!("{} objects", self.what),

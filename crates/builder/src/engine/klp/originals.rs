@@ -8,17 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::{
     COMPILE_FLAGS, KpatchEngine, OBJTOOL,
     digests::{Digests, digests, first_damaged},
+    relink::RELINK,
 };
 use crate::{
-    Cache,
+    Cache, Observer,
     base::{KeptView, Workspace, same_every_time},
     cache::{CacheLock, empty_staging, publish},
+    engine::compile::CompileProgress,
     failures::io_failure,
     sandbox::{SandboxCommand, SandboxLimits},
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The name of the kept view with the objects.
 const VIEW: &str = "objects";
@@ -44,7 +46,6 @@ const TAKE_OBJECT: &str = r#"
 set -e
 readelf --relocs --wide vmlinux.o | sed -n '/\.rela\.klp\.symid/,/^$/p' | awk '{ print $5 }' > /scratch/symbols
 cp vmlinux.o /scratch/vmlinux.o
-"$1" klp checksum /scratch/vmlinux.o
 "#;
 
 /// The record of complete originals.
@@ -167,8 +168,16 @@ impl Maker<'_> {
     }
 
     fn run(&self, command: &SandboxCommand) -> Result<(), Failure> {
-        let KpatchEngine { sandbox, observer, .. } = *self.input;
-        sandbox
+        self.run_watched(command, self.input.observer)
+    }
+
+    fn run_watched(
+        &self,
+        command: &SandboxCommand,
+        observer: &dyn Observer,
+    ) -> Result<(), Failure> {
+        self.input
+            .sandbox
             .run_checked(command, StepName::Compile, observer, FailureClass::BaseFailed)
             .map(drop)
     }
@@ -208,8 +217,13 @@ impl Maker<'_> {
         // All objects of modules as well, and nothing that is made of them.
         let targets = ["KLP_SYMIDS=1", "KBUILD_MODULES=y", "vmlinux_o", "modules.order"];
         let command = view.command(self.input.make.words(targets));
-        self.run(&same_every_time(command).environment("KCFLAGS", COMPILE_FLAGS))?;
-        self.run(&view.command(["sh", "-c", TAKE_OBJECT, "sh", OBJTOOL]))?;
+        let objects = self.input.base.sources()?.units().len();
+        let progress = CompileProgress::new("original", objects, self.input.observer);
+        let command = same_every_time(command).environment("KCFLAGS", COMPILE_FLAGS);
+        self.run_watched(&command, &progress)?;
+        // As the patched objects are linked.
+        self.run(&view.command(["sh", "-c", RELINK, "klp", "vmlinux.o", OBJTOOL]))?;
+        self.run(&view.command(["sh", "-c", TAKE_OBJECT]))?;
         self.keep(&view, image, "vmlinux.o")?;
         let symbols = view.take_output("symbols", OBJECT_BYTES, FailureClass::BaseFailed)?;
         // What the tools left beside the view, as large as what was taken of it.

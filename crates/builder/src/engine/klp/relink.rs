@@ -9,11 +9,19 @@ use crate::engine::messages::tool_failure;
 ///
 /// The command has make's escapes. A module of one object has no link: its command is that of the
 /// compiler, and has run already.
-const RELINK: &str = r#"
+///
+/// With a section for each function there are as many sections `__patchable_function_entries`, each
+/// bound to its function's. GNU ld compares each with those before it: of 6.1 s for the vmlinux.o of
+/// a small kernel with 22,000 of them that is 5 s. `--unique` tells it not to look; all other sections
+/// are the same with and without, and so are the symbols, until objtool adds those of prefixes in the
+/// order of these sections. The originals are linked in the same way, so that their order is the same.
+pub(super) const RELINK: &str = r#"
 set -e
 object=$1 objtool=$2
 record=$(dirname "$object")/.$(basename "$object").cmd
-link=$(sed -n '1s/^savedcmd_[^ ]* := //p' "$record" | sed 's/\$(pound)/#/g; s/\$\$/$/g')
+link=$(sed -n '1s/^savedcmd_[^ ]* := //p' "$record" |
+    sed -e 's/\$(pound)/#/g' -e 's/\$\$/$/g' \
+        -e 's/^\(ld .*\) -r -o vmlinux\.o /\1 -r --unique=__patchable_function_entries -o vmlinux.o /')
 case $link in
     *" -c -o $object "*) ;;
     "") echo "$record holds no command" >&2; exit 1 ;;
