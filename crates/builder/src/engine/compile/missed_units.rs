@@ -57,10 +57,12 @@ pub(in crate::engine) fn with_missed_units(
             of_header.extend(units_of_header(header, &graph, &sources));
             of_header.sort();
             of_header.dedup();
-            let line = format!(
-                "the compiler's lists show further ways to {header}: {} more objects",
-                of_header.len() - before
-            );
+            let more = of_header.len() - before;
+            if more == 0 {
+                continue;
+            }
+            let line =
+                format!("the compiler's lists show further ways to {header}: {more} more objects");
             engine.observer.event(BuildEvent::Log { step: StepName::Compile, line });
         }
     }

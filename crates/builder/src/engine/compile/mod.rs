@@ -19,6 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 pub(crate) use self::originals::OBJECT_BYTES;
+pub(in crate::engine) use self::progress::CompileProgress;
 pub(super) use self::{
     missed_units::with_missed_units,
     originals::RECORD_BYTES,
@@ -26,7 +27,7 @@ pub(super) use self::{
     script::{Job, compile_by_script},
     store::Original,
 };
-use self::{parent_check::check_parents, progress::CompileProgress, store::Store};
+use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
     apply::AppliedFixes, base::COMPILE_FLAGS, failures::io_failure, ownership::is_regular_file,
