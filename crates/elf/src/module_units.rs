@@ -7,10 +7,10 @@ use crate::{
     object_file::ObjectFile, relocated::relocated,
 };
 
-/// The C files whose code a module holds, each with the compiled files that it ended up in: the
-/// file itself, or those that include it. Paths are relative to the root of the kernel tree.
+/// The C and assembly files whose code a module holds, each with the compiled files that it ended up
+/// in: the file itself, or those that include it. Paths are relative to the root of the kernel tree.
 ///
-/// Without assembly, and without the file that modpost writes for each module (`NAME.mod.c`).
+/// Without the file that modpost writes for each module (`NAME.mod.c`).
 ///
 /// # Errors
 /// When the bytes are not an ELF file for x86-64, when there is no debug information, or when it
@@ -22,7 +22,8 @@ pub fn module_units(bytes: &[u8]) -> Result<BTreeMap<String, BTreeSet<String>>, 
     let lines = relocated(&object, ".debug_line", &mut budget)?;
     let sections = DebugSections::relocated(&object, &info, &lines)?;
     let mut sources = units_by_source(&sections, &mut budget, |_| {})?;
-    let is_code = |path: &str| path.ends_with(".c") && !path.ends_with(".mod.c");
+    let is_code =
+        |path: &str| (path.ends_with(".c") || path.ends_with(".S")) && !path.ends_with(".mod.c");
     sources.retain(|source, units| {
         units.retain(|unit| is_code(unit));
         is_code(source) && !units.is_empty()

@@ -125,6 +125,7 @@ fn relocatable_module_tells_its_files_and_those_that_they_include() {
             .collect();
         let expected = [
             "fs/xfs/other.c: fs/xfs/other.c",
+            "fs/xfs/start.S: fs/xfs/start.S",
             "fs/xfs/whole.c: fs/xfs/whole.c",
             "lib/part.c: fs/xfs/whole.c",
         ];
