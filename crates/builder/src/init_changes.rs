@@ -23,7 +23,9 @@ pub(crate) enum Outcome {
 }
 
 /// Leaves the changes out of the source, compiles it again, and holds the objects against those with
-/// the changes. Where they differ in more than `__init` code and data, all is put back.
+/// the changes. Where they differ in more than `__init` code and data, all is put back. The objects
+/// are those that either engine compiles in the patched workspace, each for itself and with debug
+/// information.
 ///
 /// # Errors
 /// Those of the compilation and of the sandbox.
@@ -34,11 +36,6 @@ pub(crate) fn try_to_leave_out(
     units_of_files: &Units,
     adapter: &SourceAdapter,
 ) -> Result<Outcome, Failure> {
-    if !engine.patched_objects_stand_alone() {
-        return Ok(Outcome::Kept(
-            "the engine klp-build does not compare objects one by one".to_owned(),
-        ));
-    }
     let mut units: Vec<Unit> =
         changes.files().filter_map(|file| units_of_files.get(file)).flatten().cloned().collect();
     units.sort();

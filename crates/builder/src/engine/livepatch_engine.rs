@@ -51,11 +51,6 @@ impl<'a> LivepatchEngine<'a> {
         }
     }
 
-    /// Whether each patched object is compared as it was compiled.
-    pub(crate) fn patched_objects_stand_alone(&self) -> bool {
-        matches!(self, Self::Kpatch(_))
-    }
-
     /// Finds the changed functions. Gives the objects that hold some.
     ///
     /// # Errors
