@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use elivepatch_end_to_end::{ClientRun, ServerOptions, TestServer, own_patch, patch};
-use elivepatch_model::{BaseKind, Engine, FailureClass, Manifest};
+use elivepatch_model::{AdaptationKind, BaseKind, Engine, FailureClass, Manifest};
 
 const RELEASE: &str = "7.3.4-small";
 
@@ -18,12 +18,22 @@ fn server() -> TestServer {
     TestServer::start(ServerOptions { config, ..ServerOptions::default() })
 }
 
-fn order(server: &TestServer, engine: Engine, patch: &Path, checks: Option<&Path>) -> ClientRun {
+/// Without an engine, the server decides.
+fn order(
+    server: &TestServer,
+    engine: Option<Engine>,
+    patch: &Path,
+    checks: Option<&Path>,
+) -> ClientRun {
     let kernels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let command = server
         .client("build")
-        .args(["--kernel", RELEASE, "--engine", engine.as_str(), "--config"])
+        .args(["--kernel", RELEASE, "--config"])
         .args([kernels.join("7.3-small-ibt.config")]);
+    let command = match engine {
+        None => command,
+        Some(engine) => command.args(["--engine", engine.as_str()]),
+    };
     let command = match checks {
         None => command,
         Some(file) => command.args(["--checks".as_ref(), file.as_os_str()]),
@@ -43,7 +53,7 @@ fn positions(manifest: &Manifest) -> Vec<(&str, &str, u64)> {
 fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Manifest {
     let server = server();
     let [kpatch, klp] = [Engine::Kpatch, Engine::KlpBuild].map(|engine| {
-        let (_, manifest) = order(&server, engine, patch, checks).succeeds().livepatch();
+        let (_, manifest) = order(&server, Some(engine), patch, checks).succeeds().livepatch();
         assert_eq!(manifest.engine, engine);
         assert_eq!(manifest.base, BaseKind::Built);
         assert_eq!(manifest.trial.guest_release.as_str(), RELEASE);
@@ -100,12 +110,32 @@ fn engines_agree_on_a_module() {
 fn header_changes_functions_with_warnings_and_only_klp_build_can_replace_them() {
     let server = server();
     let patch = own_patch("proc-fd");
-    let run = order(&server, Engine::Kpatch, &patch, None);
+    let run = order(&server, Some(Engine::Kpatch), &patch, None);
     run.fails_with(3, FailureClass::RelocationUnsupported);
-    let run = order(&server, Engine::KlpBuild, &patch, None).succeeds();
+    let run = order(&server, None, &patch, None).succeeds();
     let (_, manifest) = run.livepatch();
+    assert_eq!(manifest.engine, Engine::KlpBuild, "chosen from the source and the config");
     let names: Vec<&str> = manifest.functions.iter().map(|found| found.name.as_str()).collect();
     assert_eq!(names, ["proc_fd_link", "seq_show", "tid_fd_revalidate"]);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_when_init_code_is_left_out() {
+    let manifest = built_by_both(&own_patch("init-only"), None, &["vmlinux version_proc_show"]);
+    let kinds: Vec<AdaptationKind> = manifest.adaptations.iter().map(|made| made.kind).collect();
+    assert!(kinds.contains(&AdaptationKind::InitOnly), "{kinds:?}");
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn patch_that_only_kpatch_serves_is_built_by_it_without_being_asked() {
+    let server = server();
+    for name in ["new-file", "kpatch-callback"] {
+        let run = order(&server, None, &own_patch(name), None).succeeds();
+        let (_, manifest) = run.livepatch();
+        assert_eq!(manifest.engine, Engine::Kpatch, "{name}");
+    }
 }
 
 #[test]
@@ -117,7 +147,7 @@ fn engines_refuse_the_same() {
         ("init-code-FAIL", FailureClass::InitCode),
     ] {
         for engine in [Engine::Kpatch, Engine::KlpBuild] {
-            order(&server, engine, &own_patch(name), None).fails_with(3, class);
+            order(&server, Some(engine), &own_patch(name), None).fails_with(3, class);
         }
     }
 }

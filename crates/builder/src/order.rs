@@ -21,7 +21,7 @@ pub struct BuildOrder {
     pub checks: Vec<BehaviourCheck>,
     /// The adaptations that are switched off.
     pub without: BTreeSet<AdaptationKind>,
-    /// The engine to use; absent: the default one.
+    /// The engine to use; absent: the builder chooses.
     pub engine: Option<Engine>,
     /// The livepatch that is to be made again.
     pub rebuild: Option<RebuildOf>,

@@ -14,13 +14,13 @@ use crate::{
     apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
-    engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose},
+    engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose, only_kpatch_can},
     failures::io_failure,
     headers::check_fan_out,
     init_changes::{Outcome, put_back, try_to_leave_out},
     inspect::{Inspected, inspect},
     module_name::module_name,
-    ownership::{Units, find_units},
+    ownership::{Units, find_units, is_regular_file},
     qemu::SandboxedQemu,
     rebuild,
     source::KernelSource,
@@ -64,7 +64,7 @@ fn livepatch(
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
         let (checked, summary) = job.check(config, source, toolchain, base)?;
-        Ok(((kind, checked), summary))
+        Ok(((job.engine_for_fixes(kind, config, base, &checked), checked), summary))
     })?;
 
     let name = module_name(&order.fixes, &order.key);
@@ -313,6 +313,30 @@ impl Job<'_> {
         let checked =
             Checked { patched, units_of_files, units, touched, fixes, adaptations, adapted };
         Ok((checked, summary))
+    }
+
+    /// The engine that was chosen for the base, unless nobody asked for it and the fixes are of a
+    /// kind that only kpatch can serve.
+    fn engine_for_fixes(
+        &self,
+        chosen: Engine,
+        config: &KernelConfig,
+        base: &Base,
+        checked: &Checked,
+    ) -> Engine {
+        if self.order.engine.is_some() || chosen == Engine::Kpatch {
+            return chosen;
+        }
+        let tree = base.tree();
+        let is_new = |source: &&str| !is_regular_file(&tree, source);
+        let sources = checked.units.iter().map(|unit| unit.source.as_str());
+        let new_files: Vec<&str> = sources.filter(is_new).collect();
+        let Some(why) = only_kpatch_can(&self.order.fixes, &new_files, config) else {
+            return chosen;
+        };
+        let line = format!("the engine {} makes this livepatch: {why}", Engine::Kpatch);
+        self.observer.event(BuildEvent::Log { step: StepName::Check, line });
+        Engine::Kpatch
     }
 
     fn source_adapter<'a>(&'a self, base: &'a Base, workspace: &'a Workspace) -> SourceAdapter<'a> {

@@ -1,5 +1,5 @@
 use crate::{
-    BaseKind, Engine, KernelConfig,
+    Engine, KernelConfig,
     kpatch_support::{ConfigRefusal, kpatch_refusals, must_be_off, must_be_on},
 };
 
@@ -31,18 +31,15 @@ pub fn engine_refusals(config: &KernelConfig, engine: Engine) -> Vec<ConfigRefus
     }
 }
 
-/// The engine of a request that asks for none. Whoever needs to know asks here, so that a config is
-/// not accepted for an engine that is not used in the end. It is kpatch whatever the config and the
-/// base are (`None` before that is known): few livepatches were built with the other engine, and each
-/// takes several times as long (docs/adr/0009).
-pub fn default_engine(_config: &KernelConfig, _base: Option<BaseKind>) -> Engine {
-    Engine::Kpatch
-}
-
 /// All reasons why no livepatch can be made for a kernel with this config: those of the engine that
-/// was asked for, or else of the default one.
+/// was asked for. Where none was, there are none when one engine can serve it, and otherwise they
+/// are kpatch's, which serves more kernels.
 pub fn config_refusals(config: &KernelConfig, asked_for: Option<Engine>) -> Vec<ConfigRefusal> {
-    engine_refusals(config, asked_for.unwrap_or_else(|| default_engine(config, None)))
+    match asked_for {
+        Some(engine) => engine_refusals(config, engine),
+        None if engine_refusals(config, Engine::KlpBuild).is_empty() => Vec::new(),
+        None => engine_refusals(config, Engine::Kpatch),
+    }
 }
 
 #[cfg(test)]
@@ -74,9 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn config_that_only_the_other_engine_serves_is_refused_unless_that_is_asked_for() {
+    fn config_that_one_engine_serves_is_refused_when_the_other_is_asked_for() {
         let only_klp = config(&SERVED_BY_BOTH.replace("CONFIG_KALLSYMS_ALL=y\n", ""));
-        assert_eq!(options(config_refusals(&only_klp, None)), ["KALLSYMS_ALL"]);
+        assert_eq!(config_refusals(&only_klp, None), []);
         assert_eq!(config_refusals(&only_klp, Some(Engine::KlpBuild)), []);
         assert_eq!(options(config_refusals(&only_klp, Some(Engine::Kpatch))), ["KALLSYMS_ALL"]);
         let only_kpatch = config(&SERVED_BY_BOTH.replace("CONFIG_KLP_BUILD=y\n", ""));

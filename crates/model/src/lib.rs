@@ -36,7 +36,7 @@ pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
 pub use engine::{Engine, EngineError};
-pub use engine_support::{config_refusals, default_engine, engine_refusals};
+pub use engine_support::{config_refusals, engine_refusals};
 pub use failure::Failure;
 pub use failure_class::{FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};

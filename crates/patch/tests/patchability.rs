@@ -445,6 +445,26 @@ fn new_file_needs_a_makefile_that_makes_it_part_of_the_kernel() {
 }
 
 #[test]
+fn config_that_only_klp_build_serves_is_left_open_and_any_other_refused() {
+    let code = "--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1,4 +1,4 @@ int f(void)\n int f(void)\n {\n\
+                -\treturn 1;\n+\treturn 2;\n }\n";
+    let judged = |text: &str| {
+        let config = elivepatch_model::KernelConfig::parse(text.as_bytes()).expect("a config");
+        let parsed = SourcePatch::parse(code.as_bytes()).expect("a patch");
+        let surroundings = Surroundings { config: Some(&config), tree: None };
+        let report = check(&[("fix".to_owned(), parsed)], &surroundings);
+        report.config.iter().map(|finding| finding.level).collect::<Vec<_>>()
+    };
+    let both = "CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\nCONFIG_FUNCTION_TRACER=y\n\
+        CONFIG_HAVE_FENTRY=y\nCONFIG_KALLSYMS_ALL=y\nCONFIG_DEBUG_INFO=y\nCONFIG_KLP_BUILD=y\n";
+    assert_eq!(judged(both), []);
+    let only_klp = both.replace("CONFIG_KALLSYMS_ALL=y\n", "");
+    assert_eq!(judged(&only_klp), [Level::Unsure]);
+    let neither = only_klp.replace("CONFIG_KLP_BUILD=y\n", "");
+    assert_eq!(judged(&neither), [Level::Refused]);
+}
+
+#[test]
 fn one_of_several_patches_without_code_is_refused_as_the_build_does() {
     let code = "--- a/fs/x.c\n+++ b/fs/x.c\n@@ -1,4 +1,4 @@\n int f(void)\n {\n-\treturn 1;\n\
                 +\treturn 2;\n }\n";

@@ -1,40 +1,76 @@
 use camino::Utf8Path;
 use elivepatch_model::{
-    BaseKind, ConfigRefusal, Engine, Failure, FailureClass, KernelConfig, default_engine,
-    engine_refusals,
+    BaseKind, ConfigRefusal, Engine, Failure, FailureClass, KernelConfig, engine_refusals,
 };
+use elivepatch_patch::{LineKind, SourcePatch};
 
 use super::klp::SCRIPT;
+use crate::FixText;
 
-/// Chooses the engine for a base: the one that the order asks for, or else the default one.
+/// Chooses the engine for a base: the one that the order asks for; or else klp-build where the
+/// source and the config have it and the base was built, and kpatch everywhere else.
 ///
 /// # Errors
 /// `engine-unsupported` when the engine that was asked for cannot serve this base;
-/// `config-unsupported` when the default one cannot.
+/// `config-unsupported` when none was, and neither can.
 pub(crate) fn choose(
     asked_for: Option<Engine>,
     config: &KernelConfig,
     kind: BaseKind,
     tree: &Utf8Path,
 ) -> Result<Engine, Failure> {
-    let engine = asked_for.unwrap_or_else(|| default_engine(config, Some(kind)));
-    let obstacle = match engine {
+    let obstacle = |engine| match engine {
         Engine::Kpatch => refusals(config, engine),
         Engine::KlpBuild => klp_obstacle(config, kind, tree),
     };
-    match (obstacle, asked_for) {
-        (None, _) => Ok(engine),
-        (Some(why), Some(_)) => Err(Failure::new(
-            FailureClass::EngineUnsupported,
-            format!("the engine {engine} cannot serve this kernel: {why}"),
-            "leave --engine out: the server decides",
-        )),
-        (Some(why), None) => Err(Failure::new(
-            FailureClass::ConfigUnsupported,
-            why,
-            "this kernel cannot be live-patched as it is configured",
-        )),
+    if let Some(engine) = asked_for {
+        return match obstacle(engine) {
+            None => Ok(engine),
+            Some(why) => Err(Failure::new(
+                FailureClass::EngineUnsupported,
+                format!("the engine {engine} cannot serve this kernel: {why}"),
+                "leave --engine out: the server decides",
+            )),
+        };
     }
+    let Some(why_not_klp) = obstacle(Engine::KlpBuild) else { return Ok(Engine::KlpBuild) };
+    let Some(why_not_kpatch) = obstacle(Engine::Kpatch) else { return Ok(Engine::Kpatch) };
+    let each = [(Engine::Kpatch, &why_not_kpatch), (Engine::KlpBuild, &why_not_klp)];
+    Err(Failure::new(
+        FailureClass::ConfigUnsupported,
+        why_not_kpatch.clone(),
+        "this kernel cannot be live-patched as it is configured",
+    )
+    .with_details(each.map(|(engine, why)| format!("the engine {engine} cannot serve it: {why}"))))
+}
+
+/// Why kpatch has to make the livepatch, where klp-build would be chosen and kpatch can serve the
+/// kernel, too; `None` when klp-build can. `new_files` are those that the fixes add to the kernel.
+pub(crate) fn only_kpatch_can(
+    fixes: &[FixText],
+    new_files: &[&str],
+    config: &KernelConfig,
+) -> Option<String> {
+    if refusals(config, Engine::Kpatch).is_some() {
+        return None;
+    }
+    if let Some(file) = new_files.first() {
+        return Some(format!("{file} is new, and klp-build compares what the kernel has"));
+    }
+    let fix = fixes.iter().find(|fix| includes_kpatch_macros(&fix.text))?;
+    Some(format!("{} includes {KPATCH_MACROS}, which klp-build does not know", fix.fix.name))
+}
+
+/// What a patch includes for callbacks and other marks of the kpatch engine.
+const KPATCH_MACROS: &str = "kpatch-macros.h";
+
+fn includes_kpatch_macros(text: &[u8]) -> bool {
+    let Ok(patch) = SourcePatch::parse(text) else { return false };
+    let lines = patch.files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
+    lines.filter(|line| line.kind == LineKind::Added).any(|line| {
+        let text = String::from_utf8_lossy(&line.content);
+        text.trim_start().starts_with('#') && text.contains(KPATCH_MACROS)
+    })
 }
 
 fn klp_obstacle(config: &KernelConfig, kind: BaseKind, tree: &Utf8Path) -> Option<String> {
@@ -55,6 +91,7 @@ fn refusals(config: &KernelConfig, engine: Engine) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use camino::Utf8PathBuf;
+    use elivepatch_model::{Fix, Sha256Digest};
 
     use super::*;
 
@@ -76,14 +113,35 @@ mod tests {
     }
 
     #[test]
-    fn kpatch_is_the_first_choice_on_every_base() {
+    fn klp_build_is_chosen_where_source_and_config_have_it_and_the_base_was_built() {
         let (_temporary, tree) = tree();
         let (both, older) = (config(BOTH), config(&BOTH.replace("CONFIG_KLP_BUILD=y\n", "")));
         let chosen = |config, kind, tree: &Utf8Path| choose(None, config, kind, tree);
-        assert_eq!(chosen(&both, BaseKind::Built, &tree), Ok(Engine::Kpatch));
+        assert_eq!(chosen(&both, BaseKind::Built, &tree), Ok(Engine::KlpBuild));
         assert_eq!(chosen(&both, BaseKind::Prepared, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&older, BaseKind::Built, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&both, BaseKind::Built, &tree.join("scripts")), Ok(Engine::Kpatch));
+    }
+
+    #[test]
+    fn fixes_of_a_kind_that_only_kpatch_serves_are_told() {
+        let (both, only_klp) = (config(BOTH), config(&BOTH.replace("CONFIG_KALLSYMS_ALL=y\n", "")));
+        let fix = |line: &str| {
+            let text = format!(
+                "--- a/kernel/fork.c\n+++ b/kernel/fork.c\n@@ -1 +1,2 @@\n int x;\n{line}\n"
+            );
+            let digest = Sha256Digest::of(text.as_bytes());
+            let fix = Fix { name: "a.patch".to_owned(), digest };
+            [FixText { fix, text: text.into_bytes() }]
+        };
+        let why = |line, new: &[&str], config| only_kpatch_can(&fix(line), new, config);
+        assert_eq!(why("+int y;", &[], &both), None);
+        assert_eq!(why("+/* not kpatch-macros.h */", &[], &both), None);
+        let macros = "+#include \"kpatch-macros.h\"";
+        assert!(why(macros, &[], &both).is_some_and(|why| why.starts_with("a.patch includes")));
+        let new = why("+int y;", &["fs/new.c"], &both);
+        assert!(new.is_some_and(|why| why.starts_with("fs/new.c is new")));
+        assert_eq!(why(macros, &["fs/new.c"], &only_klp), None, "kpatch cannot either");
     }
 
     #[test]
@@ -102,11 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn config_that_the_default_engine_does_not_serve_is_refused() {
+    fn config_that_neither_engine_serves_is_refused_with_what_each_lacks() {
         let (_temporary, tree) = tree();
-        let no_debug_info = config(&BOTH.replace("CONFIG_DEBUG_INFO=y\n", ""));
-        let failure = choose(None, &no_debug_info, BaseKind::Built, &tree).expect_err("a rule");
+        let only_klp = config(&BOTH.replace("CONFIG_KALLSYMS_ALL=y\n", ""));
+        assert_eq!(choose(None, &only_klp, BaseKind::Built, &tree), Ok(Engine::KlpBuild));
+        let failure = choose(None, &only_klp, BaseKind::Prepared, &tree).expect_err("a rule");
         assert_eq!(failure.class, FailureClass::ConfigUnsupported);
-        assert!(failure.message.contains("CONFIG_DEBUG_INFO"), "{failure}");
+        assert!(failure.message.contains("CONFIG_KALLSYMS_ALL"), "{failure}");
+        assert_eq!(failure.details.len(), 2);
+        assert!(failure.details[1].contains("stock kernel"), "{failure}");
     }
 }

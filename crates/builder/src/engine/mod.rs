@@ -27,7 +27,7 @@ use crate::{
     unit::Unit,
 };
 
-pub(crate) use choice::choose;
+pub(crate) use choice::{choose, only_kpatch_can};
 pub(crate) use compile::OBJECT_BYTES;
 pub(crate) use diff::ChangedObject;
 use klp::KlpEngine;

@@ -26,7 +26,9 @@ mod words;
 
 use std::collections::HashMap;
 
-use elivepatch_model::{ConfigValue, FailureClass, KernelConfig, config_refusals};
+use elivepatch_model::{
+    ConfigValue, Engine, FailureClass, KernelConfig, config_refusals, engine_refusals,
+};
 
 use crate::{
     ChangeKind, FilePart, FilePatch, NewObject, PatchError, Refusal, SourcePatch, TreePath,
@@ -72,17 +74,35 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
         files.extend(patch.files.iter().map(|file| check.file(name, file, patch)));
         check.plan(patch, &mut files[begin..]);
     }
-    let config =
-        surroundings.config.map(|config| config_refusals(config, None)).unwrap_or_default();
-    let config = config
-        .into_iter()
-        .map(|refusal| Finding::new(Rule::Config, Level::Refused, 0, refusal.to_string()));
-    let mut report = Report { verdict: Verdict::Patchable, config: config.collect(), files };
+    let config = surroundings.config.map(findings_of_config).unwrap_or_default();
+    let mut report = Report { verdict: Verdict::Patchable, config, files };
     check.whole(&mut report);
     init_beside_others(&mut report);
     let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
     report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
     report
+}
+
+/// What kpatch refuses a config for. Where klp-build can serve it, that hangs on the kernel's source,
+/// and on who builds it.
+fn findings_of_config(config: &KernelConfig) -> Vec<Finding> {
+    let served_by_other = config_refusals(config, None).is_empty();
+    let refusals = engine_refusals(config, Engine::Kpatch).into_iter();
+    refusals
+        .map(|refusal| match served_by_other {
+            false => Finding::new(Rule::Config, Level::Refused, 0, refusal.to_string()),
+            true => Finding::new(
+                Rule::Config,
+                Level::Unsure,
+                0,
+                format!(
+                    "{refusal}: only the engine {} can serve this kernel, if the server builds it \
+                     from its source",
+                    Engine::KlpBuild
+                ),
+            ),
+        })
+        .collect()
 }
 
 struct Check<'a> {
