@@ -39,12 +39,12 @@ pub struct ByHand<'a> {
 #[derive(Deserialize)]
 struct BaseFacts {
     release: KernelRelease,
-    packages: BasePackages,
+    source: BaseSource,
     struct_sizes: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
-struct BasePackages {
+struct BaseSource {
     version: String,
 }
 
@@ -181,7 +181,7 @@ fn find_base(bases: &Utf8Path, manifest: &Manifest) -> anyhow::Result<(Utf8PathB
         };
         // An older version's base has other facts.
         let Ok(facts) = serde_json::from_slice::<BaseFacts>(&text) else { continue };
-        if facts.release == manifest.release && facts.packages.version == manifest.source.version {
+        if facts.release == manifest.release && facts.source.version == manifest.source.version {
             found.push((metadata.modified()?, path, facts));
         }
     }
