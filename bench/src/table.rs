@@ -30,13 +30,16 @@ fn with_unit(value: f64, figure: &Figure) -> String {
 }
 
 fn target(figure: &Figure) -> String {
-    let floor = figure.floor;
-    match figure.target {
-        None if floor.is_some_and(|floor| figure.value < floor) => {
-            format!("≥ {} {}: MISSED", floor.unwrap_or_default(), figure.unit)
+    let missed = |is_met: bool| if is_met { "" } else { ": MISSED" };
+    match (figure.target, figure.floor) {
+        (Some(target), _) => {
+            let value = with_unit(target, figure);
+            format!("≤ {value}{}", missed(figure.value <= target))
         }
-        None => floor.map_or_else(String::new, |floor| format!("≥ {floor} {}", figure.unit)),
-        Some(target) if figure.value <= target => format!("≤ {target} {}", figure.unit),
-        Some(target) => format!("≤ {target} {}: MISSED", figure.unit),
+        (None, Some(floor)) => {
+            let value = with_unit(floor, figure);
+            format!("≥ {value}{}", missed(figure.value >= floor))
+        }
+        (None, None) => String::new(),
     }
 }

@@ -43,7 +43,8 @@ impl SourceKernel {
         }
     }
 
-    /// The directory of its base in the cache: the newest one, if there are several.
+    /// The directory of its base in the cache: of those of its release the one with its config, and
+    /// the newest, if there are several. Kernels of one version may differ in nothing else.
     ///
     /// # Errors
     /// When there is none.
@@ -53,6 +54,8 @@ impl SourceKernel {
         for entry in cache.join("bases").read_dir_utf8()? {
             let path = entry?.into_path();
             let is_ours = path.file_name().is_some_and(|name| name.starts_with(&begins));
+            let is_ours =
+                is_ours && fs_err::read(path.join("config")).is_ok_and(|c| c == self.config);
             if is_ours && let Ok(metadata) = fs_err::metadata(path.join("base.json")) {
                 found.push((metadata.modified()?, path));
             }
