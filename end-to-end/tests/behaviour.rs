@@ -85,6 +85,17 @@ fn new_files_and_parts_outside_the_kernel() {
 }
 
 #[test]
+fn later_fix_may_change_a_file_that_an_earlier_one_adds() {
+    all_become_livepatches(&[Case {
+        patches: &["new-file", "new-file-changed"],
+        checks: &[("grep -o 'remark 4. 1 1' /proc/uptime || echo none", "none", "remark 4")],
+        functions: &["uptime_proc_show"],
+        adaptations: &[(AdaptationKind::LineNumbers, "fs/proc/uptime.c")],
+        ..Case::PLAIN
+    }]);
+}
+
+#[test]
 fn init_code_is_left_out_where_nothing_hangs_on_it() {
     use AdaptationKind::{InitOnly, LineNumbers};
     all_become_livepatches(&[Case {

@@ -52,8 +52,17 @@ impl Plan {
     /// The files of the target's source that the fixes change, sorted: not the new ones, and not
     /// the Makefiles that name those.
     pub(crate) fn files(&self) -> Vec<String> {
+        // A later fix may change what an earlier one adds.
+        let new: BTreeSet<_> = self
+            .changes
+            .iter()
+            .filter(|change| change.file.kind == ChangeKind::Added)
+            .map(|change| &change.file.path)
+            .collect();
         let of_target = |change: &&PlannedChange| {
-            change.file.kind == ChangeKind::Modified && !is_makefile(&change.file)
+            change.file.kind == ChangeKind::Modified
+                && !is_makefile(&change.file)
+                && !new.contains(&change.file.path)
         };
         let files: BTreeSet<String> = self
             .changes
