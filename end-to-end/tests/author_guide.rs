@@ -10,7 +10,7 @@ fn callbacks_run_in_their_order_when_it_is_loaded_and_when_it_is_taken_back() {
         patches: &["callbacks"],
         checks: &[
             // Back at 100 only when all four have run, each at its time.
-            ("cat /proc/sys/vm/vfs_cache_pressure", "100", "1007"),
+            ("echo [$(cat /proc/sys/vm/vfs_cache_pressure)]", "[100]", "[1007]"),
             ("grep -c 'after 1 callbacks' /proc/version", "0", "1"),
         ],
         functions: &["version_proc_show"],

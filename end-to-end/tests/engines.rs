@@ -18,13 +18,12 @@ fn server() -> TestServer {
     TestServer::start(ServerOptions { config, ..ServerOptions::default() })
 }
 
+/// What the guest shows: a command, a text in its output before and after the livepatch is active,
+/// and one in its output while it is.
+type Check = (&'static str, &'static str, &'static str);
+
 /// Without an engine, the server decides.
-fn order(
-    server: &TestServer,
-    engine: Option<Engine>,
-    patch: &Path,
-    checks: Option<&Path>,
-) -> ClientRun {
+fn order(server: &TestServer, engine: Option<Engine>, patch: &Path, checks: &[Check]) -> ClientRun {
     let kernels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let command = server
         .client("build")
@@ -34,11 +33,17 @@ fn order(
         None => command,
         Some(engine) => command.args(["--engine", engine.as_str()]),
     };
-    let command = match checks {
-        None => command,
-        Some(file) => command.args(["--checks".as_ref(), file.as_os_str()]),
-    };
-    command.patch(patch).run()
+    let checks: String = checks
+        .iter()
+        .map(|(command, before, after)| {
+            format!("[[check]]\ncommand = {command:?}\nbefore = {before:?}\nafter = {after:?}\n")
+        })
+        .collect();
+    if checks.is_empty() {
+        return command.patch(patch).run();
+    }
+    let file = command.file("checks.toml", checks);
+    command.args(["--checks".as_ref(), file.as_os_str()]).patch(patch).run()
 }
 
 /// The functions, with their positions among symbols of the same name: for a name of which there is
@@ -50,7 +55,7 @@ fn positions(manifest: &Manifest) -> Vec<(&str, &str, u64)> {
 
 /// Builds a patch by both engines, and looks at what both must have in common; gives the manifest of
 /// klp-build's.
-fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Manifest {
+fn built_by_both(patch: &Path, checks: &[Check], functions: &[&str]) -> Manifest {
     let server = server();
     let [kpatch, klp] = [Engine::Kpatch, Engine::KlpBuild].map(|engine| {
         let (_, manifest) = order(&server, Some(engine), patch, checks).succeeds().livepatch();
@@ -67,7 +72,7 @@ fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Man
     assert_eq!(klp.module.vermagic, kpatch.module.vermagic);
     assert_eq!(klp.trial.modules_loaded, kpatch.trial.modules_loaded);
     assert_eq!(klp.trial.modules_late, kpatch.trial.modules_late);
-    assert_eq!(klp.trial.checks, kpatch.trial.checks);
+    assert_eq!(klp.trial.checks.len(), checks.len());
     klp
 }
 
@@ -75,9 +80,8 @@ fn built_by_both(patch: &Path, checks: Option<&Path>, functions: &[&str]) -> Man
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_on_one_function() {
     let patch = patch("demo/meminfo-total");
-    let checks = patch.with_file_name("meminfo-total.checks.toml");
-    let manifest = built_by_both(&patch, Some(&checks), &["vmlinux meminfo_proc_show"]);
-    assert_eq!(manifest.trial.checks.len(), 1);
+    let checks = [("grep -i vmalloctotal /proc/meminfo", "VmallocTotal:", "VMALLOCTOTAL:")];
+    let manifest = built_by_both(&patch, &checks, &["vmlinux meminfo_proc_show"]);
     assert!(manifest.branch_audit.is_some(), "the kernel has IBT");
 }
 
@@ -85,21 +89,25 @@ fn engines_agree_on_one_function() {
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_on_two_objects() {
     let functions = ["vmlinux loadavg_proc_show", "vmlinux uptime_proc_show"];
-    built_by_both(&patch("bench/compare/two-objects"), None, &functions);
+    let checks = [
+        ("echo [$(grep -c '  ' /proc/uptime)]", "[0]", "[1]"),
+        ("echo [$(grep -c '  ' /proc/loadavg)]", "[0]", "[1]"),
+    ];
+    built_by_both(&patch("bench/compare/two-objects"), &checks, &functions);
 }
 
 #[test]
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_on_a_new_function_with_a_static_variable() {
     let patch = patch("bench/compare/new-function");
-    built_by_both(&patch, None, &["vmlinux version_proc_show"]);
+    built_by_both(&patch, &[], &["vmlinux version_proc_show"]);
 }
 
 #[test]
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_on_a_module() {
     let patch = patch("bench/compare/module");
-    let manifest = built_by_both(&patch, None, &["loop loop_attr_do_show_sizelimit"]);
+    let manifest = built_by_both(&patch, &[], &["loop loop_attr_do_show_sizelimit"]);
     assert_eq!(manifest.trial.modules_loaded, ["loop"]);
 }
 
@@ -110,9 +118,9 @@ fn engines_agree_on_a_module() {
 fn header_changes_functions_with_warnings_and_only_klp_build_can_replace_them() {
     let server = server();
     let patch = own_patch("proc-fd");
-    let run = order(&server, Some(Engine::Kpatch), &patch, None);
+    let run = order(&server, Some(Engine::Kpatch), &patch, &[]);
     run.fails_with(3, FailureClass::RelocationUnsupported);
-    let run = order(&server, None, &patch, None).succeeds();
+    let run = order(&server, None, &patch, &[]).succeeds();
     let (_, manifest) = run.livepatch();
     assert_eq!(manifest.engine, Engine::KlpBuild, "chosen from the source and the config");
     let names: Vec<&str> = manifest.functions.iter().map(|found| found.name.as_str()).collect();
@@ -122,7 +130,8 @@ fn header_changes_functions_with_warnings_and_only_klp_build_can_replace_them() 
 #[test]
 #[ignore = "builds a kernel: make test-full"]
 fn engines_agree_when_init_code_is_left_out() {
-    let manifest = built_by_both(&own_patch("init-only"), None, &["vmlinux version_proc_show"]);
+    let checks = [("echo [$(grep -c fixed /proc/version)]", "[0]", "[1]")];
+    let manifest = built_by_both(&own_patch("init-only"), &checks, &["vmlinux version_proc_show"]);
     let kinds: Vec<AdaptationKind> = manifest.adaptations.iter().map(|made| made.kind).collect();
     assert!(kinds.contains(&AdaptationKind::InitOnly), "{kinds:?}");
 }
@@ -131,8 +140,11 @@ fn engines_agree_when_init_code_is_left_out() {
 #[ignore = "builds a kernel: make test-full"]
 fn patch_that_only_kpatch_serves_is_built_by_it_without_being_asked() {
     let server = server();
-    for name in ["new-file", "kpatch-callback"] {
-        let run = order(&server, None, &own_patch(name), None).succeeds();
+    for (name, check) in [
+        ("new-file", ("echo [$(grep -c 'note 4' /proc/uptime)]", "[0]", "[1]")),
+        ("kpatch-callback", ("echo [$(grep -c 'after 1 callbacks' /proc/version)]", "[0]", "[1]")),
+    ] {
+        let run = order(&server, None, &own_patch(name), &[check]).succeeds();
         let (_, manifest) = run.livepatch();
         assert_eq!(manifest.engine, Engine::Kpatch, "{name}");
     }
@@ -147,7 +159,7 @@ fn engines_refuse_the_same() {
         ("init-code-FAIL", FailureClass::InitCode),
     ] {
         for engine in [Engine::Kpatch, Engine::KlpBuild] {
-            order(&server, Some(engine), &own_patch(name), None).fails_with(3, class);
+            order(&server, Some(engine), &own_patch(name), &[]).fails_with(3, class);
         }
     }
 }

@@ -45,8 +45,8 @@ fn one_patch_changes_vmlinux_and_two_modules() {
          before = \"VmallocChunk:\"\nafter = \"VMALLOCCHUNK:\"\n\
          [[check]]\ncommand = \"cat /proc/net/vlan/config\"\n\
          before = \"VLAN Dev name\"\nafter = \"VLAN device\"\n\
-         [[check]]\ncommand = \"cat /sys/block/zram0/disksize\"\n\
-         before = \"0\"\nafter = \"bytes: 0\"\n",
+         [[check]]\ncommand = \"echo [$(cat /sys/block/zram0/disksize)]\"\n\
+         before = \"[0]\"\nafter = \"[bytes: 0]\"\n",
     );
     let expected = ["8021q vlan_seq_show", "vmlinux meminfo_proc_show", "zram disksize_show"];
     assert_eq!(functions(&manifest), expected);
