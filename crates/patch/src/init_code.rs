@@ -1,7 +1,10 @@
 //! What of a file is `__init` code and data: it is gone when a kernel runs, so a change to it can act
 //! at the next boot only. This finds candidates; the compiled objects decide.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+};
 
 use crate::patchability::init_items::{InitItem, init_items, names};
 
@@ -27,14 +30,15 @@ pub fn init_lines(text: &[u8]) -> Vec<Range<usize>> {
 /// else, or in which a preprocessor line differs, which may act on what comes after it.
 pub fn init_changes(original: &[u8], patched: &[u8]) -> Vec<InitChange> {
     let (original, patched) = (init_items(original), init_items(patched));
-    fn only<'a>(items: &'a [InitItem], name: &str) -> Option<&'a InitItem> {
-        let mut found = items.iter().filter(|item| item.name == name);
-        found.next().filter(|_| found.next().is_none())
-    }
+    let (of_original, of_patched) = (by_name(&original), by_name(&patched));
     let mut changes = Vec::new();
     for item in &patched {
-        let pair = (only(&original, &item.name), only(&patched, &item.name));
-        let (Some(old), Some(new)) = pair else { continue };
+        let name = item.name.as_str();
+        let (Some([old]), Some([new])) =
+            (of_original.get(name).map(Vec::as_slice), of_patched.get(name).map(Vec::as_slice))
+        else {
+            continue;
+        };
         let is_alike = old.head == new.head && old.directives == new.directives;
         if is_alike && old.essence != new.essence && old.has_own_lines && new.has_own_lines {
             changes.push(InitChange {
@@ -45,6 +49,14 @@ pub fn init_changes(original: &[u8], patched: &[u8]) -> Vec<InitChange> {
         }
     }
     changes
+}
+
+fn by_name(items: &[InitItem]) -> HashMap<&str, Vec<&InitItem>> {
+    let mut map: HashMap<&str, Vec<&InitItem>> = HashMap::new();
+    for item in items {
+        map.entry(&item.name).or_default().push(item);
+    }
+    map
 }
 
 /// The names in a piece of C text that can tie one change to another: all but keywords and what

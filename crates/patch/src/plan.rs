@@ -60,25 +60,10 @@ pub enum FilePart {
 }
 
 impl SourcePatch {
-    /// What becomes of `file`, which is one of the patch, by its path and by the rest of the patch.
-    pub fn part_of(&self, file: &FilePatch) -> FilePart {
-        match makefile::new_objects(file, &self.file_set()) {
-            Some(objects) if objects.is_empty() => {
-                return FilePart::LeftOut("only takes objects away, which a running kernel keeps");
-            }
-            Some(_) => return FilePart::Built,
-            None => {}
-        }
-        match judge(file) {
-            Judged::Code | Judged::New | Judged::Kept { change: Some(_), .. } => FilePart::Built,
-            Judged::Kept { reason, change: None, .. } | Judged::NotInKernel(reason) => {
-                FilePart::LeftOut(reason)
-            }
-            Judged::Refused { class, reason, hint } => {
-                let (path, patch_line) = (file.path.clone(), file.patch_line);
-                FilePart::Refused(Refusal { path, patch_line, class, reason, hint })
-            }
-        }
+    /// What becomes of each file, in the patch's order, by its path and by the rest of the patch.
+    pub fn parts(&self) -> Vec<FilePart> {
+        let file_set = self.file_set();
+        self.files.iter().map(|file| part_of(file, &file_set)).collect()
     }
 
     /// Works out by path what is to be built, and refuses what no build could livepatch.
@@ -139,6 +124,26 @@ impl SourcePatch {
         Ok(plan)
     }
 }
+fn part_of(file: &FilePatch, file_set: &FileSet<'_>) -> FilePart {
+    match makefile::new_objects(file, file_set) {
+        Some(objects) if objects.is_empty() => {
+            return FilePart::LeftOut("only takes objects away, which a running kernel keeps");
+        }
+        Some(_) => return FilePart::Built,
+        None => {}
+    }
+    match judge(file) {
+        Judged::Code | Judged::New | Judged::Kept { change: Some(_), .. } => FilePart::Built,
+        Judged::Kept { reason, change: None, .. } | Judged::NotInKernel(reason) => {
+            FilePart::LeftOut(reason)
+        }
+        Judged::Refused { class, reason, hint } => {
+            let (path, patch_line) = (file.path.clone(), file.patch_line);
+            FilePart::Refused(Refusal { path, patch_line, class, reason, hint })
+        }
+    }
+}
+
 /// What becomes of the change to one file.
 enum Judged {
     /// A change of code that may be in the kernel.

@@ -38,8 +38,7 @@ fn expectation(name: &str) -> Option<Expected> {
         "callback-refuses" => AnotherMatter,
         // What files are linked into, the build files tell.
         "same-name-in-two-parents" => AnotherMatter,
-        // A new file is not looked into.
-        "new-file-with-initcall" => AnotherMatter,
+        "new-file-with-initcall" => Refused("init-code"),
         "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "undeclared" => {
             AnotherMatter
         }

@@ -364,6 +364,155 @@ fn later_patch_sees_what_the_earlier_one_left() {
     assert_eq!(with_tree(&[second, first]).verdict, Verdict::Refused);
 }
 
+#[test]
+fn what_goes_away_here_and_comes_changed_there_is_doubted() {
+    let two = |first: &str, second: &str| {
+        let hunk = |lines: &str| {
+            let text = patch("fs/x.c", "", lines);
+            text.split_once("@@").map(|(_, hunk)| format!("@@{hunk}")).expect("a hunk")
+        };
+        let second = hunk(second).replace("-10,", "-50,").replace("+10,", "+50,");
+        report(&format!("--- a/fs/x.c\n+++ b/fs/x.c\n{}{second}", hunk(first)))
+    };
+    let gone = "-struct s {\n-\tint a;\n-};\n int x;";
+    for (first, second, rule) in [
+        (gone, "+struct s {\n+\tint a;\n+\tint b;\n+};\n int x;", "data-structure"),
+        ("-int limit = 5;\n int x;", "+int limit = 10;\n int x;", "changed-data"),
+        (
+            "-int f(int a)\n-{\n-\treturn 0;\n-}\n int x;",
+            "+int f(long a)\n+{\n+\treturn 0;\n+}\n int x;",
+            "signature",
+        ),
+    ] {
+        let report = two(first, second);
+        assert_eq!(report.verdict, Verdict::Unsure, "{report:#?}");
+        assert!(rules(&report, Level::Unsure).contains(&rule), "{report:#?}");
+        let only_moved = two(first, &first.replace('-', "+"));
+        assert!(!rules(&only_moved, Level::Unsure).contains(&rule), "{only_moved:#?}");
+    }
+    // Into a header that is new.
+    let header =
+        "--- /dev/null\n+++ b/fs/x.h\n@@ -0,0 +1,4 @@\n+struct s {\n+\tint a;\n+\tint b;\n+};\n";
+    let report = report(&(patch("fs/x.c", "", gone) + header));
+    assert_eq!(rules(&report, Level::Unsure), ["data-structure"], "{report:#?}");
+    let values = "-enum { MAX = 4 };\n+#define MAX 8\n int x;";
+    judged("", values, Verdict::Unsure, &["type-meaning"]);
+}
+
+#[test]
+fn function_with_a_static_variable_does_not_go_away_unnoticed() {
+    let gone = "-static int f(void)\n-{\n-\tconst static int n = 3;\n-\treturn n;\n-}\n int x;";
+    judged("", gone, Verdict::Unsure, &["static-local-removed"]);
+}
+
+#[test]
+fn init_data_beside_other_code_may_be_left_out() {
+    let data = "-static int __initdata order = 3;\n+static int __initdata order = 4;\n int x;";
+    judged("", data, Verdict::Refused, &["init-code"]);
+    let other = patch("fs/y.c", "static int g(void)", " \tint x;\n-\tx = 1;\n+\tx = 2;");
+    let both = report(&(patch("fs/x.c", "", data) + &other));
+    assert_eq!(rules(&both, Level::Unsure), ["init-code"], "{both:#?}");
+    assert_eq!(both.verdict, Verdict::Unsure);
+}
+
+const NEST: &str = "#define SIZE 16\n\
+static int deep(int a)\n\
+{\n\
+\treturn a;\n\
+}\n\
+static noinline int far(int a)\n\
+{\n\
+\treturn a + 5;\n\
+}\n\
+int middle(int a)\n\
+{\n\
+\treturn deep(a) + far(a);\n\
+}\n\
+static int __init early(void)\n\
+{\n\
+\treturn middle(1);\n\
+}\n\
+static void sized(void)\n\
+{\n\
+\tstatic char buffer[SIZE];\n\
+}\n";
+
+#[test]
+fn callers_of_callers_and_users_of_macros_are_seen() {
+    let tree = Tree(HashMap::from([("fs/n.c", NEST.to_owned())]));
+    let of = |lines: &str| {
+        let text = patch("fs/n.c", "", lines);
+        let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+        let surroundings = Surroundings { config: None, tree: Some(&tree) };
+        rules(&check(&[("fix".to_owned(), parsed)], &surroundings), Level::Unsure)
+    };
+    assert_eq!(of(" {\n-\treturn a;\n+\treturn a + 1;\n }"), ["inlined-caller"]);
+    let middle = " {\n-\treturn deep(a) + far(a);\n+\treturn deep(a) - far(a);\n }";
+    assert_eq!(of(middle), ["inlined-caller"]);
+    assert_eq!(of(" {\n-\treturn a + 5;\n+\treturn a + 6;\n }"), Vec::<&str>::new());
+    assert_eq!(
+        of("-#define SIZE 16\n+#define SIZE 32\n static int deep(int a)"),
+        ["macro-changed"]
+    );
+}
+
+#[test]
+fn later_patch_may_change_a_file_that_an_earlier_one_adds() {
+    let first = "--- a/fs/Makefile\n+++ b/fs/Makefile\n@@ -1,2 +1,3 @@\n CFLAGS_REMOVE_y.o = -pg\n \
+                 obj-y += x.o\n+obj-y += new.o\n--- /dev/null\n+++ b/fs/new.c\n@@ -0,0 +1,4 @@\n\
+                 +int fresh(void)\n+{\n+\treturn 1;\n+}\n";
+    let second = patch("fs/new.c", "", " {\n-\treturn 1;\n+\treturn 2;\n }");
+    let report = with_tree(&[first.to_owned(), second]);
+    assert_eq!(rules(&report, Level::Refused), Vec::<&str>::new(), "{report:#?}");
+    assert!(report.files[2].whole_file_read);
+}
+
+/// A patch of many files, and one of many functions that change, come and go, of `size` times 1,000
+/// lines: what is looked up for each of them must not be searched for among all.
+fn many(size: usize) -> [String; 3] {
+    let new = |number: usize| {
+        format!("--- /dev/null\n+++ b/fs/n{number}.c\n@@ -0,0 +1 @@\n+int n{number};\n")
+    };
+    let both = |text: &dyn Fn(usize, usize) -> String, count: usize| {
+        let side = |marker, which| -> String {
+            (0..count * size).map(|n| format!("{marker}{}\n", text(n, which))).collect()
+        };
+        side('-', 0) + &side('+', 1)
+    };
+    let come_and_go = both(
+        &|number, which| match number % 2 {
+            0 => format!("int f{number}(int a) {{ return {which}; }}"),
+            _ => format!("int g{number}_{which}(int a) {{ return 1; }}"),
+        },
+        600,
+    );
+    let init = both(
+        &|number, which| match number % 2 {
+            0 => format!("static int f{number}(int a) {{ return {which}; }}"),
+            _ => format!("int __init i{number}(int a) {{ return f{number}({which}); }}"),
+        },
+        600,
+    );
+    let files: String = (0..500 * size).map(new).collect();
+    [files, patch("fs/x.c", "", &(come_and_go + " x")), patch("fs/x.c", "", &(init + " x"))]
+}
+
+#[test]
+fn many_files_and_functions_are_judged_in_linear_time() {
+    let time = |text: &String| {
+        let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+        let begin = processor_time();
+        check(&[("fix".to_owned(), parsed)], &Surroundings::default());
+        processor_time() - begin
+    };
+    for (number, (small, large)) in many(1).iter().zip(&many(8)).enumerate() {
+        let (small, large) = (time(small), time(large));
+        let limit = (small * 24).max(Duration::from_millis(300));
+        println!("set {number}: {small:?}, {large:?}");
+        assert!(large < limit, "set {number} takes {large:?}, an eighth of it {small:?}");
+    }
+}
+
 /// Texts that a light reader of C could be slow with, of about `size` times 1,000 lines.
 fn hostile(size: usize) -> [String; 8] {
     let lines = |marker: char, count: usize, text: &dyn Fn(usize) -> String| -> String {

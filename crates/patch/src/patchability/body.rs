@@ -14,13 +14,33 @@ pub(crate) struct StaticLocal {
     pub tokens: Range<usize>,
 }
 
+/// Words that may stand before `static` in a declaration.
+const DECLARES: [&[u8]; 10] = [
+    b"const",
+    b"volatile",
+    b"unsigned",
+    b"signed",
+    b"char",
+    b"short",
+    b"int",
+    b"long",
+    b"bool",
+    b"__maybe_unused",
+];
+
 /// The static variables that are declared within these tokens.
 pub(crate) fn static_locals(side: &Side, tokens: Range<usize>) -> Vec<StaticLocal> {
     let mut found = Vec::new();
     let mut at = tokens.start;
     while at < tokens.end {
         let begins = at == tokens.start || begins_statement(side, at - 1);
-        if !(begins && side.text_at(at) == b"static" && !side.tokens[at].at_margin) {
+        // `const static int x;` is the same.
+        let word = |at: &usize| *at < tokens.end && DECLARES.contains(&side.text_at(*at));
+        let of_static = || (at..tokens.end).take_while(word).last().map_or(at, |last| last + 1);
+        let is_static = |at: usize| {
+            at < tokens.end && side.text_at(at) == b"static" && !side.tokens[at].at_margin
+        };
+        if !(begins && is_static(of_static())) {
             at += 1;
             continue;
         }

@@ -15,6 +15,7 @@ pub(crate) mod init_items;
 mod item;
 mod judge;
 mod lexer;
+mod moved;
 mod outline;
 mod report;
 mod rule;
@@ -24,7 +25,7 @@ mod view;
 mod whole_file;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use elivepatch_model::{
     ConfigValue, Engine, FailureClass, KernelConfig, config_refusals, engine_refusals,
@@ -33,7 +34,7 @@ use elivepatch_model::{
 use crate::{
     ChangeKind, FilePart, FilePatch, NewObject, PatchError, Refusal, SourcePatch, TreePath,
 };
-use judge::Judged;
+use judge::{Judged, Lonely};
 pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
 pub use rule::{Level, Rule};
 use side::{Line, Side};
@@ -67,16 +68,21 @@ pub struct Surroundings<'a> {
 
 /// Judges patches that are applied in this order, each with its name.
 pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>) -> Report {
-    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0 };
+    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0, alone: Vec::new() };
     let mut files = Vec::new();
     for (name, patch) in patches {
         let begin = files.len();
-        files.extend(patch.files.iter().map(|file| check.file(name, file, patch)));
+        let parts = patch.parts();
+        for (file, part) in patch.files.iter().zip(&parts) {
+            let report = check.file(name, file, part, files.len());
+            files.push(report);
+        }
         check.plan(patch, &mut files[begin..]);
     }
     let config = surroundings.config.map(findings_of_config).unwrap_or_default();
     let mut report = Report { verdict: Verdict::Patchable, config, files };
     check.whole(&mut report);
+    moved::judge(&check.alone, &mut report.files);
     init_beside_others(&mut report);
     let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
     report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
@@ -110,11 +116,14 @@ struct Check<'a> {
     /// The texts of the tree's files as the patches before left them; `None` when unreadable.
     texts: HashMap<TreePath, Option<Vec<u8>>>,
     changes: usize,
+    /// What comes or goes in one place, by the index of its file.
+    alone: Vec<(usize, Lonely)>,
 }
 
 impl Check<'_> {
-    fn file(&mut self, patch: &str, file: &FilePatch, whole: &SourcePatch) -> FileReport {
-        let (role, role_text, refusal) = role(file, whole);
+    /// Judges the file that is number `index` in the report.
+    fn file(&mut self, patch: &str, file: &FilePatch, part: &FilePart, index: usize) -> FileReport {
+        let (role, role_text, refusal) = role(file, part);
         let mut report = FileReport {
             patch: patch.to_owned(),
             path: file.path.to_string(),
@@ -128,8 +137,9 @@ impl Check<'_> {
         if role == FileRole::LeftOut {
             return report;
         }
-        let judged = self.judge(file, &mut report);
+        let mut judged = self.judge(file, &mut report);
         self.changes += judged.changes;
+        self.alone.extend(judged.lonely.drain(..).map(|lonely| (index, lonely)));
         // Nothing but the patch includes a new header.
         if role == FileRole::Header && file.kind != ChangeKind::Added {
             self.header(file, &mut report);
@@ -139,18 +149,17 @@ impl Check<'_> {
             report.findings.extend(traceable::findings(file, tree, self.surroundings.config));
         }
         report.functions = merged(judged.functions);
-        let moved: Vec<String> = report
+        let moved: HashSet<String> = report
             .functions
             .iter()
             .filter(|function| function.change == FunctionChange::Changed)
-            .filter_map(|function| function.name.clone())
+            .filter_map(|function| Some(format!("{}() goes away", function.name.as_ref()?)))
             .collect();
         let is_moved = |finding: &Finding| {
-            finding.rule == Rule::RemovedFunction
-                && moved.iter().any(|name| finding.subject == format!("{name}() goes away"))
+            finding.rule == Rule::RemovedFunction && moved.contains(&finding.subject)
         };
         report.findings.extend(judged.findings.into_iter().filter(|finding| !is_moved(finding)));
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         report.findings.retain(|finding| seen.insert((finding.rule, finding.subject.clone())));
         report
     }
@@ -177,6 +186,9 @@ impl Check<'_> {
         let none = || Side::of_file(std::iter::empty());
         match file.kind {
             ChangeKind::Added => {
+                let lines = file.hunks.iter().flat_map(|hunk| &hunk.lines);
+                let text = lines.flat_map(|line| line.content.iter().copied().chain([b'\n']));
+                self.texts.insert(file.path.clone(), Some(text.collect()));
                 let after = all_lines(file);
                 return Some(View::of_file(none(), after));
             }
@@ -230,18 +242,20 @@ impl Check<'_> {
     fn plan(&self, patch: &SourcePatch, files: &mut [FileReport]) {
         match patch.plan() {
             Ok(plan) => {
+                let index = by_path(files);
                 for object in &plan.new_objects {
-                    let mut files = files.iter_mut();
-                    let Some(file) = files.find(|file| file.path == object.source.as_str()) else {
-                        continue;
-                    };
-                    file.findings.extend(self.new_object(object, file.patch_line));
+                    if let Some(index) = index.get(object.source.as_str()) {
+                        let file = &mut files[*index];
+                        file.findings.extend(self.new_object(object, file.patch_line));
+                    }
                 }
             }
             Err(PatchError::Refused(refusals)) => {
+                let index = by_path(files);
                 for refusal in &refusals {
-                    let mut files = files.iter_mut().filter(|file| file.role != FileRole::Refused);
-                    if let Some(file) = files.find(|file| file.path == refusal.path.as_str()) {
+                    let file = index.get(refusal.path.as_str()).map(|index| &mut files[*index]);
+                    // What is refused by itself has been told.
+                    if let Some(file) = file.filter(|file| file.role != FileRole::Refused) {
                         file.findings.push(refused(refusal));
                     }
                 }
@@ -329,17 +343,23 @@ fn init_beside_others(report: &mut Report) {
     }
     for file in report.files.iter_mut().filter(|file| file.role == FileRole::Code) {
         let changed = file.functions.iter().filter(|one| one.change == FunctionChange::Changed);
-        let subjects: Vec<String> = changed
+        let subjects: HashSet<String> = changed
             .filter_map(|function| Some(format!("{}() is __init", function.name.as_deref()?)))
             .collect();
         for finding in &mut file.findings {
-            if finding.rule == Rule::InitCode && subjects.contains(&finding.subject) {
+            let is_data = finding.subject.ends_with(judge::INIT_DATA_CHANGES);
+            if finding.rule == Rule::InitCode && (is_data || subjects.contains(&finding.subject)) {
                 finding.level = Level::Unsure;
                 finding.subject += ": left out (init-only) if nothing else hangs on it";
             }
         }
         file.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
     }
+}
+
+/// The reports of one patch's files by their paths; it names each once.
+fn by_path(files: &[FileReport]) -> HashMap<String, usize> {
+    files.iter().enumerate().map(|(index, file)| (file.path.clone(), index)).collect()
 }
 
 fn nothing_of_the_kernel(patch_line: usize) -> Finding {
@@ -358,8 +378,8 @@ fn all_lines(file: &FilePatch) -> Side {
 }
 
 /// What a file is, by the same judgement that the build begins with.
-fn role(file: &FilePatch, whole: &SourcePatch) -> (FileRole, String, Option<Finding>) {
-    match whole.part_of(file) {
+fn role(file: &FilePatch, part: &FilePart) -> (FileRole, String, Option<Finding>) {
+    match part {
         FilePart::Built if matches!(file.path.extension(), "h" | "inc") => {
             (FileRole::Header, "is a header".to_owned(), None)
         }
@@ -369,9 +389,9 @@ fn role(file: &FilePatch, whole: &SourcePatch) -> (FileRole, String, Option<Find
         FilePart::Built => {
             (FileRole::LeftOut, "only names the objects of new files".to_owned(), None)
         }
-        FilePart::LeftOut(reason) => (FileRole::LeftOut, reason.to_owned(), None),
+        FilePart::LeftOut(reason) => (FileRole::LeftOut, (*reason).to_owned(), None),
         FilePart::Refused(refusal) => {
-            (FileRole::Refused, refusal.reason.to_owned(), Some(refused(&refusal)))
+            (FileRole::Refused, refusal.reason.to_owned(), Some(refused(refusal)))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Data and types.
 
-use super::{Change, Judged};
+use super::{Change, INIT_DATA_CHANGES, Judged};
 use crate::patchability::{
     body,
     item::{Item, ItemKind, Variable},
@@ -19,7 +19,11 @@ impl Judged {
         let (line, name) = (change.patch_line, &variable.name);
         let has = |wanted: fn(&str) -> bool| variable.words.iter().any(|word| wanted(word));
         if has(|word| matches!(word, "__initdata" | "__initconst" | "__exitdata")) {
-            let subject = format!("{name} is used only by code that has run");
+            let is_changed = change.pair.before.is_some() && change.pair.after.is_some();
+            let subject = match is_changed && !has(|word| word == "__exitdata") {
+                true => format!("{name}{INIT_DATA_CHANGES}"),
+                false => format!("{name} is used only by code that has run"),
+            };
             self.find(Rule::InitCode, Level::Refused, line, subject);
             return;
         }
@@ -76,6 +80,10 @@ impl Judged {
     pub(super) fn data_type(&mut self, change: &Change<'_>, keyword: &str, name: &str) {
         let is_both = change.pair.before.is_some() && change.pair.after.is_some();
         if !is_both && !change.item.is_cut {
+            if keyword == "enum" && change.pair.before.is_some() {
+                let subject = format!("{keyword} {name}").trim_end().to_owned() + " goes away";
+                self.find(Rule::TypeMeaning, Level::Unsure, change.patch_line, subject);
+            }
             return;
         }
         let subject = format!("{keyword} {name}").trim_end().to_owned() + " changes";

@@ -104,6 +104,12 @@ impl Judged {
     fn removed(&mut self, change: &Change<'_>, header: &FunctionHeader) {
         let (line, name) = (change.patch_line, &header.name);
         self.find(Rule::RemovedFunction, Level::Note, line, format!("{name}() goes away"));
+        if let Some(before) = change.pair.before {
+            for local in body::static_locals(&change.view.before, before.tokens.clone()) {
+                let subject = format!("static {} of {name}() goes away with it", local.name);
+                self.find(Rule::StaticLocalRemoved, Level::Unsure, line, subject);
+            }
+        }
         if change.facts.exported.contains(name) {
             let subject = format!("{name}() is exported and goes away");
             self.find(Rule::ExportedSignature, Level::Unsure, line, subject);
@@ -157,15 +163,9 @@ impl Judged {
 
     /// Callers into which the compiler may put the function, and which cannot be replaced.
     fn inlined(&mut self, change: &Change<'_>, header: &FunctionHeader) {
-        let is_static = header.has("static") || header.has("STATIC");
-        if !is_static || header.has("noinline") {
-            return;
-        }
-        for (caller, rule, names) in &change.facts.irreplaceable {
-            if caller != &header.name && names.contains(&header.name) {
-                let subject = format!("{caller}() uses {}() ({})", header.name, rule.as_str());
-                self.find(Rule::InlinedCaller, Level::Unsure, change.patch_line, subject);
-            }
+        if let Some((caller, rule)) = change.facts.inlined_into.get(&header.name) {
+            let subject = format!("{caller}() uses {}() ({})", header.name, rule.as_str());
+            self.find(Rule::InlinedCaller, Level::Unsure, change.patch_line, subject);
         }
     }
 

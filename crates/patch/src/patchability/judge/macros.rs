@@ -3,8 +3,9 @@
 use super::{Change, Judged};
 use crate::patchability::{
     body,
-    item::ItemKind,
+    item::{Item, ItemKind},
     rule::{Level, Rule},
+    side::Side,
     words::{self, MacroMeaning},
 };
 
@@ -73,16 +74,21 @@ impl Judged {
         if view.is_whole && !FAR_REACHING.contains(&name) && self.may_search() {
             let sides = [(&view.before, &view.items_before), (&view.after, &view.items_after)];
             let mut users = sides.into_iter().flat_map(|(side, items)| {
-                items.iter().filter(move |item| {
+                let of_side = items.iter().map(move |item| (side, item));
+                of_side.filter(move |(side, item)| {
                     !std::ptr::eq(*item, change.item)
                         && body::mentions(side, item.tokens.clone(), name)
                 })
             });
             // Within another macro's text there are no tokens: such a user is not seen, and a
             // macro is one of many things that may use it.
-            let is_plain = |kind: &ItemKind| match kind {
+            let facts = change.facts;
+            let is_plain = |side: &Side, item: &Item| match &item.kind {
                 ItemKind::Function(header) => {
                     header.words.iter().all(|word| words::of_function(word).is_none())
+                        && !facts.inlined_into.contains_key(&header.name)
+                        // The macro may be the size or the initial value of one.
+                        && body::static_locals(side, item.tokens.clone()).is_empty()
                 }
                 _ => false,
             };
@@ -92,7 +98,7 @@ impl Judged {
                     && contains_name(text, name.as_bytes())
                     && !defines(text, name.as_bytes())
             });
-            if !in_macros && users.all(|item| is_plain(&item.kind)) {
+            if !in_macros && users.all(|(side, item)| is_plain(side, item)) {
                 level = Level::Note;
             }
         }

@@ -4,7 +4,7 @@ mod data;
 mod function;
 mod macros;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     item::{Item, ItemKind},
@@ -22,9 +22,32 @@ pub(crate) struct Judged {
     pub findings: Vec<Finding>,
     /// How many items change in more than comments.
     pub changes: usize,
+    /// What only comes or only goes here.
+    pub lonely: Vec<Lonely>,
     /// How often the whole file was searched for the users of a name.
     searches: usize,
 }
+
+/// A type, variable or function that a view shows on one side only. It may be on the other side of
+/// another view.
+#[derive(Debug)]
+pub(crate) struct Lonely {
+    /// See `Item::key`.
+    pub key: (u8, String),
+    pub is_added: bool,
+    /// Whether another file's thing of the same name is another thing.
+    pub is_of_file: bool,
+    /// What must be the same where it comes: all of it, of a function its declaration.
+    pub essence: Vec<Vec<u8>>,
+    /// The rule that it breaks if it is not.
+    pub rule: Rule,
+    pub patch_line: usize,
+    /// Its name, for people.
+    pub what: String,
+}
+
+/// What is said of changed `__initdata`, which may be left out of a build.
+pub(super) const INIT_DATA_CHANGES: &str = " changes, and only code that has run uses it";
 
 /// How often a file is searched for the users of a name at most: a hostile patch may change
 /// thousands of macros in a long file. What is not searched for stays a doubt.
@@ -57,6 +80,7 @@ impl Judged {
             let Some(item) = pair.after.or(pair.before) else { continue };
             let patch_line = view.patch_line(&pair);
             let change = Change { view, facts: &facts, pair, item, patch_line };
+            self.lonely.extend(lonely(&change));
             self.judge_item(&change);
         }
     }
@@ -109,6 +133,42 @@ impl Judged {
     }
 }
 
+fn lonely(change: &Change<'_>) -> Option<Lonely> {
+    let (side, is_added) = match (change.pair.before, change.pair.after) {
+        (None, Some(_)) => (&change.view.after, true),
+        (Some(_), None) => (&change.view.before, false),
+        _ => return None,
+    };
+    let item = change.item;
+    if item.is_cut {
+        return None;
+    }
+    let whole = item.tokens.clone();
+    let (rule, tokens, is_of_file, what) = match &item.kind {
+        ItemKind::Type { name, .. } if name.is_empty() => return None,
+        ItemKind::Type { keyword, name } => {
+            let rule = if keyword == "enum" { Rule::TypeMeaning } else { Rule::DataStructure };
+            (rule, whole, false, format!("{keyword} {name}"))
+        }
+        ItemKind::Variable(variable) => (Rule::ChangedData, whole, true, variable.name.clone()),
+        // All who call a static function are compiled with it.
+        ItemKind::Function(header) if !(header.has("static") || header.has("STATIC")) => {
+            (Rule::Signature, item.head.clone(), true, format!("{}()", header.name))
+        }
+        _ => return None,
+    };
+    let (key, patch_line) = (item.key(), change.patch_line);
+    Some(Lonely {
+        key,
+        is_added,
+        is_of_file,
+        essence: side.essence(tokens),
+        rule,
+        patch_line,
+        what,
+    })
+}
+
 /// One touched item and what belongs to it.
 pub(crate) struct Change<'a> {
     pub view: &'a View,
@@ -124,8 +184,9 @@ pub(crate) struct Change<'a> {
 pub(crate) struct Facts {
     /// What `EXPORT_SYMBOL` names.
     pub exported: HashSet<String>,
-    /// Functions that cannot be replaced, and what they call.
-    pub irreplaceable: Vec<(String, Rule, HashSet<String>)>,
+    /// Functions that the compiler may put, directly or by way of others, into one that cannot be
+    /// replaced: that one, and why it cannot.
+    pub inlined_into: HashMap<String, (String, Rule)>,
     /// Whether variables are both added and removed: one may be the other's new name.
     pub renames_data: bool,
 }
@@ -133,12 +194,14 @@ pub(crate) struct Facts {
 impl Facts {
     fn of(view: &View) -> Self {
         let mut facts = Self::default();
+        let mut calls = Calls::default();
         let sides = [(&view.before, &view.items_before), (&view.after, &view.items_after)];
         for (side, items) in sides {
             for item in items {
-                facts.add(side, item);
+                facts.add(side, item, &mut calls);
             }
         }
+        facts.inlined_into = calls.inlined_into();
         let pairs = view.pairs();
         let is_data = |item: Option<&Item>| {
             item.is_some_and(|item| matches!(item.kind, ItemKind::Variable(_)))
@@ -148,7 +211,7 @@ impl Facts {
         facts
     }
 
-    fn add(&mut self, side: &Side, item: &Item) {
+    fn add(&mut self, side: &Side, item: &Item, calls: &mut Calls) {
         match &item.kind {
             ItemKind::Macro { name, argument } if name.starts_with("EXPORT_SYMBOL") => {
                 self.exported.insert(argument.clone());
@@ -157,15 +220,49 @@ impl Facts {
                 let rule = header.words.iter().find_map(|word| {
                     words::of_function(word).filter(|rule| *rule != Rule::InlineFunction)
                 });
+                // A function whose address is taken is not inlined there.
+                let is_call = |at: &usize| side.is_name(*at) && side.is(at + 1, b'(');
+                let called = item.tokens.clone().filter(is_call).map(|at| side.name(at));
+                calls.of.entry(header.name.clone()).or_default().extend(called);
                 if let Some(rule) = rule {
-                    // A function whose address is taken is not inlined there.
-                    let calls = |at: &usize| side.is_name(*at) && side.is(at + 1, b'(');
-                    let names = item.tokens.clone().filter(calls);
-                    let names = names.map(|at| side.name(at)).collect();
-                    self.irreplaceable.push((header.name.clone(), rule, names));
+                    calls.irreplaceable.push((header.name.clone(), rule));
+                }
+                if header.has("noinline") {
+                    calls.never_inlined.insert(header.name.clone());
                 }
             }
             _ => {}
         }
+    }
+}
+
+/// Which function of a file calls which.
+#[derive(Default)]
+struct Calls {
+    of: HashMap<String, HashSet<String>>,
+    irreplaceable: Vec<(String, Rule)>,
+    never_inlined: HashSet<String>,
+}
+
+impl Calls {
+    /// See [`Facts::inlined_into`]. Each function is reached once, whatever the text.
+    fn inlined_into(self) -> HashMap<String, (String, Rule)> {
+        let mut reached: HashMap<String, (String, Rule)> = HashMap::new();
+        for (root, rule) in self.irreplaceable {
+            let mut next = vec![root.clone()];
+            while let Some(caller) = next.pop() {
+                for called in self.of.get(&caller).into_iter().flatten() {
+                    let is_new = self.of.contains_key(called)
+                        && *called != root
+                        && !self.never_inlined.contains(called)
+                        && !reached.contains_key(called);
+                    if is_new {
+                        reached.insert(called.clone(), (root.clone(), rule));
+                        next.push(called.clone());
+                    }
+                }
+            }
+        }
+        reached
     }
 }
