@@ -122,6 +122,9 @@ if [ "$full" = yes ]; then
     mkdir -p "$cold/test/$release-$version"
     cp "$material/config-$release" "$cold/test/$release-$version"
     ELIVEPATCH_TEST_CACHE=$cold run_one_test $visible
+    say "the same livepatch from this cache and from that one"
+    ELIVEPATCH_TEST_OTHER_CACHE=$cold cargo test --locked --package elivepatch-end-to-end \
+        --test livepatch -- --ignored livepatch_is_rebuilt_to_the_same_bytes_from_another_cache
 fi
 
 if [ "$full" = yes ]; then

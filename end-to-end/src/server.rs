@@ -23,6 +23,8 @@ pub struct ServerOptions {
     pub data_directory: Option<PathBuf>,
     /// Where its builds work; a directory of its own when absent.
     pub work_directory: Option<PathBuf>,
+    /// Where its packages, toolchain roots and bases are; those of all tests when absent.
+    pub shared_cache: Option<PathBuf>,
 }
 
 /// A real server with records of its own. It shares packages, toolchain root and base with all
@@ -42,7 +44,7 @@ impl TestServer {
     /// # Panics
     /// When it does not start.
     pub fn start(options: ServerOptions) -> Self {
-        let shared = cache_directory();
+        let shared = options.shared_cache.unwrap_or_else(cache_directory);
         let servers = shared.join("test").join("servers");
         fs::create_dir_all(&servers).expect("the cache can be written");
         let place = tempfile::tempdir_in(&servers).expect("the cache can be written");

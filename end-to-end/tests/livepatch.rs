@@ -1,7 +1,7 @@
 //! The main job: a config and a patch go in, a livepatch that was tried on the real kernel comes
 //! out.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use elivepatch_end_to_end::{
     RELEASE, ServerOptions, TestServer, own_patch, patch, stock_config, stock_config_file,
@@ -150,6 +150,31 @@ fn livepatch_is_rebuilt_to_the_same_bytes_here_and_elsewhere() {
     assert!(run.stdout.contains("rebuild: different\n"), "{}", run.stdout);
     assert!(run.stdout.contains("nothing in the two manifests explains it"), "{}", run.stdout);
     assert_eq!(first.livepatch().0, module, "nothing of it was touched");
+}
+
+/// What [`livepatch_is_rebuilt_to_the_same_bytes_here_and_elsewhere`] shows, where the other server
+/// also shares no toolchain root, no base and no original object: all is made again there.
+#[test]
+#[ignore = "prepares a base in the cache that ELIVEPATCH_TEST_OTHER_CACHE names; make test-full does"]
+fn livepatch_is_rebuilt_to_the_same_bytes_from_another_cache() {
+    let other_cache = std::env::var_os("ELIVEPATCH_TEST_OTHER_CACHE").map(PathBuf::from);
+    let other_cache = other_cache.expect("ELIVEPATCH_TEST_OTHER_CACHE names a cache directory");
+    let server = TestServer::start(ServerOptions::default());
+    let (label, included) = (patch("demo/meminfo-label"), own_patch("included-code"));
+    let first = server.build().patch(&label).patch(&included).run().succeeds();
+    let stored = first.livepatch().1.module.file_name;
+    let stored = first.place().join(format!("{stored}.manifest.json"));
+
+    let config = stock_config_file();
+    let options = ServerOptions { shared_cache: Some(other_cache), ..ServerOptions::default() };
+    let other = TestServer::start(options);
+    let there = other
+        .client("rebuild")
+        .args([&stored, &included, &label])
+        .args(["--config".as_ref(), config.as_os_str()])
+        .run()
+        .succeeds();
+    assert!(there.stdout.contains("rebuild: identical\n"), "{}", there.stdout);
 }
 
 #[test]
