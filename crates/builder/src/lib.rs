@@ -17,6 +17,7 @@ mod failures;
 mod headers;
 mod init_changes;
 mod inspect;
+mod kbuild_record;
 mod module_file;
 mod module_links;
 mod module_name;

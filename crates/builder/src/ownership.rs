@@ -1,13 +1,13 @@
 //! Where the code of a source file ends up in the target: in vmlinux, in a module, or nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
-use elivepatch_model::{Failure, FailureClass};
+use elivepatch_model::{BaseKind, Failure, FailureClass};
 
 use crate::{
-    base::Base,
-    headers::{include_graph, is_header, units_of_header},
+    base::{Base, SourceIndex},
+    headers::{include_graph, is_header, units_by_records, units_of_header},
     unit::Unit,
 };
 
@@ -23,22 +23,42 @@ pub(crate) type Units = BTreeMap<String, Vec<Unit>>;
 /// when there is no such file in the source.
 pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure> {
     let index = base.sources()?;
-    let includes = match files.iter().any(|file| is_header(file)) {
-        true => Some(include_graph(base)?),
-        false => None,
-    };
+    let headers: BTreeSet<&str> =
+        files.iter().map(String::as_str).filter(|file| is_header(file)).collect();
+    let mut of_headers = units_of_headers(&headers, base, &index)?;
     files
         .iter()
         .map(|file| {
             let mut units = index.units_of(file);
-            if let Some(graph) = includes.as_ref().filter(|_| is_header(file)) {
-                units.extend(units_of_header(file, graph, &index));
+            if let Some(of_header) = of_headers.remove(file) {
+                units.extend(of_header);
                 units.sort();
                 units.dedup();
             }
             Ok((file.clone(), units_of(file, units, base)?))
         })
         .collect()
+}
+
+/// The compiled files that include each header: in a built base those that did when it was built,
+/// in a prepared one those that may.
+fn units_of_headers(
+    headers: &BTreeSet<&str>,
+    base: &Base,
+    index: &SourceIndex,
+) -> Result<BTreeMap<String, BTreeSet<Unit>>, Failure> {
+    if headers.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    match base.facts().source.base_kind() {
+        BaseKind::Built => units_by_records(headers, &base.tree(), index),
+        BaseKind::Prepared => {
+            let graph = include_graph(base)?;
+            let units =
+                |header: &&str| ((*header).to_owned(), units_of_header(header, &graph, index));
+            Ok(headers.iter().map(units).collect())
+        }
+    }
 }
 
 fn units_of(file: &str, units: Vec<Unit>, base: &Base) -> Result<Vec<Unit>, Failure> {

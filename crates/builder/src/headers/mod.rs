@@ -1,12 +1,14 @@
 //! Patches to headers: which compiled files may include one.
 //!
-//! A look at the source says which may; the compiler's own lists, written when the originals are
-//! compiled, say which do (`engine/compile`).
+//! In a built base Kbuild's records say which do. In a prepared one a look at the source says which
+//! may; the compiler's own lists, written when the originals are compiled, say which do
+//! (`engine/compile`).
 
 mod fan_out;
 mod graph;
 mod include_lines;
 mod missed;
+mod records;
 
 use std::collections::BTreeSet;
 
@@ -15,6 +17,7 @@ use elivepatch_model::{Failure, FailureClass};
 pub(crate) use fan_out::check_fan_out;
 pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
 pub(crate) use missed::Learned;
+pub(crate) use records::units_by_records;
 
 use crate::{
     base::{Base, SourceIndex},

@@ -8,12 +8,10 @@ use elivepatch_model::{Failure, FailureClass};
 
 use super::super::SourceIndex;
 use crate::{
+    kbuild_record::{Compiled, RECORD_BYTES, record_path},
     unit::{Parent, Unit},
     untrusted_file::read_untrusted_below,
 };
-
-/// The largest of Kbuild's notes that is read, in bytes. That of a file with all headers has 60 kB.
-const NOTE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Reads the notes on all objects into an index of C files.
 ///
@@ -44,7 +42,7 @@ fn add_object(
     parent: &Parent,
     index: &mut SourceIndex,
 ) -> Result<(), Failure> {
-    let path = note_of(object);
+    let path = record_path(object);
     let failed = |reason: String| {
         Failure::new(
             FailureClass::BaseFailed,
@@ -52,71 +50,26 @@ fn add_object(
             "this kernel's build differs from what elivepatch knows: please report it",
         )
     };
-    let text = read_untrusted_below(tree, &path, NOTE_BYTES)
+    let text = read_untrusted_below(tree, &path, RECORD_BYTES)
         .map_err(|error| failed(format!("cannot be read: {error}")))?;
     let text = String::from_utf8_lossy(&text);
-    let Some(note) = Note::parse(&text) else {
+    let Some(note) = Compiled::parse(&text) else {
         // Linked or generated, not compiled: it has no source.
         return Ok(());
     };
-    let unit = Unit { source: note.source.to_owned(), parent: parent.clone() };
+    let unit = Unit { source: note.source.clone(), parent: parent.clone() };
     // An object under another name (libstub's) is none that a livepatch could replace.
     // Assembly cannot be replaced either, but a header that reaches it must be seen to.
     let is_compiled = [".c", ".S"].iter().any(|extension| note.source.ends_with(extension));
     if !is_compiled || unit.object() != object {
         return Ok(());
     }
-    for source in note.files.iter().filter(|file| file.ends_with(".c")) {
-        index.add((*source).to_owned(), unit.clone());
+    let in_tree = |file: &&String| !file.starts_with('/');
+    let code = |file: &&String| file.ends_with(".c") || **file == note.source;
+    for source in note.files.iter().filter(in_tree).filter(code) {
+        index.add(source.clone(), unit.clone());
     }
-    index.add(note.source.to_owned(), unit);
     Ok(())
-}
-
-/// Where Kbuild notes how it made a file: `fs/.exec.o.cmd` for `fs/exec.o`.
-fn note_of(object: &str) -> String {
-    match object.rsplit_once('/') {
-        Some((directory, name)) => format!("{directory}/.{name}.cmd"),
-        None => format!(".{object}.cmd"),
-    }
-}
-
-/// A note on a compiled object.
-#[derive(Debug, PartialEq, Eq)]
-struct Note<'a> {
-    /// The file that the compiler was called for.
-    source: &'a str,
-    /// The files of the tree that it read.
-    files: Vec<&'a str>,
-}
-
-impl<'a> Note<'a> {
-    /// Reads `source_OBJECT := FILE` and the list `deps_OBJECT := \`, as the kernel's
-    /// `scripts/basic/fixdep.c` writes them; `None` when there is no source.
-    fn parse(text: &'a str) -> Option<Self> {
-        let mut source = None;
-        let mut files = Vec::new();
-        let mut in_list = false;
-        for line in text.lines() {
-            if in_list {
-                let file = line.trim().trim_end_matches('\\').trim();
-                // Options are noted as $(wildcard include/config/NAME), the compiler's own headers
-                // by absolute paths.
-                if !file.is_empty() && !file.starts_with('$') && !file.starts_with('/') {
-                    files.push(file.strip_prefix("./").unwrap_or(file));
-                }
-                in_list = line.ends_with('\\');
-            } else if let Some((name, value)) = line.split_once(" := ") {
-                if name.starts_with("source_") {
-                    let value = value.trim();
-                    source = Some(value.strip_prefix("./").unwrap_or(value));
-                } else if name.starts_with("deps_") {
-                    in_list = value.trim() == "\\";
-                }
-            }
-        }
-        source.map(|source| Self { source, files })
-    }
 }
 
 /// The objects of a module, from its `.mod` file: a name a line, or all in one.
@@ -148,14 +101,6 @@ mod tests {
         deps_fs/compat.o := \\\n    $(wildcard include/config/COMPAT) \\\n  fs/binfmt.c \\\n  \
         ./include/linux/fs.h \\\n  /usr/lib/gcc/x86_64-linux-gnu/14/include/stdarg.h \\\n\n\
         fs/compat.o: $(deps_fs/compat.o)\n\n$(deps_fs/compat.o):\n";
-
-    #[test]
-    fn note_of_a_compiled_file_is_read() {
-        let note = Note::parse(NOTE).expect("it has a source");
-        assert_eq!(note.source, "fs/compat.c");
-        assert_eq!(note.files, ["fs/binfmt.c", "include/linux/fs.h"]);
-        assert_eq!(Note::parse("savedcmd_fs/built-in.a := rm -f fs/built-in.a\n"), None);
-    }
 
     #[test]
     fn modules_and_their_objects_are_read_as_old_and_new_kernels_write_them() {

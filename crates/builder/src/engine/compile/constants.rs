@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use elivepatch_model::{Failure, FailureClass};
 
 use super::{
-    originals::RECORD_BYTES,
     saved_command::SavedCommand,
     script::{Job, compile_by_script},
 };
 use crate::{
-    base::Base, engine::KpatchEngine, failures::internal, untrusted_file::read_untrusted_below,
+    base::Base, engine::KpatchEngine, failures::internal, kbuild_record::RECORD_BYTES,
+    untrusted_file::read_untrusted_below,
 };
 
 /// The files that are compiled for their constants (the `offsets-file` rules of the top-level Kbuild

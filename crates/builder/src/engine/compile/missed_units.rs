@@ -1,6 +1,7 @@
-//! Objects that the look at the source did not find and the compiler's own lists show.
+//! Objects of a prepared base that the look at the source did not find and the compiler's own lists
+//! show.
 
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass, StepName};
 
 use super::originals::originals;
 use crate::{
@@ -23,7 +24,9 @@ pub(in crate::engine) fn with_missed_units(
 ) -> Result<Units, Failure> {
     let headers: Vec<&str> =
         engine.touched.iter().map(String::as_str).filter(|file| is_header(file)).collect();
-    if headers.is_empty() {
+    // In a built base Kbuild's records said it before.
+    let is_known = engine.base.facts().source.base_kind() == BaseKind::Built;
+    if headers.is_empty() || is_known {
         return Ok(units);
     }
     let (tree, sources) = (engine.base.tree(), engine.base.sources()?);

@@ -22,16 +22,20 @@ pub(crate) use self::originals::OBJECT_BYTES;
 pub(in crate::engine) use self::progress::CompileProgress;
 pub(super) use self::{
     missed_units::with_missed_units,
-    originals::RECORD_BYTES,
-    saved_command::{SavedCommand, record_path},
+    saved_command::SavedCommand,
     script::{Job, compile_by_script},
     store::Original,
 };
 use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
-    apply::AppliedFixes, base::COMPILE_FLAGS, failures::io_failure, ownership::is_regular_file,
-    process::Finished, unit::Unit,
+    apply::AppliedFixes,
+    base::COMPILE_FLAGS,
+    failures::io_failure,
+    kbuild_record::{RECORD_BYTES, record_path},
+    ownership::is_regular_file,
+    process::Finished,
+    unit::Unit,
 };
 
 /// Objects that are compiled by one tool in the sandbox. A patch to a header may reach thousands,

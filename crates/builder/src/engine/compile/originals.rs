@@ -8,13 +8,14 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 use super::{
     BATCH,
     progress::CompileProgress,
-    saved_command::{SavedCommand, record_path},
+    saved_command::SavedCommand,
     script::{Job, compile_by_script},
     store::{Original, Store},
 };
 use crate::{
     base::{COMPILE_FLAGS, Workspace},
     engine::KpatchEngine,
+    kbuild_record::{RECORD_BYTES, record_path},
     process::Finished,
     unit::Unit,
     untrusted_file::read_untrusted_below,
@@ -22,10 +23,6 @@ use crate::{
 
 /// The largest object, in bytes; with debug information the largest of a kernel have some 10 MB.
 pub(crate) const OBJECT_BYTES: u64 = 256 * 1024 * 1024;
-
-/// The largest record of Kbuild, in bytes; one of an object that includes a thousand files has
-/// some 200 kB.
-pub(in crate::engine) const RECORD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Makes sure that the store holds the original of each unit.
 ///

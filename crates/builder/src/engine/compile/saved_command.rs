@@ -1,11 +1,10 @@
-//! The record that Kbuild leaves of how it made an object: `.NAME.o.cmd`, written by
-//! `scripts/basic/fixdep` and `if_changed` of `scripts/Kbuild.include`.
+//! The command by which Kbuild made an object, from its record of it.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::COMPILE_FLAGS;
+use crate::{base::COMPILE_FLAGS, kbuild_record::Compiled};
 
 /// How Kbuild made an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,14 +13,6 @@ pub(in crate::engine) struct SavedCommand {
     pub shell: String,
     /// The files that the compiler read, by their paths in the tree or absolute.
     pub dependencies: BTreeSet<String>,
-}
-
-/// The path of an object's record.
-pub(in crate::engine) fn record_path(object: &str) -> String {
-    match object.rsplit_once('/') {
-        Some((directory, name)) => format!("{directory}/.{name}.cmd"),
-        None => format!(".{object}.cmd"),
-    }
 }
 
 impl SavedCommand {
@@ -44,7 +35,9 @@ impl SavedCommand {
         if !compiles {
             return None;
         }
-        Some(Self { shell, dependencies: dependencies(record, object) })
+        let dependencies =
+            Compiled::parse(record).map(|compiled| compiled.files).unwrap_or_default();
+        Some(Self { shell, dependencies })
     }
 
     /// The command with the flags of livepatches, where it was saved without: in the place where
@@ -76,44 +69,6 @@ fn unescape(text: &str) -> Option<String> {
     }
     shell.push_str(rest);
     Some(shell)
-}
-
-fn dependencies(record: &str, object: &str) -> BTreeSet<String> {
-    let (source, list) = (format!("source_{object} := "), format!("deps_{object} := \\"));
-    let mut found = BTreeSet::new();
-    let mut in_list = false;
-    for line in record.lines() {
-        if let Some(source) = line.strip_prefix(&source) {
-            found.insert(in_tree(source));
-        } else if line == list {
-            in_list = true;
-        } else if in_list && line.is_empty() {
-            break;
-        } else if in_list {
-            let name = line.trim().trim_end_matches('\\').trim_end();
-            // Options of the config, which are no files that a patch changes.
-            if !name.starts_with("$(wildcard") && !name.is_empty() {
-                found.insert(in_tree(name));
-            }
-        }
-    }
-    found
-}
-
-/// The path without `./`, and with `DIRECTORY/../` resolved by name: so the compiler writes it for
-/// `#include "../x.h"`.
-fn in_tree(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match (part, parts.last()) {
-            (".", _) => {}
-            ("..", Some(last)) if !last.is_empty() && *last != ".." => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 #[cfg(test)]
@@ -160,11 +115,5 @@ mod tests {
         let once = saved.with_livepatch_flags().expect("a command of Kbuild");
         assert!(once.shell.contains(&format!("    {COMPILE_FLAGS} -DKBUILD_MODFILE=")));
         assert_eq!(once.clone().with_livepatch_flags(), Some(once));
-    }
-
-    #[test]
-    fn records_lie_beside_their_objects() {
-        assert_eq!(record_path("fs/proc/a.o"), "fs/proc/.a.o.cmd");
-        assert_eq!(record_path("a.o"), ".a.o.cmd");
     }
 }

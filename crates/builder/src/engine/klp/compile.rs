@@ -7,12 +7,10 @@ use crate::{
     apply::AppliedFixes,
     engine::{
         KPATCH_HEADERS,
-        compile::{
-            BATCH, Job, RECORD_BYTES, SavedCommand, check, compile_by_script, original_of,
-            record_path,
-        },
+        compile::{BATCH, Job, SavedCommand, check, compile_by_script, original_of},
         new_object::is_new,
     },
+    kbuild_record::{RECORD_BYTES, record_path},
     unit::Unit,
 };
 
