@@ -364,30 +364,70 @@ fn removed_base_is_named_as_the_cause() {
     assert_eq!(failure.details, ["no such header"]);
 }
 
+/// A small file system in memory, unmounted with the test.
+struct Disk(Utf8PathBuf);
+
+impl Disk {
+    /// Mounts one and puts the kernel's cache there; `None` when the tests do not run as root.
+    fn under_the_cache(kernel: &mut Kernel, mebibytes: u32) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can mount a small disk");
+            return None;
+        }
+        let place = kernel.path("disk");
+        std::fs::create_dir(&place).expect("own directory");
+        let options = format!("size={mebibytes}m,mode=0755");
+        let status = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "elivepatch-test"])
+            .arg(&place)
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "root cannot mount a tmpfs here");
+        kernel.cache = Cache::open(&place.join("cache")).expect("own directory");
+        Some(Self(place))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a process that has just been killed may still be on its way out.
+        let status = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+        if !status.is_ok_and(|status| status.success()) {
+            eprintln!("warning: {} is still mounted", self.0);
+        }
+    }
+}
+
 #[test]
 fn base_that_will_not_fit_is_refused_with_what_it_needs() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can mount a small disk");
-        return;
-    }
     let mut kernel = Kernel::new();
-    let disk = kernel.path("disk");
-    std::fs::create_dir(&disk).expect("own directory");
-    let mount = |program: &str, arguments: &[&str]| {
-        let status = std::process::Command::new(program).args(arguments).arg(&disk).status();
-        assert!(status.is_ok_and(|status| status.success()), "{program}");
-    };
     // More than the 268 MB at which tools are stopped, less than the 326 MB that 26 objects need.
-    mount("mount", &["-t", "tmpfs", "-o", "size=290m,mode=0755", "elivepatch-test"]);
-    kernel.cache = Cache::open(&disk.join("cache")).expect("own directory");
+    let Some(_disk) = Disk::under_the_cache(&mut kernel, 290) else { return };
     let listener = Listener::new(usize::MAX);
-    let result = kernel.ready(CONFIG, &listener).map(drop);
-    let leftovers = kernel.leftovers();
-    mount("umount", &["--lazy"]);
-    let failure = result.expect_err("it does not fit");
+    let failure = kernel.ready(CONFIG, &listener).map(drop).expect_err("it does not fit");
     assert_eq!(failure.class, FailureClass::DiskFull);
     let needs = "building the base of 6.12.117-small needs about 0.3 GB, and 0.3 GB are free";
     assert_eq!(failure.message, needs);
     assert_eq!(listener.objects(), 0);
-    assert_eq!(leftovers, Vec::<String>::new());
+    assert_eq!(kernel.leftovers(), Vec::<String>::new());
+}
+
+/// What is asked before the build is an estimate: the disk may fill all the same.
+#[test]
+fn disk_that_fills_while_the_kernel_compiles_is_named_and_cleared() {
+    for object in [200_000_000, 600_000_000] {
+        let mut kernel = Kernel::new();
+        let Some(_disk) = Disk::under_the_cache(&mut kernel, 420) else { return };
+        kernel.write("fs/huge.c", &format!("char huge[{object}] = {{ 1 }};\n"));
+        let failure =
+            kernel.ready(CONFIG, &SilentObserver).map(drop).expect_err("there is no room");
+        assert_eq!(failure.class, FailureClass::DiskFull, "{object}: {failure:?}");
+        let needs =
+            "building the base of 6.12.117-small needs about 0.3 GB, and the disk was full: ";
+        assert!(failure.message.starts_with(needs), "{object}: {failure}");
+        assert_eq!(kernel.leftovers(), Vec::<String>::new());
+        // With room again, nothing of it is in the way.
+        kernel.write("fs/huge.c", "char huge[1];\n");
+        let (base, _) = kernel.ready(CONFIG, &SilentObserver).expect("it fits");
+        assert!(base.kernel_image().is_file());
+    }
 }
