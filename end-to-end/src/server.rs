@@ -8,7 +8,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    Api, ClientCommand, ProcessTree,
+    Api, ClientCommand, ClientRun, ProcessTree,
     material::{cache_directory, stock_config_file},
     programs::{bound_to_this_test, program},
     wait::{SHORT_LIMIT, wait_until},
@@ -122,6 +122,18 @@ impl TestServer {
     /// A client with another command.
     pub fn client(&self, command: &str) -> ClientCommand {
         ClientCommand::new(command).args(["--url", &self.url()])
+    }
+
+    /// Has a livepatch that another server made built again, from its manifest, the config and the
+    /// patches, and makes sure that the bytes are the same.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub fn rebuilds_to_the_same_bytes(&self, made: &ClientRun, config: &Path, patches: &[PathBuf]) {
+        let manifest = format!("{}.manifest.json", made.livepatch().1.module.file_name);
+        let rebuild = self.client("rebuild").args([made.place().join(manifest)]).args(patches);
+        let run = rebuild.args(["--config".as_ref(), config.as_os_str()]).run().succeeds();
+        assert!(run.stdout.contains("rebuild: identical\n"), "{}", run.stdout);
     }
 
     /// What runs below it now.

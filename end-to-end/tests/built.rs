@@ -69,6 +69,46 @@ fn livepatch_is_made_on_a_kernel_that_was_built_with_ibt() {
     livepatch_on_a_built_base("6.12-small-ibt");
 }
 
+/// Two workers that share a cache; the second build finds its base in use.
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn builds_at_once_share_a_built_base_and_give_the_same_bytes_as_alone() {
+    let alone = order(&server(), "6.12-small", "built-meminfo").succeeds();
+    let (alone, manifest) = alone.livepatch();
+    let servers = [server(), server()];
+    let runs: Vec<ClientRun> = std::thread::scope(|scope| {
+        let orders: Vec<_> = servers
+            .iter()
+            .map(|server| scope.spawn(|| order(server, "6.12-small", "built-meminfo")))
+            .collect();
+        orders.into_iter().map(|order| order.join().expect("the client runs")).collect()
+    });
+    for run in runs {
+        let (module, other) = run.succeeds().livepatch();
+        assert_eq!(module, alone);
+        assert_eq!(other.source, manifest.source);
+    }
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn livepatch_of_a_built_kernel_is_rebuilt_to_the_same_bytes() {
+    let first = server();
+    let run = order(&first, "6.12-small", "built-meminfo").succeeds();
+    let patches = [own_patch("built-meminfo")];
+    server().rebuilds_to_the_same_bytes(&run, &kernel_config("6.12-small"), &patches);
+}
+
+/// A header reaches the objects that Kbuild's records name, and no others.
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn header_of_a_built_kernel_reaches_the_objects_that_include_it() {
+    let server = server();
+    let run = order(&server, "6.12-small", "proc-fd").succeeds();
+    let reaches = "fs/proc/fd.h reaches up to 3 objects";
+    assert!(run.stderr.contains(reaches), "{}", run.stderr);
+}
+
 #[test]
 #[ignore = "needs a kernel's source: make test-full"]
 fn config_of_another_kernel_is_refused_before_anything_is_built() {

@@ -18,17 +18,21 @@ fn server() -> TestServer {
     TestServer::start(ServerOptions { config, ..ServerOptions::default() })
 }
 
+/// Where the configs of the small kernels are.
+fn kernels() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels")
+}
+
 /// What the guest shows: a command, a text in its output before and after the livepatch is active,
 /// and one in its output while it is.
 type Check = (&'static str, &'static str, &'static str);
 
 /// Without an engine, the server decides.
 fn order(server: &TestServer, engine: Option<Engine>, patch: &Path, checks: &[Check]) -> ClientRun {
-    let kernels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let command = server
         .client("build")
         .args(["--kernel", RELEASE, "--config"])
-        .args([kernels.join("7.3-small-ibt.config")]);
+        .args([kernels().join("7.3-small-ibt.config")]);
     let command = match engine {
         None => command,
         Some(engine) => command.args(["--engine", engine.as_str()]),
@@ -147,6 +151,17 @@ fn patch_that_only_kpatch_serves_is_built_by_it_without_being_asked() {
         let run = order(&server, None, &own_patch(name), &[check]).succeeds();
         let (_, manifest) = run.livepatch();
         assert_eq!(manifest.engine, Engine::Kpatch, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn livepatches_of_both_engines_are_rebuilt_to_the_same_bytes() {
+    let patch = patch("bench/compare/two-objects");
+    let config = kernels().join("7.3-small-ibt.config");
+    for engine in [Engine::Kpatch, Engine::KlpBuild] {
+        let run = order(&server(), Some(engine), &patch, &[]).succeeds();
+        server().rebuilds_to_the_same_bytes(&run, &config, std::slice::from_ref(&patch));
     }
 }
 

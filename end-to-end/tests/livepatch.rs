@@ -131,14 +131,7 @@ fn livepatch_is_rebuilt_to_the_same_bytes_here_and_elsewhere() {
     let nothing = other.client("rebuild").args([&stored]).run();
     let said = nothing.fails(1);
     assert!(said.contains("this server does not have the config"), "{said}");
-    let config = stock_config_file();
-    let there = other
-        .client("rebuild")
-        .args([&stored, &included, &label])
-        .args(["--config".as_ref(), config.as_os_str()])
-        .run()
-        .succeeds();
-    assert!(there.stdout.contains("rebuild: identical\n"), "{}", there.stdout);
+    other.rebuilds_to_the_same_bytes(&first, &stock_config_file(), &[included, label]);
 
     // A manifest that names other bytes is told from these.
     let mut wrong = manifest;
@@ -162,19 +155,9 @@ fn livepatch_is_rebuilt_to_the_same_bytes_from_another_cache() {
     let server = TestServer::start(ServerOptions::default());
     let (label, included) = (patch("demo/meminfo-label"), own_patch("included-code"));
     let first = server.build().patch(&label).patch(&included).run().succeeds();
-    let stored = first.livepatch().1.module.file_name;
-    let stored = first.place().join(format!("{stored}.manifest.json"));
-
-    let config = stock_config_file();
     let options = ServerOptions { shared_cache: Some(other_cache), ..ServerOptions::default() };
     let other = TestServer::start(options);
-    let there = other
-        .client("rebuild")
-        .args([&stored, &included, &label])
-        .args(["--config".as_ref(), config.as_os_str()])
-        .run()
-        .succeeds();
-    assert!(there.stdout.contains("rebuild: identical\n"), "{}", there.stdout);
+    other.rebuilds_to_the_same_bytes(&first, &stock_config_file(), &[included, label]);
 }
 
 #[test]
