@@ -67,3 +67,16 @@ fn file_in_two_modules_is_patched_in_both() {
     }
     assert_eq!(manifest.trial.modules_loaded, ["raid1", "raid10"]);
 }
+
+/// `kvm.ko` is linked from `arch/x86/kvm/../../../virt/kvm/kvm_main.o`: both halves of the fix must be
+/// in the livepatch.
+#[test]
+fn module_with_objects_of_another_directory_is_patched_whole() {
+    let (manifest, _) = built(
+        "module-kvm",
+        "[[check]]\ncommand = \"cat /sys/kernel/livepatch/*/kvm/patched | wc -l\"\n\
+         before = \"0\"\nafter = \"1\"\n",
+    );
+    assert_eq!(functions(&manifest), ["kvm kvm_arch_dev_ioctl", "kvm kvm_dev_ioctl"]);
+    assert!(manifest.trial.modules_loaded.contains(&"kvm".into()), "{:?}", manifest.trial);
+}

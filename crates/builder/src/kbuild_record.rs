@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::unit::in_tree;
+
 /// The largest record that is read, in bytes; that of an object which includes a thousand files has
 /// some 200 kB.
 pub(crate) const RECORD_BYTES: u64 = 16 * 1024 * 1024;
@@ -20,6 +22,8 @@ pub(crate) fn record_path(object: &str) -> String {
 pub(crate) struct Compiled {
     /// The file that the compiler was called for.
     pub source: String,
+    /// The same as the compiler was given it: with an inner `..` where Kbuild's object has one.
+    pub spelled_source: String,
     /// All files that it read, with the source: by their paths in the tree, or absolute (the
     /// compiler's own headers, and kpatch's).
     pub files: BTreeSet<String>,
@@ -29,7 +33,7 @@ impl Compiled {
     /// Reads `source_OBJECT := FILE` and the list `deps_OBJECT := \`; `None` when there is no
     /// source: the object was linked or generated.
     pub(crate) fn parse(record: &str) -> Option<Self> {
-        let mut source = None;
+        let mut spelled_source = None;
         let mut files = BTreeSet::new();
         let mut in_list = false;
         for line in record.lines() {
@@ -42,32 +46,17 @@ impl Compiled {
                 }
             } else if let Some((name, value)) = line.split_once(" := ") {
                 if name.starts_with("source_") {
-                    source = Some(in_tree(value.trim()));
+                    spelled_source = Some(value.trim().to_owned());
                 } else if name.starts_with("deps_") {
                     in_list = value.trim() == "\\";
                 }
             }
         }
-        let source = source?;
+        let spelled_source = spelled_source?;
+        let source = in_tree(&spelled_source);
         files.insert(source.clone());
-        Some(Self { source, files })
+        Some(Self { source, spelled_source, files })
     }
-}
-
-/// The path without `./`, and with `DIRECTORY/../` resolved by name: so the compiler writes it for
-/// `#include "../x.h"`.
-fn in_tree(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match (part, parts.last()) {
-            (".", _) => {}
-            ("..", Some(last)) if !last.is_empty() && *last != ".." => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 #[cfg(test)]
@@ -84,6 +73,7 @@ mod tests {
     fn record_of_a_compiled_file_is_read() {
         let compiled = Compiled::parse(RECORD).expect("it has a source");
         assert_eq!(compiled.source, "fs/compat.c");
+        assert_eq!(compiled.spelled_source, "fs/compat.c");
         assert_eq!(
             compiled.files.into_iter().collect::<Vec<_>>(),
             [

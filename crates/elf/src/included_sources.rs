@@ -28,7 +28,8 @@ pub(crate) fn included_sources(
 }
 
 /// All files with the units that hold their code: those that are compiled, and the C files that
-/// these include. What is read is taken from `budget`.
+/// these include. The units are spelled as the compiler was given them (see [`Tree::spelled`]), the
+/// files are not. What is read is taken from `budget`.
 pub(crate) fn units_by_source(
     sections: &DebugSections<'_>,
     budget: &mut Budget,
@@ -37,12 +38,18 @@ pub(crate) fn units_by_source(
     let all = read_all(sections, budget, after_unit)?;
     let tree = tree_of(&all);
     let mut sources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for unit in all.iter().map(|including| tree.relative(&including.unit)) {
-        if !unit.is_empty() {
-            sources.entry(unit.clone()).or_default().insert(unit);
+    for unit in all.iter().map(|including| &including.unit) {
+        let source = tree.relative(unit);
+        if !source.is_empty() {
+            sources.entry(source).or_default().insert(tree.spelled(unit));
         }
     }
-    add_included(&all, &tree, &mut sources);
+    for Including { unit, included } in &all {
+        let source = tree.relative(unit);
+        for file in included.iter().map(|file| tree.relative(file)).filter(|file| *file != source) {
+            sources.entry(file).or_default().insert(tree.spelled(unit));
+        }
+    }
     Ok(sources)
 }
 

@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// The C and assembly files whose code a module holds, each with the compiled files that it ended up
-/// in: the file itself, or those that include it. Paths are relative to the root of the kernel tree.
+/// in: the file itself, or those that include it. Paths are relative to the root of the kernel tree;
+/// those of compiled files are spelled as the compiler was given them, an inner `..` included.
 ///
 /// Without the file that modpost writes for each module (`NAME.mod.c`).
 ///

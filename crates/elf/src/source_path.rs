@@ -17,6 +17,8 @@ const TOP_DIRECTORIES: [&str; 19] = [
 /// The name of a unit and the directory that the compiler ran in.
 pub(crate) struct UnitPath {
     name: Vec<String>,
+    /// The name with inner `..` as the compiler was given it: the same as `name` where it has none.
+    spelled: Vec<String>,
     directory: Vec<String>,
     is_absolute: bool,
 }
@@ -26,13 +28,18 @@ impl UnitPath {
         let directory = components(&String::from_utf8_lossy(directory));
         let name = String::from_utf8_lossy(name);
         let is_absolute = name.starts_with('/');
-        let name = components(&name);
+        let (name, mut spelled) = (components(&name), spelled_components(&name));
         // In the directory of the build: then relative to it, whatever it is called.
         let inside = is_absolute && !directory.is_empty() && name.starts_with(&directory);
-        match inside {
-            true => Self { name: name[directory.len()..].to_vec(), directory, is_absolute: false },
-            false => Self { name, directory, is_absolute },
+        if !inside {
+            return Self { name, spelled, directory, is_absolute };
         }
+        let name = name[directory.len()..].to_vec();
+        spelled = match spelled.starts_with(&directory) {
+            true => spelled[directory.len()..].to_vec(),
+            false => name.clone(),
+        };
+        Self { name, spelled, directory, is_absolute: false }
     }
 }
 
@@ -62,6 +69,17 @@ impl Tree {
         // A build directory inside the tree or beside it: `../../fs/exec.c`.
         let up = name.iter().take_while(|component| *component == "..").count();
         name[up..].join("/")
+    }
+
+    /// The path relative to the root as the compiler was given it: an inner `..` stays, for Kbuild
+    /// knows the object by that name (`arch/x86/kvm/../../../virt/kvm/kvm_main.c`). Resolved where
+    /// the spelling does not show where the root is.
+    pub(crate) fn spelled(&self, path: &UnitPath) -> String {
+        let root = if path.is_absolute { self.root.min(path.spelled.len()) } else { 0 };
+        let (above, below) = path.spelled.split_at(root);
+        let leads_out = |components: &[String]| components.first().is_some_and(|c| c == "..");
+        let plain = above.iter().all(|component| component != "..") && !leads_out(below);
+        if plain { below.join("/") } else { self.relative(path) }
     }
 }
 
@@ -102,9 +120,36 @@ fn components(path: &str) -> Vec<String> {
     components
 }
 
+/// The components of a path without `.`; every `..` stays.
+fn spelled_components(path: &str) -> Vec<String> {
+    let components = path.split('/').filter(|component| !matches!(*component, "" | "."));
+    components.map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spelling_is_kept_where_it_shows_the_root() {
+        let spelled = |names: &[(&str, &str)]| -> Vec<String> {
+            let paths: Vec<UnitPath> = names
+                .iter()
+                .map(|(name, directory)| UnitPath::new(name.as_bytes(), directory.as_bytes()))
+                .collect();
+            let tree = Tree::of(paths.iter());
+            paths.iter().map(|path| tree.spelled(path)).collect()
+        };
+        let kvm = "arch/x86/kvm/../../../virt/kvm/kvm_main.c";
+        assert_eq!(spelled(&[(kvm, "/usr/src/linux")]), [kvm]);
+        let absolute = format!("/home/kernel/linux/{kvm}");
+        let found = spelled(&[(&absolute, "/var/build"), ("/home/kernel/linux/fs/a.c", "/var/b")]);
+        assert_eq!(found, [kvm, "fs/a.c"]);
+        assert_eq!(spelled(&[(&absolute, "/home/kernel/linux")]), [kvm]);
+        // Where it leads out of the tree first, the name alone says nothing of the root.
+        assert_eq!(spelled(&[("../linux/../fs/exec.c", "/var/build")]), ["fs/exec.c"]);
+        assert_eq!(spelled(&[("./fs/exec.c", "/usr/src/linux")]), ["fs/exec.c"]);
+    }
 
     fn paths(units: &[(&str, &str)]) -> Vec<String> {
         let units: Vec<UnitPath> = units

@@ -112,7 +112,8 @@ impl Vmlinux {
 
     /// All files that were compiled into the kernel and the C files that they include, each with the
     /// compiled files that hold its code: [`Vmlinux::compile_units`] and
-    /// [`Vmlinux::included_sources`] by one walk.
+    /// [`Vmlinux::included_sources`] by one walk, but with the compiled files spelled as the compiler
+    /// was given them, an inner `..` included.
     ///
     /// # Errors
     /// As for [`Vmlinux::struct_sizes`].

@@ -102,15 +102,23 @@ fn relocatable_module_tells_its_files_and_those_that_they_include() {
     write("fs/xfs/other.c", "int f(int);\nint g(int x) { return f(x); }\n");
     write("fs/xfs/xfs.mod.c", "int this_module;\n");
     write("fs/xfs/start.S", ".text\n.globl start\nstart: ret\n");
+    write("lib/elsewhere.c", "int h(int x) { return x + 1; }\n");
     // The two formats of line tables name directories differently.
     for version in ["-gdwarf-4", "-gdwarf-5"] {
-        for file in ["fs/xfs/whole.c", "fs/xfs/other.c", "fs/xfs/xfs.mod.c", "fs/xfs/start.S"] {
-            let object = file.replace(['.', '/'], "-") + ".o";
+        let elsewhere = "fs/xfs/../../lib/elsewhere.c";
+        let own = ["fs/xfs/whole.c", "fs/xfs/other.c", "fs/xfs/xfs.mod.c", "fs/xfs/start.S"];
+        for file in own.into_iter().chain([elsewhere]) {
+            let object = file.replace("fs/xfs/../../", "").replace(['.', '/'], "-") + ".o";
             let flags = [version, "-O2", "-c", file, "-o", &object];
             run(Command::new("gcc").current_dir(directory.path()).args(flags));
         }
-        let objects =
-            ["fs-xfs-whole-c.o", "fs-xfs-other-c.o", "fs-xfs-xfs-mod-c.o", "fs-xfs-start-S.o"];
+        let objects = [
+            "fs-xfs-whole-c.o",
+            "fs-xfs-other-c.o",
+            "fs-xfs-xfs-mod-c.o",
+            "fs-xfs-start-S.o",
+            "lib-elsewhere-c.o",
+        ];
         run(Command::new("ld")
             .current_dir(directory.path())
             .args(["-r", "-o", "xfs.ko"])
@@ -127,6 +135,7 @@ fn relocatable_module_tells_its_files_and_those_that_they_include() {
             "fs/xfs/other.c: fs/xfs/other.c",
             "fs/xfs/start.S: fs/xfs/start.S",
             "fs/xfs/whole.c: fs/xfs/whole.c",
+            "lib/elsewhere.c: fs/xfs/../../lib/elsewhere.c",
             "lib/part.c: fs/xfs/whole.c",
         ];
         assert_eq!(units, expected, "{version}");

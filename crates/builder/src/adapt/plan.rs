@@ -123,7 +123,7 @@ impl Planner<'_> {
             match self.parent_of(&object)? {
                 Some(parent) => {
                     let source = object.source.to_string();
-                    let unit = Unit { source: source.clone(), parent };
+                    let unit = Unit::beside(&source, parent);
                     plan.new_units.entry(source).or_default().push(unit);
                 }
                 None => drop_file(&mut of_fix, object.source.as_str(), NOT_IN_CONFIG),

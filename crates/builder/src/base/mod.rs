@@ -13,6 +13,7 @@ mod kernel_make;
 mod module_facts;
 mod module_table;
 mod modules;
+mod object_rules;
 mod prepare;
 mod source_index;
 mod vmlinux_facts;
@@ -31,7 +32,9 @@ pub use facts::BaseFacts;
 pub use kept_view::KeptView;
 pub use kernel_make::{COMPILE_FLAGS, KernelMake};
 pub(crate) use module_table::ModuleTable;
+use object_rules::ObjectRules;
 pub(crate) use source_index::SourceIndex;
+use source_index::UnitsOfParent;
 pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
@@ -47,11 +50,11 @@ use crate::{
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 8;
+const PREPARATION: u32 = 9;
 
 /// The same for bases that are built, each of which costs minutes to hours. A change of what both
 /// kinds keep changes both numbers.
-const BUILDING: u32 = 2;
+const BUILDING: u32 = 3;
 
 /// What a base is made from.
 pub struct BaseInput<'a> {

@@ -11,7 +11,7 @@ use elivepatch_elf::{Modinfo, Module, module_units, symbol_listing};
 use elivepatch_model::Sha256Digest;
 
 use super::{
-    SourceIndex,
+    UnitsOfParent,
     module_table::{KernelModule, ModuleTable},
     modules::{LOADABLE, SYMBOLS},
 };
@@ -46,18 +46,18 @@ impl ModuleFacts {
         Ok(Self { symbols, table, aliases, wants })
     }
 
-    /// Adds a file of the debug package, when it is a module: its compiled files to `sources`.
+    /// Adds a file of the debug package, when it is a module: its compiled files to `units`.
     pub(super) fn add_file(
         &mut self,
         path: &str,
         content: &mut dyn Read,
-        sources: &mut SourceIndex,
+        units: &mut Vec<UnitsOfParent>,
     ) -> io::Result<()> {
         let Some(name) = module_of_file(path) else { return Ok(()) };
         let bytes = read_module_file(path, content, MODULE_BYTES)?;
-        let units =
+        let of_module =
             module_units(&bytes).map_err(|error| io::Error::other(format!("{path}: {error}")))?;
-        sources.add_parent(&Parent::Module(name.clone()), units);
+        units.push((Parent::Module(name.clone()), of_module));
         self.add(name, path, &bytes)
     }
 

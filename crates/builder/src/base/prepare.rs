@@ -7,7 +7,7 @@ use elivepatch_elf::Vmlinux;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, StepName};
 
 use super::{
-    BaseInput, COMPILE_FLAGS, KernelMake, SourceIndex,
+    BaseInput, COMPILE_FLAGS, KernelMake, ObjectRules, SourceIndex, UnitsOfParent,
     config_check::{check_config, check_normalised},
     facts::{
         BaseFacts, FACTS, FileDigests, MODULE_TABLE, PACKAGE_CONFIG, SOURCES, SYMBOL_TABLE, base_io,
@@ -90,7 +90,8 @@ impl Preparation<'_> {
             (tree, vmlinux)
         });
         tree?;
-        let vmlinux = vmlinux?;
+        let (vmlinux, units) = vmlinux?;
+        self.write_sources(&units)?;
         let FileDigests { kernel_image, files } = FileDigests::of(&self.staging)?;
         Ok(BaseFacts {
             release: self.input.release.clone(),
@@ -194,29 +195,38 @@ impl Preparation<'_> {
         &self,
         config: &KernelConfig,
         loadable: &LoadableModules,
-    ) -> Result<VmlinuxFacts, Failure> {
+    ) -> Result<(VmlinuxFacts, Vec<UnitsOfParent>), Failure> {
         let directory = self.staging.join("debug");
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
-        let mut sources = SourceIndex::default();
-        let path = self.unpack_debug(&directory, &mut sources, loadable)?;
+        let mut units = Vec::new();
+        let path = self.unpack_debug(&directory, &mut units, loadable)?;
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
         let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release, &self.staging)?;
-        sources.add_parent(&Parent::Vmlinux, vmlinux.units_by_source().map_err(unreadable)?);
-        let list = self.staging.join(SOURCES);
-        fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))?;
+        units.push((Parent::Vmlinux, vmlinux.units_by_source().map_err(unreadable)?));
         drop(vmlinux);
         self.write_symbol_table(&directory, path.file_name().unwrap_or_default())?;
         fs_err::remove_dir_all(&directory)
             .map_err(|error| base_io("remove", &directory, &error))?;
-        Ok(facts)
+        Ok((facts, units))
+    }
+
+    /// Notes which files hold whose code; where Kbuild has their objects, the Makefiles say.
+    fn write_sources(&self, units: &[UnitsOfParent]) -> Result<(), Failure> {
+        let rules = ObjectRules::read(&self.staging.join("tree"));
+        let mut sources = SourceIndex::default();
+        for of_parent in units {
+            sources.add_parent(of_parent, &rules);
+        }
+        let list = self.staging.join(SOURCES);
+        fs_err::write(&list, sources.to_text()).map_err(|error| base_io("write", &list, &error))
     }
 
     /// Takes vmlinux out of the debug package, and the facts of each module: its compiled files
-    /// go to `sources`. Gives the path of vmlinux.
+    /// go to `units`. Gives the path of vmlinux.
     fn unpack_debug(
         &self,
         directory: &Utf8Path,
-        sources: &mut SourceIndex,
+        units: &mut Vec<UnitsOfParent>,
         loadable: &LoadableModules,
     ) -> Result<Utf8PathBuf, Failure> {
         let release = self.input.release;
@@ -232,7 +242,7 @@ impl Preparation<'_> {
             if wanted.iter().any(|wanted| path == wanted) {
                 io::copy(content, &mut fs_err::File::create(&vmlinux)?)?;
             } else {
-                modules.add_file(path, content, sources)?;
+                modules.add_file(path, content, units)?;
             }
             Ok(true)
         })?;

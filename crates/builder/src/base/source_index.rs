@@ -1,6 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ObjectRules;
 use crate::unit::{Parent, Unit};
+
+/// The compiled files of one parent, as the compiler was given them, by the files whose code they
+/// hold.
+pub(super) type UnitsOfParent = (Parent, BTreeMap<String, BTreeSet<String>>);
 
 /// Which compiled files hold the code of each source file of a kernel, and what they are linked
 /// into: vmlinux, or a loadable module.
@@ -30,15 +35,19 @@ impl SourceIndex {
         self.units.entry(source).or_default().insert(unit);
     }
 
-    /// Adds the compiled files of one parent and the C files that each includes.
-    pub(crate) fn add_parent(
+    /// Adds the compiled files of one parent, as the compiler was given them, and the C files that
+    /// each includes.
+    pub(super) fn add_parent(
         &mut self,
-        parent: &Parent,
-        units_by_source: BTreeMap<String, BTreeSet<String>>,
+        (parent, units_by_source): &UnitsOfParent,
+        rules: &ObjectRules,
     ) {
         for (source, units) in units_by_source {
-            for unit in units {
-                self.add(source.clone(), Unit { source: unit, parent: parent.clone() });
+            for spelled in units {
+                let unit = Unit::with_goal(spelled, parent.clone(), &rules.goal(spelled));
+                if unit.is_in_tree() {
+                    self.add(source.clone(), unit);
+                }
             }
         }
     }
@@ -50,24 +59,34 @@ impl SourceIndex {
             let mut fields = line.split('\t');
             let (Some(source), Some(unit)) = (fields.next(), fields.next()) else { continue };
             let parent = match fields.next() {
-                None => Parent::Vmlinux,
+                None | Some("") => Parent::Vmlinux,
                 Some(module) => Parent::Module(module.to_owned()),
             };
-            index.add(source.to_owned(), Unit { source: unit.to_owned(), parent });
+            let unit = match fields.next() {
+                None => Unit::beside(unit, parent),
+                Some(goal) => Unit::with_goal(unit, parent, goal),
+            };
+            index.add(source.to_owned(), unit);
         }
         index
     }
 
     /// A line `SOURCE<TAB>UNIT` for each file and each unit of vmlinux that holds its code, and
-    /// `SOURCE<TAB>UNIT<TAB>MODULE` for one of a module.
+    /// `SOURCE<TAB>UNIT<TAB>MODULE` for one of a module. Where Kbuild has another name for the
+    /// object than that of the unit, it follows (behind an empty module for vmlinux).
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         for (source, unit) in
             self.units.iter().flat_map(|(source, units)| units.iter().map(move |u| (source, u)))
         {
             text.push_str(&format!("{source}\t{}", unit.source));
-            if let Parent::Module(module) = &unit.parent {
-                text.push_str(&format!("\t{module}"));
+            match &unit.parent {
+                Parent::Module(module) => text.push_str(&format!("\t{module}")),
+                Parent::Vmlinux if !unit.is_beside() => text.push('\t'),
+                Parent::Vmlinux => {}
+            }
+            if !unit.is_beside() {
+                text.push_str(&format!("\t{}", unit.goal()));
             }
             text.push('\n');
         }
@@ -93,10 +112,8 @@ mod tests {
     fn file_that_is_compiled_and_included_has_all_its_units() {
         let mut index = SourceIndex::default();
         let (whole, compat) = ("fs/binfmt_elf.c", "fs/compat_binfmt_elf.c");
-        index.add_parent(
-            &Parent::Vmlinux,
-            by_source(&[(whole, &[whole, compat]), (compat, &[compat])]),
-        );
+        let units = by_source(&[(whole, &[whole, compat]), (compat, &[compat])]);
+        index.add_parent(&(Parent::Vmlinux, units), &ObjectRules::default());
         assert_eq!(
             shown(&index, whole),
             ["fs/binfmt_elf.c in vmlinux", "fs/compat_binfmt_elf.c in vmlinux"]
@@ -107,16 +124,34 @@ mod tests {
     }
 
     #[test]
+    fn unit_whose_object_has_another_name_keeps_it() {
+        let mut index = SourceIndex::default();
+        let spelled = "arch/x86/kvm/../../../virt/kvm/kvm_main.c";
+        let (main, rules) = ("virt/kvm/kvm_main.c", ObjectRules::default());
+        let kvm = Parent::Module("kvm".to_owned());
+        let of_main = by_source(&[(main, &[spelled])]);
+        index.add_parent(&(kvm.clone(), of_main.clone()), &rules);
+        index.add_parent(&(Parent::Vmlinux, of_main), &rules);
+        index.add_parent(&(kvm, by_source(&[("etc/x.c", &["fs/../../etc/x.c"])])), &rules);
+        let goals: Vec<String> =
+            index.units_of(main).iter().map(|unit| unit.goal().to_owned()).collect();
+        assert_eq!(goals, ["arch/x86/kvm/../../../virt/kvm/kvm_main.o"; 2]);
+        assert!(index.units_of("etc/x.c").is_empty(), "it is outside of the tree");
+        assert_eq!(SourceIndex::parse(&index.to_text()), index);
+    }
+
+    #[test]
     fn file_in_several_parents_has_a_unit_for_each() {
         let mut index = SourceIndex::default();
         let part = "drivers/md/raid1-10.c";
         for module in ["raid1", "raid10"] {
             let unit = format!("drivers/md/{module}.c");
             let parent = Parent::Module(module.to_owned());
-            index.add_parent(&parent, by_source(&[(part, &[&unit]), (&unit, &[&unit])]));
+            let units = by_source(&[(part, &[&unit]), (&unit, &[&unit])]);
+            index.add_parent(&(parent, units), &ObjectRules::default());
         }
         // One object that is linked into both, and into vmlinux.
-        let shared = |parent| Unit { source: "lib/shared.c".to_owned(), parent };
+        let shared = |parent| Unit::beside("lib/shared.c", parent);
         for parent in [Parent::Module("raid1".to_owned()), Parent::Vmlinux] {
             index.add("lib/shared.c".to_owned(), shared(parent));
         }

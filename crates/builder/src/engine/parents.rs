@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn name_in_two_parents_is_refused_with_both_and_in_one_it_is_not() {
-        let unit = |source: &str, parent| Unit { source: source.to_owned(), parent };
+        let unit = |source: &str, parent| Unit::beside(source, parent);
         let module = |name: &str| Parent::Module(name.to_owned());
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let (kernel, ext4, fuse) = (

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn header_that_reaches_too_many_objects_is_refused_with_the_number() {
-        let unit = |number| Unit { source: format!("fs/{number}.c"), parent: Parent::Vmlinux };
+        let unit = |number| Unit::beside(&format!("fs/{number}.c"), Parent::Vmlinux);
         let units: Vec<Unit> = (0..300).map(unit).collect();
         let mut options = BuilderOptions::new("/nowhere".into());
         let check = |file: &str, options: &BuilderOptions| {

@@ -65,7 +65,7 @@ mod tests {
         let tree = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).expect("UTF-8");
         let mut index = SourceIndex::default();
         for (source, includes) in records {
-            let unit = Unit { source: (*source).to_owned(), parent: Parent::Vmlinux };
+            let unit = Unit::beside(source, Parent::Vmlinux);
             let object = unit.object();
             let path = tree.join(record_path(&object));
             fs_err::create_dir_all(path.parent().expect("a parent")).expect("own directory");

@@ -57,12 +57,14 @@ fn add_object(
         // Linked or generated, not compiled: it has no source.
         return Ok(());
     };
-    let unit = Unit { source: note.source.clone(), parent: parent.clone() };
-    // An object under another name (libstub's) is none that a livepatch could replace.
-    // Assembly cannot be replaced either, but a header that reaches it must be seen to.
+    // Assembly cannot be replaced, but a header that reaches it must be seen to.
     let is_compiled = [".c", ".S"].iter().any(|extension| note.source.ends_with(extension));
-    if !is_compiled || unit.object() != object {
+    if !is_compiled {
         return Ok(());
+    }
+    let unit = Unit::with_goal(&note.source, parent.clone(), object);
+    if !unit.is_in_tree() {
+        return Err(failed("names files outside of the tree".to_owned()));
     }
     let in_tree = |file: &&String| !file.starts_with('/');
     let code = |file: &&String| file.ends_with(".c") || **file == note.source;

@@ -2,6 +2,7 @@
 //! compiler.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -15,6 +16,7 @@ use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass, KernelConfig
 use super::super::{Base, BaseInput};
 use crate::{
     Cache, Observer, SilentObserver,
+    headers::units_by_records,
     process::available_cores,
     sandbox::{Sandbox, SandboxLimits},
     source::{KernelSource, SourceTree},
@@ -58,6 +60,8 @@ impl Kernel {
             &format!("{}void start(void) {{ for (;;); }}\n", structs.concat()),
         );
         kernel.write("drivers/dummy.c", "int dummy(void) { return 2; }\n");
+        let main = "__attribute__((used)) static int main_part(void) { return 3; }\n";
+        kernel.write("virt/main.c", main);
         kernel
     }
 
@@ -167,6 +171,15 @@ fn whole_kernel_is_built_once_and_knows_its_files() {
     assert_eq!(owner("fs/f07.c"), ["vmlinux"]);
     assert_eq!(owner("drivers/dummy.c"), ["dummy"]);
     assert_eq!(owner("fs/none.c"), Vec::<String>::new());
+    let units = index.units_of("virt/main.c");
+    let objects: Vec<(&str, String)> =
+        units.iter().map(|unit| (unit.goal(), unit.object())).collect();
+    let twin = "drivers/twin/main.o";
+    let main = ("drivers/../virt/main.o", "virt/main.o".to_owned());
+    assert_eq!(objects, [main, (twin, twin.to_owned())]);
+    let header = BTreeSet::from(["include/fs.h"]);
+    let reached = units_by_records(&header, &base.tree(), &index).expect("records are there");
+    assert!(units.iter().all(|unit| reached["include/fs.h"].contains(unit)), "{reached:?}");
     assert!(base.kernel_image().is_file());
     assert!(base.module_symvers().expect("a file").contains("vmlinux"));
     assert!(!base.tree().join("vmlinux.o").exists(), "nothing needs it any more");

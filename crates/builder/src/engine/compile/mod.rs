@@ -61,14 +61,14 @@ pub(super) fn compile(
     let originals = originals::originals(engine, &known.copied().collect::<Vec<_>>())?;
 
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
-    for object in units.keys() {
+    for (object, unit) in &units {
         match originals.get(object) {
             Some(original) if !original.is_affected(engine.touched) => {}
             Some(Original { command: Some(command), .. }) => {
                 check_parents(&all, object, &command.shell)?;
                 jobs.push(Job { object, shell: &command.shell });
             }
-            _ => by_make.push(object),
+            _ => by_make.push(*unit),
         }
     }
     constants::check_constants(engine)?;
@@ -79,10 +79,11 @@ pub(super) fn compile(
         check(&finished, fixes)?;
     }
     for batch in by_make.chunks(BATCH) {
-        let command =
-            engine.patched.command(engine.make.words(batch)).environment("KCFLAGS", COMPILE_FLAGS);
+        let goals = engine.make.words(batch.iter().map(|unit| unit.goal()));
+        let command = engine.patched.command(goals).environment("KCFLAGS", COMPILE_FLAGS);
         check(&engine.sandbox.run(&command, StepName::Compile, &progress)?, fixes)?;
-        for object in batch {
+        for unit in batch {
+            let object = &unit.object();
             let path = record_path(object);
             let record = engine.patched.read_made(&path, RECORD_BYTES);
             let record = record.map_err(|error| {

@@ -94,17 +94,16 @@ impl Maker<'_> {
             return None;
         }
         let record = read_untrusted_below(&tree, &record_path(&object), RECORD_BYTES).ok()?;
-        let saved = SavedCommand::parse(&String::from_utf8_lossy(&record), &object, &unit.source)?;
+        let saved =
+            SavedCommand::parse(&String::from_utf8_lossy(&record), unit.goal(), &unit.source)?;
         saved.with_livepatch_flags()
     }
 
     fn make_by_kbuild(&self, units: &[&Unit]) -> Result<BTreeMap<String, Original>, Failure> {
         let engine = self.engine;
-        let objects: Vec<String> = units.iter().map(|unit| unit.object()).collect();
-        let command = self
-            .pristine
-            .command(engine.make.words(&objects))
-            .environment("KCFLAGS", COMPILE_FLAGS);
+        let goals: Vec<&str> = units.iter().map(|unit| unit.goal()).collect();
+        let command =
+            self.pristine.command(engine.make.words(goals)).environment("KCFLAGS", COMPILE_FLAGS);
         check(engine.sandbox.run(&command, StepName::Compile, &self.progress)?)?;
 
         let mut made = Vec::new();
@@ -141,7 +140,8 @@ impl Maker<'_> {
     fn saved_command(&self, unit: &Unit) -> Option<SavedCommand> {
         let object = unit.object();
         let record = self.pristine.read_made(&record_path(&object), RECORD_BYTES).ok()?;
-        let saved = SavedCommand::parse(&String::from_utf8_lossy(&record), &object, &unit.source)?;
+        let saved =
+            SavedCommand::parse(&String::from_utf8_lossy(&record), unit.goal(), &unit.source)?;
         // What make generated on the way is in no other workspace.
         let base = self.engine.base.tree();
         let generated = saved.dependencies.iter().find(|path| {

@@ -64,10 +64,8 @@ mod tests {
             "vmlinux" => Parent::Vmlinux,
             name => Parent::Module(name.to_owned()),
         };
-        let units: Vec<Unit> = parents
-            .iter()
-            .map(|name| Unit { source: "fs/o.c".to_owned(), parent: parent(name) })
-            .collect();
+        let units: Vec<Unit> =
+            parents.iter().map(|name| Unit::beside("fs/o.c", parent(name))).collect();
         let units: Vec<&Unit> = units.iter().collect();
         check_parents(&units, "fs/o.o", shell).map_err(|failure| failure.message)
     }

@@ -16,28 +16,29 @@ pub(in crate::engine) struct SavedCommand {
 }
 
 impl SavedCommand {
-    /// Reads a record; `None` when it is not one of a plain compilation of `object` from `source`:
-    /// then only make knows how the object comes about.
-    pub(in crate::engine) fn parse(record: &str, object: &str, source: &str) -> Option<Self> {
+    /// Reads a record; `None` when it is not one of a plain compilation of `source`, a path in the
+    /// tree, to `goal`, which is what Kbuild calls the object: then only make knows how it comes
+    /// about.
+    pub(in crate::engine) fn parse(record: &str, goal: &str, source: &str) -> Option<Self> {
+        let compiled = Compiled::parse(record).filter(|compiled| compiled.source == source)?;
+        let source = compiled.spelled_source.as_str();
         // `savedcmd_` from Linux 6.3 on.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+,-".contains(&byte);
         if !source.bytes().all(plain) {
             return None;
         }
-        let names = [format!("cmd_{object} := "), format!("savedcmd_{object} := ")];
+        let names = [format!("cmd_{goal} := "), format!("savedcmd_{goal} := ")];
         let first = record.lines().next()?;
         let text = names.iter().find_map(|name| first.strip_prefix(name.as_str()))?;
         let shell = unescape(text)?;
         let compiles = ["-c", "-S"].into_iter().any(|option| {
-            let words = format!(" {option} -o {object} {source}");
+            let words = format!(" {option} -o {goal} {source}");
             shell.ends_with(&words) || shell.contains(&format!("{words} "))
         });
         if !compiles {
             return None;
         }
-        let dependencies =
-            Compiled::parse(record).map(|compiled| compiled.files).unwrap_or_default();
-        Some(Self { shell, dependencies })
+        Some(Self { shell, dependencies: compiled.files })
     }
 
     /// The command with the flags of livepatches, where it was saved without: in the place where
@@ -96,6 +97,18 @@ mod tests {
         );
         let newer = RECORD.replacen("cmd_", "savedcmd_", 1);
         assert!(SavedCommand::parse(&newer, "fs/a.o", "fs/a.c").is_some());
+    }
+
+    #[test]
+    fn object_that_kbuild_reaches_through_another_directory_is_known_by_that_name() {
+        let spelled = "arch/x86/kvm/../../../virt/kvm/a";
+        let record = RECORD.replace("block/b.h", "b.h").replace("fs/a", spelled);
+        let (goal, source) = (format!("{spelled}.o"), "virt/kvm/a.c");
+        let saved = SavedCommand::parse(&record, &goal, source).expect("a compilation");
+        assert!(saved.shell.contains(&format!("-c -o {spelled}.o {spelled}.c")));
+        assert!(saved.dependencies.contains(source), "{saved:?}");
+        // Another object of the same file is another matter.
+        assert_eq!(SavedCommand::parse(&record, "virt/kvm/a.o", source), None);
     }
 
     #[test]

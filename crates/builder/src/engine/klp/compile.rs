@@ -70,7 +70,7 @@ pub(super) fn compile(
 
 fn saved_command(engine: &KlpEngine, unit: &Unit, object: &str) -> Option<SavedCommand> {
     let record = engine.originals.view().read_made(&record_path(object), RECORD_BYTES).ok()?;
-    SavedCommand::parse(&String::from_utf8_lossy(&record), object, &unit.source)
+    SavedCommand::parse(&String::from_utf8_lossy(&record), unit.goal(), &unit.source)
 }
 
 fn unknown(unit: &Unit) -> Failure {

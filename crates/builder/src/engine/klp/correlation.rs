@@ -171,7 +171,7 @@ mod tests {
         f t 0 10\ncount.1 b 0 8\nCSWTCH.7 r 0 8\nold d 0 8\nfs/b.o:\ng T 0 1\n:fs/b.o:\ng T 0 1\n";
 
     fn unit(source: &str) -> Unit {
-        Unit { source: source.to_owned(), parent: Parent::Vmlinux }
+        Unit::beside(source, Parent::Vmlinux)
     }
 
     fn check(text: &str) -> Result<(), Failure> {

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn unit(source: &str, parent: Parent) -> Unit {
-        Unit { source: source.to_owned(), parent }
+        Unit::beside(source, parent)
     }
 
     #[test]
