@@ -209,6 +209,32 @@ fn disk_cannot_be_filled() {
     );
 }
 
+/// A linker asks for all of its output at once, and removes it when there is no room: no look at the
+/// disk ever finds it full.
+#[test]
+fn disk_without_room_is_told_from_a_full_tmp() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can mount a small disk");
+        return;
+    }
+    let bench = Bench::new(SandboxLimits { disk_bytes: 8 << 30, ..LIMITS });
+    let work = bench.path("work");
+    std::fs::create_dir(&work).expect("own directory");
+    let mount = |program: &str, arguments: &[&str]| {
+        let status = std::process::Command::new(program).args(arguments).arg(&work).status();
+        assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+    };
+    mount("mount", &["-t", "tmpfs", "-o", "size=400m,mode=0755", "elivepatch-test"]);
+    let on_disk = bench.make("fallocate --length 4G /scratch/output && echo written");
+    let in_tmp = bench.make("dd if=/dev/zero of=/tmp/a.s bs=1M count=600");
+    mount("umount", &["--lazy"]);
+    let failure = on_disk.expect_err("there is no room");
+    assert_eq!(failure.class, FailureClass::DiskFull, "{failure}");
+    assert!(failure.message.contains(&format!("no space left on the disk of {work}")), "{failure}");
+    assert!(failure.message.ends_with("MiB were free at the lowest look"), "{failure}");
+    must_be_stopped(in_tmp, "/tmp");
+}
+
 #[test]
 fn one_file_cannot_be_larger_than_the_disk_limit() {
     let bench = Bench::new(LIMITS);

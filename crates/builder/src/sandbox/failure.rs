@@ -26,7 +26,7 @@ pub(super) fn limit_failure(
             return Some(failure.with_details(finished.last_lines(5)));
         }
         // A compiler that finds no room tells so in its own words and exits like for any error.
-        Ended::Exited(_) => disk.over().or_else(|| complaint(finished))?,
+        Ended::Exited(_) => disk.over().or_else(|| complaint(finished, disk))?,
         ended => ended.clone(),
     };
     Some(match ended {
@@ -46,11 +46,18 @@ pub(super) fn limit_failure(
     })
 }
 
-/// What compilers, linkers and make print when an rlimit or the sandbox's own `/tmp` ends them.
-fn complaint(finished: &Finished) -> Option<Ended> {
+/// What compilers, linkers and make print of a full disk, and when an rlimit or the sandbox's own
+/// `/tmp` ends them.
+fn complaint(finished: &Finished, disk: &DiskUse) -> Option<Ended> {
     let text = finished.text();
-    text.lines().find_map(complaint_of).map(|reason| Ended::LimitExceeded(reason.to_owned()))
+    let (line, reason) = text.lines().find_map(|line| Some((line, complaint_of(line)?)))?;
+    // `/tmp` is never on the disk.
+    let full = (line.contains(NO_SPACE) && !line.contains("/tmp/")).then(|| disk.found_full());
+    full.flatten().or_else(|| Some(Ended::LimitExceeded(reason.to_owned())))
 }
+
+/// What tools print when they cannot write more.
+const NO_SPACE: &str = "No space left on device";
 
 /// The limit that a line complains of. gcc shows the source line of each error, which may hold any
 /// text, behind ` | `; an error at a place in the source is about the source.
@@ -61,7 +68,7 @@ fn complaint_of(line: &str) -> Option<&'static str> {
         ("virtual memory exhausted", "used more memory than it may"),
         ("Resource temporarily unavailable", "started more processes than it may"),
         ("File size limit exceeded", "wrote a larger file than it may"),
-        ("No space left on device", "wrote more to /tmp than it may"),
+        (NO_SPACE, "wrote more to /tmp than it may"),
     ];
     let of_a_tool = !line.contains(" | ") && !names_a_source_line(line);
     let found = COMPLAINTS.iter().find(|(complaint, _)| line.contains(complaint))?;

@@ -1,6 +1,6 @@
 //! What the supervisor looks at while a tool runs: memory and disk.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -12,6 +12,11 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// Free space that a tool must leave on the file system it writes to: a full disk would take the
 /// server's database down with it.
 const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// With less than this free at some look, a tool that found no space found none on the disk. So much
+/// it may write between two looks, or ask for at once, without being seen: linkers ask for all of
+/// their output before they write.
+const UNSEEN_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The most files that a tool may make: they cost memory and time even when they are empty.
 const FILES: u64 = 500_000;
@@ -66,31 +71,64 @@ fn children(process: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Measures what is below some directories, against a limit.
+/// Measures what is below some directories, against a limit, and what is free on their disks.
 #[derive(Debug)]
 pub struct DiskUse {
-    directories: Vec<Utf8PathBuf>,
+    directories: Vec<Directory>,
     limit_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: Utf8PathBuf,
+    /// The least that was free there at any look, in bytes: a tool that finds no room may remove
+    /// what it wrote before the next one.
+    lowest_free: Cell<u64>,
+}
+
+impl Directory {
+    /// What is free on its disk, in bytes.
+    fn look(&self) -> u64 {
+        let free = free_bytes(&self.path).unwrap_or(u64::MAX);
+        self.lowest_free.set(self.lowest_free.get().min(free));
+        free
+    }
 }
 
 impl DiskUse {
     /// What is there already counts: otherwise a build could write the limit again with each of its
     /// tools.
     pub fn new(directories: Vec<Utf8PathBuf>, limit_bytes: u64) -> Self {
-        Self { directories, limit_bytes }
+        let directories = directories.into_iter();
+        let directories =
+            directories.map(|path| Directory { path, lowest_free: Cell::new(u64::MAX) }).collect();
+        let new = Self { directories, limit_bytes };
+        new.nearly_full();
+        new
+    }
+
+    /// Says that a disk is nearly full. Looking costs next to nothing.
+    pub fn nearly_full(&self) -> Option<Ended> {
+        // Each is looked at, whatever the others say.
+        let full = self.directories.iter().filter(|directory| directory.look() < RESERVE_BYTES);
+        let full: Vec<&Directory> = full.collect();
+        full.first().map(|directory| {
+            let mebibytes = RESERVE_BYTES >> 20;
+            Ended::DiskFull(format!(
+                "less than {mebibytes} MiB are left on the disk of {}",
+                directory.path
+            ))
+        })
     }
 
     /// Says that the use is over the limit, or that the disk is nearly full; `None` when all is well.
     pub fn over(&self) -> Option<Ended> {
+        if let Some(full) = self.nearly_full() {
+            return Some(full);
+        }
         let (mut bytes, mut files) = (0, 0);
         for directory in &self.directories {
-            if free_bytes(directory).is_some_and(|free| free < RESERVE_BYTES) {
-                let mebibytes = RESERVE_BYTES >> 20;
-                return Some(Ended::DiskFull(format!(
-                    "less than {mebibytes} MiB are left on the disk of {directory}"
-                )));
-            }
-            let (more_bytes, more_files) = usage(directory);
+            let (more_bytes, more_files) = usage(&directory.path);
             bytes += more_bytes;
             files += more_files;
         }
@@ -102,6 +140,22 @@ impl DiskUse {
         } else {
             None
         }
+    }
+
+    /// Says which disk it was on which a tool found no space left; `None` when it was none of these.
+    pub fn found_full(&self) -> Option<Ended> {
+        self.nearly_full();
+        let fullest =
+            self.directories.iter().min_by_key(|directory| directory.lowest_free.get())?;
+        let free = fullest.lowest_free.get();
+        (free < UNSEEN_BYTES).then(|| {
+            Ended::DiskFull(format!(
+                "it found no space left on the disk of {}, where {} MiB were free at the lowest \
+                 look",
+                fullest.path,
+                free >> 20
+            ))
+        })
     }
 }
 
