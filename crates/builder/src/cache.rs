@@ -12,6 +12,7 @@ use elivepatch_model::{Failure, FailureClass};
 use crate::{
     Observer,
     failures::{cancelled, io_failure},
+    remove_work_directory,
 };
 
 /// The cache directory.
@@ -107,26 +108,93 @@ impl Cache {
     }
 }
 
-/// Makes an empty staging directory for `entry`. What an interrupted run left there is removed:
-/// the caller holds the lock, so nobody else works in it.
-pub(crate) fn empty_staging(entry: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
-    let staging = Utf8PathBuf::from(format!("{entry}.partial"));
-    let failed = |error| io_failure(FailureClass::Internal, "empty", &staging, &error);
-    match fs_err::remove_dir_all(&staging) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    fs_err::create_dir_all(&staging).map_err(failed)?;
-    Ok(staging)
+/// The directory in which an entry is made. It is removed with the value unless it is published or
+/// kept: what came of a failed attempt is of no use, and on a full disk it is in the way. The caller
+/// holds the entry's lock, so nobody else works in it.
+#[derive(Debug)]
+pub(crate) struct StagingDirectory {
+    path: Utf8PathBuf,
+    is_kept: bool,
 }
 
-/// Puts a complete staging directory into its place. Its files reach the disk first: after a power
-/// cut a directory with its final name is whole.
-pub(crate) fn publish(staging: &Utf8Path, entry: &Utf8Path) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| io_failure(FailureClass::Internal, "complete", entry, &error);
-    let directory = fs_err::File::open(staging).map_err(failed)?;
-    rustix::fs::syncfs(&directory).map_err(|error| failed(error.into()))?;
-    fs_err::rename(staging, entry).map_err(failed)
+impl StagingDirectory {
+    /// The staging directory of `entry`, with what an earlier attempt left there.
+    pub(crate) fn of(entry: &Utf8Path) -> Self {
+        Self { path: format!("{entry}.partial").into(), is_kept: false }
+    }
+
+    /// An empty one.
+    pub(crate) fn empty(entry: &Utf8Path) -> Result<Self, Failure> {
+        let staging = Self::of(entry);
+        staging.make_empty()?;
+        Ok(staging)
+    }
+
+    /// Removes what an interrupted attempt left there.
+    pub(crate) fn make_empty(&self) -> Result<(), Failure> {
+        let failed = |error| io_failure(FailureClass::Internal, "empty", &self.path, &error);
+        remove_work_directory(&self.path).map_err(failed)?;
+        fs_err::create_dir_all(&self.path).map_err(failed)
+    }
+
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Leaves it for the next attempt to go on with.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+
+    /// Puts it into the place of `entry`, for it is complete now; what is there is damaged, or of
+    /// another input. Its files reach the disk first: after a power cut a directory with its final
+    /// name is whole.
+    pub(crate) fn publish(mut self, entry: &Utf8Path) -> Result<(), Failure> {
+        let failed =
+            |error: std::io::Error| io_failure(FailureClass::Internal, "complete", entry, &error);
+        remove_work_directory(entry).map_err(failed)?;
+        let directory = fs_err::File::open(&self.path).map_err(failed)?;
+        rustix::fs::syncfs(&directory).map_err(|error| failed(error.into()))?;
+        fs_err::rename(&self.path, entry).map_err(failed)?;
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for StagingDirectory {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        // The failure that led here is what is told; the next attempt removes it as well.
+        if let Err(error) = remove_work_directory(&self.path) {
+            tracing::warn!("cannot remove {}: {error}", self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_published_or_kept_outlives_the_attempt() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let entry = Utf8Path::from_path(temporary.path()).expect("UTF-8").join("entry");
+        let begin = || {
+            let staging = StagingDirectory::empty(&entry).expect("own directory");
+            assert_eq!(fs_err::read_dir(staging.path()).expect("own directory").count(), 0);
+            fs_err::write(staging.path().join("file"), "content").expect("own file");
+            staging
+        };
+        let partial = begin().path().to_owned();
+        assert!(!partial.exists(), "given up");
+        begin().keep();
+        assert!(partial.join("file").exists(), "kept");
+        // Once more, over a damaged one with the same name.
+        fs_err::create_dir(&entry).expect("own directory");
+        begin().publish(&entry).expect("own directory");
+        assert!(!partial.exists());
+        assert_eq!(fs_err::read_to_string(entry.join("file")).expect("own file"), "content");
+    }
 }

@@ -19,11 +19,16 @@ use super::{
 };
 use crate::{
     Observer,
-    cache::{empty_staging, publish},
+    cache::StagingDirectory,
     debian::{Apt, KernelPackages, for_each_file, unpack_package, unpack_source_tarball},
+    disk_need::DiskNeed,
     sandbox::{Sandbox, SandboxCommand},
     unit::Parent,
 };
+
+/// What a base takes while it is prepared, in bytes: 1.5 GB stay, and the source's tarball and
+/// vmlinux with its debug information come and go (see the table in docs/operation.md).
+const PREPARING_BYTES: u64 = 2_500_000_000;
 
 struct Files {
     image: Utf8PathBuf,
@@ -59,17 +64,22 @@ pub(super) fn prepare(
         headers: apt.fetch(&packages.headers, observer)?,
         source: apt.fetch(&packages.source, observer)?,
     };
-    let staging = empty_staging(place)?;
-    let preparation = Preparation { input, staging, files, sandbox, observer };
-    let facts = preparation.make()?;
-    let path = preparation.staging.join(FACTS);
-    let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
-    fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
-    if place.exists() {
-        // A damaged one: nobody uses it, for we hold its lock.
-        fs_err::remove_dir_all(place).map_err(|error| base_io("remove", place, &error))?;
-    }
-    publish(&preparation.staging, place)
+    let need = DiskNeed {
+        place: place.to_owned(),
+        bytes: PREPARING_BYTES,
+        what: format!("preparing the base of {}", input.release),
+    };
+    // After what an earlier attempt has left is gone.
+    let staging = StagingDirectory::empty(place)?;
+    need.fits(|| {
+        let path = staging.path().to_owned();
+        let preparation = Preparation { input, staging: path, files, sandbox, observer };
+        let facts = preparation.make()?;
+        let path = preparation.staging.join(FACTS);
+        let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
+        fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))
+    })?;
+    staging.publish(place)
 }
 
 impl Preparation<'_> {

@@ -12,7 +12,7 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName
 use super::{Recipe, recipe::UnpackedPackage, root::RootFacts};
 use crate::{
     Observer,
-    cache::{empty_staging, publish},
+    cache::StagingDirectory,
     debian::Apt,
     failures::{cancelled, io_failure},
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
@@ -34,8 +34,8 @@ pub(super) fn create(
 ) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| io_failure(FailureClass::ToolchainFailed, "make", place, &error);
-    let staging = empty_staging(place)?;
-    let root = staging.join("root");
+    let staging = StagingDirectory::empty(place)?;
+    let root = staging.path().join("root");
     log(observer, format!("making the toolchain root {} (once; about a minute)", recipe.name));
     install(recipe, &root, apt, observer)?;
     let mut packages = installed_packages(&root, observer)?;
@@ -54,11 +54,8 @@ pub(super) fn create(
         },
     };
     let text = serde_json::to_vec_pretty(&facts).expect("plain data has a JSON form");
-    fs_err::write(staging.join("root.json"), text).map_err(failed)?;
-    if place.exists() {
-        fs_err::remove_dir_all(place).map_err(failed)?;
-    }
-    publish(&staging, place)
+    fs_err::write(staging.path().join("root.json"), text).map_err(failed)?;
+    staging.publish(place)
 }
 
 fn install(

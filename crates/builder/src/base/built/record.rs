@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     base::{WORK, workspace::INPUTS},
+    disk_need::bytes_below,
     source::KernelSource,
     untrusted_file::{open_untrusted_below, read_untrusted_below},
 };
@@ -206,14 +207,4 @@ fn missing(what: &str) -> Failure {
         format!("the kernel was built, and there is no {what}"),
         "this kernel's build differs from what elivepatch knows: please report it",
     )
-}
-
-fn bytes_below(directory: &Utf8Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    walkdir::WalkDir::new(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|metadata| metadata.blocks() * 512)
-        .sum()
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Cache, Observer,
     base::{KeptView, Workspace, same_every_time},
-    cache::{CacheLock, empty_staging, publish},
+    cache::{CacheLock, StagingDirectory},
     engine::compile::CompileProgress,
     failures::io_failure,
     sandbox::{SandboxCommand, SandboxLimits},
@@ -126,7 +126,8 @@ fn log(input: &KpatchEngine, line: String) {
 
 /// Makes the originals at `place`. The caller holds the lock of `place`.
 fn make(input: &KpatchEngine, place: &Utf8Path) -> Result<(), Failure> {
-    let staging = empty_staging(place)?;
+    let directory = StagingDirectory::empty(place)?;
+    let staging = directory.path().to_owned();
     let maker = Maker { input, staging: &staging };
     maker.check_objtool()?;
     let line = "making the originals of this base, once: this takes about as long as the base did";
@@ -153,7 +154,7 @@ fn make(input: &KpatchEngine, place: &Utf8Path) -> Result<(), Failure> {
         // Incomplete, or of a base that was there before: nobody uses it, for we hold its lock.
         fs_err::remove_dir_all(place).map_err(|error| failed("remove", place, &error))?;
     }
-    publish(&staging, place)
+    directory.publish(place)
 }
 
 struct Maker<'a> {

@@ -9,7 +9,7 @@ use elivepatch_model::{BuildEvent, Failure, StepName};
 
 use super::{
     first_error::FirstError,
-    staging::{SYNC_INTERVAL, Staging},
+    staging::{SYNC_INTERVAL, Stage, Staging},
 };
 use crate::Observer;
 
@@ -19,18 +19,30 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// What Kbuild prints before an object that a compiler or assembler makes.
 const OBJECTS: [&str; 2] = ["CC", "AS"];
 
+/// What is built, as progress tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// The step of the build that it is a part of.
+    pub step: StepName,
+    /// While objects are compiled: `building the kernel`.
+    pub compiling: &'static str,
+    /// While they are linked: `linking the kernel`.
+    pub linking: &'static str,
+}
+
 /// Hears make's output: counts objects, keeps the first error, and notes now and then what is on
 /// the disk. All else goes to the build's own observer.
-pub(super) struct BuildWatcher<'a> {
+pub(super) struct BuildWatcher<'a, S> {
     observer: &'a dyn Observer,
+    subject: Subject,
     /// What is to be made in this run, and what earlier runs have made.
     total: u64,
     before: u64,
-    state: Mutex<State<'a>>,
+    state: Mutex<State<'a, S>>,
 }
 
-struct State<'a> {
-    staging: &'a mut Staging,
+struct State<'a, S> {
+    staging: &'a mut Staging<S>,
     begun: u64,
     links: bool,
     started: Instant,
@@ -40,9 +52,14 @@ struct State<'a> {
     sync_failure: Option<Failure>,
 }
 
-impl<'a> BuildWatcher<'a> {
+impl<'a, S: Stage> BuildWatcher<'a, S> {
     /// `objects` are to be made in this run.
-    pub(super) fn new(observer: &'a dyn Observer, staging: &'a mut Staging, objects: u64) -> Self {
+    pub(super) fn new(
+        observer: &'a dyn Observer,
+        staging: &'a mut Staging<S>,
+        subject: Subject,
+        objects: u64,
+    ) -> Self {
         let now = Instant::now();
         let total = staging.objects_in_all(objects);
         let state = State {
@@ -55,7 +72,7 @@ impl<'a> BuildWatcher<'a> {
             first_error: FirstError::default(),
             sync_failure: None,
         };
-        Self { observer, total, before: total - objects, state: Mutex::new(state) }
+        Self { observer, subject, total, before: total - objects, state: Mutex::new(state) }
     }
 
     /// What it heard: the first error, and whether noting failed.
@@ -64,7 +81,7 @@ impl<'a> BuildWatcher<'a> {
         (state.first_error, state.sync_failure)
     }
 
-    fn state(&self) -> MutexGuard<'_, State<'a>> {
+    fn state(&self) -> MutexGuard<'_, State<'a, S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,12 +100,12 @@ impl<'a> BuildWatcher<'a> {
             // More than make said in advance is no more than all.
             let done = (self.before + state.begun).min(self.total);
             let what = if state.links {
-                "linking the kernel".to_owned()
+                self.subject.linking.to_owned()
             } else {
-                describe(state.begun, self.total - self.before, now - state.started)
+                describe(self.subject, state.begun, self.total - self.before, now - state.started)
             };
             self.observer.event(BuildEvent::Progress {
-                step: StepName::Base,
+                step: self.subject.step,
                 what,
                 done,
                 total: self.total,
@@ -102,7 +119,7 @@ impl<'a> BuildWatcher<'a> {
     }
 }
 
-impl Observer for BuildWatcher<'_> {
+impl<S: Stage> Observer for BuildWatcher<'_, S> {
     fn event(&self, event: BuildEvent) {
         if let BuildEvent::Log { line, .. } = &event {
             self.line(line);
@@ -116,23 +133,23 @@ impl Observer for BuildWatcher<'_> {
 }
 
 /// What is going on, with the time that is left by the pace so far.
-fn describe(begun: u64, total: u64, elapsed: Duration) -> String {
+fn describe(subject: Subject, begun: u64, total: u64, elapsed: Duration) -> String {
     // Where make could not say how many there are, or only the first are begun, nothing is known.
     if total == 0 {
-        return "building the kernel".to_owned();
+        return subject.compiling.to_owned();
     }
     if begun >= total {
-        return "linking the kernel".to_owned();
+        return subject.linking.to_owned();
     }
     if begun < 20 || elapsed < Duration::from_secs(5) {
-        return "building the kernel".to_owned();
+        return subject.compiling.to_owned();
     }
     let left = elapsed.as_secs_f64() * (total - begun) as f64 / begun as f64;
     let left = match left.round() as u64 {
         seconds if seconds < 90 => format!("{seconds} s"),
         seconds => format!("{} min", (seconds + 30) / 60),
     };
-    format!("building the kernel, about {left} left before it is linked")
+    format!("{}, about {left} left before it is linked", subject.compiling)
 }
 
 /// Whether the line is `  CC      fs/exec.o` or `  CC [M]  fs/ext4/inode.o`.
@@ -144,7 +161,7 @@ fn is_object(line: &str) -> bool {
 }
 
 /// The shell command that counts the objects that make would make, in the tree.
-pub(super) fn counting_script(make: &[String]) -> String {
+pub(crate) fn counting_script(make: &[String]) -> String {
     let words: Vec<String> = make.iter().map(|word| format!("'{word}'")).collect();
     // Without the objects make does not know how to link: it is told to go on.
     format!(
@@ -157,6 +174,12 @@ pub(super) fn counting_script(make: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SUBJECT: Subject = Subject {
+        step: StepName::Base,
+        compiling: "building the kernel",
+        linking: "linking the kernel",
+    };
 
     #[test]
     fn objects_are_told_from_other_lines() {
@@ -171,16 +194,16 @@ mod tests {
     #[test]
     fn time_left_follows_the_pace() {
         let seconds = Duration::from_secs;
-        assert_eq!(describe(5, 1000, seconds(1)), "building the kernel");
+        assert_eq!(describe(SUBJECT, 5, 1000, seconds(1)), "building the kernel");
         assert_eq!(
-            describe(100, 1000, seconds(30)),
+            describe(SUBJECT, 100, 1000, seconds(30)),
             "building the kernel, about 5 min left before it is linked"
         );
         assert_eq!(
-            describe(900, 1000, seconds(270)),
+            describe(SUBJECT, 900, 1000, seconds(270)),
             "building the kernel, about 30 s left before it is linked"
         );
-        assert_eq!(describe(1000, 1000, seconds(300)), "linking the kernel");
-        assert_eq!(describe(7, 0, seconds(300)), "building the kernel");
+        assert_eq!(describe(SUBJECT, 1000, 1000, seconds(300)), "linking the kernel");
+        assert_eq!(describe(SUBJECT, 7, 0, seconds(300)), "building the kernel");
     }
 }
