@@ -27,6 +27,13 @@ impl KeptView {
         if sandbox.overlays() { "layer" } else { "copy" }
     }
 
+    /// Where the view called `name` has what was made in it, as a path in its directory; in a copy
+    /// also what is the base's own.
+    pub fn made_in(name: &str, sandbox: &Sandbox) -> Utf8PathBuf {
+        let view = Self::new(Utf8Path::new(""), name, sandbox);
+        if view.is_layer { view.files().join("upper") } else { view.files() }
+    }
+
     /// The directory of the machine with its files.
     pub(super) fn files(&self) -> Utf8PathBuf {
         if self.is_layer { layer_of(&self.work) } else { copy_of(&self.work) }

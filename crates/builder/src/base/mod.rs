@@ -27,6 +27,8 @@ use elivepatch_model::{
 };
 
 pub(crate) use built::same_every_time;
+#[cfg(test)]
+pub(crate) use built::tests as built_tests;
 pub use config_check::check_config;
 pub use facts::BaseFacts;
 pub use kept_view::KeptView;

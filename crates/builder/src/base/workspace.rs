@@ -7,6 +7,7 @@ use super::{Base, KeptView};
 use crate::{
     Observer,
     failures::io_failure,
+    remove_work_directory,
     sandbox::{Overlay, Sandbox, SandboxCommand},
     untrusted_file::{read_untrusted, read_untrusted_below},
 };
@@ -97,6 +98,32 @@ impl Workspace {
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
         Self::make(base, &self.toolchain_root, sandbox, directory, name, observer)
+    }
+
+    /// The view that [`Workspace::make_to_keep`] made there earlier, with what was made in it.
+    ///
+    /// # Errors
+    /// When a directory cannot be made.
+    pub fn kept_before(
+        &self,
+        directory: &Utf8Path,
+        name: &str,
+        base: &Base,
+        sandbox: &Sandbox,
+    ) -> Result<Self, Failure> {
+        let work = directory.join(name);
+        for directory in [&work, &beside(&work, "inputs")] {
+            remove_work_directory(directory)
+                .map_err(|error| io_failure(FailureClass::Internal, "remove", directory, &error))?;
+        }
+        let (work, inputs) = make_directories(&work, sandbox)?;
+        let view = if sandbox.overlays() {
+            let layer = layer_of(&work);
+            View::Overlay(Overlay { lower: base.tree(), between: Vec::new(), layer })
+        } else {
+            View::Copy(copy_of(&work))
+        };
+        Ok(Self { toolchain_root: self.toolchain_root.clone(), work, inputs, view })
     }
 
     /// Makes a view that shows what was made or changed in this view over what was made in a kept

@@ -23,21 +23,22 @@ use crate::{
     toolchain::ToolchainRoot,
 };
 
-const CONFIG: &str = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_X86_64=y\n\
+pub(crate) const CONFIG: &str = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_X86_64=y\n\
     CONFIG_LOCALVERSION=\"-small\"\n# CONFIG_RUST is not set\n";
 
 /// How many C files vmlinux is made of.
-const FILES: usize = 24;
+pub(crate) const FILES: usize = 24;
 
-struct Kernel {
+/// The tree, and a cache for its bases.
+pub(crate) struct Kernel {
     directory: tempfile::TempDir,
-    cache: Cache,
-    sandbox: Sandbox,
-    release: KernelRelease,
+    pub(crate) cache: Cache,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) release: KernelRelease,
 }
 
 impl Kernel {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = Utf8Path::from_path(directory.path()).expect("UTF-8");
         let cache = Cache::open(&path.join("cache")).expect("own directory");
@@ -65,14 +66,18 @@ impl Kernel {
         kernel
     }
 
-    fn path(&self, name: &str) -> Utf8PathBuf {
+    pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.directory.path()).expect("UTF-8").join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path("linux").join(name);
         std::fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
         std::fs::write(path, text).expect("own file");
+    }
+
+    pub(crate) fn toolchain(&self) -> ToolchainRoot {
+        ToolchainRoot::of_this_machine(&self.path("toolchain"))
     }
 
     fn source(&self, name: &str) -> KernelSource {
@@ -80,7 +85,11 @@ impl Kernel {
         KernelSource::Tree(tree.facts(&self.cache).expect("a source"))
     }
 
-    fn ready(&self, config: &str, observer: &dyn Observer) -> Result<(Base, bool), Failure> {
+    pub(crate) fn ready(
+        &self,
+        config: &str,
+        observer: &dyn Observer,
+    ) -> Result<(Base, bool), Failure> {
         self.ready_from(&self.source("linux"), config, observer)
     }
 
@@ -90,7 +99,7 @@ impl Kernel {
         config: &str,
         observer: &dyn Observer,
     ) -> Result<(Base, bool), Failure> {
-        let toolchain = ToolchainRoot::of_this_machine(&self.path("toolchain"));
+        let toolchain = self.toolchain();
         let parsed = KernelConfig::parse(config.as_bytes()).expect("a config");
         let input = BaseInput {
             release: &self.release,
@@ -113,23 +122,23 @@ impl Kernel {
 }
 
 /// Keeps what it hears, and cancels after so many objects.
-struct Listener {
-    events: Mutex<Vec<BuildEvent>>,
+pub(crate) struct Listener {
+    pub(crate) events: Mutex<Vec<BuildEvent>>,
     objects: AtomicUsize,
     cancel_after: usize,
 }
 
 impl Listener {
-    fn new(cancel_after: usize) -> Self {
+    pub(crate) fn new(cancel_after: usize) -> Self {
         Self { events: Mutex::default(), objects: AtomicUsize::new(0), cancel_after }
     }
 
-    fn objects(&self) -> usize {
+    pub(crate) fn objects(&self) -> usize {
         self.objects.load(Ordering::SeqCst)
     }
 
     /// What was done of how many objects, in their order.
-    fn progress(&self) -> Vec<(u64, u64)> {
+    pub(crate) fn progress(&self) -> Vec<(u64, u64)> {
         let events = self.events.lock().expect("nobody panicked");
         let of_objects = |event: &BuildEvent| match event {
             BuildEvent::Progress { done, total, unit, .. } if unit == "objects" => {
@@ -378,11 +387,11 @@ fn removed_base_is_named_as_the_cause() {
 }
 
 /// A small file system in memory, unmounted with the test.
-struct Disk(Utf8PathBuf);
+pub(crate) struct Disk(pub(crate) Utf8PathBuf);
 
 impl Disk {
     /// Mounts one and puts the kernel's cache there; `None` when the tests do not run as root.
-    fn under_the_cache(kernel: &mut Kernel, mebibytes: u32) -> Option<Self> {
+    pub(crate) fn under_the_cache(kernel: &mut Kernel, mebibytes: u32) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can mount a small disk");
             return None;

@@ -9,6 +9,7 @@ mod correlation;
 mod diff;
 mod digests;
 mod link;
+mod make_originals;
 mod originals;
 mod parents;
 mod relink;
