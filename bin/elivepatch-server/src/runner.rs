@@ -99,6 +99,7 @@ fn options(config: &ServerConfig) -> BuilderOptions {
     options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
     options.jobs = section.jobs;
     options.header_objects = section.header_objects;
+    options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);

@@ -84,12 +84,20 @@ impl Cache {
         Self::take(entry, observer, File::try_lock_shared)
     }
 
+    /// The lock of an entry that nobody else makes, removes or shares now; `None` otherwise.
+    pub fn lock_at_once(&self, entry: &Utf8Path) -> Option<CacheLock> {
+        let path = lock_of(entry);
+        let file = File::options().write(true).open(path).ok()?;
+        file.try_lock().ok()?;
+        Some(CacheLock { _file: file })
+    }
+
     fn take(
         entry: &Utf8Path,
         observer: &dyn Observer,
         try_lock: fn(&File) -> Result<(), TryLockError>,
     ) -> Result<CacheLock, Failure> {
-        let path = Utf8PathBuf::from(format!("{entry}.lock"));
+        let path = lock_of(entry);
         let failed = |error| io_failure(FailureClass::Internal, "lock", &path, &error);
         let file =
             File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
@@ -106,6 +114,10 @@ impl Cache {
             }
         }
     }
+}
+
+fn lock_of(entry: &Utf8Path) -> Utf8PathBuf {
+    format!("{entry}.lock").into()
 }
 
 /// The directory in which an entry is made. It is removed with the value unless it is published or

@@ -9,6 +9,10 @@ use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree};
 /// kernel.
 const HEADER_OBJECTS: usize = 2000;
 
+/// The usual limit for the objects that are kept beside a base, in bytes: some 8000 of 0.5 MB, which is
+/// four patches to headers at their limit.
+const ORIGINALS_BYTES: u64 = 4 << 30;
+
 /// How a builder works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuilderOptions {
@@ -29,6 +33,9 @@ pub struct BuilderOptions {
     pub jobs: u32,
     /// The most objects that are compiled for a patch to a header.
     pub header_objects: usize,
+    /// What the objects without any fix may take that the kpatch engine keeps beside each base, in
+    /// bytes. They are compiled again when they are needed again.
+    pub originals_bytes: u64,
     /// Whether builds may share a base by overlay; else each gets a copy, as on machines that
     /// allow no overlay.
     pub overlay: bool,
@@ -46,6 +53,7 @@ impl BuilderOptions {
             trial_time: Duration::from_secs(300),
             jobs: 0,
             header_objects: HEADER_OBJECTS,
+            originals_bytes: ORIGINALS_BYTES,
             overlay: true,
         }
     }

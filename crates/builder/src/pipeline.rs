@@ -14,7 +14,9 @@ use crate::{
     apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
-    engine::{ChangedObject, KpatchEngine, LivepatchEngine, choose, only_kpatch_can},
+    engine::{
+        ChangedObject, KpatchEngine, LivepatchEngine, choose, only_kpatch_can, tidy_originals,
+    },
     failures::io_failure,
     headers::check_fan_out,
     init_changes::{Outcome, put_back, try_to_leave_out},
@@ -47,8 +49,18 @@ pub(crate) fn run(
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
     let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
     // Whoever cleans the cache under a running build is told so, and not what came of it.
-    livepatch(&job, steps, &config, &source, &toolchain, &base)
-        .map_err(|failure| base.explain(failure))
+    let result = livepatch(&job, steps, &config, &source, &toolchain, &base)
+        .map_err(|failure| base.explain(failure));
+    // At the end, when this build reads none of them any more.
+    base.tidy(&builder.cache, |originals| {
+        match tidy_originals(originals, builder.options.originals_bytes) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, %originals, "originals were over their limit"),
+            // It is tried again after the next build.
+            Err(error) => tracing::warn!(%originals, "cannot tidy up originals: {error}"),
+        }
+    });
+    result
 }
 
 /// Runs the steps that work on a base.

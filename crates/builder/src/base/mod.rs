@@ -177,6 +177,17 @@ impl Base {
         self.place.join("originals")
     }
 
+    /// Ends the use of the base, and does `work` on its originals when nobody else uses it now. Builds
+    /// share the base's lock until they end and read originals by their paths all the while; with the
+    /// lock alone in our hands there is none. On a base that is never left alone nothing is done.
+    pub fn tidy(self, cache: &Cache, work: impl FnOnce(&Utf8Path)) {
+        let (place, originals) = (self.place.clone(), self.originals());
+        drop(self);
+        if let Some(_alone) = cache.lock_at_once(&place) {
+            work(&originals);
+        }
+    }
+
     /// Where it is kept which files include which; `version` is that of the text.
     pub fn includes(&self, version: u32) -> Utf8PathBuf {
         self.place.join(format!("includes-{version}"))

@@ -16,6 +16,7 @@ mod new_object;
 mod on_all_cores;
 mod parents;
 
+use camino::Utf8Path;
 use elivepatch_model::Failure;
 
 use crate::{
@@ -32,6 +33,17 @@ pub(crate) use compile::OBJECT_BYTES;
 pub(crate) use diff::ChangedObject;
 use klp::KlpEngine;
 pub(crate) use livepatch_engine::LivepatchEngine;
+
+/// Removes from a base's originals what no build of this version uses, and of the kpatch engine's what
+/// was not used the longest, so that these take no more than `limit_bytes`. Gives the number of objects
+/// that were removed for the limit. Nobody else may use the base meanwhile.
+///
+/// # Errors
+/// When something cannot be removed.
+pub(crate) fn tidy_originals(originals: &Utf8Path, limit_bytes: u64) -> std::io::Result<usize> {
+    klp::remove_older_originals(originals)?;
+    compile::limit_originals(originals, limit_bytes)
+}
 
 /// kpatch's headers in a toolchain root, with what its module is made from.
 const KPATCH_HEADERS: &str = "/usr/share/kpatch/patch";

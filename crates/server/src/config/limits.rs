@@ -24,6 +24,8 @@ pub struct BuilderSection {
     pub base_build_seconds: u64,
     /// How large a kernel's tree may grow while it is built.
     pub base_disk_limit_mib: u64,
+    /// How much the objects may take that are kept beside each base.
+    pub originals_limit_mib: u64,
     /// How long a trial may take.
     pub trial_time_limit_seconds: u64,
     /// Whether builds share a base by overlay where the machine allows it.
@@ -43,6 +45,7 @@ impl Default for BuilderSection {
             disk_limit_mib: 6144,
             base_build_seconds: 6 * 3600,
             base_disk_limit_mib: 40 * 1024,
+            originals_limit_mib: 4096,
             trial_time_limit_seconds: 300,
             overlay: true,
         }

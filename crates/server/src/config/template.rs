@@ -72,6 +72,12 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How large its tree may grow meanwhile, in MiB. A small kernel takes 4 GB, a distribution's 30.
 #base_disk_limit_mib = {base_disk}
 
+# How much the objects may take that are kept beside each base, in MiB. An object is compiled once
+# without any patch and serves every later build that touches it; with its debug information it has 0.5
+# MB and more, and one patch to a header may add thousands. When a build has ended and no other uses the
+# base, those that were not used the longest are removed; they are compiled again when need be.
+#originals_limit_mib = {originals}
+
 # How long a trial may take, in seconds. With KVM or in emulation it takes some 5 seconds; a busy machine needs longer.
 #trial_time_limit_seconds = {trial}
 
@@ -119,6 +125,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         disk = builder.disk_limit_mib,
         base_time = builder.base_build_seconds,
         base_disk = builder.base_disk_limit_mib,
+        originals = builder.originals_limit_mib,
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
     )

@@ -30,6 +30,7 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         ("builder.output_limit_mib", builder.output_limit_mib, 1),
         ("builder.disk_limit_mib", builder.disk_limit_mib, 256),
         ("builder.base_disk_limit_mib", builder.base_disk_limit_mib, 4096),
+        ("builder.originals_limit_mib", builder.originals_limit_mib, 256),
     ];
     for (key, value, least) in sizes {
         found.at_least(key, value, least);

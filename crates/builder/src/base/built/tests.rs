@@ -386,6 +386,19 @@ fn removed_base_is_named_as_the_cause() {
     assert_eq!(failure.details, ["no such header"]);
 }
 
+#[test]
+fn originals_are_tidied_when_the_last_build_of_a_base_ends() {
+    let kernel = Kernel::new();
+    let ready = || kernel.ready(CONFIG, &SilentObserver).expect("it builds").0;
+    let (first, second) = (ready(), ready());
+    first.tidy(&kernel.cache, |_| panic!("another build reads them"));
+    let originals = second.originals();
+    let mut tidied = None;
+    second.tidy(&kernel.cache, |directory| tidied = Some(directory.to_owned()));
+    assert_eq!(tidied, Some(originals));
+    drop(ready());
+}
+
 /// A small file system in memory, unmounted with the test.
 pub(crate) struct Disk(pub(crate) Utf8PathBuf);
 

@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
 
-pub(crate) use self::originals::OBJECT_BYTES;
 pub(in crate::engine) use self::progress::CompileProgress;
 pub(super) use self::{
     missed_units::with_missed_units,
@@ -26,6 +25,7 @@ pub(super) use self::{
     script::{Job, compile_by_script},
     store::Original,
 };
+pub(crate) use self::{originals::OBJECT_BYTES, store::limit_originals};
 use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{

@@ -1,10 +1,15 @@
 //! The objects of a base as they are without any fix. They are compiled once and serve every later
 //! build of the base.
 
+mod limit;
+
+use std::io::Read as _;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::limit::limit_originals;
 use super::saved_command::SavedCommand;
 use crate::{
     base::{Base, COMPILE_FLAGS, KernelMake},
@@ -47,10 +52,7 @@ impl Store {
     /// The store of a base.
     /// Those made with objtool on single objects, where the config would delay it, are others.
     pub(super) fn of(base: &Base, make: &KernelMake) -> Self {
-        let objtool = make.runs_objtool_on_single_objects();
-        let text = format!("{VERSION}\n{COMPILE_FLAGS}\n{objtool}");
-        let made_with = Sha256Digest::of(text.as_bytes());
-        Self { directory: base.originals().join(made_with.short()) }
+        Self { directory: base.originals().join(name(make.runs_objtool_on_single_objects())) }
     }
 
     /// The directory with the objects, by their paths in the tree.
@@ -64,9 +66,12 @@ impl Store {
 
     /// An object's record; `None` when the object is not there, or not what the record says.
     pub(super) fn get(&self, object: &str) -> Option<Original> {
-        let record = fs_err::read(self.record(object)).ok()?;
+        let mut file = std::fs::File::open(self.record(object)).ok()?;
+        let mut record = Vec::new();
+        file.read_to_end(&mut record).ok()?;
         let original: Original = serde_json::from_slice(&record).ok()?;
         let digest = digest_file(&self.objects().join(object)).ok()?;
+        limit::note_use(&file);
         (digest == original.digest).then_some(original)
     }
 
@@ -86,6 +91,17 @@ impl Store {
         write(&self.record(object), &record)?;
         Ok(original)
     }
+}
+
+/// The name of the store of objects that were made so.
+fn name(objtool_on_single_objects: bool) -> String {
+    let text = format!("{VERSION}\n{COMPILE_FLAGS}\n{objtool_on_single_objects}");
+    Sha256Digest::of(text.as_bytes()).short()
+}
+
+/// The names of all stores that builds of this version use.
+fn names() -> [String; 2] {
+    [false, true].map(name)
 }
 
 fn write(path: &Utf8Path, content: &[u8]) -> Result<(), Failure> {

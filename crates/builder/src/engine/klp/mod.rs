@@ -16,6 +16,7 @@ mod relink;
 
 use elivepatch_model::{Engine, Failure, StepName};
 
+pub(crate) use self::originals::remove_older_originals;
 use self::{originals::Originals, parents::Parents};
 use super::{ChangedObject, KpatchEngine, compare::changed_units, lost_sections};
 use crate::{

@@ -1,6 +1,8 @@
 //! What the engine needs once for a base: the objects of the unpatched kernel, compiled with a
 //! section for each function, their checksums, and the positions of the target's symbols.
 
+use std::io;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, ElfBuildId, Failure, FailureClass, Sha256Digest, StepName};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     Cache, base::KeptView, cache::CacheLock, failures::io_failure, kernel_build::Staging,
-    sandbox::SandboxLimits,
+    remove_work_directory, sandbox::SandboxLimits,
 };
 
 /// Changes when originals are made in another way than before: older ones are then not used.
@@ -81,6 +83,28 @@ impl Originals {
     pub(super) fn view(&self) -> &KeptView {
         &self.view
     }
+}
+
+/// Removes what older versions left in a base's originals, each as large as a kernel. Nobody else may
+/// use the base meanwhile. What a newer version made stays: it takes as long as the base did.
+///
+/// # Errors
+/// When something cannot be removed.
+pub(crate) fn remove_older_originals(directory: &Utf8Path) -> io::Result<()> {
+    for entry in directory.read_dir_utf8().into_iter().flatten() {
+        let entry = entry?;
+        let parts = entry.file_name().strip_prefix("klp-").and_then(|name| name.split_once('-'));
+        let version = parts.and_then(|(version, _)| version.parse::<u32>().ok());
+        if version.is_none_or(|version| version >= VERSION) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            remove_work_directory(entry.path())?;
+        } else {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn is_complete(place: &Utf8Path, input: &KpatchEngine) -> bool {

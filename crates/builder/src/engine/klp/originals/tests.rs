@@ -4,7 +4,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
-use super::Originals;
+use super::{Originals, remove_older_originals};
 use crate::{
     Observer,
     base::{
@@ -182,4 +182,22 @@ fn originals_that_do_not_fit_are_refused_or_cleared_with_what_they_need() {
     assert!(failure.message.starts_with(needs), "{failure}");
     assert!(failure.message.ends_with(" GB are free"), "{failure}");
     assert_eq!(bench.leftovers(), Vec::<Utf8PathBuf>::new());
+}
+
+#[test]
+fn only_originals_of_older_versions_are_removed() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+    for name in ["klp-1-layer/image", "klp-2-copy.partial/plain", "klp-3-layer", "klp-99-layer"] {
+        std::fs::create_dir_all(directory.join(name)).expect("own directory");
+    }
+    for name in ["klp-1-layer.lock", "klp-3-layer.lock", "klp-x-layer"] {
+        std::fs::write(directory.join(name), "").expect("own file");
+    }
+    remove_older_originals(directory).expect("own directory");
+    let entries = directory.read_dir_utf8().expect("own directory").flatten();
+    let mut left: Vec<String> = entries.map(|entry| entry.file_name().to_owned()).collect();
+    left.sort();
+    assert_eq!(left, ["klp-3-layer", "klp-3-layer.lock", "klp-99-layer", "klp-x-layer"]);
+    remove_older_originals(&directory.join("none")).expect("nothing is there");
 }
