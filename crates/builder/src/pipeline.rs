@@ -22,7 +22,7 @@ use crate::{
     init_changes::{Outcome, put_back, try_to_leave_out},
     inspect::{Inspected, inspect},
     module_name::module_name,
-    ownership::{Units, find_units, is_regular_file},
+    ownership::{Units, find_units},
     qemu::SandboxedQemu,
     rebuild,
     source::KernelSource,
@@ -76,13 +76,14 @@ fn livepatch(
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
         let (checked, summary) = job.check(config, source, toolchain, base)?;
-        Ok(((job.engine_for_fixes(kind, config, base, &checked), checked), summary))
+        Ok(((job.engine_for_fixes(kind, config, &checked), checked), summary))
     })?;
 
     let name = module_name(&order.fixes, &order.key);
     let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
     // The compiler's lists may add to the units while the engine holds these.
     let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
+    let new_sources = checked.new_sources.clone();
     let input = KpatchEngine {
         base,
         patched: &patched,
@@ -94,6 +95,7 @@ fn livepatch(
         sandbox: &builder.sandbox,
         observer,
         touched: &touched,
+        new_sources: &new_sources,
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, compiled) = steps.run(StepName::Compile, || {
@@ -138,8 +140,13 @@ fn livepatch(
             .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
         Ok(((path, inspected), summary))
     })?;
-    let trial =
-        steps.run(StepName::Trial, || job.try_livepatch(toolchain, base, &module, &inspected))?;
+    let trial = steps.run(StepName::Trial, || {
+        let tried = job.try_livepatch(toolchain, base, &module, &inspected)?;
+        // All that was read of the base was read before now. What a base lost under the build may
+        // have been taken for something that the kernel does not have.
+        base.check_whole()?;
+        Ok(tried)
+    })?;
     let manifest = Manifest {
         manifest_version: 2,
         build_key: order.key,
@@ -191,6 +198,8 @@ struct Checked {
     units: Vec<Unit>,
     /// The files that the fixes change, sorted.
     touched: Vec<String>,
+    /// The compiled files among them that the fixes add.
+    new_sources: BTreeSet<String>,
     fixes: AppliedFixes,
     /// How the patches were adapted.
     adaptations: Vec<Adaptation>,
@@ -306,7 +315,8 @@ impl Job<'_> {
         let plan = planner.plan(&self.order.fixes)?;
         let mut files = plan.files();
         let mut units_of_files = find_units(&files, base)?;
-        files.extend(plan.new_units.keys().cloned());
+        let new_sources: BTreeSet<String> = plan.new_units.keys().cloned().collect();
+        files.extend(new_sources.iter().cloned());
         units_of_files.extend(plan.new_units);
         let units = all_units(&units_of_files);
         check_fan_out(&units_of_files, &self.builder.options, self.builder.jobs(), self.observer)?;
@@ -322,27 +332,26 @@ impl Job<'_> {
         let adapted = self.source_adapter(base, &patched).adapt(&fixes)?;
         let adaptations = plan.adaptations;
         let (touched, patched) = (files, Rc::new(patched));
-        let checked =
-            Checked { patched, units_of_files, units, touched, fixes, adaptations, adapted };
+        let checked = Checked {
+            patched,
+            units_of_files,
+            units,
+            touched,
+            new_sources,
+            fixes,
+            adaptations,
+            adapted,
+        };
         Ok((checked, summary))
     }
 
     /// The engine that was chosen for the base, unless nobody asked for it and the fixes are of a
     /// kind that only kpatch can serve.
-    fn engine_for_fixes(
-        &self,
-        chosen: Engine,
-        config: &KernelConfig,
-        base: &Base,
-        checked: &Checked,
-    ) -> Engine {
+    fn engine_for_fixes(&self, chosen: Engine, config: &KernelConfig, checked: &Checked) -> Engine {
         if self.order.engine.is_some() || chosen == Engine::Kpatch {
             return chosen;
         }
-        let tree = base.tree();
-        let is_new = |source: &&str| !is_regular_file(&tree, source);
-        let sources = checked.units.iter().map(|unit| unit.source.as_str());
-        let new_files: Vec<&str> = sources.filter(is_new).collect();
+        let new_files: Vec<&str> = checked.new_sources.iter().map(String::as_str).collect();
         let Some(why) = only_kpatch_can(&self.order.fixes, &new_files, config) else {
             return chosen;
         };

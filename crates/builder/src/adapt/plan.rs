@@ -28,7 +28,7 @@ const MAKEFILE_BYTES: u64 = 1024 * 1024;
 pub(crate) struct Plan {
     /// The changes to apply, in their order.
     pub changes: Vec<PlannedChange>,
-    /// The compiled files that the fixes add, by their source file.
+    /// The compiled files that the fixes add, by their source file. This alone says what is new.
     pub new_units: BTreeMap<String, Vec<Unit>>,
     /// How the patches were adapted.
     pub adaptations: Vec<Adaptation>,
@@ -123,6 +123,9 @@ impl Planner<'_> {
             match self.parent_of(&object)? {
                 Some(parent) => {
                     let source = object.source.to_string();
+                    if self.tree.join(&source).symlink_metadata().is_ok() {
+                        return Err(is_there(&source));
+                    }
                     let unit = Unit::beside(&source, parent);
                     plan.new_units.entry(source).or_default().push(unit);
                 }
@@ -279,6 +282,15 @@ impl Planner<'_> {
 
 const NOT_IN_CONFIG: &str = "is not in this kernel: its config leaves it out";
 
+/// A file that the patch adds and the target has.
+fn is_there(source: &str) -> Failure {
+    Failure::new(
+        FailureClass::PatchDoesNotApply,
+        format!("the patch adds {source}, which the target's source has already"),
+        "make the patch against the target's source; look whether it is applied there already",
+    )
+}
+
 fn is_makefile(file: &FilePatch) -> bool {
     ["Makefile", "Kbuild"].contains(&file.path.file_name())
 }
@@ -295,3 +307,7 @@ fn drop_file(of_fix: &mut PatchPlan, path: &str, reason: &'static str) {
         reason,
     }));
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

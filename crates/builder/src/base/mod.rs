@@ -17,6 +17,7 @@ mod object_rules;
 mod prepare;
 mod source_index;
 mod vmlinux_facts;
+mod whole;
 mod workspace;
 
 use std::collections::BTreeSet;
@@ -26,9 +27,9 @@ use elivepatch_model::{
     BaseKind, ElfBuildId, Failure, FailureClass, KernelConfig, KernelRelease, Sha256Digest,
 };
 
-pub(crate) use built::same_every_time;
 #[cfg(test)]
-pub(crate) use built::tests as built_tests;
+pub(crate) use built::fake_kernel;
+pub(crate) use built::same_every_time;
 pub use config_check::check_config;
 pub use facts::BaseFacts;
 pub use kept_view::KeptView;
@@ -37,6 +38,7 @@ pub(crate) use module_table::ModuleTable;
 use object_rules::ObjectRules;
 pub(crate) use source_index::SourceIndex;
 use source_index::UnitsOfParent;
+use whole::TreeMark;
 pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
@@ -84,6 +86,8 @@ const SYMVERS_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Base {
     place: Utf8PathBuf,
     facts: BaseFacts,
+    /// Of the source tree, when this value was made.
+    mark: Option<TreeMark>,
     _lock: CacheLock,
 }
 
@@ -106,6 +110,7 @@ impl Base {
         let mut was_there = true;
         loop {
             let lock = cache.share(&place, observer)?;
+            let mark = TreeMark::of(&place.join("tree"));
             if let Some(facts) = BaseFacts::read(&place)? {
                 let made_with = facts.package_config(&place)?;
                 match &facts.source {
@@ -120,7 +125,7 @@ impl Base {
                         }
                     }
                 }
-                return Ok((Self { place, facts, _lock: lock }, was_there));
+                return Ok((Self { place, facts, mark, _lock: lock }, was_there));
             }
             drop(lock);
             if !was_there {
@@ -221,23 +226,6 @@ impl Base {
     /// When the list cannot be read.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
-    }
-
-    /// Says that the base has been removed, when that is why a build failed.
-    pub fn explain(&self, failure: Failure) -> Failure {
-        if BaseFacts::read(&self.place).is_ok_and(|facts| facts.as_ref() == Some(&self.facts))
-            && self.tree().join("Makefile").exists()
-        {
-            return failure;
-        }
-        Failure::new(
-            FailureClass::BaseFailed,
-            format!("the base {} was removed or damaged while a build used it", self.place),
-            "submit the build again: the base is made anew; clean the cache only while the server is \
-             stopped",
-        )
-        .with_details([failure.message.clone()])
-        .of_step(failure.step)
     }
 
     /// The functions of vmlinux that must not be branched to indirectly, by name and position; empty

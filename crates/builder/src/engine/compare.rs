@@ -13,7 +13,10 @@ use super::{
     compile::{OBJECT_BYTES, original_objects, original_of},
     on_all_cores::on_all_cores,
 };
-use crate::{failures::internal, unit::Unit};
+use crate::{
+    failures::{internal, io_failure},
+    unit::Unit,
+};
 
 /// Layout changes that a failure lists.
 const LISTED: usize = 20;
@@ -69,18 +72,24 @@ struct Compared {
 
 fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
     let object = unit.object();
-    let original = original_of(engine, &object);
-    if original.is_some_and(|original| !original.is_affected(engine.touched)) {
-        return Ok(Compared::default());
+    let is_new = engine.is_new(unit);
+    if !is_new {
+        // It was there when the patched object was compiled.
+        let original = original_of(engine, &object).ok_or_else(|| lost(&object))?;
+        if !original.is_affected(engine.touched) {
+            return Ok(Compared::default());
+        }
     }
     let patched = engine
         .patched
         .read_made(&object, OBJECT_BYTES)
         .map_err(|error| internal(format!("{object} was compiled and cannot be read: {error}")))?;
-    let Ok(original) = fs_err::read(original_objects(engine).join(&object)) else {
-        // A new file.
+    if is_new {
         return Ok(Compared { differs: true, ..Compared::default() });
-    };
+    }
+    let path = original_objects(engine).join(&object);
+    let original = fs_err::read(&path)
+        .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error))?;
     if original == patched {
         return Ok(Compared::default());
     }
@@ -103,6 +112,16 @@ fn compare(engine: &KpatchEngine, unit: &Unit) -> Result<Compared, Failure> {
     let layout_changes = old.changes(&new).iter().map(ToString::to_string).collect();
     let signature_changes = old.signature_changes(&new);
     Ok(Compared { differs, layout_changes, signature_changes })
+}
+
+/// An original that the store of the base had and has no more.
+fn lost(object: &str) -> Failure {
+    Failure::new(
+        FailureClass::BaseFailed,
+        format!("the original of {object} was removed or damaged while the build used it"),
+        "submit the build again: the original is compiled anew; clean the cache only while the \
+         server is stopped",
+    )
 }
 
 /// A unit that a touched header changes, of a kind that the patch itself could not touch.

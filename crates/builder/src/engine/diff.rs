@@ -118,7 +118,7 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
     let mut arguments = Vec::new();
     for (number, unit) in units.iter().enumerate() {
         let (object, output) = (unit.object(), format!("{WORK}/{}", object_name(number)));
-        let Sides { original, symbols } = match new_object::is_new(engine, unit) {
+        let Sides { original, symbols } = match engine.is_new(unit) {
             false => {
                 Sides { original: format!("/original/{object}"), symbols: symbols_of(&unit.parent) }
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use elivepatch_elf::section_names;
 use elivepatch_model::{BuildEvent, Engine, Failure, FailureClass, StepName};
 
-use super::{KpatchEngine, compile::original_objects, new_object::is_new};
+use super::{KpatchEngine, compile::original_objects};
 use crate::{failures::internal, unit::Unit, untrusted_file::read_untrusted_below};
 
 /// The largest object, in bytes; with debug information the largest of a kernel have some 10 MB.
@@ -38,7 +38,7 @@ pub(super) fn check(engine: &KpatchEngine, unit: &Unit, kind: Engine) -> Result<
     let object = unit.object();
     let patched = engine.patched.read_made(&object, OBJECT_BYTES);
     let patched = names(&object, patched)?;
-    let original = match is_new(engine, unit) {
+    let original = match engine.is_new(unit) {
         true => BTreeSet::new(),
         false => {
             names(&object, read_untrusted_below(&original_objects(engine), &object, OBJECT_BYTES))?

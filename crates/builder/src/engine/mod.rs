@@ -15,6 +15,10 @@ mod messages;
 mod new_object;
 mod on_all_cores;
 mod parents;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 use elivepatch_model::Failure;
@@ -64,9 +68,17 @@ pub(crate) struct KpatchEngine<'a> {
     pub observer: &'a dyn Observer,
     /// The files that the fixes change.
     pub touched: &'a [String],
+    /// The compiled files among them that the fixes add: the plan's word. A look at the base cannot
+    /// say it, for there a file is missing also when the base is being removed.
+    pub new_sources: &'a BTreeSet<String>,
 }
 
 impl KpatchEngine<'_> {
+    /// Whether the fixes add the unit to the kernel, so that it has no original.
+    fn is_new(&self, unit: &Unit) -> bool {
+        self.new_sources.contains(&unit.source)
+    }
+
     /// The units with those that only the compiler's own lists show to include a touched header.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{
     KpatchEngine,
     diff::{Sides, symbol_table},
 };
-use crate::{base::WORK, ownership::is_regular_file, unit::Unit};
+use crate::{base::WORK, unit::Unit};
 
 /// Compiles an empty file of the new one's name, and adds such a file to the symbol table of the
 /// parent: there kpatch looks for the file that an object was compiled from.
@@ -17,11 +17,6 @@ const MAKE_ORIGINAL: &str = r#"mkdir "$1" && : > "$1/$2" && cd "$1" &&
     cat /symtab
     echo "     0: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS $2"
 } > symtab"#;
-
-/// Whether the target has no such source file.
-pub(super) fn is_new(engine: &KpatchEngine, unit: &Unit) -> bool {
-    !is_regular_file(&engine.base.tree(), &unit.source)
-}
 
 /// Makes what a new object is compared with.
 ///

@@ -299,4 +299,6 @@ fn local_version(tree: &Utf8Path) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod fake_kernel;
+#[cfg(test)]
+mod tests;

@@ -1,169 +1,13 @@
 //! Built bases of a tree that behaves like a kernel's, in the real sandbox with the machine's own
 //! compiler.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::{collections::BTreeSet, thread};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease};
+use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass};
 
-use super::super::{Base, BaseInput};
-use crate::{
-    Cache, Observer, SilentObserver,
-    headers::units_by_records,
-    process::available_cores,
-    sandbox::{Sandbox, SandboxLimits},
-    source::{KernelSource, SourceTree},
-    toolchain::ToolchainRoot,
-};
-
-pub(crate) const CONFIG: &str = "# Linux/x86 6.12.117 Kernel Configuration\nCONFIG_X86_64=y\n\
-    CONFIG_LOCALVERSION=\"-small\"\n# CONFIG_RUST is not set\n";
-
-/// How many C files vmlinux is made of.
-pub(crate) const FILES: usize = 24;
-
-/// The tree, and a cache for its bases.
-pub(crate) struct Kernel {
-    directory: tempfile::TempDir,
-    pub(crate) cache: Cache,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) release: KernelRelease,
-}
-
-impl Kernel {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = Utf8Path::from_path(directory.path()).expect("UTF-8");
-        let cache = Cache::open(&path.join("cache")).expect("own directory");
-        let limits = SandboxLimits::default();
-        let sandbox = Sandbox::probe(limits, &path.join("probe")).expect("a sandbox");
-        let release = "6.12.117-small".parse().expect("a release");
-        let kernel = Self { directory, cache, sandbox, release };
-        kernel.write("Makefile", include_str!("fake-kernel/Makefile"));
-        kernel.write("include/fs.h", "int f(void);\n");
-        for number in 0..FILES {
-            kernel.write(
-                &format!("fs/f{number:02}.c"),
-                &format!("int f{number}(void) {{ return 1; }}\n"),
-            );
-        }
-        let structs = ["alt_instr", "bug_entry", "exception_table_entry"]
-            .map(|name| format!("struct {name} {{ int a, b, c; }} {name}_one = {{ 1, 2, 3 }};\n"));
-        kernel.write(
-            "fs/start.c",
-            &format!("{}void start(void) {{ for (;;); }}\n", structs.concat()),
-        );
-        kernel.write("drivers/dummy.c", "int dummy(void) { return 2; }\n");
-        let main = "__attribute__((used)) static int main_part(void) { return 3; }\n";
-        kernel.write("virt/main.c", main);
-        kernel
-    }
-
-    pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
-        Utf8Path::from_path(self.directory.path()).expect("UTF-8").join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        let path = self.path("linux").join(name);
-        std::fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
-        std::fs::write(path, text).expect("own file");
-    }
-
-    pub(crate) fn toolchain(&self) -> ToolchainRoot {
-        ToolchainRoot::of_this_machine(&self.path("toolchain"))
-    }
-
-    fn source(&self, name: &str) -> KernelSource {
-        let tree = SourceTree { release: self.release.clone(), path: self.path(name) };
-        KernelSource::Tree(tree.facts(&self.cache).expect("a source"))
-    }
-
-    pub(crate) fn ready(
-        &self,
-        config: &str,
-        observer: &dyn Observer,
-    ) -> Result<(Base, bool), Failure> {
-        self.ready_from(&self.source("linux"), config, observer)
-    }
-
-    fn ready_from(
-        &self,
-        source: &KernelSource,
-        config: &str,
-        observer: &dyn Observer,
-    ) -> Result<(Base, bool), Failure> {
-        let toolchain = self.toolchain();
-        let parsed = KernelConfig::parse(config.as_bytes()).expect("a config");
-        let input = BaseInput {
-            release: &self.release,
-            config: &parsed,
-            config_text: config.as_bytes(),
-            source,
-            toolchain: &toolchain,
-            jobs: available_cores(),
-            base_limits: SandboxLimits::default(),
-        };
-        let no_archive = || Err(Failure::new(FailureClass::Internal, "no archive here", ""));
-        Base::ready(&input, &self.cache, &no_archive, &self.sandbox, observer)
-    }
-
-    fn leftovers(&self) -> Vec<String> {
-        let entries = self.cache.bases().read_dir_utf8().expect("own directory").flatten();
-        let names = entries.map(|entry| entry.file_name().to_owned());
-        names.filter(|name| name.ends_with(".partial")).collect()
-    }
-}
-
-/// Keeps what it hears, and cancels after so many objects.
-pub(crate) struct Listener {
-    pub(crate) events: Mutex<Vec<BuildEvent>>,
-    objects: AtomicUsize,
-    cancel_after: usize,
-}
-
-impl Listener {
-    pub(crate) fn new(cancel_after: usize) -> Self {
-        Self { events: Mutex::default(), objects: AtomicUsize::new(0), cancel_after }
-    }
-
-    pub(crate) fn objects(&self) -> usize {
-        self.objects.load(Ordering::SeqCst)
-    }
-
-    /// What was done of how many objects, in their order.
-    pub(crate) fn progress(&self) -> Vec<(u64, u64)> {
-        let events = self.events.lock().expect("nobody panicked");
-        let of_objects = |event: &BuildEvent| match event {
-            BuildEvent::Progress { done, total, unit, .. } if unit == "objects" => {
-                Some((*done, *total))
-            }
-            _ => None,
-        };
-        events.iter().filter_map(of_objects).collect()
-    }
-}
-
-impl Observer for Listener {
-    fn event(&self, event: BuildEvent) {
-        if let BuildEvent::Log { line, .. } = &event
-            && line.starts_with("  CC")
-        {
-            self.objects.fetch_add(1, Ordering::SeqCst);
-        }
-        self.events.lock().expect("nobody panicked").push(event);
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.objects() >= self.cancel_after
-    }
-}
+use super::fake_kernel::{CONFIG, Disk, FILES, Kernel, Listener};
+use crate::{Cache, SilentObserver, headers::units_by_records};
 
 #[test]
 fn whole_kernel_is_built_once_and_knows_its_files() {
@@ -399,36 +243,30 @@ fn originals_are_tidied_when_the_last_build_of_a_base_ends() {
     drop(ready());
 }
 
-/// A small file system in memory, unmounted with the test.
-pub(crate) struct Disk(pub(crate) Utf8PathBuf);
-
-impl Disk {
-    /// Mounts one and puts the kernel's cache there; `None` when the tests do not run as root.
-    pub(crate) fn under_the_cache(kernel: &mut Kernel, mebibytes: u32) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root can mount a small disk");
-            return None;
+#[test]
+fn base_that_is_not_what_it_was_is_no_base_of_a_finished_build() {
+    for harm in ["a directory goes", "a list goes", "another is in its place"] {
+        let kernel = Kernel::new();
+        let (base, _) = kernel.ready(CONFIG, &SilentObserver).expect("it builds");
+        assert_eq!(base.check_whole(), Ok(()));
+        let place = base.tree().parent().expect("the base's directory").to_owned();
+        match harm {
+            "a directory goes" => fs_err::remove_dir_all(base.tree().join("fs")),
+            "a list goes" => fs_err::remove_file(place.join("sources")),
+            // The lock is removed with it: nobody waits for the build that uses it.
+            _ => fs_err::remove_dir_all(&place).and_then(|()| {
+                fs_err::remove_file(format!("{place}.lock"))?;
+                let (again, was_there) = kernel.ready(CONFIG, &SilentObserver).expect("it builds");
+                assert!(!was_there);
+                assert_eq!(again.facts(), base.facts());
+                Ok(())
+            }),
         }
-        let place = kernel.path("disk");
-        std::fs::create_dir(&place).expect("own directory");
-        let options = format!("size={mebibytes}m,mode=0755");
-        let status = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "elivepatch-test"])
-            .arg(&place)
-            .status();
-        assert!(status.is_ok_and(|status| status.success()), "root cannot mount a tmpfs here");
-        kernel.cache = Cache::open(&place.join("cache")).expect("own directory");
-        Some(Self(place))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a process that has just been killed may still be on its way out.
-        let status = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
-        if !status.is_ok_and(|status| status.success()) {
-            eprintln!("warning: {} is still mounted", self.0);
-        }
+        .expect("own files");
+        let failure = base.check_whole().expect_err(harm);
+        assert_eq!(failure.class, FailureClass::BaseFailed, "{harm}");
+        // What came of it is told as a detail, and the same is not told twice.
+        assert_eq!(base.explain(failure.clone()), failure, "{harm}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::originals::originals;
 use crate::{
     engine::KpatchEngine,
     headers::{Learned, include_graph, is_header, units_of_header},
-    ownership::{Units, is_regular_file},
+    ownership::Units,
     unit::Unit,
 };
 
@@ -33,7 +33,7 @@ pub(in crate::engine) fn with_missed_units(
     let mut graph = include_graph(engine.base)?;
     loop {
         let mut known: Vec<&Unit> = units.values().flatten().collect();
-        known.retain(|unit| is_regular_file(&tree, &unit.source));
+        known.retain(|unit| !engine.is_new(unit));
         known.sort_by_key(|unit| unit.object());
         known.dedup_by_key(|unit| unit.object());
         let originals = originals(engine, &known)?;

@@ -33,7 +33,6 @@ use crate::{
     base::COMPILE_FLAGS,
     failures::io_failure,
     kbuild_record::{RECORD_BYTES, record_path},
-    ownership::is_regular_file,
     process::Finished,
     unit::Unit,
 };
@@ -47,17 +46,16 @@ pub(super) const BATCH: usize = 200;
 /// The lists of files that the compiler read decide: an object that reads no touched file stays as
 /// it is, and is not compiled again.
 ///
-/// A unit whose source the base does not have is new: it has no original, and is compiled by make.
+/// A unit that the fixes add has no original, and is compiled by make.
 pub(super) fn compile(
     engine: &KpatchEngine,
     units: &[Unit],
     fixes: &AppliedFixes,
 ) -> Result<(), Failure> {
-    let tree = engine.base.tree();
     let all: Vec<&Unit> = units.iter().collect();
     // One object may be linked into several parents.
     let units: BTreeMap<String, &Unit> = units.iter().map(|unit| (unit.object(), unit)).collect();
-    let known = units.values().filter(|unit| is_regular_file(&tree, &unit.source));
+    let known = units.values().filter(|unit| !engine.is_new(unit));
     let originals = originals::originals(engine, &known.copied().collect::<Vec<_>>())?;
 
     let (mut jobs, mut by_make) = (Vec::new(), Vec::new());
@@ -95,7 +93,7 @@ pub(super) fn compile(
     Ok(())
 }
 
-/// The object of a unit as it was, unless the unit is new.
+/// The object as it was; `None` when the base has none, or one that was damaged.
 pub(super) fn original_of(engine: &KpatchEngine, object: &str) -> Option<Original> {
     Store::of(engine.base, &engine.make).get(object)
 }

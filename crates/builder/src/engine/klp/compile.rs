@@ -8,7 +8,6 @@ use crate::{
     engine::{
         KPATCH_HEADERS,
         compile::{BATCH, Job, SavedCommand, check, compile_by_script, original_of},
-        new_object::is_new,
     },
     kbuild_record::{RECORD_BYTES, record_path},
     unit::Unit,
@@ -19,7 +18,7 @@ use crate::{
 /// # Errors
 /// `not-patchable`, naming the file.
 pub(super) fn refuse_new_files(engine: &KlpEngine, units: &[Unit]) -> Result<(), Failure> {
-    match units.iter().find(|unit| is_new(&engine.input, unit)) {
+    match units.iter().find(|unit| engine.input.is_new(unit)) {
         None => Ok(()),
         Some(unit) => Err(unknown(unit)),
     }

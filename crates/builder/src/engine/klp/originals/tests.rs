@@ -9,7 +9,7 @@ use crate::{
     Observer,
     base::{
         Base, KernelMake, Workspace,
-        built_tests::{CONFIG, Disk, FILES, Kernel, Listener},
+        fake_kernel::{CONFIG, Disk, FILES, Kernel, Listener},
     },
     engine::KpatchEngine,
     process::available_cores,
