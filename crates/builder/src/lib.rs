@@ -15,6 +15,7 @@ mod digest_file;
 mod disk_need;
 mod engine;
 mod failures;
+mod generators;
 mod headers;
 mod init_changes;
 mod inspect;

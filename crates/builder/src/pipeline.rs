@@ -18,6 +18,7 @@ use crate::{
         ChangedObject, KpatchEngine, LivepatchEngine, choose, only_kpatch_can, tidy_originals,
     },
     failures::io_failure,
+    generators::refuse_generator_inputs,
     headers::check_fan_out,
     init_changes::{Outcome, put_back, try_to_leave_out},
     inspect::{Inspected, inspect},
@@ -320,6 +321,7 @@ impl Job<'_> {
         units_of_files.extend(plan.new_units);
         let units = all_units(&units_of_files);
         check_fan_out(&units_of_files, &self.builder.options, self.builder.jobs(), self.observer)?;
+        refuse_generator_inputs(&plan.changes, base)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
         let source = format!("the source of {}", source.name());

@@ -82,9 +82,11 @@ failure_classes! {
     /// The patch changes assembly, which cannot be live-patched.
     PatchAssembly = "patch-assembly", Request,
         "Change the C code that calls it, or leave the file out.";
-    /// The patch changes how the kernel is built (Makefile, Kbuild, Kconfig, linker script).
+    /// The patch changes how the kernel is built (Makefile, Kbuild, Kconfig, linker
+    /// script), or a header that the build generates code from.
     PatchBuildSystem = "patch-build-system", Request,
-        "Leave the file out. A livepatch is built with the kernel's own build files.";
+        "Leave the file out. A livepatch is built with the kernel's own build files, and with what \
+         was generated when the kernel was built.";
     /// The patch adds a file that nothing compiles or includes, or a module of its own, or it copies
     /// a file or renames a header.
     PatchFileSet = "patch-file-set", Request,

@@ -14,13 +14,14 @@ use crate::{
     untrusted_file::read_untrusted_below,
 };
 
-/// The files that are compiled for their constants (the `offsets-file` rules of the top-level Kbuild
-/// and of scripts/mod/Makefile), where the kernel has them.
-const SOURCES: [&str; 4] = [
+/// The files that are compiled for their constants (the `offsets-file` rules of the top-level Kbuild,
+/// of scripts/mod/Makefile and of arch/x86/kvm/Makefile), where the kernel has them.
+const SOURCES: [&str; 5] = [
     "kernel/bounds.c",
     "arch/x86/kernel/asm-offsets.c",
     "kernel/sched/rq-offsets.c",
     "scripts/mod/devicetable-offsets.c",
+    "arch/x86/kvm/kvm-asm-offsets.c",
 ];
 
 /// Refuses fixes that change such a constant.
