@@ -90,7 +90,8 @@ impl Walker<'_, '_> {
         let names = names(directory).map_err(|error| unreadable(self.root, path, &error))?;
         for name in names {
             let Ok(name) = String::from_utf8(name) else {
-                return Err(refuse(self.root, path, "holds a name that is not UTF-8"));
+                let directory = if path.is_empty() { "." } else { path };
+                return Err(refuse(self.root, directory, "holds a name that is not UTF-8"));
             };
             if path.is_empty() && name == LEFT_OUT {
                 continue;
@@ -190,3 +191,7 @@ pub(super) fn unreadable(root: &Utf8Path, path: &str, error: &io::Error) -> Fail
         "look at the [[source]] in the server's config, and at the permissions of that path",
     )
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;
