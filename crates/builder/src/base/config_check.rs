@@ -133,6 +133,26 @@ mod tests {
     }
 
     #[test]
+    fn config_of_a_stock_kernel_that_changes_when_it_is_normalised_is_refused_with_its_options() {
+        let before = config("CONFIG_HZ=250\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_PAHOLE_VERSION=124\n");
+        // What olddefconfig adds of how the kernel is signed concerns no code.
+        let signed = config(
+            "CONFIG_HZ=250\nCONFIG_DEBUG_INFO_BTF=y\nCONFIG_PAHOLE_VERSION=124\n\
+             CONFIG_MODULE_SIG_KEY=\"certs/signing_key.pem\"\nCONFIG_BUILD_SALT=\"\"\n",
+        );
+        assert_eq!(check_normalised(&before, &signed), Ok(()));
+        // As without pahole. Here every option counts: the root must have all that Debian had.
+        let after = config("CONFIG_HZ=250\nCONFIG_PAHOLE_VERSION=0\n");
+        let failure = check_normalised(&before, &after).expect_err("two options differ");
+        assert_eq!(failure.class, FailureClass::BaseFailed);
+        let said = "the config changes when it is normalised: 2 options differ (before / after)";
+        assert_eq!(failure.message, said);
+        let details = ["CONFIG_DEBUG_INFO_BTF: y / off", "CONFIG_PAHOLE_VERSION: 124 / 0"];
+        assert_eq!(failure.details, details);
+        assert!(failure.hint.contains("lacks a tool"), "{}", failure.hint);
+    }
+
+    #[test]
     fn version_of_pahole_counts_only_where_it_is_used() {
         let text = "CONFIG_PAHOLE_VERSION=124\nCONFIG_DEBUG_INFO_BTF=y\n";
         let after = config(&text.replace("124", "130"));

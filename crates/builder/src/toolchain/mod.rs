@@ -4,6 +4,8 @@
 mod create;
 mod recipe;
 mod root;
+#[cfg(test)]
+mod tests;
 
 use elivepatch_model::{Failure, FailureClass, KernelConfig};
 
