@@ -74,7 +74,7 @@ impl Build {
 }
 
 fn units() -> Vec<Unit> {
-    let unit = |source: &str| Unit { source: source.to_owned(), parent: Parent::Vmlinux };
+    let unit = |source: &str| Unit::beside(source, Parent::Vmlinux);
     [CHANGED, NEW].map(unit).to_vec()
 }
 

@@ -159,7 +159,7 @@ mod tests {
         let plan = patch.plan().expect("it changes code");
         let mut sources = SourceIndex::default();
         for unit in units {
-            let unit = Unit { source: (*unit).to_owned(), parent: Parent::Vmlinux };
+            let unit = Unit::beside(unit, Parent::Vmlinux);
             sources.add(unit.source.clone(), unit);
         }
         find(&plan.files.iter().collect::<Vec<_>>(), &sources).map(|found| found.what)

@@ -6,7 +6,8 @@ use elivepatch_model::{Failure, FailureClass};
 use super::Use;
 use crate::{
     base::{SourceIndex, TREE},
-    kbuild_record::{Compiled, RECORD_BYTES, in_tree, record_path},
+    kbuild_record::{Compiled, RECORD_BYTES, record_path},
+    unit::in_tree,
     untrusted_file::read_untrusted_below,
 };
 
@@ -188,7 +189,7 @@ mod tests {
             fs_err::write(path, text).expect("own file");
         }
         let mut sources = SourceIndex::default();
-        let unit = Unit { source: "fs/a.c".to_owned(), parent: Parent::Vmlinux };
+        let unit = Unit::beside("fs/a.c", Parent::Vmlinux);
         sources.add("fs/a.c".to_owned(), unit);
         (temporary, tree, sources)
     }

@@ -27,6 +27,8 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 pub use command::{Overlay, SandboxCommand};
 pub use limits::SandboxLimits;
 pub use watch::DiskUse;
+#[cfg(test)]
+pub(crate) use watch::with_descendants;
 
 use self::failure::{cannot_start, limit_failure};
 use crate::{

@@ -31,12 +31,8 @@ pub(super) fn memory_over(process: u32, limit_bytes: u64) -> Option<String> {
         let mebibytes = RESERVE_MEMORY_BYTES >> 20;
         return Some(format!("left the machine less than {mebibytes} MiB of memory"));
     }
-    let mut waiting = vec![process];
-    let mut total = 0;
-    while let Some(process) = waiting.pop() {
-        total += own_memory(process).unwrap_or(0);
-        waiting.extend(children(process));
-    }
+    let processes = with_descendants(process);
+    let total: u64 = processes.into_iter().filter_map(own_memory).sum();
     (total > limit_bytes).then(|| format!("used more than {} MiB of memory", limit_bytes >> 20))
 }
 
@@ -56,6 +52,18 @@ fn available_memory() -> Option<u64> {
 fn kibibytes(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|number| number * 1024)
+}
+
+/// A process and all that descend from it.
+pub(crate) fn with_descendants(process: u32) -> Vec<u32> {
+    let mut found = vec![process];
+    let mut next = 0;
+    while let Some(process) = found.get(next) {
+        let children = children(*process);
+        found.extend(children);
+        next += 1;
+    }
+    found
 }
 
 fn children(process: u32) -> Vec<u32> {

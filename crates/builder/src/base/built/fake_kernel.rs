@@ -25,21 +25,29 @@ pub(crate) const CONFIG: &str = "# Linux/x86 6.12.117 Kernel Configuration\nCONF
 pub(crate) const FILES: usize = 24;
 
 pub(crate) struct Kernel {
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: Utf8PathBuf,
+    _temporary: Option<tempfile::TempDir>,
     pub(crate) cache: Cache,
     pub(crate) sandbox: Sandbox,
     pub(crate) release: KernelRelease,
 }
 
 impl Kernel {
-    pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = Utf8Path::from_path(directory.path()).expect("UTF-8");
-        let cache = Cache::open(&path.join("cache")).expect("own directory");
+    /// One that another process made.
+    pub(crate) fn at(directory: &Utf8Path) -> Self {
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
         let limits = SandboxLimits::default();
-        let sandbox = Sandbox::probe(limits, &path.join("probe")).expect("a sandbox");
+        let probe = format!("probe-{}", std::process::id());
+        let sandbox = Sandbox::probe(limits, &directory.join(probe)).expect("a sandbox");
         let release = "6.12.117-small".parse().expect("a release");
-        let kernel = Self { directory, cache, sandbox, release };
+        let directory = directory.to_owned();
+        Self { directory, _temporary: None, cache, sandbox, release }
+    }
+
+    pub(crate) fn new() -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let mut kernel = Self::at(Utf8Path::from_path(temporary.path()).expect("UTF-8"));
+        kernel._temporary = Some(temporary);
         kernel.write("Makefile", include_str!("fake-kernel/Makefile"));
         kernel.write("include/fs.h", "int f(void);\n");
         for number in 0..FILES {
@@ -61,7 +69,7 @@ impl Kernel {
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
-        Utf8Path::from_path(self.directory.path()).expect("UTF-8").join(name)
+        self.directory.join(name)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BaseKind, BuildEvent, Failure, FailureClass};
 
 use super::fake_kernel::{CONFIG, Disk, FILES, Kernel, Listener};
-use crate::{Cache, SilentObserver, headers::units_by_records};
+use crate::{SilentObserver, headers::units_by_records, sandbox::with_descendants};
 
 #[test]
 fn whole_kernel_is_built_once_and_knows_its_files() {
@@ -86,6 +86,83 @@ fn interrupted_build_goes_on_and_no_half_made_object_survives() {
     let logged = second.events.lock().expect("nobody panicked");
     let went_on = |event: &BuildEvent| matches!(event, BuildEvent::Log { line, .. } if line.contains("was interrupted"));
     assert!(logged.iter().any(went_on));
+}
+
+/// Where [`builder_that_is_killed`] finds its kernel.
+const KILLED: &str = "ELIVEPATCH_TEST_KILLED_BUILDER";
+
+#[test]
+#[ignore = "build_goes_on_after_its_builder_was_killed runs it in a process of its own"]
+fn builder_that_is_killed() {
+    let Some(directory) = std::env::var_os(KILLED) else { return };
+    let directory = Utf8PathBuf::from_path_buf(directory.into()).expect("UTF-8");
+    // Long before it is done it is killed.
+    let built = Kernel::at(&directory).ready(CONFIG, &SilentObserver);
+    panic!("nobody killed it: {:?}", built.map(|(_, was_there)| was_there));
+}
+
+/// Whether a process is there; one that has ended and waits for its parent has no command line.
+fn runs(process: u32) -> bool {
+    std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|words| !words.is_empty())
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "waited too long for {what}");
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn build_goes_on_after_its_builder_was_killed() {
+    let kernel = Kernel::new();
+    kernel.write("fault", "slow");
+    let mut builder = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--ignored", "--exact", "base::built::tests::builder_that_is_killed"])
+        .env(KILLED, &kernel.directory)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("this program runs");
+    let objects = || {
+        let staging = kernel.leftovers().pop()?;
+        let directory = kernel.cache.bases().join(staging).join("tree/fs");
+        let files = directory.read_dir_utf8().ok()?.flatten();
+        let objects = files.filter(|file| file.file_name().ends_with(".o"));
+        let texts = objects.filter_map(|file| std::fs::read(file.path()).ok());
+        Some(texts.partition::<Vec<_>, _>(|text| text == b"half\n"))
+    };
+    let are_made = || objects().is_some_and(|(half, whole)| !half.is_empty() && whole.len() >= 4);
+    wait_until("the first objects", are_made);
+    let processes = with_descendants(builder.id());
+    assert!(processes.len() > 3, "its sandbox with make and compilers: {processes:?}");
+    // No destructor, no signal handler: as when the power fails.
+    builder.kill().expect("it runs");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&builder.wait().expect("a child")),
+        Some(9)
+    );
+    wait_until("the end of its tools", || !processes.iter().any(|process| runs(*process)));
+    let (half, whole) = objects().expect("what was made is kept");
+    assert!(!half.is_empty() && whole.len() < FILES, "the test shows nothing");
+
+    let listener = Listener::new(usize::MAX);
+    let (base, was_there) = kernel.ready(CONFIG, &listener).expect("it goes on");
+    assert!(!was_there);
+    let logged = listener.events.lock().expect("nobody panicked");
+    let went_on = |event: &BuildEvent| matches!(event, BuildEvent::Log { line, .. } if line.contains("was interrupted"));
+    assert!(logged.iter().any(went_on), "it began anew");
+    for file in base.tree().join("fs").read_dir_utf8().expect("a directory").flatten() {
+        let is_half = std::fs::read(file.path()).is_ok_and(|text| text == b"half\n");
+        assert!(!is_half, "{}", file.path());
+    }
+    let symbols = std::fs::read_to_string(base.symbol_table()).expect("a table");
+    for number in 0..FILES {
+        let name = format!(" f{number}");
+        assert!(symbols.lines().any(|line| line.ends_with(&name)), "no{name} in vmlinux");
+    }
+    assert_eq!(kernel.leftovers(), Vec::<String>::new());
 }
 
 #[test]
@@ -191,7 +268,7 @@ fn tarball_gives_the_same_base_and_a_hostile_one_none() {
     let kernel = Kernel::new();
     let pack = |name: &str, extra: &[&str]| {
         let status = std::process::Command::new("tar")
-            .current_dir(kernel.directory.path())
+            .current_dir(&kernel.directory)
             .args(["--create", "--auto-compress", "--file", name])
             .args(extra)
             .arg("linux")

@@ -1,6 +1,8 @@
 //! Originals of a base whose tree behaves like a kernel's, in the real sandbox with the machine's own
 //! compiler. Its objtool is a double that changes nothing: a real one is of a real kernel's tree.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
@@ -49,6 +51,7 @@ impl Bench {
             sandbox,
             observer,
             touched: &[],
+            new_sources: &BTreeSet::new(),
         };
         Originals::ready(&input, cache, SandboxLimits::default())
     }
