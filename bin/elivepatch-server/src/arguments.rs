@@ -11,7 +11,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be use
 
 /// Builds livepatches for Linux kernels.
 ///
-/// Without a command, runs the API and one worker in one process.
+/// Without a command, runs the API and its workers in one process.
 #[derive(Debug, Parser)]
 #[command(name = "elivepatch-server", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -29,7 +29,7 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the API and one worker in one process (the default).
+    /// Run the API and its workers in one process (the default).
     All(AllArguments),
     /// Write a commented config file and make the directories.
     Init(AllArguments),

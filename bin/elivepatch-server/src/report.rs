@@ -28,6 +28,14 @@ pub fn warn(message: &str) {
     anstream::eprintln!("{CAUSE}warning:{CAUSE:#} {message}");
 }
 
+/// How many builds run at the same time, for people.
+pub fn workers(count: u32) -> String {
+    match count {
+        1 => "1, so one build at a time".to_owned(),
+        count => format!("{count}, so up to {count} builds at the same time"),
+    }
+}
+
 /// The panic hook: says in the log where a panic was, and on the main thread that it is a bug.
 pub fn panicked(info: &PanicHookInfo<'_>) {
     tracing::error!("panic: {info}");

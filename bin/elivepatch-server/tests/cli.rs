@@ -77,6 +77,22 @@ fn init_writes_a_config_that_check_config_accepts_and_never_overwrites() {
     assert!(checked.status.success(), "{}", stderr(&checked));
     assert!(stdout(&checked).contains("no problem found"), "{}", stdout(&checked));
     assert!(stdout(&checked).contains(text(&data)), "{}", stdout(&checked));
+    let workers = "workers:          1, so one build at a time";
+    assert!(stdout(&checked).contains(workers), "{}", stdout(&checked));
+}
+
+#[test]
+fn check_config_says_how_many_builds_run_at_the_same_time() {
+    let home = Home::new();
+    home.write_config("[builder]\nworkers = 3\n");
+    let checked = home.run(&["check-config"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    let workers = "workers:          3, so up to 3 builds at the same time";
+    assert!(stdout(&checked).contains(workers), "{}", stdout(&checked));
+
+    home.write_config("[builder]\nworkers = 0\n");
+    let told = stderr(&home.run(&["check-config"]));
+    assert!(told.contains("builder.workers: 0 is too little; 1 is the least"), "{told}");
 }
 
 #[test]

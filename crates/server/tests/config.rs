@@ -52,7 +52,7 @@ fn unknown_key_and_wrong_type_are_named_with_their_line() {
 fn every_value_that_cannot_be_used_is_named_at_once() {
     insta::assert_snapshot!(error(
         "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
-         [builder]\nmemory_limit_mib = 1\nheader_objects = 0\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
+         [builder]\nworkers = 0\nmemory_limit_mib = 1\nheader_objects = 0\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
     ));
 }
 
@@ -75,6 +75,14 @@ fn values_that_would_overflow_are_refused() {
     }
     let text = error("[builder]\nsilence_limit_seconds = 9223372036854775807\n");
     assert!(text.contains("builder.silence_limit_seconds: "), "{text}");
+}
+
+#[test]
+fn workers_are_bounded_and_one_by_default() {
+    assert_eq!(parse("").expect("valid").builder.workers, 1);
+    assert_eq!(parse("[builder]\nworkers = 64\n").expect("valid").builder.workers, 64);
+    let text = error("[builder]\nworkers = 65\n");
+    assert!(text.contains("line 2: builder.workers: 65 is too much; 64 is the most"), "{text}");
 }
 
 #[test]

@@ -22,17 +22,13 @@ use crate::{
     error::CommandError,
     logging, report,
     runner::{self, BuildRunner},
-    worker::Worker,
+    worker::{self, Pool},
 };
 
-/// The name of the worker in this process. The data directory is locked, so that there is only
-/// one: whatever is leased to this name at start was leased by an earlier run.
-const WORKER_NAME: &str = "in-process";
-
-/// How long the worker and open connections get to end when the server stops.
+/// How long the workers and open connections get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs the API and one worker until a signal ends them.
+/// Runs the API and the workers until a signal ends them.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     logging::start();
     let config = load_config(arguments, &Places::of_this_user())?;
@@ -58,12 +54,12 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         builder_identity: runner.identity(),
     };
     let app = App::open(options).await.map_err(open_error)?;
-    app.release_worker(WORKER_NAME, WorkerEnd::Died).await.map_err(open_error)?;
+    worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;
     announce(config, &listener, runner.as_ref());
     let reach = if config.listen.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
     let chores = app.start_chores();
     let stop = CancellationToken::new();
-    let mut worker = tokio::spawn(worker(config, &app, runner, stop.clone())?.run());
+    let mut workers = pool(config, &app, runner, stop.clone())?.start(config.builder.workers);
     let mut server = tokio::spawn({
         let (router, stop) = (public_router(app.clone(), reach), stop.clone());
         // Events are small and should leave at once. A connection without it works as well.
@@ -72,20 +68,27 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         });
         axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
     });
-    // None of the two ends by itself: half a server would only look like one.
+    // None of them ends by itself: half a server would only look like one.
     let outcome = tokio::select! {
         signal = wait_for_signal() => signal,
-        ended = &mut worker => Err(ended_by_itself("worker", ended.err())),
+        ended = workers.join_next() => {
+            Err(ended_by_itself("worker", ended.and_then(Result::err)))
+        }
         ended = &mut server => Err(ended_by_itself("listener", ended.err())),
     };
     tracing::info!("stopping");
     stop.cancel();
     app.stop();
-    // At once, so that the build is back in the queue whatever happens from here on; and again
+    // At once, so that every build is back in the queue whatever happens from here on; and again
     // for a lease that was granted in this instant.
     release(&app).await;
     let ended = async {
-        for error in [worker.await.err(), server.await.err()].into_iter().flatten() {
+        let mut ends = Vec::new();
+        while let Some(end) = workers.join_next().await {
+            ends.push(end.err());
+        }
+        ends.push(server.await.err());
+        for error in ends.into_iter().flatten() {
             tracing::error!(%error, "a task ended badly");
         }
     };
@@ -99,12 +102,12 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     outcome
 }
 
-/// Puts the worker's build back into the queue. When that fails, as on a full disk, the next start
+/// Puts the workers' builds back into the queue. When that fails, as on a full disk, the next start
 /// does it.
 async fn release(app: &App) {
-    if let Err(error) = app.release_worker(WORKER_NAME, WorkerEnd::Stopped).await {
+    if let Err(error) = worker::release(app, WorkerEnd::Stopped).await {
         let error: &dyn std::error::Error = &error;
-        tracing::error!(error, "the build under way could not be put back; the next start does it");
+        tracing::error!(error, "builds under way could not be put back; the next start does it");
     }
 }
 
@@ -116,12 +119,12 @@ fn ended_by_itself(task: &str, error: Option<tokio::task::JoinError>) -> Command
     }
 }
 
-fn worker(
+fn pool(
     config: &ServerConfig,
     app: &App,
     runner: Arc<dyn BuildRunner>,
     stop: CancellationToken,
-) -> Result<Worker, CommandError> {
+) -> Result<Pool, CommandError> {
     // Named after the data directory, which is locked: no other server works in it, and what lies
     // there was left by an earlier run.
     let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
@@ -131,7 +134,7 @@ fn worker(
     make_directory(&work_directory)?;
     let transport = RouterTransport::new(worker_router(app.clone()));
     let client = Client::new(Arc::new(transport));
-    Ok(Worker { client, runner, name: WORKER_NAME.to_owned(), work_directory, stop })
+    Ok(Pool { client, runner, work_directory, stop })
 }
 
 async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
@@ -160,6 +163,7 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
     anstream::eprintln!("listening on http://{address}");
     anstream::eprintln!("data:  {}", config.data_directory);
     anstream::eprintln!("cache: {}", config.cache_directory);
+    anstream::eprintln!("workers: {}", report::workers(config.builder.workers));
     for line in runner.describe() {
         anstream::eprintln!("worker: {line}");
     }

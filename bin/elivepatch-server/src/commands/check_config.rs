@@ -2,7 +2,7 @@ use camino::Utf8Path;
 use elivepatch_server::{ServerConfig, config::Places};
 
 use super::load_config;
-use crate::{arguments::Arguments, error::CommandError, runner};
+use crate::{arguments::Arguments, error::CommandError, report, runner};
 
 /// Reads the config, shows what it says, and names every problem.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -18,6 +18,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);
     anstream::println!("queue limit:      {} builds", config.queue_limit);
+    anstream::println!("workers:          {}", report::workers(config.builder.workers));
     match config.builder.jobs {
         0 => anstream::println!("jobs:             one for each core"),
         jobs => anstream::println!("jobs:             {jobs}"),

@@ -1,7 +1,8 @@
-//! The worker: a loop over the lease protocol.
+//! The workers: each is a loop over the lease protocol.
 
 mod batch;
 mod outbox;
+mod pool;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -13,6 +14,7 @@ use elivepatch_api::{ClaimRequest, client::Client};
 use elivepatch_model::Architecture;
 use tokio_util::sync::CancellationToken;
 
+pub use self::pool::{Pool, release};
 use crate::runner::BuildRunner;
 
 /// How long the server may hold a claim open. The worker asks again at once.
@@ -22,22 +24,22 @@ const WAIT_SECONDS: u32 = 20;
 const REST: Duration = Duration::from_secs(2);
 
 /// Asks for work and does it, one build at a time.
-pub struct Worker {
+struct Worker {
     /// The way to the server.
-    pub client: Client,
+    client: Client,
     /// What builds.
-    pub runner: Arc<dyn BuildRunner>,
-    /// The worker's name.
-    pub name: String,
-    /// Where each build gets a directory. Nobody else uses it.
-    pub work_directory: Utf8PathBuf,
+    runner: Arc<dyn BuildRunner>,
+    /// The worker's name; no other worker has it.
+    name: String,
+    /// Where each build gets a directory, beside those of the other workers.
+    work_directory: Utf8PathBuf,
     /// Ends the loop, and the build under way with it.
-    pub stop: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl Worker {
     /// Works until it is told to stop. The lease of a build that is cut off is left as it is.
-    pub async fn run(self) {
+    async fn run(self) {
         while !self.stop.is_cancelled() {
             let claim = ClaimRequest {
                 worker: self.name.clone(),

@@ -2,6 +2,8 @@
 //! double, since a real build takes a kernel's packages and minutes. The end-to-end tests run the
 //! real one.
 
+mod side_by_side;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -20,10 +22,10 @@ use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
 };
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Worker;
+use super::{Pool, release};
 use crate::runner::BuildRunner;
 
 const RELEASE: &str = "6.1.0-50-cloud-amd64";
@@ -69,7 +71,7 @@ struct Fixture {
     app: App,
     client: Client,
     stop: CancellationToken,
-    worker: JoinHandle<()>,
+    workers: JoinSet<()>,
     work_directory: Utf8PathBuf,
     _directory: TempDir,
 }
@@ -82,29 +84,38 @@ impl Fixture {
             + Sync
             + 'static,
     {
+        Self::with_workers(1, script).await
+    }
+
+    async fn with_workers<F>(workers: u32, script: F) -> Self
+    where
+        F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure>
+            + Send
+            + Sync
+            + 'static,
+    {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
         let work_directory = directory.join("work");
         std::fs::create_dir(&work_directory).expect("made");
         let app = App::open(AppOptions {
             data_directory: directory,
-            queue_limit: 9,
+            queue_limit: 99,
             builder_identity: BuilderIdentity::default(),
         })
         .await
         .expect("an app");
         let client = |router| Client::new(Arc::new(RouterTransport::new(router)));
         let stop = CancellationToken::new();
-        let worker = Worker {
+        let pool = Pool {
             client: client(worker_router(app.clone())),
             runner: Arc::new(Script(script)),
-            name: "worker".to_owned(),
             work_directory: work_directory.clone(),
             stop: stop.clone(),
         };
         Self {
             client: client(public_router(app.clone(), Reach::Loopback)),
-            worker: tokio::spawn(worker.run()),
+            workers: pool.start(workers),
             app,
             stop,
             work_directory,
@@ -113,6 +124,10 @@ impl Fixture {
     }
 
     async fn submit(&self) -> BuildNumber {
+        self.submit_patch(PATCH).await
+    }
+
+    async fn submit_patch(&self, text: &str) -> BuildNumber {
         let request = BuildRequest {
             target: TargetFacts {
                 release: RELEASE.parse().expect("a release"),
@@ -125,7 +140,7 @@ impl Fixture {
         };
         let patch = NamedPatch {
             name: "a.patch".to_owned(),
-            content: Bytes::from_static(PATCH.as_bytes()),
+            content: Bytes::copy_from_slice(text.as_bytes()),
         };
         let sent = self.client.submit(&request, CONFIG.as_bytes(), &[patch]).await;
         sent.expect("submitted").build.number
@@ -161,8 +176,8 @@ impl Fixture {
     async fn stopped(self) {
         self.app.stop();
         self.stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(5), self.worker).await;
-        ended.expect("the worker stops in time").expect("it did not panic");
+        let ended = tokio::time::timeout(Duration::from_secs(5), self.workers.join_all()).await;
+        ended.expect("the workers stop in time");
     }
 }
 
@@ -283,7 +298,7 @@ async fn worker_that_is_stopped_leaves_its_build_to_be_queued_again() {
     fixture.until(number, |build| build.state == BuildState::Running).await;
     let (app, client) = (fixture.app.clone(), fixture.client.clone());
     fixture.stopped().await;
-    app.release_worker("worker", WorkerEnd::Stopped).await.expect("released");
+    release(&app, WorkerEnd::Stopped).await.expect("released");
     let build = client.build(number).await.expect("there");
     assert_eq!((build.state, build.failure), (BuildState::Queued, None));
 }

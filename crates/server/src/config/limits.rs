@@ -1,10 +1,16 @@
 use serde::Deserialize;
 
+/// The most workers of one server. A worker more than there are cores only waits in trials and for
+/// downloads; machines with more than 64 cores are better used by builds that compile much.
+pub const MOST_WORKERS: u32 = 64;
+
 /// How builds are run, and the limits of the sandbox that compilers and make run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BuilderSection {
-    /// How many compilers run at the same time; 0: one for each core.
+    /// How many builds run at the same time.
+    pub workers: u32,
+    /// How many compilers run at the same time in a build; 0: one for each core.
     pub jobs: u32,
     /// The most objects that are compiled for a patch to a header.
     pub header_objects: usize,
@@ -35,6 +41,7 @@ pub struct BuilderSection {
 impl Default for BuilderSection {
     fn default() -> Self {
         Self {
+            workers: 1,
             jobs: 0,
             header_objects: 2000,
             build_time_limit_seconds: 1800,

@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
-pub use limits::BuilderSection;
+pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use source::SourceSection;
 pub use template::template;

@@ -1,6 +1,6 @@
 use camino::Utf8Path;
 
-use super::{Overrides, Places, ServerConfig};
+use super::{MOST_WORKERS, Overrides, Places, ServerConfig};
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
 /// and the reason for it. It is the reference documentation of the config. The keys in `chosen` are
@@ -38,7 +38,16 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #queue_limit = {queue_limit}
 
 [builder]
-# How many compilers run at the same time; 0 is one for each core.
+# How many builds run at the same time, each in a worker of its own; {most_workers} at most. A build compiles
+# on all cores for seconds and then waits for its trial, which takes one core; more workers than cores
+# are of little use. The limits below hold for each build, or each of its tools: with N workers, N times
+# memory_limit_mib must fit into the machine's memory, and N times disk_limit_mib onto the disk.
+#workers = {workers}
+
+# How many compilers run at the same time in one build; 0 is one for each core, whatever the number of
+# workers: a build that is alone then has all cores, and builds side by side share them. Each then takes
+# longer, also towards its time limits. Where N workers with a compiler for each core need more memory
+# than there is, take the number of cores divided by N.
 #jobs = {jobs}
 
 # The most objects that are compiled for a patch to a header. Two cores compile some 100 objects in a
@@ -115,6 +124,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         cache_mark = mark(chosen.cache_directory.is_some()),
         cache = quoted(&config.cache_directory),
         queue_limit = config.queue_limit,
+        most_workers = MOST_WORKERS,
+        workers = builder.workers,
         jobs = builder.jobs,
         header_objects = builder.header_objects,
         build_time = builder.build_time_limit_seconds,

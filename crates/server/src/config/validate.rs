@@ -1,7 +1,7 @@
 use camino::Utf8Path;
 use toml::de::DeTable;
 
-use super::{ConfigProblem, ServerConfig, file::line_at};
+use super::{ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at};
 
 /// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
 const MOST_MIB: u64 = 1024 * 1024;
@@ -25,6 +25,8 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     directories(config, &mut found);
     found.at_least("queue_limit", config.queue_limit.into(), 1);
     let builder = &config.builder;
+    found.at_least("builder.workers", builder.workers.into(), 1);
+    found.at_most("builder.workers", builder.workers.into(), MOST_WORKERS.into());
     let sizes = [
         ("builder.memory_limit_mib", builder.memory_limit_mib, 256),
         ("builder.output_limit_mib", builder.output_limit_mib, 1),
