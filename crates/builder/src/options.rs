@@ -31,7 +31,7 @@ pub struct BuilderOptions {
     pub trial_time: Duration,
     /// Cores to use; 0 for all.
     pub jobs: u32,
-    /// The most objects that are compiled for a patch to a header.
+    /// The most objects that are compiled for the headers of an order, all of them together.
     pub header_objects: usize,
     /// What the objects without any fix may take that the kpatch engine keeps beside each base, in
     /// bytes. They are compiled again when they are needed again.

@@ -76,8 +76,8 @@ fn livepatch(
     let Job { builder, order, observer, work } = *job;
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
-        let (checked, summary) = job.check(config, source, toolchain, base)?;
-        Ok(((job.engine_for_fixes(kind, config, &checked), checked), summary))
+        let (checked, summary) = job.check(kind, config, source, toolchain, base)?;
+        Ok(((checked.engine, checked), summary))
     })?;
 
     let name = module_name(&order.fixes, &order.key);
@@ -104,7 +104,7 @@ fn livepatch(
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
         let units = engine.with_missed_units(checked.units_of_files.clone())?;
         if units != checked.units_of_files {
-            check_fan_out(&units, &builder.options, builder.jobs(), observer)?;
+            check_fan_out(&units, kind, &builder.options, builder.jobs(), observer)?;
             checked.units = all_units(&units);
             checked.units_of_files = units;
         }
@@ -192,6 +192,8 @@ struct Compiled {
 
 /// What the check leaves: the patched source, and what is to be compiled of it.
 struct Checked {
+    /// What makes the livepatch.
+    engine: Engine,
     patched: Rc<Workspace>,
     /// For each changed file the compiled files that hold its code.
     units_of_files: Units,
@@ -300,6 +302,7 @@ impl Job<'_> {
     /// Applies the fixes and refuses what no livepatch can be made of.
     fn check(
         &self,
+        chosen: Engine,
         config: &KernelConfig,
         source: &KernelSource,
         toolchain: &ToolchainRoot,
@@ -320,7 +323,9 @@ impl Job<'_> {
         files.extend(new_sources.iter().cloned());
         units_of_files.extend(plan.new_units);
         let units = all_units(&units_of_files);
-        check_fan_out(&units_of_files, &self.builder.options, self.builder.jobs(), self.observer)?;
+        let engine = self.engine_for_fixes(chosen, config, &new_sources);
+        let Builder { options, .. } = self.builder;
+        check_fan_out(&units_of_files, engine, options, self.builder.jobs(), self.observer)?;
         refuse_generator_inputs(&plan.changes, base)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
@@ -335,6 +340,7 @@ impl Job<'_> {
         let adaptations = plan.adaptations;
         let (touched, patched) = (files, Rc::new(patched));
         let checked = Checked {
+            engine,
             patched,
             units_of_files,
             units,
@@ -349,11 +355,16 @@ impl Job<'_> {
 
     /// The engine that was chosen for the base, unless nobody asked for it and the fixes are of a
     /// kind that only kpatch can serve.
-    fn engine_for_fixes(&self, chosen: Engine, config: &KernelConfig, checked: &Checked) -> Engine {
+    fn engine_for_fixes(
+        &self,
+        chosen: Engine,
+        config: &KernelConfig,
+        new_sources: &BTreeSet<String>,
+    ) -> Engine {
         if self.order.engine.is_some() || chosen == Engine::Kpatch {
             return chosen;
         }
-        let new_files: Vec<&str> = checked.new_sources.iter().map(String::as_str).collect();
+        let new_files: Vec<&str> = new_sources.iter().map(String::as_str).collect();
         let Some(why) = only_kpatch_can(&self.order.fixes, &new_files, config) else {
             return chosen;
         };

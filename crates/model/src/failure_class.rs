@@ -227,7 +227,7 @@ failure_classes! {
     DataStructureChanged = "data-structure-changed", Patch,
         "The details name structure, member and offsets. Keep the structure as it is, and keep \
          new data in a shadow variable (`klp_shadow_alloc`).";
-    /// The patch changes a header that more objects include than the server compiles for a patch.
+    /// The touched headers together reach more objects than the server compiles for a request.
     HeaderFanOut = "header-fan-out", Patch,
         "Move the change into the `.c` files that need it. The operator can raise \
          `header_objects` in the `[builder]` section of the server's config.";

@@ -12,7 +12,7 @@ pub struct BuilderSection {
     pub workers: u32,
     /// How many compilers run at the same time in a build; 0: one for each core.
     pub jobs: u32,
-    /// The most objects that are compiled for a patch to a header.
+    /// The most objects that are compiled for the headers of a request.
     pub header_objects: usize,
     /// How long one tool of a build may run.
     pub build_time_limit_seconds: u64,

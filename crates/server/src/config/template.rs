@@ -50,8 +50,9 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # than there is, take the number of cores divided by N.
 #jobs = {jobs}
 
-# The most objects that are compiled for a patch to a header. Two cores compile some 100 objects in a
-# minute, in two states each; headers with more dependents reach most of the kernel.
+# The most objects that are compiled for the headers that a request touches: those of all its patches
+# together, and an object that several headers reach counts once. Two cores compile 60 to 100 objects
+# in a minute, in two states each; headers with more dependents reach most of the kernel.
 #header_objects = {header_objects}
 
 # How long one tool of a build may run, in seconds. One file takes seconds, preparing a base about
