@@ -1,9 +1,9 @@
 use anyhow::Context;
 use camino::Utf8Path;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One measured figure, as `build.json` has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// What was measured, such as `build.warm`.
     pub name: String,
@@ -20,12 +20,15 @@ pub struct Figure {
     /// `value` divided by `reference_value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
-    /// What the value should not exceed on a machine with two cores; for the table only.
-    #[serde(skip)]
+    /// What the value should not exceed on a machine with two cores, or reach at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
-    /// What the value should reach at least on such a machine; for the table only.
+    /// Whether it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub met: Option<bool>,
+    /// Whether the target is to be reached at least; for the table only.
     #[serde(skip)]
-    pub floor: Option<f64>,
+    pub is_floor: bool,
 }
 
 impl Figure {
@@ -39,13 +42,17 @@ impl Figure {
 
     /// Sets what the value should reach at least.
     pub fn at_least(&mut self, floor: f64) -> &mut Self {
-        self.floor = Some(floor);
+        self.target = Some(round(floor));
+        self.is_floor = true;
+        self.met = Some(self.value >= round(floor));
         self
     }
 
     /// Sets what the value should not exceed.
     pub fn target(&mut self, target: f64) -> &mut Self {
-        self.target = Some(target);
+        self.target = Some(round(target));
+        self.is_floor = false;
+        self.met = Some(self.value <= round(target));
         self
     }
 }
@@ -81,7 +88,8 @@ impl Figures {
             reference_value: None,
             ratio: None,
             target: None,
-            floor: None,
+            met: None,
+            is_floor: false,
         });
         self.all.last_mut().expect("one was added just now")
     }
@@ -94,6 +102,43 @@ impl Figures {
     /// The figures.
     pub fn all(&self) -> &[Figure] {
         &self.all
+    }
+
+    /// Reads what [`Figures::write`] wrote.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn read(path: &Utf8Path) -> anyhow::Result<Self> {
+        let text = fs_err::read(path)?;
+        let all =
+            serde_json::from_slice(&text).with_context(|| format!("{path} has no figures"))?;
+        Ok(Self { all })
+    }
+
+    /// One line for people: which figures miss their targets.
+    pub fn missed(&self) -> String {
+        let is_missed = |figure: &&Figure| figure.met == Some(false);
+        let with_targets = self.all.iter().filter(|figure| figure.met.is_some()).count();
+        let missed: Vec<String> = self
+            .all
+            .iter()
+            .filter(is_missed)
+            .map(|figure| {
+                let Figure { name, value, unit, .. } = figure;
+                format!("{name} ({value} {unit}, target {} {unit})", figure.target.unwrap_or(0.0))
+            })
+            .collect();
+        match missed.len() {
+            0 => format!("bench: all {with_targets} targets are met"),
+            count => {
+                format!("bench: {count} of {with_targets} targets missed: {}", missed.join(", "))
+            }
+        }
+    }
+
+    /// Adds the figures of another part.
+    pub fn extend(&mut self, other: Self) {
+        self.all.extend(other.all);
     }
 
     /// Writes them as a JSON array.
@@ -118,9 +163,46 @@ mod tests {
     #[test]
     fn figure_without_a_reference_has_only_name_value_and_unit() {
         let mut figures = Figures::default();
-        figures.seconds("build.cold", 12.34567).target(60.0);
+        figures.seconds("build.cold", 12.34567);
         let json = serde_json::to_value(figures.all()).expect("plain data");
         assert_eq!(json, serde_json::json!([{"name": "build.cold", "value": 12.346, "unit": "s"}]));
+    }
+
+    #[test]
+    fn targets_are_written_with_whether_they_are_met_and_the_missed_ones_are_named() {
+        let mut figures = Figures::default();
+        figures.seconds("build.cold", 12.0).target(60.0);
+        figures.times("header.200", 0.85).at_least(0.9);
+        figures.times("parallel.8", 1.6).at_least(1.6);
+        figures.memory("build.disk", 51_000_000).target(50.0);
+        figures.seconds("header.200.seconds", 3.0);
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = camino::Utf8PathBuf::from_path_buf(temporary.path().join("engines.json"));
+        let path = path.expect("UTF-8");
+        figures.write(&path).expect("own directory");
+
+        let text = fs_err::read(&path).expect("written");
+        let json: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let expected = serde_json::json!(
+            {"name": "header.200", "value": 0.85, "unit": "x", "target": 0.9, "met": false}
+        );
+        assert_eq!(json[1], expected);
+        assert_eq!((&json[0]["met"], &json[2]["met"]), (&true.into(), &true.into()));
+        assert_eq!(json[4].get("met"), None);
+        let mut read = Figures::default();
+        read.extend(Figures::read(&path).expect("its own form"));
+        assert_eq!(
+            read.missed(),
+            "bench: 2 of 4 targets missed: header.200 (0.85 x, target 0.9 x), \
+             build.disk (51 MB, target 50 MB)"
+        );
+    }
+
+    #[test]
+    fn without_a_miss_the_last_line_says_so() {
+        let mut figures = Figures::default();
+        figures.seconds("build.cold", 12.0).target(60.0);
+        assert_eq!(figures.missed(), "bench: all 1 targets are met");
     }
 
     #[test]

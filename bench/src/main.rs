@@ -4,6 +4,7 @@
 mod by_hand;
 mod cold;
 mod compare;
+mod disk_use;
 mod engines;
 mod figures;
 mod median;
@@ -43,6 +44,12 @@ enum Command {
     Engines(engines::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
+    /// Name the figures that miss their targets, in one line.
+    Missed {
+        /// What the parts wrote: build.json, engines.json.
+        #[arg(required = true)]
+        files: Vec<Utf8PathBuf>,
+    },
     /// Read a vmlinux as a base needs it, and print what it took as JSON.
     ReadVmlinux {
         /// The vmlinux.
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Command::Run(inputs) => run(&inputs),
         Command::Engines(inputs) => engines::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
+        Command::Missed { files } => missed(&files),
         Command::ReadVmlinux { file } => vmlinux::read_and_report(&file),
     };
     match result {
@@ -84,6 +92,15 @@ fn run(inputs: &setting::Inputs) -> anyhow::Result<()> {
     println!("{}", table::table(&figures));
     println!("figures: {path}");
     setting.remove_scratch()
+}
+
+fn missed(files: &[Utf8PathBuf]) -> anyhow::Result<()> {
+    let mut figures = Figures::default();
+    for file in files {
+        figures.extend(Figures::read(file)?);
+    }
+    println!("{}", figures.missed());
+    Ok(())
 }
 
 /// Says what is being measured.

@@ -30,16 +30,8 @@ fn with_unit(value: f64, figure: &Figure) -> String {
 }
 
 fn target(figure: &Figure) -> String {
-    let missed = |is_met: bool| if is_met { "" } else { ": MISSED" };
-    match (figure.target, figure.floor) {
-        (Some(target), _) => {
-            let value = with_unit(target, figure);
-            format!("≤ {value}{}", missed(figure.value <= target))
-        }
-        (None, Some(floor)) => {
-            let value = with_unit(floor, figure);
-            format!("≥ {value}{}", missed(figure.value >= floor))
-        }
-        (None, None) => String::new(),
-    }
+    let Some(target) = figure.target else { return String::new() };
+    let sign = if figure.is_floor { "≥" } else { "≤" };
+    let missed = if figure.met == Some(false) { ": MISSED" } else { "" };
+    format!("{sign} {}{missed}", with_unit(target, figure))
 }

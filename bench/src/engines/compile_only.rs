@@ -1,7 +1,5 @@
 //! The compiler alone, as a reference: the command that Kbuild saved for an object, run twice.
 
-use std::time::Instant;
-
 use anyhow::Context;
 use camino::Utf8Path;
 use elivepatch_builder::{Overlay, Sandbox, SandboxCommand, SilentObserver};
@@ -18,7 +16,12 @@ struct Command {
     shell: String,
 }
 
-/// How long the compiler takes for an object and its patched twin, one after the other, in seconds.
+/// Begins the line in which the shell says how long the commands took.
+const TOOK: &str = "compile-only nanoseconds: ";
+
+/// How long the compiler takes for an object and its patched twin, one after the other, in seconds. The
+/// clock is read in the sandbox, around the commands: setting up sandbox and overlay is our own work,
+/// and no part of what it is compared with.
 ///
 /// # Errors
 /// When the base has no record of the object, or the command fails.
@@ -32,13 +35,27 @@ pub fn two_calls(
     let shell = saved_command(base, object)?;
     let layer = work.join("compile-only.layer");
     sandbox.make_layer(&layer)?;
-    let command = SandboxCommand::new(root, ["sh", "-e", "-c", &format!("{shell}\n{shell}")])
+    let command = SandboxCommand::new(root, ["sh", "-e", "-c", &timed_script(&shell)])
         .overlay(Overlay { lower: base.join("tree"), between: Vec::new(), layer })
         .directory("/build");
-    let started = Instant::now();
     let class = FailureClass::Internal;
-    sandbox.run_checked(&command, StepName::Compile, &SilentObserver, class)?;
-    Ok(started.elapsed().as_secs_f64())
+    let finished = sandbox.run_checked(&command, StepName::Compile, &SilentObserver, class)?;
+    seconds(&finished.text())
+}
+
+/// The command twice, and how long both took.
+fn timed_script(shell: &str) -> String {
+    format!(
+        "began=$(date +%s%N)\n{shell}\n{shell}\nended=$(date +%s%N)\n\
+         echo \"{TOOK}$((ended - began))\""
+    )
+}
+
+/// What the script said last, in seconds.
+fn seconds(output: &str) -> anyhow::Result<f64> {
+    let line = output.lines().rev().find_map(|line| line.strip_prefix(TOOK));
+    let nanoseconds: u64 = line.context("the shell did not say how long it took")?.parse()?;
+    Ok(nanoseconds as f64 / 1e9)
 }
 
 fn saved_command(base: &Utf8Path, object: &str) -> anyhow::Result<String> {
@@ -50,4 +67,21 @@ fn saved_command(base: &Utf8Path, object: &str) -> anyhow::Result<String> {
         }
     }
     anyhow::bail!("{base} has no original of {object}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_commands_are_timed_and_nothing_else() {
+        let output = std::process::Command::new("sh")
+            .args(["-e", "-c", &format!("sleep 0.5\n{}", timed_script("echo warning; sleep 0.2"))])
+            .output()
+            .expect("a shell");
+        let took = seconds(&String::from_utf8_lossy(&output.stdout)).expect("it says so");
+        // Other work on the machine may slow it down; what lies before does not count.
+        assert!((0.4..0.85).contains(&took), "{took}");
+        assert!(seconds("warning\n").is_err());
+    }
 }

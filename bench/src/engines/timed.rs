@@ -1,4 +1,4 @@
-//! Builds without a server, up to the inspected module.
+//! Builds without a server: up to the inspected module, or whole.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,11 +11,13 @@ use std::{
 
 use anyhow::Context;
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_builder::{BuildOrder, Builder, FixText, Observer};
+use elivepatch_builder::{BuildOrder, Builder, FixText, Observer, remove_work_directory};
 use elivepatch_model::{
     AdaptationKind, BuildEvent, BuildKey, Engine, Failure, Fix, Sha256Digest, StepName, StepState,
     TargetFacts,
 };
+
+use crate::disk_use::peak_while;
 
 /// `USER_HZ`, the unit of the times in /proc, on x86-64.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -39,10 +41,8 @@ pub struct Timed {
     pub to_module: f64,
     /// The steps, in seconds.
     pub steps: BTreeMap<StepName, f64>,
-    /// Processor time of the whole machine while it was built, in seconds.
+    /// Processor time of the whole machine in `to_module`, in seconds.
     pub processor: f64,
-    /// What lies in the work directory at the end, in bytes.
-    pub disk: u64,
     /// The module.
     pub module: Vec<u8>,
 }
@@ -81,6 +81,49 @@ impl Kernel<'_> {
         engine: Option<Engine>,
         without: BTreeSet<AdaptationKind>,
     ) -> anyhow::Result<Timed> {
+        let work = self.scratch.join(name);
+        fs_err::create_dir_all(&work)?;
+        let watch = Watch::new(Until::Module)?;
+        let result = self.builder.build(&self.order(patches, engine, without), &watch, &work);
+        let module = module_in(&work)?;
+        remove_work_directory(&work)?;
+        let Some(mark) = watch.mark.into_inner().expect("nobody panics with it") else {
+            let failure = result.err().map(describe).unwrap_or_default();
+            anyhow::bail!("{name} gives no module: {failure}");
+        };
+        let mark = mark?;
+        Ok(Timed {
+            to_module: mark.seconds,
+            steps: watch.steps.into_inner().expect("nobody panics with it"),
+            processor: mark.processor,
+            module: module.context("the inspected module is not in the work directory")?,
+        })
+    }
+
+    /// Does a whole build, its trial included; gives the most that its work directory took on the
+    /// disk meanwhile, in bytes.
+    ///
+    /// # Errors
+    /// When there is no livepatch.
+    pub fn peak_disk(&self, name: &str, patches: &[(String, String)]) -> anyhow::Result<u64> {
+        let work = self.scratch.join(name);
+        fs_err::create_dir_all(&work)?;
+        let watch = Watch::new(Until::End)?;
+        let order = self.order(patches, None, BTreeSet::new());
+        let (result, peak) = peak_while(&work, || self.builder.build(&order, &watch, &work));
+        remove_work_directory(&work)?;
+        match result {
+            Ok(_) => Ok(peak),
+            Err(failure) => anyhow::bail!("{name} gives no livepatch: {}", describe(failure)),
+        }
+    }
+
+    fn order(
+        &self,
+        patches: &[(String, String)],
+        engine: Option<Engine>,
+        without: BTreeSet<AdaptationKind>,
+    ) -> BuildOrder {
         let fixes: Vec<FixText> = patches
             .iter()
             .map(|(name, text)| {
@@ -90,7 +133,7 @@ impl Kernel<'_> {
             .collect();
         // Not the server's key: but as there, equal orders have equal ones.
         let digests: String = fixes.iter().map(|fix| fix.fix.digest.to_string()).collect();
-        let order = BuildOrder {
+        BuildOrder {
             key: BuildKey(Sha256Digest::of(format!("{digests} {engine:?}").as_bytes())),
             target: self.target.clone(),
             config: self.config.clone(),
@@ -99,27 +142,7 @@ impl Kernel<'_> {
             without,
             engine,
             rebuild: None,
-        };
-        let work = self.scratch.join(name);
-        fs_err::create_dir_all(&work)?;
-        let watch = Watch::new();
-        let processor = processor_seconds()?;
-        let result = self.builder.build(&order, &watch, &work);
-        let processor = processor_seconds()? - processor;
-        let disk = disk_bytes(&work)?;
-        let module = module_in(&work)?;
-        elivepatch_builder::remove_work_directory(&work)?;
-        let Some(to_module) = *watch.to_module.lock().expect("nobody panics with it") else {
-            let failure = result.err().map(describe).unwrap_or_default();
-            anyhow::bail!("{name} gives no module: {failure}");
-        };
-        Ok(Timed {
-            to_module,
-            steps: watch.steps.into_inner().expect("nobody panics with it"),
-            processor,
-            disk,
-            module: module.context("the inspected module is not in the work directory")?,
-        })
+        }
     }
 }
 
@@ -127,37 +150,63 @@ fn describe(failure: Failure) -> String {
     format!("{failure}\n{}", failure.details.join("\n"))
 }
 
-/// Ends the build when its trial begins.
+/// How far a build goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until the module is inspected.
+    Module,
+    /// Until the livepatch is tried.
+    End,
+}
+
+/// Clock and processors when the module was inspected, since the build began.
+struct Mark {
+    seconds: f64,
+    processor: f64,
+}
+
+/// Takes the times, and ends the build where it is to end.
 struct Watch {
+    until: Until,
     began: Instant,
+    processor: f64,
     steps: Mutex<BTreeMap<StepName, f64>>,
-    to_module: Mutex<Option<f64>>,
+    mark: Mutex<Option<anyhow::Result<Mark>>>,
     is_enough: AtomicBool,
 }
 
 impl Watch {
-    fn new() -> Self {
-        Self {
+    fn new(until: Until) -> anyhow::Result<Self> {
+        Ok(Self {
+            until,
+            processor: processor_seconds()?,
             began: Instant::now(),
             steps: Mutex::default(),
-            to_module: Mutex::default(),
+            mark: Mutex::default(),
             is_enough: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// Both are read here, and not when the build has come to its end: the beginning of the trial,
+    /// and whatever the end takes, is no part of the time, and so none of the processors' work.
+    fn read_clocks(&self) -> anyhow::Result<Mark> {
+        let seconds = self.began.elapsed().as_secs_f64();
+        Ok(Mark { seconds, processor: processor_seconds()? - self.processor })
     }
 }
 
 impl Observer for Watch {
     fn event(&self, event: BuildEvent) {
         let BuildEvent::Step { step } = event else { return };
-        if step.state == StepState::Done {
-            let seconds = step.duration_seconds.unwrap_or_default();
-            self.steps.lock().expect("nobody panics with it").insert(step.name, seconds);
-            if step.name == StepName::Inspect {
-                let seconds = self.began.elapsed().as_secs_f64();
-                *self.to_module.lock().expect("nobody panics with it") = Some(seconds);
-                self.is_enough.store(true, Ordering::Relaxed);
-            }
+        if step.state != StepState::Done {
+            return;
         }
+        if step.name == StepName::Inspect {
+            *self.mark.lock().expect("nobody panics with it") = Some(self.read_clocks());
+            self.is_enough.store(self.until == Until::Module, Ordering::Relaxed);
+        }
+        let seconds = step.duration_seconds.unwrap_or_default();
+        self.steps.lock().expect("nobody panics with it").insert(step.name, seconds);
     }
 
     fn is_cancelled(&self) -> bool {
@@ -189,12 +238,41 @@ fn module_in(work: &Utf8Path) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// What the files below a directory occupy, in bytes.
-fn disk_bytes(directory: &Utf8Path) -> anyhow::Result<u64> {
-    let output = std::process::Command::new("du")
-        .args(["--summarize", "--block-size=1", "--", directory.as_str()])
-        .output()?;
-    anyhow::ensure!(output.status.success(), "du ended with {}", output.status);
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.split_whitespace().next().context("du says nothing")?.parse()?)
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use elivepatch_model::Step;
+
+    use super::*;
+
+    fn done(name: StepName) -> BuildEvent {
+        let (state, duration_seconds) = (StepState::Done, Some(1.0));
+        BuildEvent::Step { step: Step { name, state, duration_seconds, summary: None } }
+    }
+
+    #[test]
+    fn times_are_those_at_the_end_of_the_inspection() {
+        let watch = Watch::new(Until::Module).expect("/proc is mounted");
+        watch.event(done(StepName::Link));
+        assert!(!watch.is_cancelled());
+        watch.event(done(StepName::Inspect));
+        assert!(watch.is_cancelled());
+        let before = processor_seconds().expect("/proc is mounted") - watch.processor;
+        // What the build does afterwards is not counted, however much it is.
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {}
+        let after = processor_seconds().expect("/proc is mounted") - watch.processor;
+        let mark = watch.mark.into_inner().expect("nobody panics").expect("a mark");
+        let mark = mark.expect("/proc is mounted");
+        assert!(mark.seconds < watch.began.elapsed().as_secs_f64() - 0.3, "{}", mark.seconds);
+        assert!(mark.processor <= before && before < after, "{} {before} {after}", mark.processor);
+    }
+
+    #[test]
+    fn whole_build_is_not_ended_before_its_trial() {
+        let watch = Watch::new(Until::End).expect("/proc is mounted");
+        watch.event(done(StepName::Inspect));
+        assert!(!watch.is_cancelled());
+    }
 }
