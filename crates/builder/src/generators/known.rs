@@ -22,12 +22,15 @@ struct Rule {
 const APPARMOR: &str = "security/apparmor/Makefile";
 const SELINUX: &str = "security/selinux/Makefile";
 const CPU: &str = "arch/x86/kernel/cpu/Makefile";
+const SPEAKUP: &str = "drivers/accessibility/speakup/Makefile";
+const SPEAKUP_KEYS: &str = "drivers/accessibility/speakup/speakupmap.h";
+const SPEAKUP_USERS: &[&str] = &["drivers/accessibility/speakup/main.c"];
 const CRC32: &[&str] = &["lib/crc32.c", "lib/crc/crc32-main.c"];
 
 /// The rules of kernels from 6.1 to 7.3 for x86-64 that Kbuild keeps no record of (`$(call cmd,…)`),
 /// or that run only when the whole kernel is built. What runs in `modules_prepare` and is recorded
 /// is not here.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 15] = [
     // AppArmor's tables of names, by sed.
     Rule {
         makefile: APPARMOR,
@@ -104,6 +107,28 @@ const RULES: [Rule; 12] = [
         output: "drivers/scsi/scsi_devinfo_tbl.c",
         users: &["drivers/scsi/scsi_sysfs.c"],
         reads: &["BLIST_"],
+    },
+    // Speakup's keys, by the program makemapdata.
+    Rule {
+        makefile: SPEAKUP,
+        header: "include/linux/input.h",
+        output: SPEAKUP_KEYS,
+        users: SPEAKUP_USERS,
+        reads: &["KEY_"],
+    },
+    Rule {
+        makefile: SPEAKUP,
+        header: "include/uapi/linux/input-event-codes.h",
+        output: SPEAKUP_KEYS,
+        users: SPEAKUP_USERS,
+        reads: &["KEY_"],
+    },
+    Rule {
+        makefile: SPEAKUP,
+        header: "drivers/accessibility/speakup/spk_priv_keyinfo.h",
+        output: SPEAKUP_KEYS,
+        users: SPEAKUP_USERS,
+        reads: &["define"],
     },
     // By the program gen_crc32table.
     Rule {

@@ -13,10 +13,11 @@ use crate::{
 
 /// What is made beside the kernel, by the beginning of its path: no code of the running kernel comes
 /// of it.
-const BESIDE_THE_KERNEL: [&str; 8] = [
+const BESIDE_THE_KERNEL: [&str; 9] = [
     // Runs before the kernel, in its own address space, or when it is left.
     "arch/x86/boot/",
     "arch/x86/entry/vdso/",
+    "arch/x86/tools/vdso2c",
     "arch/x86/purgatory/",
     "arch/x86/realmode/",
     // The archive of headers for readers of /sys/kernel/kheaders.tar.xz.

@@ -14,14 +14,15 @@ use crate::{
     untrusted_file::read_untrusted_below,
 };
 
-/// The files that are compiled for their constants (the `offsets-file` rules of the top-level Kbuild,
-/// of scripts/mod/Makefile and of arch/x86/kvm/Makefile), where the kernel has them.
-const SOURCES: [&str; 5] = [
+/// The files that are compiled for their constants (the rules with `filechk,offsets` of the top-level
+/// Kbuild and of the Makefiles beside the others), where the kernel has them.
+const SOURCES: [&str; 6] = [
     "kernel/bounds.c",
     "arch/x86/kernel/asm-offsets.c",
     "kernel/sched/rq-offsets.c",
     "scripts/mod/devicetable-offsets.c",
     "arch/x86/kvm/kvm-asm-offsets.c",
+    "arch/x86/hyperv/mshv-asm-offsets.c",
 ];
 
 /// Refuses fixes that change such a constant.
