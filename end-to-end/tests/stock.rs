@@ -68,6 +68,32 @@ fn pointers_to_functions_without_endbr_are_refused() {
     }
 }
 
+/// Constants that the kernel writes into its own code: whether or not kpatch sees the place move.
+#[test]
+fn functions_that_wait_for_constants_of_the_kernels_own_code_are_refused() {
+    let server = TestServer::start(ServerOptions::default());
+    for (name, part) in [
+        ("runtime-constant-FAIL", "__d_lookup in fs/dcache.o holds the constant d_hash_shift"),
+        ("runtime-constant-moved-FAIL", "runtime_ptr_dentry_hashtable"),
+    ] {
+        let run = order(&server, DEBIAN_13).patch(&own_patch(name)).run();
+        let said = run.fails_with(3, FailureClass::RuntimeConstant);
+        assert!(said.contains(part) && said.contains("#runtime-constant"), "{said}");
+    }
+}
+
+/// What docs/patchability.md advises.
+#[test]
+fn file_that_reads_the_variables_instead_of_the_constants_becomes_a_livepatch() {
+    let server = TestServer::start(ServerOptions::default());
+    let run = order(&server, DEBIAN_13).patch(&own_patch("runtime-constant-read")).run();
+    let (_, manifest) = run.succeeds().livepatch();
+    let functions: Vec<&str> = manifest.functions.iter().map(|f| f.name.as_str()).collect();
+    for function in ["__d_lookup", "__d_lookup_rcu", "___d_drop"] {
+        assert!(functions.contains(&function), "{functions:?}");
+    }
+}
+
 /// Other kernels take half a gigabyte and some minutes each.
 #[test]
 fn visible_change_becomes_a_livepatch_for_all_other_stock_kernels() {

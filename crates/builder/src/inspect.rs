@@ -8,6 +8,7 @@ use elivepatch_model::{
 
 use crate::{
     base::Base, branch_audit::audit, failures::internal, module_links::check_module_links,
+    runtime_constants::check_module,
 };
 
 /// What a sound module holds.
@@ -22,7 +23,7 @@ pub(crate) struct Inspected {
 ///
 /// # Errors
 /// `module-invalid` with all that is wrong; `module-dependency` when it depends on modules that need
-/// not be there.
+/// not be there; `runtime-constant` when its code waits for what only the kernel's own code gets.
 pub(crate) fn inspect(
     bytes: &[u8],
     name: &str,
@@ -36,6 +37,7 @@ pub(crate) fn inspect(
     let mut problems = identity_problems(&module, name, base);
     problems.extend(symbol_problems(&module, &symvers));
     check_module_links(&module, &base.modules()?)?;
+    check_module(bytes)?;
     let mut functions: Vec<PatchedFunction> = module
         .replaced_functions
         .iter()

@@ -32,6 +32,7 @@ mod pipeline;
 mod process;
 mod qemu;
 mod rebuild;
+mod runtime_constants;
 mod sandbox;
 mod shared_file;
 mod source;

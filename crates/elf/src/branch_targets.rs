@@ -20,6 +20,7 @@ use crate::{
     budget::Budget,
     livepatch_relocations::{SYMBOL_PREFIX, parse_symbol},
     object_file::{ObjectFile, SectionHeader},
+    places::Places,
 };
 
 /// The instruction that an indirect branch must lead to.
@@ -107,7 +108,7 @@ impl BranchTargets {
     /// When they are not an ELF file for x86-64, or a relocation or symbol is malformed.
     pub fn read(bytes: &[u8]) -> Result<Self, ElfError> {
         let object = ObjectFile::parse(bytes, "the module")?;
-        let functions = Functions::read(&object)?;
+        let functions = Places::read(&object, &[STT_FUNC], PART)?;
         let budget = Budget::new(bytes.len());
         let mut reader = Reader {
             object: &object,
@@ -139,7 +140,7 @@ impl BranchTargets {
 
 struct Reader<'object, 'data> {
     object: &'object ObjectFile<'data>,
-    functions: Functions,
+    functions: Places,
     budget: Budget,
     own: BTreeMap<String, bool>,
     outside: BTreeSet<OutsideSymbol>,
@@ -263,45 +264,6 @@ impl Reader<'_, '_> {
             Ok(name.strip_suffix(b".cold").unwrap_or(name))
         };
         Ok(left == right || stem(left)? == stem(right)?)
-    }
-}
-
-/// The functions of a file by their places.
-struct Functions {
-    by_start: BTreeMap<(usize, u64), Function>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Function {
-    symbol: SymbolIndex,
-    start: u64,
-    end: u64,
-}
-
-impl Functions {
-    fn read(object: &ObjectFile<'_>) -> Result<Self, ElfError> {
-        let endian = object.elf.endian();
-        let table = object.elf.elf_symbol_table();
-        let mut by_start = BTreeMap::new();
-        for (index, symbol) in table.enumerate() {
-            if symbol.st_type() != STT_FUNC {
-                continue;
-            }
-            let section = table.symbol_section(endian, symbol, index);
-            let section = section.map_err(|source| ElfError::Part { part: PART, source })?;
-            let Some(section) = section else { continue };
-            let start = symbol.st_value(endian);
-            let end = start.saturating_add(symbol.st_size(endian));
-            by_start.insert((section.0, start), Function { symbol: index, start, end });
-        }
-        Ok(Self { by_start })
-    }
-
-    /// The function that begins at a place of a section, or that the place is in.
-    fn around(&self, section: SectionIndex, at: u64) -> Option<Function> {
-        let before = self.by_start.range((section.0, 0)..=(section.0, at));
-        let (_, function) = before.last()?;
-        (function.start == at || at < function.end).then_some(*function)
     }
 }
 

@@ -181,6 +181,13 @@ failure_classes! {
     FunctionNotTraceable = "function-not-traceable", Patch,
         "Change the nearest traceable function that calls it (see \
          [patchability](patchability.md#not-traceable)).";
+    /// The patch changes a function that holds a constant which the kernel writes into its own code
+    /// when it boots (`runtime_const_ptr()`: the limit of user addresses in `access_ok()` and
+    /// `user_access_begin()`, the table of `fs/dcache.c`), and into no livepatch.
+    RuntimeConstant = "runtime-constant", Patch,
+        "The details name the functions and the constants. Change functions that do not hold one, \
+         or have the whole file read the variable instead (see \
+         [patchability](patchability.md#runtime-constant)).";
     /// A function or variable changes its storage class, kind or section.
     SymbolChanged = "symbol-changed", Patch,
         "Leave `static`, kind and section as they are, or add a new symbol under another name (see \

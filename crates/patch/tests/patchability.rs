@@ -261,6 +261,18 @@ fn words_within_functions_are_told() {
     judged(F, " {\n+\twhile (!kthread_should_stop())\n ", Verdict::Patchable, &["long-running"]);
     judged(F, " {\n+\tasm volatile(\"nop\");\n ", Verdict::Unsure, &["inline-assembly"]);
     judged(F, " {\n+\tif (static_branch_unlikely(&a))\n ", Verdict::Unsure, &["static-key"]);
+    judged(
+        F,
+        " \tif (!access_ok(p, a))\n-\t\treturn 1;\n+\t\treturn 2;\n }",
+        Verdict::Unsure,
+        &["runtime-constant"],
+    );
+    judged(
+        F,
+        " \tcopy_from_user(p, q, a);\n-\treturn 1;\n+\treturn 2;\n }",
+        Verdict::Patchable,
+        &[],
+    );
 }
 
 #[test]

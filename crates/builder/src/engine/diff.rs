@@ -5,6 +5,7 @@ use elivepatch_model::{Engine, Failure, FailureClass, StepName};
 
 use super::{
     KpatchEngine, compile::original_objects, lost_sections, messages::tool_failure, new_object,
+    runtime_constants,
 };
 use crate::{
     base::WORK,
@@ -64,6 +65,7 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
         match result.code() {
             Some(0) => {
                 lost_sections::check(engine, unit, Engine::Kpatch)?;
+                runtime_constants::check_output(engine, unit, &object_name(number))?;
                 let inside = format!("{WORK}/{}", object_name(number));
                 changed.push(ChangedObject { unit: unit.clone(), inside });
             }

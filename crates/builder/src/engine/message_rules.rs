@@ -211,6 +211,12 @@ pub(super) fn section_class(name: &str) -> (FailureClass, &'static str) {
         ".con_init",
     ]) {
         (FailureClass::InitCode, "code or data marked __init or __exit changes (section {})")
+    } else if begins(&["runtime_"]) {
+        (
+            FailureClass::RuntimeConstant,
+            "the changed code holds a constant that the kernel writes into its own code when it \
+             boots and into no livepatch (section {})",
+        )
     } else if begins(&[".data", ".bss", ".rodata", ".sdata", "__param", ".ldata"]) {
         (
             FailureClass::DataChanged,

@@ -7,7 +7,7 @@
 use elivepatch_model::{Failure, FailureClass};
 
 use super::message_rules::{Meaning, RULES, section_class, when_tool_fails};
-use crate::process::Finished;
+use crate::{process::Finished, runtime_constants};
 
 /// How many lines of a tool are kept as evidence.
 const LINES_KEPT: usize = 20;
@@ -155,6 +155,7 @@ fn hint(class: FailureClass) -> &'static str {
         FailureClass::FunctionNotTraceable => {
             "change the nearest traceable function that calls it: docs/patchability.md#not-traceable"
         }
+        FailureClass::RuntimeConstant => runtime_constants::HINT,
         FailureClass::SymbolChanged => {
             "leave storage class, kind and size as they are, or add a new symbol under another \
              name: docs/patchability.md#linkage"

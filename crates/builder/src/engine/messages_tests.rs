@@ -38,6 +38,13 @@ const SAID: &[(&str, &str, &str)] = &[
         ".noinstr",
     ),
     (
+        "fs/dcache.o: changed section .relaruntime_shift_d_hash_shift not selected for inclusion\n\
+         fs/dcache.o: changed section .relaruntime_ptr_dentry_hashtable not selected for inclusion\n\
+         ERROR: fs/dcache.o: 2 unsupported section change(s)\n",
+        "runtime-constant",
+        "(section runtime_shift_d_hash_shift, runtime_ptr_dentry_hashtable) in x.o",
+    ),
+    (
         "x.o: changed section .text.foo is part of a section group\n",
         "section-unsupported",
         ".text.foo, which belongs to a group",

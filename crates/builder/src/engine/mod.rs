@@ -15,6 +15,7 @@ mod messages;
 mod new_object;
 mod on_all_cores;
 mod parents;
+mod runtime_constants;
 #[cfg(test)]
 mod tests;
 

@@ -74,6 +74,8 @@ rules! {
     InitCode = "init-code", "leave these hunks out, where the build cannot; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
     /// The function has no call to `__fentry__` at its beginning (`notrace`, `noinstr`, a file compiled without tracing), so the kernel cannot redirect it.
     NotTraceable = "not-traceable", "change the nearest traceable function that calls it";
+    /// Since Linux 6.11 the kernel writes some constants into its own code when it boots: the limit of user addresses in `access_ok()` and `user_access_begin()`, and the table of `fs/dcache.c`. A livepatch never gets them.
+    RuntimeConstant = "runtime-constant", "change functions that do not hold it, or have the whole file read the variable";
     /// The function is in a section of its own (`__sched`, `__kprobes`, …), in which kpatch cannot tell functions apart.
     SectionCode = "section-code", "change the functions that call it; or have them call a copy of it without the attribute";
     /// `inline` implies `notrace` in the kernel: where the compiler did not inline the function, its copy cannot be redirected. Where it did, all callers change.

@@ -204,6 +204,31 @@ pub(crate) fn is_static_key(word: &str) -> bool {
     )
 }
 
+/// Whether a function that uses it holds a constant that kernels from 6.11 on write into their own
+/// code (`asm/runtime-const.h`): the macros themselves, and what `asm/uaccess_64.h` and `fs/dcache.c`
+/// make of them and the compiler inlines.
+pub(crate) fn holds_runtime_constant(word: &str) -> bool {
+    matches!(
+        word,
+        "runtime_const_ptr"
+            | "runtime_const_shift_right_32"
+            | "access_ok"
+            | "__access_ok"
+            | "valid_user_address"
+            | "mask_user_address"
+            | "masked_user_access_begin"
+            | "masked_user_read_access_begin"
+            | "masked_user_write_access_begin"
+            | "scoped_user_read_access"
+            | "scoped_user_write_access"
+            | "scoped_user_rw_access"
+            | "user_access_begin"
+            | "user_read_access_begin"
+            | "user_write_access_begin"
+            | "d_hash"
+    )
+}
+
 /// Whether it is assembly within a function, or a macro that is nothing else.
 pub(crate) fn is_assembly(word: &str) -> bool {
     matches!(

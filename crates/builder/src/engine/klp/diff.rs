@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     base::WORK,
-    engine::{ChangedObject, messages::tool_failure},
+    engine::{ChangedObject, messages::tool_failure, runtime_constants},
     unit::{Parent, Unit},
 };
 
@@ -38,6 +38,9 @@ pub(super) fn diff(
         let said = diff_object(engine, parent, object, &output)?;
         let units: Vec<&Unit> = units.iter().filter(|unit| unit.parent == *parent).collect();
         symbols.check(&said, &units, object)?;
+        for unit in &units {
+            look_at_unit(engine, unit, &said)?;
+        }
         let holds_some = |unit: &&&Unit| symbols.hold_one_of(unit, &said.functions);
         let units = units.iter().filter(holds_some);
         changed.extend(
@@ -52,6 +55,11 @@ pub(super) fn diff(
         ));
     }
     Ok(changed)
+}
+
+/// Looks at what objtool does not, in the unit's own objects.
+fn look_at_unit(engine: &KlpEngine, unit: &Unit, said: &Said) -> Result<(), Failure> {
+    runtime_constants::check(&engine.input, unit, &said.functions)
 }
 
 fn diff_object(

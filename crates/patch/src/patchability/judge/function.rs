@@ -203,6 +203,10 @@ impl Judged {
                 let subject = format!("{} in {name}", side.name(at));
                 note(self, Rule::StaticKey, Level::Unsure, change.patch_line, subject);
             }
+            if let Some(at) = mentions(words::holds_runtime_constant) {
+                let subject = format!("{} in {name}", side.name(at));
+                note(self, Rule::RuntimeConstant, Level::Unsure, change.patch_line, subject);
+            }
             if mentions(words::is_thread_loop).is_some() {
                 let subject = format!("{name} is a kernel thread's loop");
                 note(self, Rule::LongRunning, Level::Note, change.patch_line, subject);
