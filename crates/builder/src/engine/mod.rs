@@ -4,6 +4,8 @@
 mod choice;
 mod compare;
 mod compile;
+#[cfg(test)]
+mod compiled;
 mod compiler_errors;
 mod diff;
 mod klp;
