@@ -30,6 +30,8 @@ const SYMBOLS_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) struct Said {
     /// The functions that are changed or new.
     pub functions: BTreeSet<String>,
+    /// Those that are changed.
+    pub changed: BTreeSet<String>,
     /// The symbols of the original that it finds in the patched object no more.
     uncorrelated: BTreeSet<String>,
 }
@@ -43,9 +45,10 @@ impl Said {
             let behind = |part| line.split_once(part).map(|(_, name)| name.trim().to_owned());
             if let Some(name) = behind("objtool: no correlation: ") {
                 said.uncorrelated.insert(name);
-            } else if let Some(name) =
-                behind(": changed function: ").or_else(|| behind(": new function: "))
-            {
+            } else if let Some(name) = behind(": changed function: ") {
+                said.functions.insert(name.clone());
+                said.changed.insert(name);
+            } else if let Some(name) = behind(": new function: ") {
                 said.functions.insert(name);
             }
         }
@@ -186,6 +189,7 @@ mod tests {
              vmlinux.o: warning: objtool: no correlation: changed function: x\n",
         );
         assert_eq!(said.functions.iter().collect::<Vec<_>>(), ["f.isra.0", "helper"]);
+        assert_eq!(said.changed.iter().collect::<Vec<_>>(), ["f.isra.0"]);
         assert_eq!(said.uncorrelated.iter().collect::<Vec<_>>(), ["changed function: x"]);
     }
 

@@ -3,7 +3,9 @@ use elivepatch_model::{Failure, FailureClass, StepName};
 use super::{
     KlpEngine, OBJTOOL, ORIGINALS,
     correlation::{Said, Symbols},
+    objects::Objects,
     parents::Parents,
+    static_locals, traceable,
 };
 use crate::{
     base::WORK,
@@ -59,7 +61,10 @@ pub(super) fn diff(
 
 /// Looks at what objtool does not, in the unit's own objects.
 fn look_at_unit(engine: &KlpEngine, unit: &Unit, said: &Said) -> Result<(), Failure> {
-    runtime_constants::check(&engine.input, unit, &said.functions)
+    runtime_constants::check(&engine.input, unit, &said.functions)?;
+    let objects = Objects::of(engine, unit)?;
+    traceable::check(&objects, &unit.parent, &said.changed)?;
+    static_locals::check(&objects)
 }
 
 fn diff_object(

@@ -10,9 +10,12 @@ mod diff;
 mod digests;
 mod link;
 mod make_originals;
+mod objects;
 mod originals;
 mod parents;
 mod relink;
+mod static_locals;
+mod traceable;
 
 use elivepatch_model::{Engine, Failure, StepName};
 

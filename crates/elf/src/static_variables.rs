@@ -1,0 +1,237 @@
+//! Which function each static local variable of an object belongs to. Symbols do not say: two
+//! variables `count` of two functions are `count.0` and `count.1`, and the numbers change with
+//! whatever is compiled before them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use gimli::{AttributeValue, EndianSlice, LittleEndian, UnitHeader, constants};
+use object::{
+    SymbolIndex,
+    elf::{SHF_WRITE, SHT_RELA, STB_LOCAL, STT_OBJECT},
+    read::elf::{Rela as _, SectionHeader as _, Sym as _},
+};
+
+use crate::{
+    ElfError,
+    budget::Budget,
+    debug_sections::{DebugSections, Reader},
+    object_file::ObjectFile,
+    relocated::relocated,
+};
+
+const PART: &str = "the debug information of variables";
+
+/// A variable that only its own object sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticVariable {
+    /// The function that it is local to; `None` for one of the file, and for what the compiler made.
+    pub function: Option<String>,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// Whether it is in memory that can be written.
+    pub is_writable: bool,
+    /// Its section.
+    pub section: String,
+}
+
+/// The static variables of an object, by their names without the numbers that compilers append
+/// (`count` for `count.12`), each name's in the order of the symbol table.
+///
+/// # Errors
+/// When the bytes are not an ELF file for x86-64, or its debug information is missing or malformed.
+pub fn static_variables(bytes: &[u8]) -> Result<BTreeMap<String, Vec<StaticVariable>>, ElfError> {
+    let object = ObjectFile::parse(bytes, "the object")?;
+    let mut budget = Budget::new(bytes.len());
+    let owners = owners(&object, &mut budget)?;
+    let endian = object.elf.endian();
+    let failed = |source| ElfError::Part { part: PART, source };
+    let table = object.elf.elf_symbol_table();
+    let mut variables: BTreeMap<String, Vec<StaticVariable>> = BTreeMap::new();
+    for (index, symbol) in table.enumerate() {
+        if symbol.st_type() != STT_OBJECT || symbol.st_bind() != STB_LOCAL {
+            continue;
+        }
+        let section = table.symbol_section(endian, symbol, index).map_err(failed)?;
+        let Some(section) = section else { continue };
+        let header = object.elf.elf_section_table().section(section).map_err(failed)?;
+        let name = budget.take_text(symbol.name(endian, table.strings()).map_err(failed)?)?;
+        let variable = StaticVariable {
+            function: owners.get(&(section.0, symbol.st_value(endian))).cloned(),
+            size: symbol.st_size(endian),
+            is_writable: header.sh_flags(endian).contains(SHF_WRITE),
+            section: budget.take_text(object.section_name(header).unwrap_or_default())?,
+        };
+        variables.entry(stem(&name).to_owned()).or_default().push(variable);
+    }
+    Ok(variables)
+}
+
+/// The name before the numbers: `a.b` for `a.b.1.2`.
+fn stem(name: &str) -> &str {
+    let mut stem = name;
+    while let Some((before, number)) = stem.rsplit_once('.') {
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        if before.is_empty() || !is_number {
+            break;
+        }
+        stem = before;
+    }
+    stem
+}
+
+/// The functions of the variables at places of sections.
+fn owners(
+    object: &ObjectFile<'_>,
+    budget: &mut Budget,
+) -> Result<HashMap<(usize, u64), String>, ElfError> {
+    let targets = targets(object, budget)?;
+    let info = relocated(object, ".debug_info", budget)?;
+    let sections = DebugSections::of(object, &info, &[], 0)?;
+    let mut owners = HashMap::new();
+    let mut units = sections.info.units();
+    while let Some(unit) = units.next()? {
+        let mut reader =
+            UnitReader { sections: &sections, targets: &targets, owners: &mut owners, budget };
+        reader.read(&unit)?;
+    }
+    Ok(owners)
+}
+
+/// Where the relocations of `.debug_info` lead, by their places in it.
+fn targets(
+    object: &ObjectFile<'_>,
+    budget: &mut Budget,
+) -> Result<BTreeMap<u64, (usize, u64)>, ElfError> {
+    let endian = object.elf.endian();
+    let failed = |source| ElfError::Part { part: PART, source };
+    let mut targets = BTreeMap::new();
+    let Some((info, _)) = object.header(".debug_info") else { return Ok(targets) };
+    let table = object.elf.elf_symbol_table();
+    for header in object.elf.elf_section_table().iter() {
+        if header.sh_type(endian) != SHT_RELA || header.info_link(endian) != info {
+            continue;
+        }
+        let rela = header.rela(endian, object.elf.data()).map_err(failed)?;
+        let entries = rela.map_or(&[][..], |(entries, _)| entries);
+        budget.take_relocations(entries.len())?;
+        for entry in entries {
+            let index = SymbolIndex(entry.r_sym(endian, false) as usize);
+            let symbol = table.symbol(index).map_err(failed)?;
+            if let Some(section) = table.symbol_section(endian, symbol, index).map_err(failed)? {
+                let at = symbol.st_value(endian).wrapping_add_signed(entry.r_addend(endian));
+                targets.insert(entry.r_offset(endian), (section.0, at));
+            }
+        }
+    }
+    Ok(targets)
+}
+
+struct UnitReader<'a, 'data> {
+    sections: &'a DebugSections<'data>,
+    targets: &'a BTreeMap<u64, (usize, u64)>,
+    owners: &'a mut HashMap<(usize, u64), String>,
+    budget: &'a mut Budget,
+}
+
+/// An entry whose children are being read.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Where the nearest function around begins, itself included.
+    function: Option<usize>,
+}
+
+/// A function by its own name, or by that of the entry that describes it apart from its code.
+#[derive(Default)]
+struct Function {
+    name: Option<String>,
+    origin: Option<usize>,
+}
+
+impl<'data> UnitReader<'_, 'data> {
+    fn read(&mut self, unit: &UnitHeader<Reader<'data>>) -> Result<(), ElfError> {
+        let base = unit.offset().0;
+        let abbreviations = unit.abbreviations(&self.sections.abbreviations)?;
+        let mut raw = unit.entries_raw(&abbreviations, None)?;
+        let mut open: Vec<Open> = Vec::new();
+        let mut functions: HashMap<usize, Function> = HashMap::new();
+        let mut found: Vec<((usize, u64), usize)> = Vec::new();
+        while !raw.is_empty() {
+            let offset = base + raw.next_offset().0;
+            let depth = usize::try_from(raw.next_depth()).unwrap_or(0);
+            let Some(abbreviation) = raw.read_abbreviation()? else { continue };
+            open.truncate(depth);
+            let is_function = abbreviation.tag() == constants::DW_TAG_subprogram
+                || abbreviation.tag() == constants::DW_TAG_inlined_subroutine;
+            let around = open.last().and_then(|open| open.function);
+            let mut function = Function::default();
+            for specification in abbreviation.attributes() {
+                let start = base + raw.next_offset().0;
+                let attribute = raw.read_attribute_inline(*specification)?;
+                let end = base + raw.next_offset().0;
+                match attribute.name() {
+                    constants::DW_AT_name if is_function => {
+                        let name = self.sections.text(attribute.raw_value())?;
+                        function.name = Some(self.budget.take_text(name)?);
+                    }
+                    constants::DW_AT_abstract_origin | constants::DW_AT_specification
+                        if is_function =>
+                    {
+                        if let AttributeValue::UnitRef(origin) = attribute.raw_value() {
+                            function.origin = Some(base + origin.0);
+                        }
+                    }
+                    constants::DW_AT_location
+                        if abbreviation.tag() == constants::DW_TAG_variable
+                            && is_address(&attribute.raw_value()) =>
+                    {
+                        let mut within = self.targets.range(start as u64..end as u64);
+                        if let (Some((_, place)), Some(function)) = (within.next(), around) {
+                            found.push((*place, function));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if is_function {
+                functions.insert(offset, function);
+            }
+            if abbreviation.has_children() {
+                let function = if is_function { Some(offset) } else { around };
+                // The depth of the entry and the number of open ones agree in what compilers write.
+                open.resize(depth, Open { function: around });
+                open.push(Open { function });
+            }
+        }
+        for (place, function) in found {
+            if let Some(name) = name_of(&functions, function) {
+                let name = self.budget.take_text(name.as_bytes())?;
+                self.owners.entry(place).or_insert(name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a function, through the entries that its own refers to.
+fn name_of(functions: &HashMap<usize, Function>, at: usize) -> Option<&str> {
+    /// A concrete function refers to an abstract one, and that to a declaration.
+    const STEPS: usize = 4;
+    let mut function = functions.get(&at)?;
+    for _ in 0..STEPS {
+        if let Some(name) = &function.name {
+            return Some(name);
+        }
+        function = functions.get(&function.origin?)?;
+    }
+    None
+}
+
+/// Whether a location is an address, not a register or a place on the stack.
+fn is_address(location: &AttributeValue<EndianSlice<'_, LittleEndian>>) -> bool {
+    let expression = match location {
+        AttributeValue::Exprloc(expression) => expression.0.slice(),
+        AttributeValue::Block(block) => block.slice(),
+        _ => return false,
+    };
+    expression.first() == Some(&constants::DW_OP_addr.0)
+}
