@@ -59,9 +59,11 @@ fn visible_change_becomes_a_livepatch_for_debian_13() {
 #[test]
 fn pointers_to_functions_without_endbr_are_refused() {
     let server = TestServer::start(ServerOptions::default());
-    for (name, function) in
-        [("pointer-without-endbr-FAIL", "bare"), ("sealed-function-FAIL", "vm_commit_limit")]
-    {
+    for (name, function) in [
+        ("pointer-without-endbr-FAIL", "bare"),
+        ("sealed-function-FAIL", "vm_commit_limit"),
+        ("sealed-module-function-FAIL", "the module zram's zcomp_destroy"),
+    ] {
         let run = order(&server, DEBIAN_13).patch(&own_patch(name)).run();
         let said = run.fails_with(3, FailureClass::ModuleInvalid);
         assert!(said.contains(function) && said.contains("ENDBR"), "{said}");

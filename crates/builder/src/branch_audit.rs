@@ -1,22 +1,58 @@
 //! The static look at indirect branches in a livepatch for a kernel with indirect branch tracking:
 //! the trial's emulator does not enforce it, so a wrong module would load there without a word.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_elf::{BranchTargets, OutsideSymbol};
 use elivepatch_model::{BranchAudit, Engine};
 
-/// Functions of vmlinux that must not be branched to indirectly, by name and position.
-pub(crate) type KernelFunctions = BTreeSet<(String, u64)>;
+/// Functions that must not be branched to indirectly, by name and position, of vmlinux and of
+/// modules. The kernel takes the ENDBR of a sealed one away, of its own when it boots and of a
+/// module's when that is loaded.
+#[derive(Debug, Default)]
+pub(crate) struct WithoutEndbr {
+    by_object: BTreeMap<String, BTreeSet<(String, u64)>>,
+}
+
+impl WithoutEndbr {
+    /// Adds one; `object` is `vmlinux` or a module's name.
+    pub(crate) fn add(&mut self, object: &str, name: &str, position: u64) {
+        let functions = self.by_object.entry(object.to_owned()).or_default();
+        functions.insert((name.to_owned(), position));
+    }
+
+    fn holds(&self, object: &str, symbol: &OutsideSymbol) -> bool {
+        let Some(functions) = self.by_object.get(object) else { return false };
+        let name = || symbol.name.clone();
+        match symbol.position {
+            0 => functions.range((name(), 0)..=(name(), u64::MAX)).next().is_some(),
+            position => functions.contains(&(name(), position)),
+        }
+    }
+}
+
+/// The objects whose functions a module takes the addresses of; `exporter` knows which exports what.
+pub(crate) fn objects_taken_from(
+    targets: &BranchTargets,
+    exporter: &dyn Fn(&str) -> Option<String>,
+) -> BTreeSet<String> {
+    targets.outside.iter().map(|symbol| object_of(symbol, exporter)).collect()
+}
+
+fn object_of(symbol: &OutsideSymbol, exporter: &dyn Fn(&str) -> Option<String>) -> String {
+    let named = symbol.object.clone().or_else(|| exporter(&symbol.name));
+    named.unwrap_or_else(|| "vmlinux".to_owned())
+}
 
 /// Looks at what a module may have branched to indirectly. `without_endbr` is what the base knows
-/// of its vmlinux; bases of earlier versions know nothing.
+/// of vmlinux and of the modules in [`objects_taken_from`].
 ///
 /// # Errors
 /// With everything that is wrong.
 pub(crate) fn audit(
     targets: &BranchTargets,
-    without_endbr: Option<&KernelFunctions>,
+    without_endbr: &WithoutEndbr,
+    exporter: &dyn Fn(&str) -> Option<String>,
     engine: Engine,
 ) -> Result<BranchAudit, Vec<String>> {
     let mut problems: Vec<String> = targets
@@ -35,41 +71,32 @@ pub(crate) fn audit(
     if targets.is_sealed && engine == Engine::Kpatch {
         problems.push("it has a section .ibt_endbr_seal, which takes ENDBR away".to_owned());
     }
-    if let Some(without_endbr) = without_endbr {
-        let wrong = targets.outside.iter().filter(|symbol| is_one_of(symbol, without_endbr));
-        problems.extend(wrong.map(|symbol| {
-            format!(
-                "it takes the address of the kernel's {}, which must not be called by a pointer: \
-                 the kernel takes its ENDBR away",
+    for symbol in &targets.outside {
+        let object = object_of(symbol, exporter);
+        if without_endbr.holds(&object, symbol) {
+            let whose = match object.as_str() {
+                "vmlinux" => "the kernel's".to_owned(),
+                module => format!("the module {module}'s"),
+            };
+            problems.push(format!(
+                "it takes the address of {whose} {}, which must not be called by a pointer: the \
+                 kernel takes its ENDBR away",
                 symbol.name
-            )
-        }));
+            ));
+        }
     }
     if !problems.is_empty() {
         return Err(problems);
     }
-    let outside = match without_endbr {
-        Some(_) => "Looked at, too: functions of vmlinux whose address the module takes.",
-        None => "Not looked at: functions of vmlinux whose address the module takes.",
-    };
     Ok(BranchAudit {
         functions_checked: targets.functions.len() as u64,
-        note: format!(
-            "Every function of the module whose address is taken begins with ENDBR64. {outside} Not \
-             looked at: functions of other modules. Not tried: that the processor enforces it, for \
-             the trial's machine need not have indirect branch tracking."
-        ),
+        note:
+            "Every function of the module whose address is taken begins with ENDBR64. Looked at, \
+               too: functions of vmlinux and of other modules whose address the module takes. Not \
+               tried: that the processor enforces it, for the trial's machine need not have \
+               indirect branch tracking."
+                .to_owned(),
     })
-}
-
-fn is_one_of(symbol: &OutsideSymbol, functions: &KernelFunctions) -> bool {
-    let is_of_the_kernel = symbol.object.as_deref().is_none_or(|object| object == "vmlinux");
-    let name = || symbol.name.clone();
-    is_of_the_kernel
-        && match symbol.position {
-            0 => functions.range((name(), 0)..=(name(), u64::MAX)).next().is_some(),
-            position => functions.contains(&(name(), position)),
-        }
 }
 
 #[cfg(test)]
@@ -99,40 +126,70 @@ mod tests {
         }
     }
 
+    fn without(functions: &[(&str, &str, u64)]) -> WithoutEndbr {
+        let mut without = WithoutEndbr::default();
+        for (object, name, position) in functions {
+            without.add(object, name, *position);
+        }
+        without
+    }
+
+    /// What Module.symvers says.
+    fn exporter(name: &str) -> Option<String> {
+        (name == "exported_by_ext4").then(|| "ext4".to_owned())
+    }
+
     #[test]
     fn sound_module_passes_and_says_what_was_looked_at() {
         let targets = targets(&[("show", true)], &[(None, "printk", 0)]);
-        let without = BTreeSet::from([("hidden".to_owned(), 1)]);
-        let audit_of = |known| audit(&targets, known, Engine::Kpatch).expect("sound");
-        assert_eq!(audit_of(Some(&without)).functions_checked, 1);
-        assert!(audit_of(Some(&without)).note.contains("Looked at, too"));
-        assert!(audit_of(None).note.contains("Not looked at: functions of vmlinux"));
+        let known = without(&[("vmlinux", "hidden", 1)]);
+        let audit = audit(&targets, &known, &exporter, Engine::Kpatch).expect("sound");
+        assert_eq!(audit.functions_checked, 1);
+        assert!(audit.note.contains("Looked at, too"));
     }
 
     #[test]
     fn function_without_endbr_is_refused_by_name() {
-        let problems = audit(&targets(&[("bare", false)], &[]), None, Engine::Kpatch);
+        let targets = targets(&[("bare", false)], &[]);
+        let problems = audit(&targets, &WithoutEndbr::default(), &exporter, Engine::Kpatch);
         assert!(problems.expect_err("no ENDBR")[0].starts_with("bare "));
     }
 
     #[test]
     fn list_of_endbr_to_take_away_is_refused_where_nothing_may_make_one() {
         let sealed = BranchTargets { is_sealed: true, ..BranchTargets::default() };
-        assert!(audit(&sealed, None, Engine::Kpatch).is_err());
-        assert!(audit(&sealed, None, Engine::KlpBuild).is_ok());
+        let known = WithoutEndbr::default();
+        assert!(audit(&sealed, &known, &exporter, Engine::Kpatch).is_err());
+        assert!(audit(&sealed, &known, &exporter, Engine::KlpBuild).is_ok());
     }
 
     #[test]
-    fn function_of_the_kernel_without_endbr_is_refused_where_its_address_is_taken() {
-        let without = BTreeSet::from([("worker".to_owned(), 2)]);
-        let refused = |object, name, position| {
+    fn function_of_kernel_or_module_without_endbr_is_refused_where_its_address_is_taken() {
+        let known = without(&[
+            ("vmlinux", "worker", 2),
+            ("ext4", "ext4_helper", 1),
+            ("ext4", "exported_by_ext4", 1),
+        ]);
+        let problem = |object, name, position| {
             let targets = targets(&[], &[(object, name, position)]);
-            audit(&targets, Some(&without), Engine::Kpatch).is_err()
+            audit(&targets, &known, &exporter, Engine::Kpatch).err().map(|all| all[0].clone())
         };
-        assert!(refused(None, "worker", 0));
-        assert!(refused(Some("vmlinux"), "worker", 2));
-        assert!(!refused(Some("vmlinux"), "worker", 1));
-        assert!(!refused(Some("ext4"), "worker", 2));
-        assert!(!refused(None, "work", 0));
+        assert!(problem(None, "worker", 0).expect("sealed").contains("the kernel's worker,"));
+        assert!(problem(Some("vmlinux"), "worker", 2).is_some());
+        assert_eq!(problem(Some("vmlinux"), "worker", 1), None);
+        assert_eq!(problem(Some("ext4"), "worker", 2), None);
+        assert_eq!(problem(None, "work", 0), None);
+        let of_module = problem(Some("ext4"), "ext4_helper", 1).expect("sealed");
+        assert!(of_module.contains("the module ext4's ext4_helper,"), "{of_module}");
+        assert_eq!(problem(Some("xfs"), "ext4_helper", 1), None);
+        assert_eq!(problem(None, "ext4_helper", 0), None);
+        assert!(problem(None, "exported_by_ext4", 0).is_some());
+    }
+
+    #[test]
+    fn objects_that_addresses_are_taken_from_are_told() {
+        let symbols = [(None, "printk", 0), (None, "exported_by_ext4", 0), (Some("xfs"), "f", 0)];
+        let found = objects_taken_from(&targets(&[], &symbols), &exporter);
+        assert_eq!(found.iter().collect::<Vec<_>>(), ["ext4", "vmlinux", "xfs"]);
     }
 }

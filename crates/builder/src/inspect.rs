@@ -7,7 +7,10 @@ use elivepatch_model::{
 };
 
 use crate::{
-    base::Base, branch_audit::audit, failures::internal, module_links::check_module_links,
+    base::Base,
+    branch_audit::{audit, objects_taken_from},
+    failures::internal,
+    module_links::check_module_links,
     runtime_constants::check_module,
 };
 
@@ -55,7 +58,12 @@ pub(crate) fn inspect(
     if config.is_yes("X86_KERNEL_IBT") {
         let targets =
             BranchTargets::read(bytes).map_err(|error| invalid(vec![error.to_string()]))?;
-        match audit(&targets, base.functions_without_endbr()?.as_ref(), engine) {
+        let exporter = |name: &str| {
+            let object = &symvers.get(name)?.object;
+            Some(object.rsplit('/').next().unwrap_or(object).replace('-', "_"))
+        };
+        let known = base.functions_without_endbr(&objects_taken_from(&targets, &exporter))?;
+        match audit(&targets, &known, &exporter, engine) {
             Ok(audit) => branch_audit = Some(audit),
             Err(wrong) => problems.extend(wrong),
         }

@@ -173,3 +173,50 @@ fn kernel_functions_without_endbr_and_those_it_will_be_taken_from_are_listed() {
     let expected = [("bare".to_owned(), 1), ("sealed".to_owned(), 1)];
     assert_eq!(functions.into_iter().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn functions_of_a_module_without_endbr_and_those_it_will_be_taken_from_are_listed() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = r#"
+        int sealed(void) { return 1; }
+        int open(void) { return 2; }
+        __attribute__((nocf_check)) int bare(void) { return 3; }
+        int also(void) { return 4; }
+        __asm__(".section .ibt_endbr_seal,\"a\"\n.long sealed - .\n.long also - .\n.text\n");
+        int elsewhere(void);
+        int user(void) { return elsewhere(); }
+    "#;
+    let listed = |options: &[&str]| {
+        let object = common::compile(directory.path(), "module.c", source, options);
+        let bytes = fs::read(object).expect("an object");
+        let found = elivepatch_elf::module_functions_without_endbr(&bytes).expect("a module");
+        found.into_iter().map(|(name, position)| format!("{name} {position}")).collect::<Vec<_>>()
+    };
+    let expected = ["also 1", "bare 1", "sealed 1"];
+    assert_eq!(listed(&PROTECTED), expected);
+    // As modules are: all code in one section.
+    let together: Vec<&str> =
+        PROTECTED.into_iter().filter(|option| *option != "-ffunction-sections").collect();
+    assert_eq!(listed(&together), expected);
+}
+
+#[test]
+fn functions_of_one_name_in_a_module_are_counted_in_the_order_of_its_symbols() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let object = |name: &str, attribute: &str| {
+        let source = format!(
+            "{attribute} __attribute__((noinline)) static int same(int x) {{ return x * 3; }}\n\
+             int user_{name}(int x) {{ return same(x); }}\n\
+             int (*const table_{name}[])(int) = {{ same }};\n"
+        );
+        let file = format!("{name}.c");
+        common::compile(directory.path(), &file, &source, &PROTECTED)
+    };
+    let (one, two) = (object("one", ""), object("two", "__attribute__((nocf_check))"));
+    let module = directory.path().join("module.ko");
+    let mut link = std::process::Command::new("ld");
+    common::run(link.args(["-r", "-o"]).arg(&module).args([one, two]));
+    let bytes = fs::read(module).expect("a module");
+    let found = elivepatch_elf::module_functions_without_endbr(&bytes).expect("a module");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("same".to_owned(), 2)]);
+}

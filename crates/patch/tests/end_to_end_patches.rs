@@ -28,7 +28,7 @@ fn expectation(name: &str) -> Option<Expected> {
         // Nor that this is the inside of a structure.
         "header-layout" => Unsure("header"),
         // What the finished module is refused for: the text shows no address that lacks its mark.
-        "pointer-without-endbr" | "sealed-function" => AnotherMatter,
+        "pointer-without-endbr" | "sealed-function" | "sealed-module-function" => AnotherMatter,
         // Whether the rest hangs on it, the build tells.
         "init-needed" => Unsure("init-code"),
         // Whether the function is exported, only the source or the build tells.

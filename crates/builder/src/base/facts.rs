@@ -14,13 +14,15 @@ pub(super) const SOURCES: &str = "sources";
 pub(super) const MODULE_TABLE: &str = "modules";
 pub(super) const PACKAGE_CONFIG: &str = "config";
 pub(super) const NO_ENDBR: &str = "vmlinux.no-endbr";
+pub(super) const MODULES_NO_ENDBR: &str = "modules.no-endbr";
 pub(super) const FACTS: &str = "base.json";
 
 /// The small files that every build reads; with the bootable image all that [`BaseFacts`] has a
 /// digest of.
-const SMALL_FILES: [&str; 7] = [
+const SMALL_FILES: [&str; 8] = [
     SYMBOL_TABLE,
     NO_ENDBR,
+    MODULES_NO_ENDBR,
     SOURCES,
     MODULE_TABLE,
     PACKAGE_CONFIG,

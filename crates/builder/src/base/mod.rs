@@ -4,6 +4,7 @@
 //! nothing of the kernel had to be built. For a *built* one the whole kernel was built, from a
 //! config and a source tree.
 
+mod branches;
 mod built;
 mod config_check;
 mod facts;
@@ -43,7 +44,6 @@ pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
     Cache, Observer,
-    branch_audit::KernelFunctions,
     cache::CacheLock,
     debian::{Apt, KernelPackages},
     failures::io_failure,
@@ -226,23 +226,6 @@ impl Base {
     /// When the list cannot be read.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
-    }
-
-    /// The functions of vmlinux that must not be branched to indirectly, by name and position; empty
-    /// where branches are not tracked. `None` when the base is of a version that did not look.
-    ///
-    /// # Errors
-    /// When the list cannot be read.
-    pub(crate) fn functions_without_endbr(&self) -> Result<Option<KernelFunctions>, Failure> {
-        if !self.facts.files.contains_key(facts::NO_ENDBR) {
-            return Ok(None);
-        }
-        let text = self.read(&self.place.join(facts::NO_ENDBR))?;
-        let function = |line: &str| {
-            let (name, position) = line.split_once('\t')?;
-            Some((name.to_owned(), position.parse().ok()?))
-        };
-        Ok(Some(text.lines().filter_map(function).collect()))
     }
 
     /// Refuses a target whose running image is not the one of the package. A kernel that was built

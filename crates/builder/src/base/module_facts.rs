@@ -3,15 +3,18 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
+    io::{self, Read, Write as _},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_elf::{Modinfo, Module, module_units, symbol_listing};
-use elivepatch_model::Sha256Digest;
+use elivepatch_elf::{
+    Modinfo, Module, module_functions_without_endbr, module_units, symbol_listing,
+};
+use elivepatch_model::{KernelConfig, Sha256Digest};
 
 use super::{
     UnitsOfParent,
+    facts::MODULES_NO_ENDBR,
     module_table::{KernelModule, ModuleTable},
     modules::{LOADABLE, SYMBOLS},
 };
@@ -30,6 +33,8 @@ const LOADABLE_BYTES: u64 = 128 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct ModuleFacts {
     symbols: Utf8PathBuf,
+    /// The list of functions that must not be branched to indirectly, where branches are tracked.
+    no_endbr: Option<io::BufWriter<fs_err::File>>,
     table: ModuleTable,
     /// Which modules go by another name that `softdep` may use.
     aliases: BTreeMap<String, String>,
@@ -38,12 +43,15 @@ pub(super) struct ModuleFacts {
 }
 
 impl ModuleFacts {
-    /// For the base that is made at `place`: the lists of symbols go there.
-    pub(super) fn new(place: &Utf8Path) -> io::Result<Self> {
+    /// For the base that is made at `place`: the lists of symbols go there, and that of the
+    /// functions that must not be branched to indirectly.
+    pub(super) fn new(place: &Utf8Path, config: &KernelConfig) -> io::Result<Self> {
         let symbols = place.join(SYMBOLS);
         fs_err::create_dir_all(&symbols)?;
+        let list = fs_err::File::create(place.join(MODULES_NO_ENDBR))?;
+        let no_endbr = config.is_yes("X86_KERNEL_IBT").then(|| io::BufWriter::new(list));
         let (table, aliases, wants) = Default::default();
-        Ok(Self { symbols, table, aliases, wants })
+        Ok(Self { symbols, no_endbr, table, aliases, wants })
     }
 
     /// Adds a file of the debug package, when it is a module: its compiled files to `units`.
@@ -67,6 +75,11 @@ impl ModuleFacts {
         let listing = symbol_listing(bytes).map_err(failed)?;
         fs_err::write(self.symbols.join(&name), &listing)?;
         let symbols = Sha256Digest::of(listing.as_bytes());
+        if let Some(list) = &mut self.no_endbr {
+            for (function, position) in module_functions_without_endbr(bytes).map_err(failed)? {
+                writeln!(list, "{name}\t{function}\t{position}")?;
+            }
+        }
 
         let modinfo = Module::read(bytes).map_err(failed)?.modinfo;
         for alias in modinfo.all("alias").filter(|alias| !alias.contains('*')) {
@@ -81,7 +94,10 @@ impl ModuleFacts {
     }
 
     /// The table of all that were added; `loadable` are the modules as they are loaded.
-    pub(super) fn into_table(self, loadable: &LoadableModules) -> ModuleTable {
+    pub(super) fn into_table(mut self, loadable: &LoadableModules) -> io::Result<ModuleTable> {
+        if let Some(list) = &mut self.no_endbr {
+            list.flush()?;
+        }
         let mut table = self.table;
         for (name, wants) in self.wants {
             let known: Vec<String> = wants
@@ -104,7 +120,7 @@ impl ModuleFacts {
                 table.add(name, module);
             }
         }
-        table
+        Ok(table)
     }
 }
 

@@ -209,7 +209,7 @@ impl Preparation<'_> {
         let directory = self.staging.join("debug");
         fs_err::create_dir(&directory).map_err(|error| base_io("make", &directory, &error))?;
         let mut units = Vec::new();
-        let path = self.unpack_debug(&directory, &mut units, loadable)?;
+        let path = self.unpack_debug(&directory, config, &mut units, loadable)?;
         let vmlinux = Vmlinux::open(path.as_std_path()).map_err(unreadable)?;
         let facts = VmlinuxFacts::read(&vmlinux, config, self.input.release, &self.staging)?;
         units.push((Parent::Vmlinux, vmlinux.units_by_source().map_err(unreadable)?));
@@ -236,6 +236,7 @@ impl Preparation<'_> {
     fn unpack_debug(
         &self,
         directory: &Utf8Path,
+        config: &KernelConfig,
         units: &mut Vec<UnitsOfParent>,
         loadable: &LoadableModules,
     ) -> Result<Utf8PathBuf, Failure> {
@@ -246,7 +247,7 @@ impl Preparation<'_> {
             format!("usr/lib/debug/lib/modules/{release}/vmlinux"),
         ];
         let vmlinux = directory.join("vmlinux");
-        let mut modules = ModuleFacts::new(&self.staging)
+        let mut modules = ModuleFacts::new(&self.staging, config)
             .map_err(|error| base_io("write to", &self.staging, &error))?;
         for_each_file(&self.files.debug, &mut |path, content| {
             if wanted.iter().any(|wanted| path == wanted) {
@@ -257,7 +258,9 @@ impl Preparation<'_> {
             Ok(true)
         })?;
         let path = self.staging.join(MODULE_TABLE);
-        fs_err::write(&path, modules.into_table(loadable).to_text())
+        modules
+            .into_table(loadable)
+            .and_then(|table| fs_err::write(&path, table.to_text()))
             .map_err(|error| base_io("write", &path, &error))?;
         Ok(vmlinux)
     }

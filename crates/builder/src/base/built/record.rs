@@ -104,7 +104,7 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
     let order = small_file(&tree, "modules.order").unwrap_or_default();
     let paths = kbuild::modules_in_order(&order);
     let new = |error: std::io::Error| base_io("write to", staging.path(), &error);
-    let mut table = ModuleFacts::new(staging.path()).map_err(new)?;
+    let mut table = ModuleFacts::new(staging.path(), building.input.config).map_err(new)?;
     let mut loadable = LoadableModules::new(staging.path()).map_err(new)?;
     let mut modules = BTreeMap::new();
     strip_modules(building, staging, &paths)?;
@@ -128,7 +128,7 @@ fn write_ownership(building: &Building, staging: &Staging) -> Result<(), Failure
     let vmlinux = objects_of_vmlinux(building, staging)?;
     let index = kbuild::index(&tree, &vmlinux, &modules)?;
     write(staging, SOURCES, &index.to_text())?;
-    write(staging, MODULE_TABLE, &table.into_table(&loadable).to_text())
+    write(staging, MODULE_TABLE, &table.into_table(&loadable).map_err(new)?.to_text())
 }
 
 /// Makes modules of them as they are loaded: most of what Kbuild leaves is debug information.
