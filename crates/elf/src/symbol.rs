@@ -21,6 +21,8 @@ pub struct Symbol<'data> {
     pub binding: SymbolBinding,
     /// Whether it is only used and defined elsewhere.
     pub is_undefined: bool,
+    /// Whether its address is a mere number (`ABS`): the kernel's own table does not keep those.
+    pub is_absolute: bool,
 }
 
 /// What a symbol names: its ELF type.
@@ -72,6 +74,7 @@ pub(crate) fn symbols<'data>(
             kind: kind(symbol),
             binding: binding(symbol),
             is_undefined: symbol.is_undefined(endian),
+            is_absolute: symbol.st_shndx(endian) == elf::SHN_ABS,
         })
     })
 }

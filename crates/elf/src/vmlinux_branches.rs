@@ -35,7 +35,7 @@ pub(crate) fn functions_without_endbr(
     let mut by_name: BTreeMap<&str, Vec<(u64, bool)>> = BTreeMap::new();
     for symbol in symbol::symbols(object) {
         let symbol = symbol?;
-        let is_named = !symbol.name.is_empty() && !symbol.is_undefined;
+        let is_named = !symbol.name.is_empty() && !symbol.is_undefined && !symbol.is_absolute;
         if is_named && !matches!(symbol.kind, SymbolKind::File | SymbolKind::Section) {
             let is_function = symbol.kind == SymbolKind::Function;
             by_name.entry(symbol.name).or_default().push((symbol.address, is_function));
