@@ -94,6 +94,20 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
     ]);
 }
 
+#[test]
+fn function_that_the_kernel_has_elsewhere_is_refused() {
+    patches_fail(&[(
+        // x86's own is in arch/x86/kernel/process.c.
+        "weak-default",
+        FailureClass::SymbolAmbiguous,
+        StepName::Inspect,
+        &[
+            "replace arch_dup_task_struct of vmlinux for kernel/fork.c: the kernel would take the global one",
+            "weak default, which that one overrides",
+        ],
+    )]);
+}
+
 /// What becomes of a patch that is fine, for a target that is not.
 fn target_fails(facts: TargetFacts, config: &str) -> Failure {
     let server = TestServer::start(ServerOptions::default());

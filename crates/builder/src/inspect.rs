@@ -2,16 +2,17 @@
 
 use elivepatch_elf::{BranchTargets, Module, ModuleSymvers};
 use elivepatch_model::{
-    BranchAudit, Engine, Failure, FailureClass, KernelConfig, ModuleRecord, PatchedFunction,
-    Sha256Digest,
+    BranchAudit, Failure, FailureClass, KernelConfig, ModuleRecord, PatchedFunction, Sha256Digest,
 };
 
 use crate::{
     base::Base,
     branch_audit::{audit, objects_taken_from},
+    engine::{ChangedObject, LivepatchEngine},
     failures::internal,
     module_links::check_module_links,
     runtime_constants::check_module,
+    symbols::check_references,
 };
 
 /// What a sound module holds.
@@ -26,13 +27,15 @@ pub(crate) struct Inspected {
 ///
 /// # Errors
 /// `module-invalid` with all that is wrong; `module-dependency` when it depends on modules that need
-/// not be there; `runtime-constant` when its code waits for what only the kernel's own code gets.
+/// not be there; `runtime-constant` when its code waits for what only the kernel's own code gets;
+/// `symbol-ambiguous` when it would replace or use something else than it should.
 pub(crate) fn inspect(
     bytes: &[u8],
     name: &str,
     base: &Base,
     config: &KernelConfig,
-    engine: Engine,
+    engine: &LivepatchEngine,
+    changed: &[ChangedObject],
 ) -> Result<Inspected, Failure> {
     let module = Module::read(bytes).map_err(|error| invalid(vec![error.to_string()]))?;
     let symvers = ModuleSymvers::parse(&base.module_symvers()?)
@@ -41,6 +44,7 @@ pub(crate) fn inspect(
     problems.extend(symbol_problems(&module, &symvers));
     check_module_links(&module, &base.modules()?)?;
     check_module(bytes)?;
+    check_references(&engine.references(changed, &module)?, &module, base, config)?;
     let mut functions: Vec<PatchedFunction> = module
         .replaced_functions
         .iter()
@@ -63,7 +67,7 @@ pub(crate) fn inspect(
             Some(object.rsplit('/').next().unwrap_or(object).replace('-', "_"))
         };
         let known = base.functions_without_endbr(&objects_taken_from(&targets, &exporter))?;
-        match audit(&targets, &known, &exporter, engine) {
+        match audit(&targets, &known, &exporter, engine.kind()) {
             Ok(audit) => branch_audit = Some(audit),
             Err(wrong) => problems.extend(wrong),
         }

@@ -37,6 +37,7 @@ mod sandbox;
 mod shared_file;
 mod source;
 mod steps;
+mod symbols;
 mod toolchain;
 mod trial;
 mod trial_modules;

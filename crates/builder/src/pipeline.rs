@@ -131,7 +131,7 @@ fn livepatch(
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
     let (module, inspected) = steps.run(StepName::Inspect, || {
-        let inspected = inspect(&module, &name, base, config, kind)?;
+        let inspected = inspect(&module, &name, base, config, &engine, &changed)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
         let summary = format!("replaces {}", names.join(", "));

@@ -37,7 +37,7 @@ pub struct LivepatchRelocation {
 }
 
 /// A symbol `.klp.sym.OBJECT.NAME,POSITION`, which the kernel looks up in its own symbol table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LivepatchSymbol {
     /// `vmlinux` or a module's name.
     pub object: String,

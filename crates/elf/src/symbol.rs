@@ -79,7 +79,7 @@ pub(crate) fn symbols<'data>(
     })
 }
 
-fn kind(symbol: &Sym64<Endianness>) -> SymbolKind {
+pub(crate) fn kind(symbol: &Sym64<Endianness>) -> SymbolKind {
     match symbol.st_type() {
         elf::STT_NOTYPE => SymbolKind::Unknown,
         elf::STT_OBJECT => SymbolKind::Object,
@@ -90,7 +90,7 @@ fn kind(symbol: &Sym64<Endianness>) -> SymbolKind {
     }
 }
 
-fn binding(symbol: &Sym64<Endianness>) -> SymbolBinding {
+pub(crate) fn binding(symbol: &Sym64<Endianness>) -> SymbolBinding {
     match symbol.st_bind() {
         elf::STB_LOCAL => SymbolBinding::Local,
         elf::STB_GLOBAL => SymbolBinding::Global,

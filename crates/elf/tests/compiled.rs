@@ -10,8 +10,8 @@ use std::{
 
 use common::{compile, run};
 use elivepatch_elf::{
-    ElfError, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction, SymbolBinding, SymbolKind,
-    Vmlinux, module_units, symbol_listing,
+    ElfError, KpatchObject, LivepatchSymbol, Module, ModuleSymvers, ReplacedFunction,
+    SymbolBinding, SymbolKind, Vmlinux, module_units, object_symbols, symbol_listing,
 };
 
 const KERNEL: &str = r#"
@@ -305,14 +305,72 @@ fn plain_object_has_no_module_facts() {
 }
 
 #[test]
-fn what_an_object_defines_for_others_is_told_without_weak_and_static_names() {
+fn what_an_object_defines_for_others_is_told_without_static_names() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let source = "int used(void);\nint data = 1;\nstatic int own(void) { return used(); }\n\
         __attribute__((weak)) int weak(void) { return 1; }\nint f(void) { return own(); }\n";
-    fs::write(directory.path().join("a.c"), source).expect("own file");
-    run(Command::new("gcc").current_dir(directory.path()).args(["-O0", "-c", "a.c"]));
-    let object = fs::read(directory.path().join("a.o")).expect("own file");
-    let names = elivepatch_elf::defined_globals(&object).expect("an object");
-    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["data", "f"]);
-    elivepatch_elf::defined_globals(b"no object").expect_err("no ELF file");
+    let object = fs::read(compile(directory.path(), "a.c", source, &[])).expect("own file");
+    let names = KpatchObject::read(&object).expect("an object").new_globals;
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["data", "f", "weak"]);
+    KpatchObject::read(b"no object").expect_err("no ELF file");
+}
+
+#[test]
+fn what_an_object_of_kpatch_replaces_and_uses_is_read() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = r#"
+        #define IN(name) __attribute__((section(name), used))
+        static int new_show(void) { return 1; }
+        static char show[] IN(".kpatch.strings") = "show";
+        static char counter[] IN(".kpatch.strings") = "counter.7";
+        static char vmlinux[] IN(".kpatch.strings") = "vmlinux";
+        static char ext4[] IN(".kpatch.strings") = "ext4";
+        struct kpatch_patch_func {
+            unsigned long new_addr, new_size, old_addr, old_size, sympos;
+            char *name, *objname;
+        };
+        static struct kpatch_patch_func functions[] IN(".kpatch.funcs") = {
+            { (unsigned long)new_show, 8, 0, 9, 3, show, ext4 },
+        };
+        struct kpatch_symbol {
+            unsigned long src, sympos;
+            unsigned char bind, type;
+            char *name, *objname;
+        };
+        static struct kpatch_symbol symbols[] IN(".kpatch.symbols") = {
+            { 0, 2, 0, 1, counter, ext4 }, { 0, 0, 1, 2, show, vmlinux }, { 0, 2, 0, 1, counter, ext4 },
+        };
+    "#;
+    let object = fs::read(compile(directory.path(), "a.c", source, &[])).expect("own file");
+    let KpatchObject { functions, symbols, new_globals } =
+        KpatchObject::read(&object).expect("an object");
+    let symbol = |object: &str, name: &str, position| LivepatchSymbol {
+        object: object.to_owned(),
+        name: name.to_owned(),
+        position,
+    };
+    let show = ("ext4".to_owned(), "show".to_owned(), 3);
+    let functions = functions.into_iter().map(|one| (one.object, one.name, one.position));
+    assert_eq!(functions.collect::<Vec<_>>(), [show]);
+    let uses = [symbol("ext4", "counter.7", 2), symbol("vmlinux", "show", 0)];
+    assert_eq!(symbols.into_iter().collect::<Vec<_>>(), uses);
+    assert!(new_globals.is_empty());
+}
+
+#[test]
+fn symbols_of_an_object_have_their_file_and_section() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "static int own(void) { return 1; }\nint f(void) { return own(); }\n\
+        int outside(void);\nint (*pointer)(void) = outside;\n";
+    let path = compile(directory.path(), "a.c", source, &["-ffunction-sections"]);
+    let found = object_symbols(&fs::read(path).expect("own file")).expect("an object");
+    let get = |name: &str| found.iter().find(|symbol| symbol.name == name);
+    let own = get("own").expect("it is defined");
+    assert_eq!((own.binding, own.file.as_deref()), (SymbolBinding::Local, Some("a.c")));
+    assert!(own.is_allocated && own.size > 0);
+    let section = |name: &str| get(name).and_then(|symbol| symbol.section.clone());
+    assert_eq!(section("own").expect("a section").1, ".text.own");
+    assert_eq!(get("f").expect("it is defined").file, None);
+    assert_eq!(get("outside"), None);
+    object_symbols(b"no object").expect_err("no ELF file");
 }

@@ -4,7 +4,9 @@ mod common;
 
 use std::sync::LazyLock;
 
-use elivepatch_elf::{BranchTargets, ElfError, Module, module_units, symbol_listing};
+use elivepatch_elf::{
+    BranchTargets, ElfError, KpatchObject, Module, module_units, object_symbols, symbol_listing,
+};
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
@@ -79,6 +81,7 @@ proptest! {
             bytes[at] = byte;
         }
         let _ = Module::read(&bytes);
+        let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
     }
 
@@ -96,6 +99,7 @@ proptest! {
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
         let _ = Module::read(&bytes);
+        let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
     }
 
@@ -104,7 +108,8 @@ proptest! {
         module in any_module(),
         end in any::<prop::sample::Index>(),
     ) {
-        let _ = Module::read(&module[..end.index(module.len())]);
+        let cut = &module[..end.index(module.len())];
+        let _ = (Module::read(cut), object_symbols(cut), KpatchObject::read(cut));
         let _ = BranchTargets::read(&module[..end.index(module.len())]);
     }
 

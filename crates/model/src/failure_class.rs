@@ -213,10 +213,12 @@ failure_classes! {
     SymbolNotFound = "symbol-not-found", Patch,
         "Use only what this kernel contains. What the fix needs beside it must be in the patch: \
          look for a commit that it depends on.";
-    /// The changed code uses one of several symbols of the same name, which cannot be told apart.
+    /// The livepatch would replace or use another symbol of the same name than the patch means, or
+    /// it cannot be told which of several it is.
     SymbolAmbiguous = "symbol-ambiguous", Patch,
-        "Have the changed code use another symbol if it can. Otherwise report it with the build's \
-         log.";
+        "The details list the symbols of that name. Where the patch changes a weak default that \
+         another file overrides, change that file. Otherwise leave the function as it is and change \
+         those that call it, or have the changed code use another symbol.";
     /// The changed code of a module begins to use another module, on which it did not depend.
     ModuleDependency = "module-dependency", Patch,
         "Use only what vmlinux, the patched module or the modules that it depends on export.";

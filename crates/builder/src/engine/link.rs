@@ -1,11 +1,10 @@
-use elivepatch_elf::defined_globals;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{
-    KPATCH_HEADERS, KpatchEngine, OBJECT_BYTES, diff::ChangedObject, messages::link_failure,
-    parents::check_names,
+    KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure,
+    parents::check_names, references::read_changed,
 };
-use crate::{failures::internal, sandbox::SandboxCommand};
+use crate::sandbox::SandboxCommand;
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -18,7 +17,7 @@ const MODULE_DIRECTORY: &str = "/scratch/kpatch";
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<Vec<u8>, Failure> {
-    check_parents(engine, changed)?;
+    check_names_of(engine, changed)?;
     let name = engine.module_name;
     let copy = ["sh", "-c", COPY_MODULE_DIRECTORY, "sh", KPATCH_HEADERS, MODULE_DIRECTORY];
     run(engine, words(copy))?;
@@ -57,20 +56,11 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
     engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)
 }
 
-/// Looks at the objects before they are linked, where they are of several parents.
-fn check_parents(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<(), Failure> {
-    if changed.iter().all(|object| object.unit.parent == changed[0].unit.parent) {
-        return Ok(());
-    }
-    let names = |object: &ChangedObject| {
-        let name = object.inside.rsplit('/').next().unwrap_or_default();
-        let class = FailureClass::LinkFailed;
-        let bytes = engine.patched.take_output(name, OBJECT_BYTES, class)?;
-        defined_globals(&bytes).map_err(|error| internal(format!("{}: {error}", object.inside)))
-    };
+/// Looks at what the objects define for others before they are linked.
+fn check_names_of(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<(), Failure> {
     let defined: Vec<_> = changed
         .iter()
-        .map(|object| Ok((&object.unit, names(object)?)))
+        .map(|object| Ok((&object.unit, read_changed(engine, object)?.new_globals)))
         .collect::<Result<_, Failure>>()?;
     check_names(&defined)
 }

@@ -1,7 +1,11 @@
+use elivepatch_elf::Module;
 use elivepatch_model::{Engine, Failure};
 
-use super::{ChangedObject, KlpEngine, KpatchEngine};
-use crate::{Cache, apply::AppliedFixes, ownership::Units, sandbox::SandboxLimits, unit::Unit};
+use super::{ChangedObject, KlpEngine, KpatchEngine, references};
+use crate::{
+    Cache, apply::AppliedFixes, ownership::Units, sandbox::SandboxLimits, symbols::References,
+    unit::Unit,
+};
 
 /// The engine of one build.
 pub(crate) enum LivepatchEngine<'a> {
@@ -70,6 +74,29 @@ impl<'a> LivepatchEngine<'a> {
         match self {
             Self::Kpatch(engine) => engine.link(changed),
             Self::KlpBuild(engine) => engine.link(changed),
+        }
+    }
+
+    /// Which engine it is.
+    pub(crate) fn kind(&self) -> Engine {
+        match self {
+            Self::Kpatch(_) => Engine::Kpatch,
+            Self::KlpBuild(_) => Engine::KlpBuild,
+        }
+    }
+
+    /// What the linked module takes from the kernel for the changed objects.
+    ///
+    /// # Errors
+    /// When objects cannot be read.
+    pub(crate) fn references(
+        &self,
+        changed: &[ChangedObject],
+        module: &Module,
+    ) -> Result<Vec<References>, Failure> {
+        match self {
+            Self::Kpatch(engine) => references::of_objects(engine, changed),
+            Self::KlpBuild(engine) => references::of_module(engine.input(), changed, module),
         }
     }
 }

@@ -17,6 +17,7 @@ mod messages;
 mod new_object;
 mod on_all_cores;
 mod parents;
+mod references;
 mod runtime_constants;
 #[cfg(test)]
 mod tests;
