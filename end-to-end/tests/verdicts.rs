@@ -96,16 +96,26 @@ fn code_that_kpatch_cannot_replace_is_refused_after_compiling() {
 
 #[test]
 fn function_that_the_kernel_has_elsewhere_is_refused() {
-    patches_fail(&[(
-        // x86's own is in arch/x86/kernel/process.c.
-        "weak-default",
-        FailureClass::SymbolAmbiguous,
-        StepName::Inspect,
-        &[
-            "replace arch_dup_task_struct of vmlinux for kernel/fork.c: the kernel would take the global one",
-            "weak default, which that one overrides",
-        ],
-    )]);
+    patches_fail(&[
+        (
+            // x86's own is in arch/x86/kernel/process.c.
+            "weak-default",
+            FailureClass::SymbolAmbiguous,
+            StepName::Inspect,
+            &[
+                "replace arch_dup_task_struct of vmlinux for kernel/fork.c: the kernel would take the global one",
+                "weak default, which that one overrides",
+            ],
+        ),
+        (
+            "function-moved",
+            FailureClass::NotPatchable,
+            StepName::Link,
+            &[
+                "brings vm_commit_limit to fs/proc/uptime.c, and vmlinux has a vm_commit_limit already",
+            ],
+        ),
+    ]);
 }
 
 /// What becomes of a patch that is fine, for a target that is not.

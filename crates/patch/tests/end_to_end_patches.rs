@@ -42,7 +42,7 @@ fn expectation(name: &str) -> Option<Expected> {
         // What files are linked into, the build files tell.
         "same-name-in-two-parents" => AnotherMatter,
         // What the kernel has beside the patched files, no patch shows.
-        "weak-default" => AnotherMatter,
+        "weak-default" | "function-moved" => AnotherMatter,
         "new-file-with-initcall" => Refused("init-code"),
         "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "undeclared" => {
             AnotherMatter

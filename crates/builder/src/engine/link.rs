@@ -1,10 +1,10 @@
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{
-    KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure,
+    KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure, moved::check_moved,
     parents::check_names, references::read_changed,
 };
-use crate::sandbox::SandboxCommand;
+use crate::{sandbox::SandboxCommand, symbols::read_listing};
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -62,7 +62,8 @@ fn check_names_of(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<()
         .iter()
         .map(|object| Ok((&object.unit, read_changed(engine, object)?.new_globals)))
         .collect::<Result<_, Failure>>()?;
-    check_names(&defined)
+    check_names(&defined)?;
+    check_moved(&defined, &|parent| read_listing(engine.base, parent))
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {

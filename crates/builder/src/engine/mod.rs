@@ -14,6 +14,7 @@ mod livepatch_engine;
 mod lost_sections;
 mod message_rules;
 mod messages;
+mod moved;
 mod new_object;
 mod on_all_cores;
 mod parents;

@@ -18,9 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use elivepatch_elf::{LivepatchSymbol, Module, ReplacedFunction, SymbolKind, object_symbols};
 use elivepatch_model::{Failure, FailureClass, KernelConfig};
 
-pub(crate) use self::origin::CompiledFile;
+pub(crate) use self::{listing::SymbolListing, origin::CompiledFile};
 use self::{
-    listing::SymbolListing,
     lookup::KernelTable,
     origin::NotOurs,
     refusal::{Case, Wrong},
@@ -197,7 +196,7 @@ fn table(object: &str, base: &Base, config: &KernelConfig) -> Result<KernelTable
 ///
 /// # Errors
 /// When it cannot be read.
-fn read_listing(base: &Base, parent: &Parent) -> Result<SymbolListing, Failure> {
+pub(crate) fn read_listing(base: &Base, parent: &Parent) -> Result<SymbolListing, Failure> {
     let path = match parent {
         Parent::Vmlinux => base.symbol_table(),
         Parent::Module(name) => base.module_symbols(name)?,
