@@ -58,7 +58,7 @@ mod tests {
 ";
 
     fn check(source: &str, names: &[&str]) -> Result<(), Failure> {
-        let unit = Unit { source: source.to_owned(), parent: Parent::Vmlinux };
+        let unit = Unit::beside(source, Parent::Vmlinux);
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         check_moved(&[(&unit, names)], &|_| Ok(SymbolListing::parse(LISTING)))
     }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn list_is_read_only_for_a_parent_that_gets_something_new() {
-        let unit = Unit { source: "fs/b.c".to_owned(), parent: Parent::Vmlinux };
+        let unit = Unit::beside("fs/b.c", Parent::Vmlinux);
         check_moved(&[(&unit, BTreeSet::new())], &|_| panic!("nothing to look up")).expect("none");
     }
 }

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use elivepatch_elf::{KpatchObject, Module, object_symbols};
 use elivepatch_model::{Failure, FailureClass};
 
-use super::{
-    ChangedObject, KpatchEngine, OBJECT_BYTES, compile::original_objects, new_object::is_new,
-};
+use super::{ChangedObject, KpatchEngine, OBJECT_BYTES, compile::original_objects};
 use crate::{
     failures::internal,
     symbols::{CompiledFile, References},
@@ -91,7 +89,7 @@ pub(super) fn read_changed(
 /// What a unit defined before the fixes.
 fn compiled_file(engine: &KpatchEngine, unit: &Unit) -> Result<CompiledFile, Failure> {
     let source = unit.source.clone();
-    if is_new(engine, unit) {
+    if engine.is_new(unit) {
         return Ok(CompiledFile { source, symbols: Vec::new() });
     }
     let object = unit.object();
