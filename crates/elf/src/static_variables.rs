@@ -34,8 +34,9 @@ pub struct StaticVariable {
     pub section: String,
 }
 
-/// The static variables of an object, by their names without the numbers that compilers append
-/// (`count` for `count.12`), each name's in the order of the symbol table.
+/// The static variables of an object, by their names without the numbers that are appended (`count`
+/// for `count.12`, `__UNIQUE_ID_x` for `__UNIQUE_ID_x_7`), each name's in the order of the symbol
+/// table.
 ///
 /// # Errors
 /// When the bytes are not an ELF file for x86-64, or its debug information is missing or malformed.
@@ -66,17 +67,16 @@ pub fn static_variables(bytes: &[u8]) -> Result<BTreeMap<String, Vec<StaticVaria
     Ok(variables)
 }
 
-/// The name before the numbers: `a.b` for `a.b.1.2`.
+/// The name before the numbers, as the kernel's objtool cuts it (`demangled_name_len` in
+/// tools/objtool/elf.c), which leaves names of one letter as they are: to it `n.1` is no `n`.
 fn stem(name: &str) -> &str {
-    let mut stem = name;
-    while let Some((before, number)) = stem.rsplit_once('.') {
-        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        if before.is_empty() || !is_number {
-            break;
-        }
-        stem = before;
+    if !name.contains('.') && !name.starts_with("__UNIQUE_ID_") {
+        return name;
     }
-    stem
+    match name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '_') {
+        stem if stem.len() > 1 => stem,
+        _ => name,
+    }
 }
 
 /// The functions of the variables at places of sections.

@@ -53,6 +53,20 @@ fn variable_of_an_inlined_function_is_that_functions() {
 }
 
 #[test]
+fn names_that_the_kernel_makes_unique_by_a_number_are_one_name() {
+    let source = r#"
+        int f(void) { static int __UNIQUE_ID_state_41; return ++__UNIQUE_ID_state_41; }
+        int g(void) { static int __UNIQUE_ID_state_42; return ++__UNIQUE_ID_state_42; }
+        int h(void) { static int state2; return ++state2; }
+        int i(void) { static int n; return ++n; }
+    "#;
+    assert_eq!(owners(source, "__UNIQUE_ID_state"), ["f 4", "g 4"]);
+    assert_eq!(owners(source, "state"), ["h 4"]);
+    // objtool does not cut what would leave one letter.
+    assert_eq!(owners(source, "n"), Vec::<String>::new());
+}
+
+#[test]
 fn variable_that_moves_to_another_function_shows() {
     let before = "int f(void) { static int count; return ++count; }\nint g(void) { return 1; }\n";
     let after = "int f(void) { return 1; }\nint g(void) { static int count; return ++count; }\n";

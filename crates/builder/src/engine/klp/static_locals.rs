@@ -27,8 +27,9 @@ const NEVER_PAIRED: [&str; 9] = [
     "CSWTCH",
 ];
 
-/// The section of variables that remember what was done once; they are not paired either.
-const ONCE: &str = ".data..once";
+/// The sections of variables that remember what was done once, and of those that only keep others
+/// from being left out; they are not paired either.
+const NEVER_PAIRED_SECTIONS: [&str; 2] = [".data..once", ".discard"];
 
 /// Refuses static local variables that would be paired with another one.
 ///
@@ -74,7 +75,10 @@ fn compare(object: &str, original: &Variables, patched: &Variables) -> Result<()
 }
 
 fn paired(variables: &[StaticVariable]) -> Vec<&StaticVariable> {
-    variables.iter().filter(|variable| variable.section != ONCE).collect()
+    let is_paired = |variable: &&StaticVariable| {
+        !NEVER_PAIRED_SECTIONS.iter().any(|section| variable.section.starts_with(section))
+    };
+    variables.iter().filter(is_paired).collect()
 }
 
 fn identities<'a>(variables: &[&'a StaticVariable]) -> Vec<(Option<&'a str>, u64)> {
@@ -139,16 +143,36 @@ mod tests {
 
     #[test]
     fn variables_that_are_never_paired_or_never_change_may_move() {
-        for kind in ["static int __warned", "static const int count[2] = { 1, 2 }"] {
-            let name =
-                kind.split(['=', '[']).next().and_then(|part| part.trim().rsplit(' ').next());
-            let name = name.expect("a declaration ends with a name");
+        for (declaration, name) in [
+            ("static int __warned", "__warned"),
+            ("static const int count[2] = { 1, 2 }", "count"),
+            ("static int done __attribute__((section(\".data..once\")))", "done"),
+            // As ___ADDRESSABLE makes them.
+            (
+                "static void *__UNIQUE_ID_x_7 __attribute__((section(\".discard.x\")))",
+                "__UNIQUE_ID_x_7",
+            ),
+        ] {
             let with = |function: &str| {
-                format!("void *{function}(void) {{ {kind}; return (void *)&{name}; }}\n")
+                format!("void *{function}(void) {{ {declaration}; return (void *)&{name}; }}\n")
             };
             let before = with("f") + "int g(void) { return 1; }\n";
             let after = "int f(void) { return 1; }\n".to_owned() + &with("g");
-            assert_eq!(verdict(&before, &after), Ok(()), "{kind}");
+            assert_eq!(verdict(&before, &after), Ok(()), "{declaration}");
         }
+    }
+
+    #[test]
+    fn variables_whose_names_are_made_unique_by_numbers_are_paired_by_position() {
+        let with = |f: &str, g: &str| {
+            format!(
+                "int f(void) {{ static int __UNIQUE_ID_xx_{f}; return ++__UNIQUE_ID_xx_{f}; }}\n\
+                 int g(void) {{ static int __UNIQUE_ID_xx_{g}; return ++__UNIQUE_ID_xx_{g}; }}\n"
+            )
+        };
+        // All numbers move when something is added above.
+        assert_eq!(verdict(&with("1", "2"), &with("2", "3")), Ok(()));
+        let without_f = with("1", "2").replace("f(void)", "h(void)");
+        assert!(verdict(&with("1", "2"), &without_f).is_err());
     }
 }
