@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::process::ExitStatusExt as _,
+    process::ExitStatus,
+};
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{Engine, Failure, FailureClass, StepName};
@@ -9,7 +13,7 @@ use super::{
 };
 use crate::{
     base::WORK,
-    failures::internal,
+    failures::{internal, io_failure},
     process::{Ended, Finished},
     unit::{Parent, Unit},
 };
@@ -114,15 +118,40 @@ fn symbols_of(parent: &Parent) -> String {
     format!("/symbols/{}", parent.name())
 }
 
+/// The symbols of a module without its local prefix symbols.
+///
+/// With IBT objtool runs on the linked module and adds them at the end of the local symbols, so that
+/// they seem to be those of the module's last file. That file's object has others, and
+/// create-diff-object would not find it in the module. It needs none of them: in vmlinux they are
+/// behind its last file, too.
+fn without_prefix_symbols(symbols: &str) -> String {
+    let is_prefix = |line: &str| line.contains(" LOCAL ") && line.contains(" __pfx_");
+    symbols.split_inclusive('\n').filter(|line| !is_prefix(line)).collect()
+}
+
 /// Compares all objects in one sandbox. Gives what create-diff-object said of each.
 fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failure> {
     let script = engine.patched.write_input("diff.sh", COMPARE.as_bytes())?;
+    let mut tables: BTreeMap<&Parent, String> = BTreeMap::new();
+    for unit in units {
+        let parent = &unit.parent;
+        if let (Parent::Module(module), false) = (parent, tables.contains_key(parent)) {
+            let table = symbol_table(engine, parent)?;
+            let symbols = fs_err::read_to_string(&table)
+                .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &table, &error))?;
+            let symbols = without_prefix_symbols(&symbols);
+            let name = format!("symbols.{module}");
+            tables.insert(parent, engine.patched.write_input(&name, symbols.as_bytes())?);
+        }
+    }
     let mut arguments = Vec::new();
     for (number, unit) in units.iter().enumerate() {
         let (object, output) = (unit.object(), format!("{WORK}/{}", object_name(number)));
         let Sides { original, symbols } = match engine.is_new(unit) {
             false => {
-                Sides { original: format!("/original/{object}"), symbols: symbols_of(&unit.parent) }
+                let table = tables.get(&unit.parent).cloned();
+                let symbols = table.unwrap_or_else(|| symbols_of(&unit.parent));
+                Sides { original: format!("/original/{object}"), symbols }
             }
             true => new_object::nothing_before(engine, unit, number)?,
         };
@@ -175,4 +204,21 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
             Ok(Finished { ended, output: output(number, "log")? })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_symbols_at_the_end_are_not_the_last_files() {
+        let line = |kind, bind, name| format!("  7: 0 16 {kind} {bind} DEFAULT 2 {name}\n");
+        let kept = [
+            line("FILE", "LOCAL", "last.c"),
+            line("FUNC", "LOCAL", "show"),
+            line("FUNC", "GLOBAL", "__pfx_exported"),
+        ];
+        let all = [&kept[0], &kept[1], &line("FUNC", "LOCAL", "__pfx_of_first"), &kept[2]];
+        assert_eq!(without_prefix_symbols(&all.map(String::as_str).concat()), kept.concat());
+    }
 }
