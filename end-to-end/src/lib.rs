@@ -21,8 +21,8 @@ pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use material::{
-    RELEASE, cache_directory, make_base_ready, own_patch, patch, stock_config, stock_config_file,
-    unit_fixture,
+    RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
+    stock_config, stock_config_file, unit_fixture,
 };
 pub use mount::SmallDisk;
 pub use processes::ProcessTree;

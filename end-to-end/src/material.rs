@@ -1,12 +1,13 @@
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use elivepatch_model::FailureClass;
 
-use crate::{ServerOptions, TestServer};
+use crate::{ServerOptions, TestServer, program};
 
 /// The kernel that the tests are about: Debian 12's stock cloud kernel.
 pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
@@ -53,6 +54,58 @@ pub fn stock_config_file() -> PathBuf {
 /// As [`stock_config_file`].
 pub fn stock_config() -> String {
     fs::read_to_string(stock_config_file()).expect("a config is text")
+}
+
+/// A stock kernel of Debian's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StockKernel {
+    /// Debian 12's 6.1, without indirect branch tracking: [`RELEASE`].
+    Debian12,
+    /// Debian 13's 6.12, with indirect branch tracking and call depth tracking.
+    Debian13,
+    /// The 7.3 of Debian 13's backports, likewise, and with Rust.
+    Debian13Backports,
+}
+
+impl StockKernel {
+    /// Its release, as `uname -r` says it.
+    pub fn release(self) -> &'static str {
+        match self {
+            Self::Debian12 => RELEASE,
+            Self::Debian13 => "6.12.117+deb13-cloud-amd64",
+            Self::Debian13Backports => "7.3.4+deb13-cloud-amd64",
+        }
+    }
+
+    /// Its config, as a file whose name says the release.
+    ///
+    /// # Panics
+    /// When it cannot be had.
+    pub fn config_file(self) -> PathBuf {
+        if self == Self::Debian12 { stock_config_file() } else { config_file_of(self.release()) }
+    }
+}
+
+/// The config of any stock kernel, as the server's own command gives it; a file whose name says the
+/// release.
+///
+/// # Panics
+/// When the server knows no such kernel.
+pub fn config_file_of(release: &str) -> PathBuf {
+    let directory = cache_directory().join("test");
+    let path = directory.join(format!("config-{release}"));
+    if !path.exists() {
+        fs::create_dir_all(&directory).expect("the cache can be written");
+        let file = tempfile::NamedTempFile::new_in(&directory).expect("the cache can be written");
+        let status = Command::new(program("elivepatch-server"))
+            .args(["kernel-config", release, "--cache-directory"])
+            .arg(cache_directory())
+            .stdout(File::create(file.path()).expect("own file"))
+            .status();
+        assert!(status.expect("the server's program").success(), "no config of {release}");
+        file.persist(&path).expect("the cache can be written");
+    }
+    path
 }
 
 /// A file of the stock kernel's package.

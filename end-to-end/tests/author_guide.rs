@@ -1,7 +1,7 @@
 //! What an author can use in a livepatch, and what the code that it replaces may hold: one patch for
 //! each, and what the guest shows of it.
 
-use elivepatch_end_to_end::{Case, Refusal, all_are_refused, all_become_livepatches};
+use elivepatch_end_to_end::{Case, Refusal, StockKernel, all_are_refused, all_become_livepatches};
 use elivepatch_model::{AdaptationKind::LineNumbers, FailureClass, StepName};
 
 #[test]
@@ -18,7 +18,9 @@ fn callbacks_run_in_their_order_when_it_is_loaded_and_when_it_is_taken_back() {
         ..Case::PLAIN
     }]);
     all_are_refused(&[Refusal {
+        kernel: StockKernel::Debian12,
         patch: "callback-refuses",
+        checks: &[],
         class: FailureClass::TrialLoadFailed,
         step: StepName::Trial,
         parts: &["pre-patch callback failed for object 'vmlinux'"],
@@ -147,7 +149,9 @@ fn module_gets_a_new_file() {
 #[test]
 fn state_that_would_be_lost_is_refused() {
     all_are_refused(&[Refusal {
+        kernel: StockKernel::Debian12,
         patch: "static-local-removed",
+        checks: &[],
         class: FailureClass::StaticLocalRemoved,
         step: StepName::Diff,
         parts: &["counter.0 is used no more", "fs/inode.o", "READ_ONCE"],
@@ -158,7 +162,9 @@ fn state_that_would_be_lost_is_refused() {
 #[test]
 fn exported_function_with_another_signature_is_refused() {
     all_are_refused(&[Refusal {
+        kernel: StockKernel::Debian12,
         patch: "exported-signature",
+        checks: &[],
         class: FailureClass::ExportedSignatureChanged,
         step: StepName::Diff,
         parts: &[

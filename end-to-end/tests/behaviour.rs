@@ -1,7 +1,7 @@
 //! What patch authors send, one patch for each behaviour: the functions that are replaced, what the
 //! patch was adapted by, and what the guest shows. Or why there is no livepatch.
 
-use elivepatch_end_to_end::{Case, Refusal, all_are_refused, all_become_livepatches};
+use elivepatch_end_to_end::{Case, Refusal, StockKernel, all_are_refused, all_become_livepatches};
 use elivepatch_model::{AdaptationKind, FailureClass, StepName};
 
 #[test]
@@ -110,7 +110,9 @@ fn init_code_is_left_out_where_nothing_hangs_on_it() {
         ..Case::PLAIN
     }]);
     let refused = |patch, without| Refusal {
+        kernel: StockKernel::Debian12,
         patch,
+        checks: &[],
         class: FailureClass::InitCode,
         step: StepName::Diff,
         parts: &["section .init.text", "fs/proc/version.o"],
@@ -125,28 +127,36 @@ fn what_no_livepatch_can_do_is_refused() {
     let outside = "parts-outside-this-kernel";
     all_are_refused(&[
         Refusal {
+            kernel: StockKernel::Debian12,
             patch: "new-file-with-initcall",
+            checks: &[],
             class: FailureClass::InitCode,
             step: StepName::Diff,
             parts: &["fs/proc/live_note.o (.initcall7.init)", "KPATCH_PRE_PATCH_CALLBACK"],
             without: &[],
         },
         Refusal {
+            kernel: StockKernel::Debian12,
             patch: outside,
+            checks: &[],
             class: FailureClass::CodeNotBuilt,
             step: StepName::Check,
             parts: &["Documentation/filesystems/proc.rst is documentation", "outside-kernel"],
             without: &[OutsideKernel],
         },
         Refusal {
+            kernel: StockKernel::Debian12,
             patch: outside,
+            checks: &[],
             class: FailureClass::PatchFileSet,
             step: StepName::Check,
             parts: &["fs/proc/nommu.c is taken away", "removed-file"],
             without: &[RemovedFile],
         },
         Refusal {
+            kernel: StockKernel::Debian12,
             patch: "syscall",
+            checks: &[],
             class: FailureClass::FunctionNotTraceable,
             step: StepName::Diff,
             parts: &["__do_sys_newuname"],

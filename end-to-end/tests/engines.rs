@@ -154,6 +154,63 @@ fn patch_that_only_kpatch_serves_is_built_by_it_without_being_asked() {
     }
 }
 
+/// Builds a patch that is written for klp-build; gives the names of the replaced functions.
+fn built_by_klp_build(name: &str, checks: &[Check]) -> Vec<String> {
+    let run = order(&server(), None, &own_patch(name), checks).succeeds();
+    let (_, manifest) = run.livepatch();
+    assert_eq!(manifest.engine, Engine::KlpBuild, "chosen from the source and the config");
+    assert_eq!(manifest.trial.checks.len(), checks.len());
+    manifest.functions.iter().map(|found| format!("{} {}", found.object, found.name)).collect()
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn klp_build_has_callbacks() {
+    let checks = [
+        // Back at 0 only when all four have run, each at its time.
+        ("echo [$(cat /proc/sys/kernel/panic)]", "[0]", "[17]"),
+        ("echo [$(grep -c 'with callbacks' /proc/version)]", "[0]", "[1]"),
+    ];
+    assert_eq!(built_by_klp_build("klp-callbacks", &checks), ["vmlinux version_proc_show"]);
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn klp_build_replaces_system_calls() {
+    let names = built_by_klp_build("klp-syscall", &[("uname -s", "Linux", "Linux-live")]);
+    assert!(names.iter().any(|name| name == "vmlinux __x64_sys_newuname"), "{names:?}");
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn klp_build_replaces_a_function_with_an_old_warning_and_a_new_one() {
+    let check = ("echo [$(cat /sys/class/net/lo/statistics/rx_packets)]", "[0]", "[0 live]");
+    let names = built_by_klp_build("klp-warning", &[check]);
+    // With or without the mark of a clone.
+    assert!(names.iter().any(|name| name.starts_with("vmlinux netstat_show")), "{names:?}");
+}
+
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_a_static_local_variable_that_goes_on() {
+    // Files of a ramfs have numbers of get_next_ino; it takes 1024 of them to reach the static local.
+    let numbers = "mkdir -p /tmp/ramfs; mount -t ramfs ramfs /tmp/ramfs; cd /tmp/ramfs; \
+                   seq 1 1100 | xargs touch; number=$(stat -c %i 1100); cd /; umount /tmp/ramfs; \
+                   last=$(cat /tmp/last || echo 0); low=$((number % 500000000)); \
+                   echo $low >/tmp/last; [ $low -gt $((last + 1000)) ] && \
+                   echo from $((number / 500000000)) on || echo $number after $last";
+    let checks = [(numbers, "from 0 on", "from 1 on")];
+    built_by_both(&own_patch("static-local-kept"), &checks, &["vmlinux get_next_ino"]);
+}
+
+/// What the kernel writes into its own code at boot is written into no module.
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn engines_agree_on_the_limit_of_user_addresses() {
+    let checks = [("grep accessible /proc/version || echo none", "none", "accessible: 0")];
+    built_by_both(&own_patch("runtime-constant"), &checks, &["vmlinux version_proc_show"]);
+}
+
 #[test]
 #[ignore = "builds a kernel: make test-full"]
 fn livepatches_of_both_engines_are_rebuilt_to_the_same_bytes() {

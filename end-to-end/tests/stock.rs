@@ -1,35 +1,15 @@
 //! Stock kernels with indirect branch tracking: those of Debian 13 and its backports.
 
-use std::{fs::File, path::PathBuf, process::Command};
-
 use elivepatch_end_to_end::{
-    ClientCommand, ServerOptions, TestServer, cache_directory, own_patch, patch, program,
+    ClientCommand, ServerOptions, TestServer, config_file_of, own_patch, patch,
 };
 use elivepatch_model::{BaseKind, Engine, FailureClass, Manifest};
 
 const DEBIAN_13: &str = "6.12.117+deb13-cloud-amd64";
 
-/// The config of a stock kernel, as the server's own command gives it.
-fn config_file(release: &str) -> PathBuf {
-    let path = cache_directory().join("test").join(format!("config-{release}"));
-    if !path.exists() {
-        let file = tempfile::NamedTempFile::new_in(path.parent().expect("a directory"));
-        let file = file.expect("the cache can be written");
-        let status = Command::new(program("elivepatch-server"))
-            .args(["kernel-config", release, "--cache-directory"])
-            .arg(cache_directory())
-            .stdout(File::create(file.path()).expect("own file"))
-            .status();
-        assert!(status.expect("the server's program").success());
-        file.persist(&path).expect("the cache can be written");
-    }
-    path
-}
-
 /// An order for a stock kernel.
 fn order(server: &TestServer, release: &str) -> ClientCommand {
-    let config = config_file(release);
-    server.client("build").args(["--config".as_ref(), config.as_os_str()])
+    server.build_for(&config_file_of(release))
 }
 
 /// Builds the visible change; gives its manifest.
