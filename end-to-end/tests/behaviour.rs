@@ -109,16 +109,21 @@ fn init_code_is_left_out_where_nothing_hangs_on_it() {
         adaptations: &[(InitOnly, "fs/proc/version.c"), (LineNumbers, "fs/proc/version.c")],
         ..Case::PLAIN
     }]);
-    let refused = |patch, without| Refusal {
+    let refused = |patch, parts, without| Refusal {
         kernel: StockKernel::Debian12,
         patch,
         checks: &[],
         class: FailureClass::InitCode,
         step: StepName::Diff,
-        parts: &["section .init.text", "fs/proc/version.o"],
+        parts,
         without,
     };
-    all_are_refused(&[refused("init-needed", &[]), refused("init-only", &[InitOnly])]);
+    let tie = "is tied to version_proc_show() in fs/proc/version.c by shown_lines";
+    let parts = ["section .init.text", "fs/proc/version.o", tie];
+    all_are_refused(&[
+        refused("init-needed", &parts, &[]),
+        refused("init-only", &parts[..2], &[InitOnly]),
+    ]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use elivepatch_model::{
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
-    adapt::{AdaptedSource, InitChanges, Planner, SourceAdapter},
+    adapt::{AdaptedSource, InitChanges, Planner, SourceAdapter, kept},
     apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
@@ -112,17 +112,16 @@ fn livepatch(
         let objects = count(checked.units.len(), "object");
         Ok(((engine, compiled), format!("{objects}, original and patched, for {kind}")))
     })?;
-    let Compiled { adaptations, left_out } = compiled;
     let changed = steps.run(StepName::Diff, || {
         let changed = match job.diff(&engine, &checked) {
             // Nothing but __init code changes: it is that which must be said.
             Err(failure) if failure.class == FailureClass::NoFunctionalChange => {
-                let Some(init) = &left_out else { return Err(failure) };
+                let Some(init) = &compiled.left_out else { return Err(failure) };
                 let adapter = job.source_adapter(base, &checked.patched);
                 put_back(init, &engine, &checked.fixes, &checked.units, &adapter)?;
                 return Err(job.diff(&engine, &checked).err().unwrap_or(failure));
             }
-            result => result?,
+            result => result.map_err(|failure| compiled.explain(failure))?,
         };
         let summary =
             format!("{} of {} changed", changed.len(), count(checked.units.len(), "object"));
@@ -157,7 +156,7 @@ fn livepatch(
         build_id: base.facts().build_id.clone(),
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
-        adaptations,
+        adaptations: compiled.adaptations,
         source: source.record(),
         toolchain: toolchain.record(),
         base: source.base_kind(),
@@ -188,6 +187,20 @@ struct Compiled {
     adaptations: Vec<Adaptation>,
     /// The changes to `__init` code that were left out.
     left_out: Option<InitChanges>,
+    /// Why such changes were not.
+    init_kept: Option<String>,
+}
+
+impl Compiled {
+    /// Says in a failure why changes to `__init` code were not left out.
+    fn explain(&self, mut failure: Failure) -> Failure {
+        if failure.class == FailureClass::InitCode
+            && let Some(reason) = &self.init_kept
+        {
+            failure.message = format!("{}; {}", failure.message, kept(reason));
+        }
+        failure
+    }
 }
 
 /// What the check leaves: the patched source, and what is to be compiled of it.
@@ -398,7 +411,8 @@ impl Job<'_> {
             Ok(()) => {
                 adaptations.extend(adapted.adaptations);
                 let Some(init) = adapted.init else {
-                    return Ok(Compiled { adaptations, left_out: None });
+                    let init_kept = adapted.init_kept;
+                    return Ok(Compiled { adaptations, left_out: None, init_kept });
                 };
                 return self.leave_init_changes_out(init, adaptations, engine, base, checked);
             }
@@ -414,7 +428,7 @@ impl Job<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        Ok(Compiled { adaptations, left_out: None })
+        Ok(Compiled { adaptations, left_out: None, init_kept: adapted.init_kept })
     }
 
     /// Leaves changes to `__init` code and data out, where the compiled objects allow it.
@@ -436,11 +450,11 @@ impl Job<'_> {
                 for made in adaptations.iter().filter(|made| made.kind == kind) {
                     log(format!("warning: {made}"));
                 }
-                Ok(Compiled { adaptations, left_out: Some(init) })
+                Ok(Compiled { adaptations, left_out: Some(init), init_kept: None })
             }
             Outcome::Kept(reason) => {
-                log(format!("changes to __init code are not left out: {reason}"));
-                Ok(Compiled { adaptations, left_out: None })
+                log(kept(&reason));
+                Ok(Compiled { adaptations, left_out: None, init_kept: Some(reason) })
             }
         }
     }

@@ -1,12 +1,9 @@
 //! What of a file is `__init` code and data: it is gone when a kernel runs, so a change to it can act
 //! at the next boot only. This finds candidates; the compiled objects decide.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::Range,
-};
+use std::{collections::HashMap, ops::Range};
 
-use crate::patchability::init_items::{InitItem, init_items, names};
+use crate::patchability::init_items::{InitItem, init_items};
 
 /// A function or variable that is `__init` before and after a change, with its lines on both sides,
 /// counted from 0.
@@ -59,75 +56,6 @@ fn by_name(items: &[InitItem]) -> HashMap<&str, Vec<&InitItem>> {
     map
 }
 
-/// The names in a piece of C text that can tie one change to another: all but keywords and what
-/// stands in nearly every function.
-pub fn linking_names(text: &[u8]) -> BTreeSet<String> {
-    names(text).into_iter().filter(|name| !COMMON.contains(&name.as_str())).collect()
-}
-
-/// Names that tie nothing to anything: keywords, the kernel's basic types, and what functions call
-/// their own error and counter.
-const COMMON: [&str; 58] = [
-    "if",
-    "else",
-    "for",
-    "while",
-    "do",
-    "switch",
-    "case",
-    "default",
-    "break",
-    "continue",
-    "return",
-    "goto",
-    "sizeof",
-    "static",
-    "const",
-    "volatile",
-    "struct",
-    "union",
-    "enum",
-    "void",
-    "char",
-    "short",
-    "int",
-    "long",
-    "unsigned",
-    "signed",
-    "bool",
-    "true",
-    "false",
-    "NULL",
-    "u8",
-    "u16",
-    "u32",
-    "u64",
-    "s8",
-    "s16",
-    "s32",
-    "s64",
-    "size_t",
-    "ssize_t",
-    "err",
-    "error",
-    "ret",
-    "rc",
-    "i",
-    "likely",
-    "unlikely",
-    "__init",
-    "__initdata",
-    "__initconst",
-    "inline",
-    "define",
-    "include",
-    "ifdef",
-    "ifndef",
-    "endif",
-    "elif",
-    "printk",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,11 +94,5 @@ mod tests {
         }
         let twice = TEXT.replace("static int run(", "static int __init setup(");
         assert_eq!(names(&twice, &twice.replace("limit = 1", "limit = 2")), [""; 0]);
-    }
-
-    #[test]
-    fn names_without_meaning_tie_nothing() {
-        let names = linking_names(b"\tret = alloc(limit); /* text */ \"other\"");
-        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["alloc", "limit"]);
     }
 }

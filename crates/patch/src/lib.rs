@@ -13,6 +13,7 @@ mod error;
 mod file_patch;
 mod init_code;
 mod line_map;
+mod links;
 mod makefile;
 mod parse;
 pub mod patchability;
@@ -23,7 +24,10 @@ mod tree_path;
 pub use apply_report::{ApplyReport, HunkOutcome};
 pub use error::PatchError;
 pub use file_patch::{ChangeKind, FilePatch, Hunk, HunkLine, LineKind, LineRange, SourcePatch};
-pub use init_code::{InitChange, init_changes, init_lines, linking_names};
+pub use init_code::{InitChange, init_changes, init_lines};
+pub use links::{
+    TouchedItem, holds_code, is_used_alike, items_with_lines, linking_literals, linking_names,
+};
 pub use makefile::NewObject;
 pub use place::cannot_be_compared;
 pub use plan::{DroppedFile, FilePart, PatchPlan, Refusal};

@@ -11,10 +11,10 @@ use std::{
 };
 
 use elivepatch_model::{Adaptation, AdaptationKind, Failure};
-use elivepatch_patch::{InitChange, init_changes, init_lines, linking_names};
+use elivepatch_patch::{InitChange, holds_code, init_changes, init_lines};
 
 use super::{
-    files,
+    files, init_links,
     source::{SourceAdapter, is_c_text, write},
 };
 use crate::{
@@ -39,19 +39,34 @@ struct InitFile {
     adaptations: Vec<Adaptation>,
 }
 
+/// What came of looking for such changes.
+pub(super) enum Found {
+    /// The fixes change no such code.
+    Nothing,
+    /// These could be left out.
+    Changes(InitChanges),
+    /// They must stay, for this reason.
+    Kept(String),
+}
+
+/// That changes to `__init` code stay, for people.
+pub(crate) fn kept(reason: &str) -> String {
+    format!("changes to __init code are not left out: {reason}")
+}
+
 /// A changed file on both sides.
-struct Sides {
-    file: ChangedFile,
-    original: Vec<u8>,
-    patched: Vec<u8>,
+pub(super) struct Sides {
+    pub(super) file: ChangedFile,
+    pub(super) original: Vec<u8>,
+    pub(super) patched: Vec<u8>,
     /// As [`AppliedFixes::old_lines`] gives them.
     old_lines: Vec<Option<usize>>,
 }
 
 /// Finds changes that could be left out. `adapted` are the texts that were adapted otherwise.
 ///
-/// None is found when a name in it is also in another change of the fixes, when a file is changed
-/// by several fixes, or when a fix would have nothing left.
+/// None is found when one is tied to another change of the fixes (see [`init_links::tie`]), when a
+/// file is changed by several fixes, or when a fix would have nothing left.
 ///
 /// # Errors
 /// Those of the sandbox.
@@ -59,11 +74,11 @@ pub(super) fn find(
     adapter: &SourceAdapter,
     fixes: &AppliedFixes,
     adapted: &[(String, Vec<u8>)],
-) -> Result<Option<InitChanges>, Failure> {
+) -> Result<Found, Failure> {
     // Nothing is read from the workspace for the most fixes, which touch no such code.
     let changed = fixes.changed_files();
     if !changed.iter().any(|file| touches_init_code(adapter, fixes, file)) {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
     let names: Vec<String> =
         changed.iter().filter(|file| is_c_text(file)).map(|file| file.path.clone()).collect();
@@ -77,11 +92,11 @@ pub(super) fn find(
     }
     let changes: Vec<Vec<InitChange>> = sides.iter().map(|side| side.changes(fixes)).collect();
     if changes.iter().all(Vec::is_empty) {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
     if let Some(reason) = what_stands_against(&sides, &changes) {
-        adapter.log(format!("changes to __init code are not left out: {reason}"));
-        return Ok(None);
+        adapter.log(kept(&reason));
+        return Ok(Found::Kept(reason));
     }
     let mut files = Vec::new();
     for (side, changes) in sides.iter().zip(&changes).filter(|(_, changes)| !changes.is_empty()) {
@@ -98,7 +113,7 @@ pub(super) fn find(
             adaptations,
         });
     }
-    Ok((!files.is_empty()).then_some(InitChanges { files }))
+    Ok(Found::Changes(InitChanges { files }))
 }
 
 /// Whether a fix changes a line of `__init` code, by the text that it changes.
@@ -147,25 +162,31 @@ impl Sides {
         }
     }
 
-    /// The changed lines, within the changes to `__init` code or beside them.
-    fn changed_text(&self, changes: &[InitChange], within: bool) -> Vec<u8> {
+    /// The changed lines, within the changes to `__init` code or beside them: those of the original
+    /// that went away, and those of the patched text that came.
+    pub(super) fn changed_lines(
+        &self,
+        changes: &[InitChange],
+        within: bool,
+    ) -> (BTreeSet<usize>, BTreeSet<usize>) {
         let is_wanted = |line: &usize, range: fn(&InitChange) -> &Range<usize>| {
             changes.iter().any(|change| range(change).contains(line)) == within
         };
-        let lines = |text: &'_ [u8]| -> Vec<Vec<u8>> {
-            text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
-        };
-        let (original, patched) = (lines(&self.original), lines(&self.patched));
+        let removed = removed(&self.old_lines, count_lines(&self.original)).into_iter();
+        let removed = removed.filter(|line| is_wanted(line, |change| &change.original));
+        let added = (0..self.old_lines.len()).filter(|line| self.old_lines[*line].is_none());
+        let added = added.filter(|line| is_wanted(line, |change| &change.patched));
+        (removed.collect(), added.collect())
+    }
+
+    /// The text of [`Sides::changed_lines`].
+    pub(super) fn changed_text(&self, changes: &[InitChange], within: bool) -> Vec<u8> {
+        let (removed, added) = self.changed_lines(changes, within);
         let mut text = Vec::new();
-        for line in removed(&self.old_lines, original.len()) {
-            if is_wanted(&line, |change| &change.original) {
-                text.extend_from_slice(&original[line]);
-            }
-        }
-        for (line, old) in self.old_lines.iter().enumerate() {
-            if old.is_none() && is_wanted(&line, |change| &change.patched) {
-                text.extend_from_slice(patched.get(line).map_or(&[], Vec::as_slice));
-            }
+        for (side, lines) in [(&self.original, removed), (&self.patched, added)] {
+            let all = side.split_inclusive(|byte| *byte == b'\n').enumerate();
+            all.filter(|(line, _)| lines.contains(line))
+                .for_each(|(_, line)| text.extend_from_slice(line));
         }
         text
     }
@@ -196,19 +217,15 @@ impl Sides {
 
 /// Why the changes must stay, by what the texts tell.
 fn what_stands_against(sides: &[Sides], changes: &[Vec<InitChange>]) -> Option<String> {
-    let mut within = BTreeSet::new();
-    let mut beside: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    if let Some(tie) = init_links::tie(sides, changes) {
+        return Some(tie);
+    }
+    let mut changes_else: BTreeMap<&str, bool> = BTreeMap::new();
     for (side, changes) in sides.iter().zip(changes) {
-        within.extend(linking_names(&side.changed_text(changes, true)));
-        let names = linking_names(&side.changed_text(changes, false));
-        beside.entry(&side.file.fix).or_default().extend(names);
+        let has_code = holds_code(&side.changed_text(changes, false));
+        *changes_else.entry(&side.file.fix).or_default() |= has_code;
     }
-    let shared = |names: &&BTreeSet<String>| !within.is_disjoint(names);
-    if let Some(names) = beside.values().find(shared) {
-        let names: Vec<&str> = within.intersection(names).map(String::as_str).collect();
-        return Some(format!("the rest of the fixes also changes lines with {}", names.join(", ")));
-    }
-    let (fix, _) = beside.iter().find(|(_, names)| names.is_empty())?;
+    let (fix, _) = changes_else.iter().find(|(_, has_code)| !**has_code)?;
     Some(format!("{fix} changes nothing else"))
 }
 
@@ -261,69 +278,5 @@ impl InitChanges {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ORIGINAL: &str = "static int limit;\nstatic int run(void)\n{\n\treturn limit;\n}\n\
-        static int __init setup(void)\n{\n\tlimit = 1;\n\treturn 0;\n}\n";
-
-    /// A file of a fix, with `run` and `setup` changed as the texts say.
-    fn sides(fix: &str, run: &str, setup: &str) -> (Sides, Vec<InitChange>) {
-        let patched = ORIGINAL.replace("\treturn limit;\n", run).replace("\tlimit = 1;\n", setup);
-        let kept: Vec<&str> = ORIGINAL.lines().collect();
-        // No line of the original occurs twice but those that both sides have as often.
-        let mut next = 0;
-        let old_lines = patched.lines().map(|line| {
-            let at = kept[next..].iter().position(|old| *old == line)?;
-            next += at + 1;
-            Some(next)
-        });
-        let side = Sides {
-            file: ChangedFile { path: format!("{fix}.c"), fix: fix.into(), moves_lines: true },
-            original: ORIGINAL.into(),
-            old_lines: old_lines.collect(),
-            patched: patched.clone().into(),
-        };
-        (side, init_changes(ORIGINAL.as_bytes(), patched.as_bytes()))
-    }
-
-    fn reason(files: Vec<(Sides, Vec<InitChange>)>) -> Option<String> {
-        let (sides, changes): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-        what_stands_against(&sides, &changes)
-    }
-
-    const RUN: &str = "\treturn old();\n";
-    const SETUP: &str = "\tprepare();\n\tlimit = 1;\n";
-
-    #[test]
-    fn left_out_function_is_as_it_was_and_its_lines_have_their_numbers() {
-        let (side, changes) = sides("fix", "\told();\n\treturn limit;\n", SETUP);
-        let (text, old_lines) = side.without(&changes);
-        let text = String::from_utf8(text).expect("text");
-        assert_eq!(text, ORIGINAL.replace("\treturn limit;\n", "\told();\n\treturn limit;\n"));
-        let expected: Vec<Option<usize>> =
-            [1, 2, 3].into_iter().map(Some).chain([None]).chain((4..=10).map(Some)).collect();
-        assert_eq!(old_lines, expected);
-    }
-
-    #[test]
-    fn shared_name_keeps_the_change() {
-        assert_eq!(reason(vec![sides("fix", "\told();\n\treturn limit;\n", SETUP)]), None);
-        let shared = sides("fix", "\tprepare();\n\treturn limit;\n", SETUP);
-        let said = reason(vec![shared]).expect("a reason");
-        assert_eq!(said, "the rest of the fixes also changes lines with prepare");
-        // Also one on a line that goes away, and one of another fix.
-        let (removed, other) =
-            (sides("fix", RUN, "\tlimit = 2;\n"), sides("b", RUN, "\tlimit = 1;\n"));
-        assert!(reason(vec![removed, other]).expect("a reason").ends_with("with limit"));
-    }
-
-    #[test]
-    fn fix_of_nothing_else_keeps_the_change() {
-        let said = reason(vec![
-            sides("first", "\treturn limit;\n", SETUP),
-            sides("second", "\told();\n\treturn limit;\n", "\tlimit = 1;\n"),
-        ]);
-        assert_eq!(said.expect("a reason"), "first changes nothing else");
-    }
-}
+#[path = "init_only_tests.rs"]
+mod tests;

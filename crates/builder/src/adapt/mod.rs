@@ -3,12 +3,13 @@
 
 mod c_text;
 mod files;
+mod init_links;
 mod init_only;
 mod line_numbers;
 mod plan;
 mod source;
 mod syscalls;
 
-pub(crate) use init_only::InitChanges;
+pub(crate) use init_only::{InitChanges, kept};
 pub(crate) use plan::Planner;
 pub(crate) use source::{AdaptedSource, SourceAdapter};

@@ -10,7 +10,7 @@ use elivepatch_model::{
 
 use super::{
     files,
-    init_only::{self, InitChanges},
+    init_only::{self, Found, InitChanges},
     line_numbers, syscalls,
 };
 use crate::{
@@ -31,6 +31,8 @@ pub(crate) struct AdaptedSource {
     as_patched: Vec<(String, Vec<u8>)>,
     /// What could be left out, when the compiled objects agree.
     pub init: Option<InitChanges>,
+    /// Why changes to `__init` code must stay, when the texts say so.
+    pub init_kept: Option<String>,
 }
 
 /// What adapting the source takes.
@@ -79,7 +81,11 @@ impl SourceAdapter<'_> {
         }
         if self.is_on(AdaptationKind::InitOnly) {
             // It reads the source as the fixes alone make it.
-            adapted.init = init_only::find(self, fixes, &new_texts)?;
+            match init_only::find(self, fixes, &new_texts)? {
+                Found::Nothing => {}
+                Found::Changes(changes) => adapted.init = Some(changes),
+                Found::Kept(reason) => adapted.init_kept = Some(reason),
+            }
         }
         write("adapted", &new_texts, self)?;
         Ok(adapted)

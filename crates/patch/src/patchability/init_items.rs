@@ -1,10 +1,10 @@
 //! The `__init` parts of a file, for [`crate::init_changes`].
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     item::{self, Item, ItemKind},
-    lexer::TokenKind,
+    lexer::{self, Beginning, TokenKind},
     outline::of_file,
     side::Side,
 };
@@ -56,10 +56,65 @@ pub(crate) fn init_items(text: &[u8]) -> Vec<InitItem> {
     found
 }
 
-/// All names in a piece of text.
-pub(crate) fn names(text: &[u8]) -> std::collections::BTreeSet<String> {
+/// The items of a file that hold one of `lines`, from 0, each with its lines, and with its name when
+/// it is a function.
+pub(crate) fn touched_items(
+    text: &[u8],
+    lines: &BTreeSet<usize>,
+) -> Vec<(Option<String>, Range<usize>)> {
     let side = whole(text);
-    let mut names = std::collections::BTreeSet::new();
+    let items = of_file(&side).into_iter().filter_map(|item| {
+        let tokens = side.tokens.get(item.tokens.clone())?;
+        let range = tokens.first()?.first_line..tokens.last()?.last_line + 1;
+        let name = match item.kind {
+            ItemKind::Function(header) => Some(header.name),
+            _ => None,
+        };
+        lines.range(range.clone()).next().map(|_| (name, range))
+    });
+    items.collect()
+}
+
+/// A token of a piece of text, with the text itself.
+pub(crate) enum Shown {
+    Number(String),
+    /// A string or character constant.
+    Literal(String),
+    Other(String),
+}
+
+/// All tokens of a piece of text, those within preprocessor lines too.
+pub(crate) fn tokens_shown(text: &[u8]) -> Vec<Shown> {
+    let side = whole(text);
+    let mut found = Vec::new();
+    for token in &side.tokens {
+        let text = side.text(token);
+        match token.kind {
+            TokenKind::Directive => {
+                let line = text.strip_prefix(b"#").unwrap_or(text);
+                let parts = lexer::tokens(line, Beginning::Code);
+                found
+                    .extend(parts.iter().map(|part| shown(part.kind, &line[part.start..part.end])));
+            }
+            kind => found.push(shown(kind, text)),
+        }
+    }
+    found
+}
+
+fn shown(kind: TokenKind, text: &[u8]) -> Shown {
+    let text = String::from_utf8_lossy(text).into_owned();
+    match kind {
+        TokenKind::Number => Shown::Number(text),
+        TokenKind::Literal => Shown::Literal(text),
+        _ => Shown::Other(text),
+    }
+}
+
+/// All names in a piece of text.
+pub(crate) fn names(text: &[u8]) -> BTreeSet<String> {
+    let side = whole(text);
+    let mut names = BTreeSet::new();
     for (at, token) in side.tokens.iter().enumerate() {
         match token.kind {
             TokenKind::Identifier => drop(names.insert(side.name(at))),
