@@ -61,6 +61,28 @@ fn changed_system_calls_are_defined_as_kpatch_needs_it() {
 }
 
 #[test]
+fn system_call_that_takes_in_a_changed_helper_is_defined_as_kpatch_needs_it() {
+    all_become_livepatches(&[Case {
+        patches: &["syscall-helper"],
+        checks: &[(
+            "cd /proc/driver && busybox pwd -P | sed 's/.*/at:&:/'",
+            "at:/proc/driver:",
+            "at:/:",
+        )],
+        functions: &["__ia32_sys_getcwd", "__x64_sys_getcwd"],
+        adaptations: &[(AdaptationKind::SyscallDefine, "fs/d_path.c")],
+        ..Case::PLAIN
+    }]);
+    all_are_refused(&[Refusal {
+        patch: "syscall-helper",
+        class: FailureClass::FunctionNotTraceable,
+        step: StepName::Diff,
+        parts: &["__do_sys_getcwd"],
+        without: &[AdaptationKind::SyscallDefine],
+    }]);
+}
+
+#[test]
 fn new_files_and_parts_outside_the_kernel() {
     use AdaptationKind::{LineNumbers, OutsideKernel, RemovedFile};
     all_become_livepatches(&[Case {

@@ -10,7 +10,7 @@ use elivepatch_model::{
 
 use crate::{
     BuildOrder, Builder, FinishedBuild, Observer,
-    adapt::{AdaptedSource, InitChanges, Planner, SourceAdapter, kept},
+    adapt::{AdaptedSource, InitChanges, InlinedCalls, Planner, SourceAdapter, calls_of, kept},
     apply::{AppliedFixes, apply_fixes},
     base::{Base, BaseInput, KernelMake, Workspace},
     debian::find_kernel,
@@ -99,7 +99,7 @@ fn livepatch(
         new_sources: &new_sources,
     };
     let adapted = std::mem::take(&mut checked.adapted);
-    let (engine, compiled) = steps.run(StepName::Compile, || {
+    let (engine, mut compiled) = steps.run(StepName::Compile, || {
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
         let units = engine.with_missed_units(checked.units_of_files.clone())?;
@@ -113,7 +113,20 @@ fn livepatch(
         Ok(((engine, compiled), format!("{objects}, original and patched, for {kind}")))
     })?;
     let changed = steps.run(StepName::Diff, || {
-        let changed = match job.diff(&engine, &checked) {
+        let changed = loop {
+            match job.diff(&engine, &checked) {
+                Err(failure)
+                    if job.define_inlined_calls(
+                        &failure,
+                        &mut compiled,
+                        &engine,
+                        base,
+                        &checked,
+                    )? => {}
+                result => break result,
+            }
+        };
+        let changed = match changed {
             // Nothing but __init code changes: it is that which must be said.
             Err(failure) if failure.class == FailureClass::NoFunctionalChange => {
                 let Some(init) = &compiled.left_out else { return Err(failure) };
@@ -189,6 +202,10 @@ struct Compiled {
     left_out: Option<InitChanges>,
     /// Why such changes were not.
     init_kept: Option<String>,
+    /// How the source was adapted.
+    adapted: AdaptedSource,
+    /// System calls that were defined in another way because of what is compiled into them.
+    inlined: InlinedCalls,
 }
 
 impl Compiled {
@@ -349,7 +366,8 @@ impl Job<'_> {
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
         let summary = format!("applies to {}{moved}", files.join(", "));
-        let adapted = self.source_adapter(base, &patched).adapt(&fixes)?;
+        let adapted =
+            self.source_adapter(base, &patched).adapt(&fixes, &InlinedCalls::default())?;
         let adaptations = plan.adaptations;
         let (touched, patched) = (files, Rc::new(patched));
         let checked = Checked {
@@ -404,20 +422,24 @@ impl Job<'_> {
         engine: &LivepatchEngine,
         base: &Base,
         checked: &Checked,
-        adapted: AdaptedSource,
+        mut adapted: AdaptedSource,
     ) -> Result<Compiled, Failure> {
-        let mut adaptations = checked.adaptations.clone();
+        let mut compiled = Compiled {
+            adaptations: checked.adaptations.clone(),
+            left_out: None,
+            init_kept: adapted.init_kept.take(),
+            inlined: InlinedCalls::default(),
+            adapted,
+        };
         match engine.compile(&checked.units, &checked.fixes) {
             Ok(()) => {
-                adaptations.extend(adapted.adaptations);
-                let Some(init) = adapted.init else {
-                    let init_kept = adapted.init_kept;
-                    return Ok(Compiled { adaptations, left_out: None, init_kept });
-                };
-                return self.leave_init_changes_out(init, adaptations, engine, base, checked);
+                compiled.adaptations.extend(compiled.adapted.adaptations.iter().cloned());
+                if let Some(init) = compiled.adapted.init.take() {
+                    self.leave_init_changes_out(init, &mut compiled, engine, base, checked)?;
+                }
             }
             Err(failure) if failure.class == FailureClass::CompileFailed => {
-                if !adapted.undo(&self.source_adapter(base, &checked.patched))? {
+                if !compiled.adapted.undo(&self.source_adapter(base, &checked.patched))? {
                     return Err(failure);
                 }
                 let line =
@@ -428,35 +450,74 @@ impl Job<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        Ok(Compiled { adaptations, left_out: None, init_kept: adapted.init_kept })
+        Ok(compiled)
     }
 
     /// Leaves changes to `__init` code and data out, where the compiled objects allow it.
     fn leave_init_changes_out(
         &self,
         init: InitChanges,
-        adaptations: Vec<Adaptation>,
+        compiled: &mut Compiled,
         engine: &LivepatchEngine,
         base: &Base,
         checked: &Checked,
-    ) -> Result<Compiled, Failure> {
+    ) -> Result<(), Failure> {
         let log = |line| self.observer.event(BuildEvent::Log { step: StepName::Compile, line });
         let adapter = self.source_adapter(base, &checked.patched);
         let (fixes, units) = (&checked.fixes, &checked.units_of_files);
         match try_to_leave_out(&init, engine, fixes, units, &adapter)? {
             Outcome::LeftOut => {
-                let adaptations = init.adaptations(adaptations);
+                compiled.adaptations = init.adaptations(std::mem::take(&mut compiled.adaptations));
                 let kind = AdaptationKind::InitOnly;
-                for made in adaptations.iter().filter(|made| made.kind == kind) {
+                for made in compiled.adaptations.iter().filter(|made| made.kind == kind) {
                     log(format!("warning: {made}"));
                 }
-                Ok(Compiled { adaptations, left_out: Some(init), init_kept: None })
+                compiled.left_out = Some(init);
             }
             Outcome::Kept(reason) => {
                 log(kept(&reason));
-                Ok(Compiled { adaptations, left_out: None, init_kept: Some(reason) })
+                compiled.init_kept = Some(reason);
             }
         }
+        Ok(())
+    }
+
+    /// When nothing stands against the livepatch but bodies of system calls that the kernel cannot
+    /// redirect, has those calls defined as kpatch needs it, and compiles once more. Gives whether
+    /// it did.
+    fn define_inlined_calls(
+        &self,
+        failure: &Failure,
+        compiled: &mut Compiled,
+        engine: &LivepatchEngine,
+        base: &Base,
+        checked: &Checked,
+    ) -> Result<bool, Failure> {
+        if failure.class != FailureClass::FunctionNotTraceable
+            || self.order.without.contains(&AdaptationKind::SyscallDefine)
+        {
+            return Ok(false);
+        }
+        let Some(calls) = calls_of(&failure.functions) else { return Ok(false) };
+        let (changed, units) = (checked.fixes.changed_files(), &checked.units_of_files);
+        let Some(inlined) = compiled.inlined.with(&calls, &changed, units, &base.tree()) else {
+            return Ok(false);
+        };
+        let names: Vec<&str> = calls.iter().map(String::as_str).collect();
+        let line = format!(
+            "once more with the system calls {}: what the fix changes is compiled into them",
+            names.join(", ")
+        );
+        self.observer.event(BuildEvent::Log { step: StepName::Diff, line });
+        let adapter = self.source_adapter(base, &checked.patched);
+        compiled.adapted.undo(&adapter)?;
+        if let Some(init) = &compiled.left_out {
+            init.as_patched(&adapter)?;
+        }
+        let adapted = adapter.adapt(&checked.fixes, &inlined)?;
+        *compiled = self.compile(engine, base, checked, adapted)?;
+        compiled.inlined = inlined;
+        Ok(true)
     }
 
     /// Finds the changed functions of every fix.

@@ -20,12 +20,23 @@ pub struct Failure {
     /// Further lines of evidence: compiler errors, rejected hunks, differing options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
+    /// The functions that it is about, by their symbols, where a tool names them. For the builder
+    /// itself, which may know a way round: nobody is told.
+    #[serde(skip)]
+    pub functions: Vec<String>,
 }
 
 impl Failure {
     /// A failure with neither step nor details.
     pub fn new(class: FailureClass, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { class, step: None, message: message.into(), hint: hint.into(), details: Vec::new() }
+        Self {
+            class,
+            step: None,
+            message: message.into(),
+            hint: hint.into(),
+            details: Vec::new(),
+            functions: Vec::new(),
+        }
     }
 
     /// Adds lines of evidence.

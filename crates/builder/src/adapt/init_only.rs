@@ -15,6 +15,7 @@ use elivepatch_patch::{InitChange, holds_code, init_changes, init_lines};
 
 use super::{
     files, init_links,
+    inlined_calls::InlinedCalls,
     source::{SourceAdapter, is_c_text, write},
 };
 use crate::{
@@ -33,6 +34,8 @@ struct InitFile {
     path: String,
     fix: String,
     names: Vec<String>,
+    /// As the fixes alone make it.
+    patched: Vec<u8>,
     with: Vec<u8>,
     without: Vec<u8>,
     /// How the file was adapted otherwise, when they are left out.
@@ -63,7 +66,8 @@ pub(super) struct Sides {
     old_lines: Vec<Option<usize>>,
 }
 
-/// Finds changes that could be left out. `adapted` are the texts that were adapted otherwise.
+/// Finds changes that could be left out. `adapted` are the texts that were adapted otherwise,
+/// `inlined` are as [`SourceAdapter::adapt`] takes them.
 ///
 /// None is found when one is tied to another change of the fixes (see [`init_links::tie`]), when a
 /// file is changed by several fixes, or when a fix would have nothing left.
@@ -73,6 +77,7 @@ pub(super) struct Sides {
 pub(super) fn find(
     adapter: &SourceAdapter,
     fixes: &AppliedFixes,
+    inlined: &InlinedCalls,
     adapted: &[(String, Vec<u8>)],
 ) -> Result<Found, Failure> {
     // Nothing is read from the workspace for the most fixes, which touch no such code.
@@ -102,12 +107,13 @@ pub(super) fn find(
     for (side, changes) in sides.iter().zip(&changes).filter(|(_, changes)| !changes.is_empty()) {
         let (text, old_lines) = side.without(changes);
         let mut adaptations = Vec::new();
-        let new = adapter.adapt_file(&side.file, &text, old_lines, &mut adaptations)?;
+        let new = adapter.adapt_file(&side.file, &text, old_lines, inlined, &mut adaptations)?;
         let with = adapted.iter().find(|(path, _)| *path == side.file.path);
         files.push(InitFile {
             path: side.file.path.clone(),
             fix: side.file.fix.clone(),
             names: changes.iter().map(|change| change.name.clone()).collect(),
+            patched: side.patched.clone(),
             with: with.map_or_else(|| side.patched.clone(), |(_, text)| text.clone()),
             without: new.unwrap_or(text),
             adaptations,
@@ -233,6 +239,15 @@ impl InitChanges {
     /// The files that hold them.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|file| file.path.as_str())
+    }
+
+    /// Puts the changes back where they had been left out, without what was adapted otherwise.
+    ///
+    /// # Errors
+    /// Those of the sandbox.
+    pub(crate) fn as_patched(&self, adapter: &SourceAdapter) -> Result<(), Failure> {
+        let text = |file: &InitFile| (file.path.clone(), file.patched.clone());
+        write("as-patched-init", &self.files.iter().map(text).collect::<Vec<_>>(), adapter)
     }
 
     /// Leaves the changes out of the source.

@@ -11,6 +11,7 @@ use elivepatch_model::{
 use super::{
     files,
     init_only::{self, Found, InitChanges},
+    inlined_calls::InlinedCalls,
     line_numbers, syscalls,
 };
 use crate::{
@@ -50,11 +51,16 @@ pub(crate) struct SourceAdapter<'a> {
 }
 
 impl SourceAdapter<'_> {
-    /// Adapts the source that `fixes` were applied to.
+    /// Adapts the source that `fixes` were applied to. `inlined` are system calls to be defined as
+    /// kpatch needs it although no line of them changes.
     ///
     /// # Errors
     /// Those of the sandbox and of reading the base.
-    pub(crate) fn adapt(&self, fixes: &AppliedFixes) -> Result<AdaptedSource, Failure> {
+    pub(crate) fn adapt(
+        &self,
+        fixes: &AppliedFixes,
+        inlined: &InlinedCalls,
+    ) -> Result<AdaptedSource, Failure> {
         // Most fixes replace lines by as many, in files without system calls: nothing is to be
         // done there, and nothing read.
         let files: Vec<ChangedFile> = fixes
@@ -62,6 +68,7 @@ impl SourceAdapter<'_> {
             .into_iter()
             .filter(is_c_text)
             .filter(|file| file.moves_lines && self.is_on(LineNumbers) || self.has_syscalls(file))
+            .chain(inlined.files())
             .collect();
         let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
         let texts = files::read(&names, self.workspace, self.sandbox, self.observer)?;
@@ -70,7 +77,8 @@ impl SourceAdapter<'_> {
         for (file, text) in files.into_iter().zip(texts) {
             let count = text.split_inclusive(|byte| *byte == b'\n').count();
             let old_lines = fixes.old_lines(&file.path, count);
-            let new = self.adapt_file(&file, &text, old_lines, &mut adapted.adaptations)?;
+            let new =
+                self.adapt_file(&file, &text, old_lines, inlined, &mut adapted.adaptations)?;
             if let Some(new) = new {
                 new_texts.push((file.path.clone(), new));
                 adapted.as_patched.push((file.path, text));
@@ -81,7 +89,7 @@ impl SourceAdapter<'_> {
         }
         if self.is_on(AdaptationKind::InitOnly) {
             // It reads the source as the fixes alone make it.
-            match init_only::find(self, fixes, &new_texts)? {
+            match init_only::find(self, fixes, inlined, &new_texts)? {
                 Found::Nothing => {}
                 Found::Changes(changes) => adapted.init = Some(changes),
                 Found::Kept(reason) => adapted.init_kept = Some(reason),
@@ -97,6 +105,7 @@ impl SourceAdapter<'_> {
         file: &ChangedFile,
         text: &[u8],
         old_lines: Vec<Option<usize>>,
+        inlined: &InlinedCalls,
         adaptations: &mut Vec<Adaptation>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let made = |kind, detail| {
@@ -111,7 +120,10 @@ impl SourceAdapter<'_> {
         let rewritten = match self.is_on(SyscallDefine) && syscalls::are_in(text) {
             true => {
                 let functions = self.syscall_functions()?;
-                syscalls::rewrite(text, &old_lines, &numbers, |name| functions.contains(name))
+                let has_body = |name: &str| functions.contains(&format!("__do_sys_{name}"));
+                syscalls::rewrite(text, &old_lines, &numbers, |name, is_touched| {
+                    inlined.contains(name) || is_touched && has_body(name)
+                })
             }
             false => None,
         };

@@ -3,6 +3,8 @@
 //! to `__fentry__`, and cannot be replaced. kpatch's `KPATCH_SYSCALL_DEFINEn` gives the body a new
 //! name, so that the function around it, which can be replaced, changes instead.
 
+use std::collections::BTreeSet;
+
 use super::c_text::{self, Line};
 
 /// The rewritten text.
@@ -26,25 +28,42 @@ const DEFINE: &[u8] = b"SYSCALL_DEFINE";
 /// What comes before each definition: within a conditional, an include further up may not count.
 const INCLUDE: &[u8] = b"#include \"kpatch-syscall.h\"\n";
 
-/// Rewrites the system calls that changed lines are in (`old_lines`, as
-/// [`super::line_numbers::keep`] takes them), and whose body is a function of its own in the
-/// target: `is_function` is asked for its name. `None` when there is none. `numbers` are what the
-/// lines are to be counted by.
+/// The prefixes of the functions that hold bodies of system calls and may have no call to
+/// `__fentry__`.
+const BODIES: [&str; 2] = ["__do_sys_", "__se_sys_"];
+
+/// The names of the system calls whose bodies these functions are; `None` when one is something else.
+pub(crate) fn calls_of(functions: &[String]) -> Option<BTreeSet<String>> {
+    let call = |function: &String| {
+        // The compiler adds .constprop.0 and the like.
+        let name = function.split('.').next().unwrap_or(function);
+        BODIES.iter().find_map(|prefix| name.strip_prefix(prefix)).map(str::to_owned)
+    };
+    functions.iter().map(call).collect::<Option<BTreeSet<_>>>().filter(|calls| !calls.is_empty())
+}
+
+/// The names of the system calls that the text defines and that can be rewritten.
+pub(super) fn defined_in(text: &[u8]) -> BTreeSet<String> {
+    c_text::lines(text).iter().filter_map(name_of).collect()
+}
+
+/// Rewrites system calls. `is_wanted` is asked for each by its name and by whether changed lines are
+/// in it (`old_lines`, as [`super::line_numbers::keep`] takes them). `None` when none is. `numbers`
+/// are what the lines are to be counted by.
 ///
 /// kpatch has no macro for compat calls, and those without arguments need none.
 pub(super) fn rewrite(
     text: &[u8],
     old_lines: &[Option<usize>],
     numbers: &[Option<usize>],
-    mut is_function: impl FnMut(&str) -> bool,
+    mut is_wanted: impl FnMut(&str, bool) -> bool,
 ) -> Option<Rewritten> {
     let lines = c_text::lines(text);
     let mut rewritten = Rewritten { text: Vec::new(), old_lines: Vec::new(), calls: Vec::new() };
     for (index, line) in lines.iter().enumerate() {
         let name = name_of(line).filter(|name| {
             let end = index + length_of(&lines[index..]);
-            is_touched(&old_lines[index..end.min(old_lines.len())])
-                && is_function(&format!("__do_sys_{name}"))
+            is_wanted(name, is_touched(&old_lines[index..end.min(old_lines.len())]))
         });
         if let Some(name) = name {
             rewritten.text.extend_from_slice(INCLUDE);
@@ -108,7 +127,7 @@ mod tests {
             .zip(TEXT.lines())
             .map(|(number, line)| (!added.contains(&line.trim())).then_some(number))
             .collect();
-        let rewritten = rewrite(TEXT.as_bytes(), &old_lines, &old_lines, |_| true);
+        let rewritten = rewrite(TEXT.as_bytes(), &old_lines, &old_lines, |_, touched| touched);
         rewritten.map(|rewritten| rewritten.calls).unwrap_or_default()
     }
 
@@ -125,7 +144,8 @@ mod tests {
     fn removed_line_is_a_change() {
         let text = "SYSCALL_DEFINE1(first, int, a)\n{\n\treturn 0;\n}\nint b;\n";
         let removed = [Some(1), Some(2), Some(4), Some(5), Some(6)];
-        let rewritten = rewrite(text.as_bytes(), &removed, &removed, |_| true).expect("a change");
+        let rewritten =
+            rewrite(text.as_bytes(), &removed, &removed, |_, touched| touched).expect("a change");
         assert_eq!(
             String::from_utf8(rewritten.text).expect("text"),
             "#include \"kpatch-syscall.h\"\nKPATCH_SYSCALL_DEFINE1(first, int, a)\n{\n\treturn 0;\n}\nint b;\n"
@@ -133,18 +153,40 @@ mod tests {
         let expected = [None, Some(1), Some(2), Some(4), Some(5), Some(6)];
         assert_eq!(rewritten.old_lines, expected);
         let below = [Some(1), Some(2), Some(3), Some(4), Some(9)];
-        assert_eq!(rewrite(text.as_bytes(), &below, &below, |_| true), None);
+        assert_eq!(rewrite(text.as_bytes(), &below, &below, |_, touched| touched), None);
     }
 
     #[test]
-    fn call_whose_body_is_no_function_of_its_own_needs_nothing() {
-        let old_lines = vec![None; TEXT.lines().count()];
+    fn each_call_is_asked_for_with_whether_it_changes() {
+        let old_lines: Vec<Option<usize>> = (1..)
+            .zip(TEXT.lines())
+            .map(|(number, line)| (line != "\treturn b;").then_some(number))
+            .collect();
         let mut asked = Vec::new();
-        let rewritten = rewrite(TEXT.as_bytes(), &old_lines, &old_lines, |name| {
-            asked.push(name.to_owned());
-            name == "__do_sys_second"
+        let rewritten = rewrite(TEXT.as_bytes(), &old_lines, &old_lines, |name, touched| {
+            asked.push((name.to_owned(), touched));
+            // One whose own lines are as they were, because of what the compiler takes into it.
+            name == "first"
         });
-        assert_eq!(rewritten.expect("one").calls, ["second"]);
-        assert_eq!(asked, ["__do_sys_first", "__do_sys_second"]);
+        assert_eq!(rewritten.expect("one").calls, ["first"]);
+        assert_eq!(asked, [("first".to_owned(), false), ("second".to_owned(), true)]);
+        assert_eq!(
+            defined_in(TEXT.as_bytes()).into_iter().collect::<Vec<_>>(),
+            ["first", "second"]
+        );
+    }
+
+    #[test]
+    fn calls_are_told_from_the_functions_that_hold_their_bodies() {
+        let calls = |names: &[&str]| {
+            calls_of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+                .map(|calls| calls.into_iter().collect::<Vec<_>>())
+        };
+        let both = vec!["brk".to_owned(), "getcwd".to_owned()];
+        assert_eq!(calls(&["__do_sys_getcwd.isra.0", "__se_sys_brk"]), Some(both));
+        // Rewriting the call would not help with the other one.
+        assert_eq!(calls(&["__do_sys_getcwd", "irq_enter"]), None);
+        assert_eq!(calls(&["__do_compat_sys_open"]), None);
+        assert_eq!(calls(&[]), None);
     }
 }

@@ -62,11 +62,12 @@ cat "$result.log"
 /// Compares the objects of all units, as many at once as there are cores.
 pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {
     let results = compare(engine, units)?;
-    let mut changed = Vec::new();
+    let (mut changed, mut refused) = (Vec::new(), None::<Failure>);
     // In the order of the units, whichever was done first.
     for (number, unit) in units.iter().enumerate() {
         let result = &results[number];
         match result.code() {
+            Some(0 | NO_CHANGE) if refused.is_some() => {}
             Some(0) => {
                 lost_sections::check(engine, unit, Engine::Kpatch)?;
                 runtime_constants::check_output(engine, unit, &object_name(number))?;
@@ -79,9 +80,20 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
                     Parent::Vmlinux => unit.object(),
                     Parent::Module(module) => format!("{} of the module {module}", unit.object()),
                 };
-                return Err(tool_failure("create-diff-object", &object, result));
+                let failure = tool_failure("create-diff-object", &object, result);
+                match &mut refused {
+                    // All functions are named that the same stands against.
+                    Some(first) if first.class == failure.class => {
+                        first.functions.extend(failure.functions);
+                    }
+                    Some(_) => {}
+                    None => refused = Some(failure),
+                }
             }
         }
+    }
+    if let Some(failure) = refused {
+        return Err(failure);
     }
     if changed.is_empty() {
         return Err(Failure::new(

@@ -42,7 +42,11 @@ pub(crate) fn tool_failure(tool: &str, object: &str, finished: &Finished) -> Fai
     let failure = match explain(&text) {
         Some(found) => {
             let message = format!("{} in {object}", found.words);
-            Failure::new(found.class, message, hint(found.class))
+            let mut failure = Failure::new(found.class, message, hint(found.class));
+            if found.class == FailureClass::FunctionNotTraceable {
+                failure.functions = found.names;
+            }
+            failure
         }
         None if crashed || text.lines().any(when_tool_fails) => Failure::new(
             FailureClass::EngineFailed,
@@ -63,6 +67,8 @@ pub(crate) fn tool_failure(tool: &str, object: &str, finished: &Finished) -> Fai
 struct Explained {
     class: FailureClass,
     words: String,
+    /// What it is about: symbols or sections.
+    names: Vec<String>,
 }
 
 /// What a tool's output means: of all its messages the one whose rule comes first, with the names of
@@ -92,13 +98,14 @@ fn explain(text: &str) -> Option<Explained> {
         .map(|(.., name)| name.as_str())
         .collect();
     names.dedup();
+    let all = names.iter().map(|name| (*name).to_owned()).collect();
     let more = names.len().saturating_sub(3);
     names.truncate(3);
     let mut name = names.join(", ");
     if more > 0 {
         name.push_str(&format!(" and {more} more"));
     }
-    Some(Explained { class, words: words.replace("{}", &name) })
+    Some(Explained { class, words: words.replace("{}", &name), names: all })
 }
 
 /// Of several reasons, the one that is told first: data before code, since leaving out an `__init`

@@ -218,6 +218,21 @@ fn tools_messages_have_their_class_and_keep_their_words() {
 }
 
 #[test]
+fn functions_that_cannot_be_redirected_are_named_for_the_builder() {
+    let line = |name: &str| {
+        format!("x.o: function {name} doesn't have patchable function entry, unable to patch\n")
+    };
+    let names = ["__do_sys_a", "__do_sys_b", "__do_sys_c", "__do_sys_d.cold"];
+    let text: String = names.map(line).concat();
+    // All of them, and not only those that the message has room for.
+    assert_eq!(tool_failure("tool", "x.o", &finished(&text, 1)).functions, names);
+    let section = "changed section .noinstr.text not selected for inclusion\n";
+    let failure = tool_failure("tool", "x.o", &finished(section, 1));
+    assert_eq!(failure.class, FailureClass::FunctionNotTraceable);
+    assert_eq!(failure.functions, [".noinstr.text"], "which is no system call");
+}
+
+#[test]
 fn every_rule_is_shown_by_a_message() {
     for rule in RULES {
         let shown = SAID
