@@ -59,6 +59,7 @@ fn write_file(text: &mut String, file: &FileReport, explained: &mut HashSet<Rule
         FileRole::Header => "a header",
         FileRole::LeftOut => "left out of the build",
         FileRole::Refused => "cannot be live-patched",
+        FileRole::Undecided => "cannot be live-patched if this kernel is built with it",
     };
     let path = printable(&file.path);
     let place = format!("{} line {}", printable(&file.patch), file.patch_line);

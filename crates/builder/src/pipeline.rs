@@ -342,7 +342,9 @@ impl Job<'_> {
         let planner = Planner {
             without: &self.order.without,
             sources: &base.sources()?,
+            parts: base,
             tree: &base.tree(),
+            source: &format!("the source of {}", source.name()),
             config,
             observer: self.observer,
         };

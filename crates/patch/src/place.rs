@@ -13,6 +13,8 @@ pub(crate) enum Place {
     NotInKernel(&'static str),
     /// Matters to the kernel and cannot be live-patched.
     Refused { class: FailureClass, reason: &'static str, hint: &'static str },
+    /// The same, when the kernel is built with it; else it is as if the file were not there.
+    RefusedIfBuilt { class: FailureClass, reason: &'static str, hint: &'static str },
 }
 
 const DOCUMENTATION: Place = Place::NotInKernel("is documentation");
@@ -37,8 +39,14 @@ const NEVER_IN_KERNEL: [(&str, Place); 7] = [
 ];
 
 /// Code under the directories above that is linked into kernels all the same: kernel/bpf/Makefile
-/// builds it (5.17 and later).
-const IN_KERNEL_ALL_THE_SAME: [&str; 1] = ["tools/lib/bpf/relo_core.c"];
+/// builds it (`relo_core.c` from 5.17, the others from 6.11 on).
+const IN_KERNEL_ALL_THE_SAME: [&str; 3] =
+    ["tools/lib/bpf/btf_iter.c", "tools/lib/bpf/btf_relocate.c", "tools/lib/bpf/relo_core.c"];
+
+/// Where the headers are that this code shares with the kernel's own: kernel/bpf includes
+/// `relo_core.h` by its path, and kernel/bpf/preload/Makefile has this directory searched
+/// (`LIBBPF_INCLUDE`).
+const HEADERS_IN_KERNEL_ALL_THE_SAME: &str = "tools/lib/bpf/";
 
 /// C files that are compiled only for what is read out of them while the kernel is built (the
 /// `offsets-file` rules of the top-level Kbuild).
@@ -59,9 +67,15 @@ const AUTHORS_SCRIPTS: [&str; 11] = [
     "scripts/spelling.txt",
 ];
 
+/// Of this library the kernel links what its config asks for; the base knows which.
+const LIBRARY: &str = "lib/";
+
+/// But this part is compiled into the vdso, which no base knows of.
+const LIBRARY_FOR_VDSO: &str = "lib/vdso/";
+
 /// Code that kpatch never compares (kpatch-cc of kpatch 0.9.10), and why.
 const UNPATCHABLE: [(&str, &str); 10] = [
-    ("lib/", "is in lib/, whose objects kpatch cannot compare"),
+    (LIBRARY, "is in lib/, whose objects kpatch cannot compare"),
     ("arch/x86/boot/", "is boot code, which has already run"),
     ("arch/x86/entry/vdso/", "is vdso code, which runs in user space"),
     ("arch/x86/purgatory/", "is code of the kexec purgatory, outside the running kernel"),
@@ -79,10 +93,15 @@ pub fn cannot_be_compared(path: &str) -> Option<&'static str> {
     if path.ends_with(".S") {
         return Some("is assembly, which cannot be live-patched");
     }
-    if IN_KERNEL_ALL_THE_SAME.contains(&path) {
+    if is_in_kernel_all_the_same(path) {
         return None;
     }
     UNPATCHABLE.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, reason)| *reason)
+}
+
+fn is_in_kernel_all_the_same(path: &str) -> bool {
+    IN_KERNEL_ALL_THE_SAME.contains(&path)
+        || (path.starts_with(HEADERS_IN_KERNEL_ALL_THE_SAME) && path.ends_with(".h"))
 }
 
 /// Judges a path.
@@ -92,7 +111,7 @@ pub(crate) fn of(path: &TreePath) -> Place {
 
 fn never_in_kernel(path: &TreePath) -> Option<Place> {
     let text = path.as_str();
-    if IN_KERNEL_ALL_THE_SAME.contains(&text) {
+    if is_in_kernel_all_the_same(text) {
         return None;
     }
     if let Some((_, place)) = NEVER_IN_KERNEL.iter().find(|(prefix, _)| text.starts_with(prefix)) {
@@ -130,24 +149,42 @@ fn refused_by_name(path: &TreePath) -> Option<Place> {
             "is compiled only for the constants that the build reads from it",
         ));
     }
-    let (_, reason) = UNPATCHABLE.iter().find(|(prefix, _)| text.starts_with(prefix))?;
-    Some(unpatchable(reason))
+    let (prefix, reason) = UNPATCHABLE.iter().find(|(prefix, _)| text.starts_with(prefix))?;
+    let is_known_to_base = *prefix == LIBRARY && !text.starts_with(LIBRARY_FOR_VDSO);
+    Some(match path.extension() {
+        "c" | "h" | "inc" | "S" if is_known_to_base => if_built(unpatchable(reason)),
+        _ => unpatchable(reason),
+    })
+}
+
+/// What is refused when the kernel is built with it.
+fn if_built(place: Place) -> Place {
+    match place {
+        Place::Refused { class, reason, hint } => Place::RefusedIfBuilt { class, reason, hint },
+        other => other,
+    }
 }
 
 fn by_extension(path: &TreePath) -> Place {
     match path.extension() {
         "c" | "h" | "inc" => Place::Code,
-        "S" | "s" => Place::Refused {
-            class: FailureClass::PatchAssembly,
-            reason: "is assembly, which cannot be live-patched",
-            hint: "change the C code that calls it instead, or leave this file out of the patch",
-        },
+        "S" => if_built(assembly()),
+        // Kbuild takes these for what the compiler made of C code.
+        "s" => assembly(),
         "rs" => unpatchable("is Rust code, which kpatch cannot compare"),
         "dts" | "dtsi" | "dtso" => unpatchable("is a device tree, which is read at boot"),
         "y" | "l" | "pl" | "py" | "sh" | "awk" | "tbl" | "asn1" => {
             build_system("is an input or a tool of the build, from which code is generated")
         }
         _ => build_system("is not C code: what a change to it does is decided by a whole build"),
+    }
+}
+
+fn assembly() -> Place {
+    Place::Refused {
+        class: FailureClass::PatchAssembly,
+        reason: "is assembly, which cannot be live-patched",
+        hint: "change the C code that calls it instead, or leave this file out of the patch",
     }
 }
 
@@ -177,7 +214,7 @@ mod tests {
 
     fn class(path: &str) -> Option<FailureClass> {
         match place(path) {
-            Place::Refused { class, .. } => Some(class),
+            Place::Refused { class, .. } | Place::RefusedIfBuilt { class, .. } => Some(class),
             _ => None,
         }
     }
@@ -191,6 +228,8 @@ mod tests {
             "drivers/firmware/efi/efi.c",
             "arch/x86/lib/delay.c",
             "tools/lib/bpf/relo_core.c",
+            "tools/lib/bpf/btf_relocate.c",
+            "tools/lib/bpf/relo_core.h",
             "include/net/sock.h",
             "include/uapi/linux/fs.h",
             "fs/proc/internal.h",
@@ -205,6 +244,8 @@ mod tests {
         for path in [
             "Documentation/Makefile",
             "tools/objtool/check.c",
+            "tools/lib/bpf/libbpf.c",
+            "tools/objtool/include/objtool/check.h",
             "tools/testing/selftests/net/tls.c",
             "samples/bpf/hbm.c",
             "MAINTAINERS",
@@ -241,6 +282,26 @@ mod tests {
             ("drivers/net/phy/ax88796b_rust.rs", FailureClass::PatchUnpatchableCode),
         ] {
             assert_eq!(class(path), Some(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn base_decides_of_what_it_knows_to_be_built_or_not() {
+        let is_open = |path: &str| matches!(place(path), Place::RefusedIfBuilt { .. });
+        for path in ["lib/iov_iter.c", "lib/zstd/zstd_internal.h", "lib/raid6/x.S"] {
+            assert!(is_open(path), "{path}");
+        }
+        assert!(is_open("arch/x86/crypto/aesni-intel_asm.S"));
+        for path in [
+            "lib/vdso/gettimeofday.c",
+            "lib/Makefile",
+            "lib/build_OID_registry",
+            "arch/x86/boot/header.S",
+            "arch/x86/entry/vdso/note.S",
+            "arch/x86/realmode/rmpiggy.S",
+            "arch/x86/kernel/vmlinux.lds.S",
+        ] {
+            assert!(matches!(place(path), Place::Refused { .. }), "{path}");
         }
     }
 }

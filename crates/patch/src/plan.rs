@@ -20,6 +20,8 @@ pub struct PatchPlan {
     pub kept: Vec<DroppedFile>,
     /// The objects that the patch adds.
     pub new_objects: Vec<NewObject>,
+    /// What cannot be live-patched if the target is built with it, and is left out if not.
+    pub undecided: Vec<Refusal>,
 }
 
 /// A file that is left out of the build.
@@ -57,13 +59,34 @@ pub enum FilePart {
     LeftOut(&'static str),
     /// No build could livepatch it.
     Refused(Refusal),
+    /// It is refused if the target is built with it, and left out if not.
+    Undecided(Refusal),
 }
 
 impl SourcePatch {
     /// What becomes of each file, in the patch's order, by its path and by the rest of the patch.
     pub fn parts(&self) -> Vec<FilePart> {
         let file_set = self.file_set();
-        self.files.iter().map(|file| part_of(file, &file_set)).collect()
+        let parts: Vec<FilePart> = self.files.iter().map(|file| part_of(file, &file_set)).collect();
+        // With nothing else, there is nothing to build whichever way the base decides.
+        let refuse = |part| match part {
+            FilePart::Undecided(refusal) => FilePart::Refused(refusal),
+            other => other,
+        };
+        match self.has_code(&file_set) {
+            true => parts,
+            false => parts.into_iter().map(refuse).collect(),
+        }
+    }
+
+    /// Whether something is to be built, whatever becomes of files that only the base knows of.
+    fn has_code(&self, file_set: &FileSet<'_>) -> bool {
+        self.files.iter().any(|file| match makefile::new_objects(file, file_set) {
+            Some(objects) => !objects.is_empty(),
+            None => {
+                matches!(judge(file), Judged::Code | Judged::Kept { change: Some(_), .. })
+            }
+        })
     }
 
     /// Works out by path what is to be built, and refuses what no build could livepatch.
@@ -78,9 +101,10 @@ impl SourcePatch {
             dropped: Vec::new(),
             kept: Vec::new(),
             new_objects: Vec::new(),
+            undecided: Vec::new(),
         };
         let mut refusals = Vec::new();
-        let mut has_code = false;
+        let has_code = self.has_code(&file_set);
         for file in &self.files {
             let patch_line = file.patch_line;
             let left = |reason| DroppedFile { path: file.path.clone(), patch_line, reason };
@@ -93,27 +117,26 @@ impl SourcePatch {
                 continue;
             }
             match judge(file) {
-                Judged::Code => {
-                    has_code = true;
-                    plan.files.push(file.clone());
-                }
-                Judged::New => plan.files.push(file.clone()),
+                Judged::Code | Judged::New => plan.files.push(file.clone()),
                 Judged::Kept { path: kept, reason, change } => {
                     plan.kept.push(DroppedFile { path: kept, ..left(reason) });
-                    has_code |= change.is_some();
                     plan.files.extend(change);
                 }
                 Judged::NotInKernel(reason) => plan.dropped.push(left(reason)),
-                Judged::Refused { class, reason, hint } => {
+                Judged::Refused { class, reason, hint, if_built } => {
                     let path = file.path.clone();
-                    refusals.push(Refusal { path, patch_line, class, reason, hint });
+                    let refusal = Refusal { path, patch_line, class, reason, hint };
+                    match if_built && has_code {
+                        true => plan.undecided.push(refusal),
+                        false => refusals.push(refusal),
+                    }
                 }
             }
         }
         if !refusals.is_empty() {
             return Err(PatchError::Refused(refusals));
         }
-        if !has_code && plan.new_objects.is_empty() {
+        if !has_code {
             let refusals: Vec<Refusal> = plan.files.iter().map(nothing_compiles).collect();
             if !refusals.is_empty() {
                 return Err(PatchError::Refused(refusals));
@@ -137,9 +160,13 @@ fn part_of(file: &FilePatch, file_set: &FileSet<'_>) -> FilePart {
         Judged::Kept { reason, change: None, .. } | Judged::NotInKernel(reason) => {
             FilePart::LeftOut(reason)
         }
-        Judged::Refused { class, reason, hint } => {
+        Judged::Refused { class, reason, hint, if_built } => {
             let (path, patch_line) = (file.path.clone(), file.patch_line);
-            FilePart::Refused(Refusal { path, patch_line, class, reason, hint })
+            let refusal = Refusal { path, patch_line, class, reason, hint };
+            match if_built {
+                true => FilePart::Undecided(refusal),
+                false => FilePart::Refused(refusal),
+            }
         }
     }
 }
@@ -154,8 +181,8 @@ enum Judged {
     Kept { path: TreePath, reason: &'static str, change: Option<FilePatch> },
     /// See [`Place::NotInKernel`].
     NotInKernel(&'static str),
-    /// See [`Place::Refused`].
-    Refused { class: FailureClass, reason: &'static str, hint: &'static str },
+    /// See [`Place::Refused`] and [`Place::RefusedIfBuilt`].
+    Refused { class: FailureClass, reason: &'static str, hint: &'static str, if_built: bool },
 }
 
 impl From<Place> for Judged {
@@ -163,7 +190,12 @@ impl From<Place> for Judged {
         match place {
             Place::Code => Self::Code,
             Place::NotInKernel(reason) => Self::NotInKernel(reason),
-            Place::Refused { class, reason, hint } => Self::Refused { class, reason, hint },
+            Place::Refused { class, reason, hint } => {
+                Self::Refused { class, reason, hint, if_built: false }
+            }
+            Place::RefusedIfBuilt { class, reason, hint } => {
+                Self::Refused { class, reason, hint, if_built: true }
+            }
         }
     }
 }
@@ -203,7 +235,14 @@ fn judge(file: &FilePatch) -> Judged {
             }
         }
         // What cannot be patched where it is cannot be new, or go away, there either.
-        _ if matches!(place, Place::Refused { .. }) => place.into(),
+        _ if matches!(place, Place::Refused { .. } | Place::RefusedIfBuilt { .. }) => {
+            match place.into() {
+                Judged::Refused { class, reason, hint, .. } => {
+                    Judged::Refused { class, reason, hint, if_built: false }
+                }
+                other => other,
+            }
+        }
         ChangeKind::Added => file_set("is new, and neither C code nor a header"),
         ChangeKind::Removed => file_set("is removed"),
         ChangeKind::Copied { .. } => file_set("is a copy of another file"),
@@ -220,6 +259,7 @@ fn file_set(reason: &'static str) -> Judged {
         class: FailureClass::PatchFileSet,
         reason,
         hint: "make the change inside files that exist in the target's source",
+        if_built: false,
     }
 }
 

@@ -43,6 +43,8 @@ fn expectation(name: &str) -> Option<Expected> {
         "same-name-in-two-parents" => AnotherMatter,
         // What the kernel has beside the patched files, no patch shows.
         "weak-default" | "function-moved" => AnotherMatter,
+        // Whether the kernel is built with it, only the base tells.
+        "library-code-in-this-kernel" => Unsure("unpatchable-code"),
         "new-file-with-initcall" => Refused("init-code"),
         "already-applied" | "second-hunk" | "missing-file" | "code-left-out" | "undeclared" => {
             AnotherMatter

@@ -6,7 +6,8 @@ use std::{collections::HashMap, time::Duration};
 use elivepatch_patch::{
     SourcePatch, TreePath,
     patchability::{
-        FunctionChange, Includers, Level, Report, SourceTree, Surroundings, Verdict, check,
+        FileRole, FunctionChange, Includers, Level, Report, SourceTree, Surroundings, Verdict,
+        check,
     },
 };
 
@@ -288,6 +289,16 @@ fn places_are_judged_as_the_build_judges_them() {
         assert_eq!(report.verdict, verdict, "{report:#?}");
         let level = if verdict == Verdict::Unsure { Level::Unsure } else { Level::Refused };
         assert_eq!(rules(&report, level), [rule]);
+    }
+    // Beside code, the base knows whether a kernel is built with it; the build refuses it then.
+    for (path, rule) in
+        [("arch/x86/crypto/sha1_ssse3_asm.S", "assembly"), ("lib/iov_iter.c", "unpatchable-code")]
+    {
+        let code = patch("fs/exec.c", F, " \tint x;\n-\tx = 1;\n+\tx = 2;");
+        let both = report(&(code + &patch(path, F, " \tint x;\n-\tx = 1;\n+\tx = 2;")));
+        assert_eq!(both.verdict, Verdict::Unsure, "{both:#?}");
+        assert_eq!(rules(&both, Level::Unsure), [rule]);
+        assert_eq!(both.files[1].role, FileRole::Undecided);
     }
     let makefile = report(&patch("fs/Makefile", "", "-a = b;\n+a = c;\n "));
     assert_eq!(rules(&makefile, Level::Refused), ["build-system"], "its text is no C");

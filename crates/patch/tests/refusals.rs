@@ -75,9 +75,37 @@ fn every_refused_file_is_in_the_details() {
         failure.details,
         [
             "fs/Makefile changes how the kernel is built (line 1 of the patch)",
-            "lib/string.c is in lib/, whose objects kpatch cannot compare (line 8 of the patch)",
+            "lib/vdso/gettimeofday.c is in lib/, whose objects kpatch cannot compare (line 8 of the \
+             patch)",
         ]
     );
+}
+
+/// Drivers with their own assembly, and library code, are no reason to refuse the rest of a fix before
+/// it is known whether the target is built with them.
+#[test]
+fn file_that_only_the_base_knows_of_is_refused_at_once_only_when_nothing_else_is_there() {
+    let change = |path: &str| {
+        format!("--- a/{path}\n+++ b/{path}\n@@ -1,2 +1,2 @@\n int a;\n-int b;\n+int c;\n")
+    };
+    let plan = |paths: &[&str]| {
+        let text: String = paths.iter().map(|path| change(path)).collect();
+        SourcePatch::parse(text.as_bytes()).and_then(|patch| patch.plan())
+    };
+    let (library, assembly) = ("lib/iov_iter.c", "arch/x86/crypto/sha1_ssse3_asm.S");
+    let with_code = plan(&["fs/exec.c", library, assembly]).expect("the base decides");
+    let undecided: Vec<&str> =
+        with_code.undecided.iter().map(|refusal| refusal.path.as_str()).collect();
+    assert_eq!(undecided, [library, assembly]);
+    assert_eq!(with_code.files.len(), 1);
+    for others in [&[][..], &["Documentation/x.rst"], &["arch/arm64/kernel/signal.c"]] {
+        let paths: Vec<&str> = [library, assembly].iter().chain(others).copied().collect();
+        let failure = plan(&paths).expect_err("nothing to build").failure();
+        assert_eq!(failure.class, FailureClass::PatchUnpatchableCode);
+        assert_eq!(failure.details.len(), 2, "{failure:?}");
+    }
+    let failure = plan(&["fs/exec.c", library, "fs/Makefile"]).expect_err("refused").failure();
+    assert_eq!(failure.class, FailureClass::PatchBuildSystem);
 }
 
 #[test]

@@ -10,18 +10,14 @@ use elivepatch_model::{
 };
 use elivepatch_patch::{ChangeKind, DroppedFile, FilePatch, NewObject, PatchPlan, SourcePatch};
 
+use super::not_built::{InKernel, KernelParts, NOT_IN_CONFIG, drop_file};
 use crate::{
     FixText, Observer,
     apply::PlannedChange,
     base::SourceIndex,
     headers::INCLUDE_DIRECTORIES,
-    ownership::is_regular_file,
     unit::{Parent, Unit},
-    untrusted_file::read_untrusted_below,
 };
-
-/// The largest Makefile that is read, in bytes; the largest of Linux 7.3 has some 80 kB.
-const MAKEFILE_BYTES: u64 = 1024 * 1024;
 
 /// What the fixes ask for.
 #[derive(Debug, Default)]
@@ -40,8 +36,12 @@ pub(crate) struct Planner<'a> {
     pub without: &'a BTreeSet<AdaptationKind>,
     /// Which files the target is compiled from.
     pub sources: &'a SourceIndex,
+    /// What else the base knows of that.
+    pub parts: &'a dyn KernelParts,
     /// The target's source.
     pub tree: &'a Utf8Path,
+    /// What the source is called.
+    pub source: &'a str,
     /// The target's config.
     pub config: &'a KernelConfig,
     /// Who hears of it.
@@ -79,8 +79,9 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// Those of the patch (see `elivepatch_patch::PatchError`), with the fix's name when there are
-    /// several; `not-patchable` when a file would be left out that is in the kernel after all;
-    /// `code-not-built` and `patch-file-set` when what would have to be left out must not be.
+    /// several, also for what turns out to be in the kernel; `not-patchable` when a file would be
+    /// left out that is in the kernel after all; `patch-does-not-apply` when a file is not in the
+    /// source; `code-not-built` and `patch-file-set` when what would have to be left out must not be.
     pub(crate) fn plan(&self, fixes: &[FixText]) -> Result<Plan, Failure> {
         let mut plan = Plan::default();
         for FixText { fix, text } in fixes {
@@ -110,15 +111,9 @@ impl Planner<'_> {
         let mut of_fix = SourcePatch::parse(text)
             .and_then(|patch| patch.plan())
             .map_err(|error| error.failure())?;
-        for dropped in &of_fix.dropped {
-            if let Some(unit) = self.sources.units_of(dropped.path.as_str()).first() {
-                return Err(Failure::new(
-                    FailureClass::NotPatchable,
-                    format!("{} is compiled into this kernel ({})", dropped.path, unit.source),
-                    "elivepatch takes such files for tools and would leave it out: please report it",
-                ));
-            }
-        }
+        let in_kernel = InKernel { parts: self.parts, tree: self.tree, source: self.source };
+        in_kernel.refuse_dropped(&of_fix.dropped)?;
+        in_kernel.settle(&mut of_fix)?;
         for object in std::mem::take(&mut of_fix.new_objects) {
             match self.parent_of(&object)? {
                 Some(parent) => {
@@ -133,7 +128,7 @@ impl Planner<'_> {
             }
         }
         self.refuse_headers_that_shadow(&of_fix)?;
-        self.drop_files_that_are_not_built(&mut of_fix);
+        in_kernel.drop_what_is_not_built(&mut of_fix)?;
         for dropped in &of_fix.dropped {
             let what = format!("left out: it {}", dropped.reason);
             plan.adaptations.push(self.leave(
@@ -203,52 +198,6 @@ impl Planner<'_> {
         Ok(Adaptation { kind, fix: fix.to_owned(), file: file.path.to_string(), detail })
     }
 
-    /// Drops the files that the config leaves out, as long as others are built. When none is, they
-    /// stay, and are refused later.
-    fn drop_files_that_are_not_built(&self, of_fix: &mut PatchPlan) {
-        let is_code =
-            |file: &FilePatch| file.kind == ChangeKind::Modified && file.path.extension() == "c";
-        let is_left_out = |file: &FilePatch| {
-            is_code(file)
-                && self.sources.units_of(file.path.as_str()).is_empty()
-                && is_regular_file(self.tree, file.path.as_str())
-                && !self.is_part_of_a_tool(file)
-        };
-        let left_out: BTreeSet<String> = of_fix
-            .files
-            .iter()
-            .filter(|file| is_left_out(file))
-            .map(|file| file.path.to_string())
-            .collect();
-        let is_built =
-            |file: &FilePatch| !is_makefile(file) && !left_out.contains(file.path.as_str());
-        if of_fix.files.iter().any(is_built) {
-            for file in &left_out {
-                drop_file(of_fix, file, NOT_IN_CONFIG);
-            }
-        }
-    }
-
-    /// Whether the Makefile beside a file makes a program of it, which may generate code of the
-    /// kernel while it is built.
-    fn is_part_of_a_tool(&self, file: &FilePatch) -> bool {
-        let path = file.path.as_str();
-        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let stem = file.path.file_name().trim_end_matches(".c");
-        ["Makefile", "Kbuild"].iter().any(|name| {
-            let makefile = format!("{directory}/{name}");
-            let Ok(text) = read_untrusted_below(self.tree, &makefile, MAKEFILE_BYTES) else {
-                return false;
-            };
-            let text = String::from_utf8_lossy(&text);
-            let words = |text: &str| {
-                text.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
-                    .any(|word| word == stem)
-            };
-            (text.contains("hostprogs") || text.contains("userprogs")) && words(&text)
-        })
-    }
-
     /// What a new object becomes a part of; `None` when the config leaves it out.
     fn parent_of(&self, object: &NewObject) -> Result<Option<Parent>, Failure> {
         let list = object.list.as_str();
@@ -280,8 +229,6 @@ impl Planner<'_> {
     }
 }
 
-const NOT_IN_CONFIG: &str = "is not in this kernel: its config leaves it out";
-
 /// A file that the patch adds and the target has.
 fn is_there(source: &str) -> Failure {
     Failure::new(
@@ -291,21 +238,8 @@ fn is_there(source: &str) -> Failure {
     )
 }
 
-fn is_makefile(file: &FilePatch) -> bool {
+pub(super) fn is_makefile(file: &FilePatch) -> bool {
     ["Makefile", "Kbuild"].contains(&file.path.file_name())
-}
-
-/// Moves the changes of a file to those that are left out.
-fn drop_file(of_fix: &mut PatchPlan, path: &str, reason: &'static str) {
-    let (dropped, files) = std::mem::take(&mut of_fix.files)
-        .into_iter()
-        .partition::<Vec<FilePatch>, _>(|file| file.path.as_str() == path);
-    of_fix.files = files;
-    of_fix.dropped.extend(dropped.into_iter().map(|file| DroppedFile {
-        patch_line: file.patch_line,
-        path: file.path,
-        reason,
-    }));
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::include_lines::{Include, include_lines};
-use crate::untrusted_file::read_untrusted_below;
+use crate::{ownership::is_regular_file, untrusted_file::read_untrusted_below};
 
 /// The directories that every compiler call of the kernel searches (`LINUXINCLUDE` of the top-level
 /// Makefile and of arch/x86/Makefile).
@@ -29,6 +29,9 @@ const ALWAYS: [&str; 3] = [
 /// The largest file that is looked into, in bytes. The largest headers of a kernel, lists of the
 /// registers of graphics chips, have 25 MB.
 pub(super) const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Directories whose files the kernel does not include, unless by their whole path.
+const OUTSIDE: [&str; 3] = ["Documentation", "tools", "samples"];
 
 /// The most files in a tree that are taken into account; a kernel has some 90,000.
 const FILES: usize = 1_000_000;
@@ -139,6 +142,7 @@ impl IncludeGraph {
 
 /// The files of a tree that may be included.
 struct Files {
+    tree: Utf8PathBuf,
     all: HashSet<String>,
     /// By the last part of the path.
     by_name: HashMap<String, Vec<String>>,
@@ -146,9 +150,10 @@ struct Files {
 
 impl Files {
     fn list(tree: &Utf8Path) -> Self {
-        let mut files = Self { all: HashSet::new(), by_name: HashMap::new() };
+        let tree_root = tree.to_owned();
+        let mut files = Self { tree: tree_root, all: HashSet::new(), by_name: HashMap::new() };
         let entries = walkdir::WalkDir::new(tree).follow_links(false).into_iter();
-        let outside = |path: &str| ["Documentation", "tools", "samples"].contains(&path);
+        let outside = |path: &str| OUTSIDE.contains(&path);
         let entries = entries.filter_entry(|entry| {
             entry.depth() != 1 || !entry.file_name().to_str().is_some_and(outside)
         });
@@ -200,7 +205,10 @@ impl Files {
             }
         }
         let path = parts.join("/");
-        self.all.contains(&path).then_some(path)
+        // kernel/bpf/btf.c includes "../tools/lib/bpf/relo_core.h".
+        let is_outside = OUTSIDE.contains(parts.first()?);
+        let is_there = self.all.contains(&path) || is_outside && is_regular_file(&self.tree, &path);
+        is_there.then_some(path)
     }
 }
 
@@ -232,13 +240,18 @@ mod tests {
             ("include/generated/autoconf.h", ""),
             ("arch/x86/include/asm/page.h", "#include <linux/fs.h>\n"),
             ("tools/internal.h", ""),
+            ("tools/lib/bpf/relo_core.h", ""),
+            ("kernel/bpf/btf.c", "#include \"../tools/lib/bpf/relo_core.h\"\n"),
         ])
     }
 
     #[test]
     fn dependents_are_found_through_other_headers() {
         let (_temporary, tree) = sample();
-        let graph = IncludeGraph::scan(&tree, ["fs/a.c", "fs/b.c", "drivers/x/x.c"].into_iter());
+        let graph = IncludeGraph::scan(
+            &tree,
+            ["fs/a.c", "fs/b.c", "drivers/x/x.c", "kernel/bpf/btf.c"].into_iter(),
+        );
         let units = |header: &str| -> Vec<String> {
             let dependents = graph.dependents(header).into_iter();
             dependents.filter(|file| file.ends_with(".c")).map(str::to_owned).collect()
@@ -249,8 +262,10 @@ mod tests {
         assert_eq!(units("drivers/include/shared.h"), ["drivers/x/x.c"]);
         assert_eq!(units("drivers/y/shared.h"), ["drivers/x/x.c"]);
         // Every call of the compiler includes it.
-        assert_eq!(units("include/generated/autoconf.h").len(), 3);
+        assert_eq!(units("include/generated/autoconf.h").len(), 4);
+        // Only an include by its whole path reaches a file of the tools.
         assert!(units("tools/internal.h").is_empty());
+        assert_eq!(units("tools/lib/bpf/relo_core.h"), ["kernel/bpf/btf.c"]);
         assert_eq!(IncludeGraph::parse(&graph.to_text()), graph);
     }
 

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Changes when includes are looked for in another way than before.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Whether a file is compiled only as a part of others.
 pub(crate) fn is_header(path: &str) -> bool {

@@ -134,7 +134,7 @@ impl Check<'_> {
             functions: Vec::new(),
             findings: refusal.into_iter().collect(),
         };
-        if role == FileRole::LeftOut {
+        if matches!(role, FileRole::LeftOut | FileRole::Undecided) {
             return report;
         }
         let mut judged = self.judge(file, &mut report);
@@ -313,7 +313,8 @@ impl Check<'_> {
             return;
         }
         let judged = report.files.iter_mut().filter(|file| file.role != FileRole::LeftOut);
-        let mut judged = judged.filter(|file| file.role != FileRole::Refused);
+        let unpatched = [FileRole::Refused, FileRole::Undecided];
+        let mut judged = judged.filter(|file| !unpatched.contains(&file.role));
         if self.changes == 0
             && let Some(file) = judged.next()
         {
@@ -393,6 +394,9 @@ fn role(file: &FilePatch, part: &FilePart) -> (FileRole, String, Option<Finding>
         FilePart::Refused(refusal) => {
             (FileRole::Refused, refusal.reason.to_owned(), Some(refused(refusal)))
         }
+        FilePart::Undecided(refusal) => {
+            (FileRole::Undecided, refusal.reason.to_owned(), Some(undecided(refusal)))
+        }
     }
 }
 
@@ -405,6 +409,14 @@ fn refused(refusal: &Refusal) -> Finding {
     };
     let subject = format!("{} {}", refusal.path, refusal.reason);
     Finding::new(rule, Level::Refused, refusal.patch_line, subject)
+}
+
+/// What is refused if the base builds it.
+fn undecided(refusal: &Refusal) -> Finding {
+    let mut finding = refused(refusal);
+    finding.level = Level::Unsure;
+    finding.subject += ": refused if this kernel is built with it, left out if not";
+    finding
 }
 
 /// One entry for each function, in the order of the patch: several hunks may touch one, and one that

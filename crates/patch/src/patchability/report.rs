@@ -37,6 +37,8 @@ pub enum FileRole {
     LeftOut,
     /// Its change cannot be live-patched.
     Refused,
+    /// Its change cannot be live-patched if this kernel is built with it, and is left out if not.
+    Undecided,
 }
 
 /// What a patch does to one file.

@@ -145,7 +145,8 @@ pub(super) fn config_too_large() -> AppError {
     config_unreadable(ConfigError::TooLarge)
 }
 
-/// Checks that a patch can be read and that its files can be live-patched by their places.
+/// Checks that a patch can be read and that its files can be live-patched by their places. What
+/// hangs on whether the target is built with a file, only the builder can tell.
 pub(super) fn patch(bytes: &[u8], name: &str) -> Result<(), AppError> {
     let planned = SourcePatch::parse(bytes).and_then(|patch| patch.plan().map(drop));
     planned.map_err(|error| {
