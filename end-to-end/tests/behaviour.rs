@@ -74,7 +74,9 @@ fn system_call_that_takes_in_a_changed_helper_is_defined_as_kpatch_needs_it() {
         ..Case::PLAIN
     }]);
     all_are_refused(&[Refusal {
+        kernel: StockKernel::Debian12,
         patch: "syscall-helper",
+        checks: &[],
         class: FailureClass::FunctionNotTraceable,
         step: StepName::Diff,
         parts: &["__do_sys_getcwd"],

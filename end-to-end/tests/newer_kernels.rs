@@ -4,7 +4,7 @@
 
 use elivepatch_end_to_end::{Case, Refusal, StockKernel, all_are_refused, all_become_livepatches};
 use elivepatch_model::{
-    AdaptationKind::{InitOnly, LineNumbers, SyscallDefine},
+    AdaptationKind::{InitOnly, LineNumbers, RuntimeConstants, SyscallDefine},
     FailureClass, StepName,
 };
 
@@ -143,7 +143,7 @@ fn limit_of_user_addresses_holds(kernel: StockKernel) {
         patches: &["runtime-constant"],
         checks: &[("grep accessible /proc/version || echo none", "none", "accessible: 0")],
         functions: &["version_proc_show"],
-        adaptations: &[(LineNumbers, "fs/proc/version.c")],
+        adaptations: &[(LineNumbers, "fs/proc/version.c"), (RuntimeConstants, "fs/proc/version.c")],
         ..Case::PLAIN
     }]);
 }

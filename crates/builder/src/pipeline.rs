@@ -1,6 +1,6 @@
 //! The steps from an order to a livepatch, one function each, in their order.
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::{collections::BTreeSet, rc::Rc, sync::atomic::AtomicBool};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
@@ -97,6 +97,7 @@ fn livepatch(
         observer,
         touched: &touched,
         new_sources: &new_sources,
+        reads_variables: &AtomicBool::new(false),
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, mut compiled) = steps.run(StepName::Compile, || {
@@ -123,6 +124,9 @@ fn livepatch(
                         base,
                         &checked,
                     )? => {}
+                Err(failure) if job.may_read_variables(&failure, &engine) => {
+                    break job.read_variables(failure, &mut compiled, &engine, &checked);
+                }
                 result => break result,
             }
         };
@@ -520,6 +524,61 @@ impl Job<'_> {
         *compiled = self.compile(engine, base, checked, adapted)?;
         compiled.inlined = inlined;
         Ok(true)
+    }
+
+    /// Whether it may help to have patched code read variables in the place of runtime constants.
+    fn may_read_variables(&self, failure: &Failure, engine: &LivepatchEngine) -> bool {
+        failure.class == FailureClass::RuntimeConstant
+            && !self.order.without.contains(&AdaptationKind::RuntimeConstants)
+            && !engine.input().reads_variables()
+    }
+
+    /// Compiles once more, with variables in the place of runtime constants, and finds the changed
+    /// functions. Where that gives no livepatch either, the first `failure` says what is the matter.
+    fn read_variables(
+        &self,
+        failure: Failure,
+        compiled: &mut Compiled,
+        engine: &LivepatchEngine,
+        checked: &Checked,
+    ) -> Result<Vec<ChangedObject>, Failure> {
+        let log = |line| self.observer.event(BuildEvent::Log { step: StepName::Diff, line });
+        let units = engine.input().units_with_runtime_constants(&checked.units)?;
+        engine.input().read_variables();
+        log("once more with variables in the place of constants that the kernel writes into its own \
+             code only"
+            .to_owned());
+        let changed = engine
+            .compile(&checked.units, &checked.fixes)
+            .and_then(|()| self.diff(engine, checked));
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(second) if self.observer.is_cancelled() => return Err(second),
+            Err(second) => {
+                let line = format!("with variables in their place: {}", second.message);
+                return Err(failure.with_details([line]));
+            }
+        };
+        for (fix, files) in checked.fixes.files_by_fix() {
+            let of_fix = |unit: &&Unit| {
+                let mut units = files.iter().filter_map(|file| checked.units_of_files.get(file));
+                units.any(|units| units.contains(unit))
+            };
+            for unit in units.iter().filter(of_fix) {
+                let adaptation = Adaptation {
+                    kind: AdaptationKind::RuntimeConstants,
+                    fix: fix.to_owned(),
+                    file: unit.source.clone(),
+                    detail:
+                        "its functions read variables where the kernel's own have constants that \
+                             are written into the code at boot"
+                            .to_owned(),
+                };
+                log(adaptation.to_string());
+                compiled.adaptations.push(adaptation);
+            }
+        }
+        Ok(changed)
     }
 
     /// Finds the changed functions of every fix.

@@ -23,6 +23,9 @@ pub enum AdaptationKind {
     /// A change to `__init` functions and data, which are gone in a running kernel, is left out: it
     /// acts at the next boot only, with a kernel that has it.
     InitOnly,
+    /// Patched code reads variables where the kernel's own code has constants that are written into
+    /// it at boot, which nothing does in a module.
+    RuntimeConstants,
 }
 
 /// One adaptation that was made.
@@ -42,18 +45,20 @@ pub struct Adaptation {
 /// A text that is not the name of an adaptation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, removed-file, init-only"
+    "\"{0}\" is no adaptation: outside-kernel, line-numbers, syscall-define, removed-file, init-only, \
+     runtime-constants"
 )]
 pub struct AdaptationKindError(pub String);
 
 impl AdaptationKind {
     /// All kinds, in the order of their documentation.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::OutsideKernel,
         Self::LineNumbers,
         Self::SyscallDefine,
         Self::RemovedFile,
         Self::InitOnly,
+        Self::RuntimeConstants,
     ];
 
     /// The name on the wire and on the command line.
@@ -64,6 +69,7 @@ impl AdaptationKind {
             Self::SyscallDefine => "syscall-define",
             Self::RemovedFile => "removed-file",
             Self::InitOnly => "init-only",
+            Self::RuntimeConstants => "runtime-constants",
         }
     }
 }

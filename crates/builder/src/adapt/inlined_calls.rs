@@ -100,7 +100,7 @@ mod tests {
             fix: fix.to_owned(),
             moves_lines: true,
         };
-        let unit = |path: &str| Unit { source: path.to_owned(), parent: Parent::Vmlinux };
+        let unit = |path: &str| Unit::beside(path, Parent::Vmlinux);
         let changed = [file("a.c", "one"), file("x.h", "two")];
         let units = Units::from([
             ("a.c".to_owned(), vec![unit("a.c")]),

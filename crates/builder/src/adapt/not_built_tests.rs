@@ -17,7 +17,7 @@ impl KernelParts for Kernel {
         let mut found: BTreeMap<String, BTreeSet<Unit>> = BTreeMap::new();
         for (source, reads) in self.units {
             for file in reads.iter().chain([source]).filter(|file| files.contains(**file)) {
-                let unit = Unit { source: (*source).to_owned(), parent: Parent::Vmlinux };
+                let unit = Unit::beside(source, Parent::Vmlinux);
                 found.entry((*file).to_owned()).or_default().insert(unit);
             }
         }

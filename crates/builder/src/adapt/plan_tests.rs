@@ -6,6 +6,19 @@ use crate::SilentObserver;
 const NEW_FILE: &str = "--- a/fs/Makefile\n+++ b/fs/Makefile\n@@ -1 +1,2 @@\n obj-y := a.o\n\
     +obj-y += b.o\n--- /dev/null\n+++ b/fs/b.c\n@@ -0,0 +1 @@\n+int b;\n";
 
+/// A kernel that nothing is known of.
+struct Nothing;
+
+impl KernelParts for Nothing {
+    fn readers(&self, _: &BTreeSet<&str>) -> Result<BTreeMap<String, BTreeSet<Unit>>, Failure> {
+        Ok(BTreeMap::new())
+    }
+
+    fn has_symbol(&self, _: &BTreeSet<String>, _: &str) -> Result<bool, Failure> {
+        Ok(false)
+    }
+}
+
 #[test]
 fn file_is_new_when_the_fixes_add_it_and_the_target_has_none() {
     let temporary = tempfile::tempdir().expect("a directory");
@@ -14,7 +27,9 @@ fn file_is_new_when_the_fixes_add_it_and_the_target_has_none() {
     let planner = Planner {
         without: &BTreeSet::new(),
         sources: &SourceIndex::default(),
+        parts: &Nothing,
         tree,
+        source: "the source of a test",
         config: &KernelConfig::parse(b"CONFIG_X86_64=y\n").expect("a config"),
         observer: &SilentObserver,
     };

@@ -5,6 +5,16 @@ use elivepatch_model::{KernelConfig, KernelRelease};
 /// kpatch's headers.
 pub const COMPILE_FLAGS: &str = "-I/usr/share/kpatch/patch -ffunction-sections -fdata-sections";
 
+/// Flags that have code read variables where it would hold runtime constants.
+///
+/// They are the definitions of `include/asm-generic/runtime-const.h`, which the kernel has for
+/// architectures without such constants, and (of the first) for modules; the guard keeps out the
+/// header of the architecture. Kernels before 6.11 have none of these names.
+pub const READ_VARIABLES_FLAGS: &str = "-D_ASM_RUNTIME_CONST_H '-Druntime_const_ptr(sym)=(sym)' \
+     '-Druntime_const_shift_right_32(val,sym)=((u32)(val)>>(sym))' \
+     '-Druntime_const_mask_32(val,sym)=((u32)(val)&(sym))' \
+     '-Druntime_const_init(type,sym)=do{}while(0)'";
+
 /// Variables of the kernel's `scripts/Makefile.lib` (their names and forms are the same from 6.1 to
 /// 7.3) that make Kbuild run objtool on every single object, where it would wait for vmlinux.o.
 ///

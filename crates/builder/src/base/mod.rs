@@ -34,7 +34,7 @@ pub(crate) use built::same_every_time;
 pub use config_check::check_config;
 pub use facts::BaseFacts;
 pub use kept_view::KeptView;
-pub use kernel_make::{COMPILE_FLAGS, KernelMake};
+pub use kernel_make::{COMPILE_FLAGS, KernelMake, READ_VARIABLES_FLAGS};
 pub(crate) use module_table::ModuleTable;
 use object_rules::ObjectRules;
 pub(crate) use source_index::SourceIndex;

@@ -44,6 +44,14 @@ impl<'a> LivepatchEngine<'a> {
         }
     }
 
+    /// What every engine is given.
+    pub(crate) fn input(&self) -> &KpatchEngine<'a> {
+        match self {
+            Self::Kpatch(engine) => engine,
+            Self::KlpBuild(engine) => engine.input(),
+        }
+    }
+
     /// Compiles the touched sources, as they were and as patched.
     ///
     /// # Errors

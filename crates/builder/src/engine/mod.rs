@@ -23,7 +23,10 @@ mod runtime_constants;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use camino::Utf8Path;
 use elivepatch_model::Failure;
@@ -31,7 +34,7 @@ use elivepatch_model::Failure;
 use crate::{
     Observer,
     apply::AppliedFixes,
-    base::{Base, KernelMake, Workspace},
+    base::{Base, COMPILE_FLAGS, KernelMake, READ_VARIABLES_FLAGS, Workspace},
     ownership::Units,
     sandbox::Sandbox,
     unit::Unit,
@@ -76,12 +79,56 @@ pub(crate) struct KpatchEngine<'a> {
     /// The compiled files among them that the fixes add: the plan's word. A look at the base cannot
     /// say it, for there a file is missing also when the base is being removed.
     pub new_sources: &'a BTreeSet<String>,
+    /// Whether patched code is compiled to read variables in the place of runtime constants; see
+    /// [`KpatchEngine::read_variables`].
+    pub reads_variables: &'a AtomicBool,
 }
 
 impl KpatchEngine<'_> {
     /// Whether the fixes add the unit to the kernel, so that it has no original.
     fn is_new(&self, unit: &Unit) -> bool {
         self.new_sources.contains(&unit.source)
+    }
+
+    /// From now on has patched code read variables where it would hold constants that the kernel
+    /// writes into its own code only ([`crate::runtime_constants`]). The originals stay as the kernel
+    /// has them: so every function in which that makes a difference, be it by what the compiler
+    /// inlines, counts as changed.
+    pub(crate) fn read_variables(&self) {
+        self.reads_variables.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether patched code is compiled to read variables, see [`KpatchEngine::read_variables`].
+    pub(crate) fn reads_variables(&self) -> bool {
+        self.reads_variables.load(Ordering::Relaxed)
+    }
+
+    /// A command that Kbuild saved, as patched code is compiled by it.
+    fn patched_command(&self, shell: &str) -> String {
+        let place = " -DKBUILD_MODFILE=";
+        match self.reads_variables() {
+            false => shell.to_owned(),
+            true => shell.replacen(place, &format!(" {READ_VARIABLES_FLAGS}{place}"), 1),
+        }
+    }
+
+    /// `KCFLAGS` of make for patched code.
+    fn patched_flags(&self) -> String {
+        match self.reads_variables() {
+            false => COMPILE_FLAGS.to_owned(),
+            true => format!("{COMPILE_FLAGS} {READ_VARIABLES_FLAGS}"),
+        }
+    }
+
+    /// The units whose patched objects hold such constants, in functions that are changed or not.
+    ///
+    /// # Errors
+    /// Those of reading the objects.
+    pub(crate) fn units_with_runtime_constants(
+        &self,
+        units: &[Unit],
+    ) -> Result<Vec<Unit>, Failure> {
+        runtime_constants::units_with_some(self, units)
     }
 
     /// The units with those that only the compiler's own lists show to include a touched header.

@@ -43,6 +43,21 @@ pub(super) fn check(
     refuse(&among(constants, copied), &object)
 }
 
+/// See [`KpatchEngine::units_with_runtime_constants`].
+pub(super) fn units_with_some(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Unit>, Failure> {
+    let mut found = Vec::new();
+    for unit in units {
+        // What was not compiled as patched reads no touched file.
+        let Ok(patched) = engine.patched.read_made(&unit.object(), OBJECT_BYTES) else { continue };
+        let constants = runtime_constants(&patched)
+            .map_err(|error| internal(format!("{} cannot be read: {error}", unit.object())))?;
+        if !constants.is_empty() {
+            found.push(unit.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// The constants of functions that are copied. The compiler moves unlikely parts of `f` to `f.cold`,
 /// and both are copied together.
 fn among(constants: Vec<(String, String)>, copied: &BTreeSet<String>) -> Vec<(String, String)> {

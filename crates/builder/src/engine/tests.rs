@@ -1,6 +1,6 @@
 //! The steps before kpatch's tools, on a tree that behaves like a kernel's.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::atomic::AtomicBool};
 
 use elivepatch_model::{Failure, FailureClass};
 
@@ -17,6 +17,9 @@ use crate::{
 
 const CHANGED: &str = "fs/f00.c";
 const NEW: &str = "fs/new.c";
+
+/// Patched code is compiled as the kernel's own.
+static READS_CONSTANTS: AtomicBool = AtomicBool::new(false);
 
 /// A base with a patched view of it, in which [`CHANGED`] is changed and [`NEW`] is added.
 struct Build {
@@ -61,6 +64,7 @@ impl Build {
             observer: &SilentObserver,
             touched: &self.touched,
             new_sources: &self.new_sources,
+            reads_variables: &READS_CONSTANTS,
         }
     }
 

@@ -30,7 +30,6 @@ use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
     apply::AppliedFixes,
-    base::COMPILE_FLAGS,
     failures::io_failure,
     kbuild_record::{RECORD_BYTES, record_path},
     process::Finished,
@@ -64,13 +63,14 @@ pub(super) fn compile(
             Some(original) if !original.is_affected(engine.touched) => {}
             Some(Original { command: Some(command), .. }) => {
                 check_parents(&all, object, &command.shell)?;
-                jobs.push(Job { object, shell: &command.shell });
+                jobs.push((object, engine.patched_command(&command.shell)));
             }
             _ => by_make.push(*unit),
         }
     }
     constants::check_constants(engine)?;
     let progress = CompileProgress::new("patched", jobs.len() + by_make.len(), engine.observer);
+    let jobs: Vec<Job> = jobs.iter().map(|(object, shell)| Job { object, shell }).collect();
     for batch in jobs.chunks(BATCH) {
         let cores = engine.make.jobs();
         let finished = compile_by_script(batch, cores, engine.patched, engine.sandbox, &progress)?;
@@ -78,7 +78,7 @@ pub(super) fn compile(
     }
     for batch in by_make.chunks(BATCH) {
         let goals = engine.make.words(batch.iter().map(|unit| unit.goal()));
-        let command = engine.patched.command(goals).environment("KCFLAGS", COMPILE_FLAGS);
+        let command = engine.patched.command(goals).environment("KCFLAGS", engine.patched_flags());
         check(&engine.sandbox.run(&command, StepName::Compile, &progress)?, fixes)?;
         for unit in batch {
             let object = &unit.object();
