@@ -1,0 +1,143 @@
+use elivepatch_patch::patchability::{FunctionChange, Verdict};
+
+use super::support::{F, judged, patch, report};
+
+#[test]
+fn changed_body_is_patchable_and_its_function_named() {
+    let lines = " \tint x;\n \n-\tx = 1;\n+\tx = 2; /* more */\n \treturn x;\n }";
+    judged(F, lines, Verdict::Patchable, &[]);
+    let report = report(&patch("fs/x.c", F, lines));
+    let function = &report.files[0].functions[0];
+    assert_eq!(function.name.as_deref(), Some("f"));
+    assert_eq!((function.change, function.patch_line), (FunctionChange::Changed, 6));
+}
+
+#[test]
+fn comments_and_blanks_alone_change_nothing() {
+    for lines in [
+        " \tint x;\n-\tx = 1;\n+\tx  =  1; // one",
+        " /*\n- * one\n+ * two\n  */\n static int g(void)\n {",
+        "  * in the middle\n- * of a comment\n+ * of a long comment\n  * that goes on",
+    ] {
+        judged(F, lines, Verdict::Refused, &["no-code-change"]);
+    }
+}
+
+#[test]
+fn where_a_change_is_must_be_shown() {
+    let lines = " \tint x;\n-\tx = 1;\n+\tx = 2;\n \treturn x;";
+    for heading in ["", "out:", "static struct very_long_structure *alloc_", "xfs_iunlock("] {
+        judged(heading, lines, Verdict::Unsure, &["function-unknown"]);
+    }
+    let shown = " static int g(void)\n {\n-\treturn 1;\n+\treturn 2;\n }";
+    judged("", shown, Verdict::Patchable, &[]);
+}
+
+#[test]
+fn heading_of_a_function_that_has_ended_is_not_believed() {
+    let lines = " \treturn x;\n }\n \n-int limit = 1;\n+int limit = 2;\n ";
+    judged(F, lines, Verdict::Refused, &["changed-data"]);
+    let lines = " \n-int limit = 1;\n+int limit = 2;\n ";
+    judged(F, lines, Verdict::Refused, &["changed-data"]);
+}
+
+#[test]
+fn attributes_of_functions_decide() {
+    let body = " {\n-\treturn 1;\n+\treturn 2;\n }";
+    for (header, verdict, rule) in [
+        ("static int __init f(void)", Verdict::Refused, "init-code"),
+        ("static void __exit f(void)", Verdict::Refused, "init-code"),
+        ("static int __net_init f(void)", Verdict::Unsure, "init-code"),
+        ("void notrace f(void)", Verdict::Refused, "not-traceable"),
+        ("noinstr void f(void)", Verdict::Refused, "not-traceable"),
+        ("void __sched f(void)", Verdict::Refused, "section-code"),
+        ("static inline int f(void)", Verdict::Unsure, "inline-function"),
+        ("DEFINE_IDTENTRY(exc_divide_error)", Verdict::Refused, "not-traceable"),
+        ("SOME_MACRO(f, int, a)", Verdict::Unsure, "function-unknown"),
+    ] {
+        judged("", &format!(" {header}\n{body}"), verdict, &[rule]);
+        judged(header, &body.replace(" {\n", " \tint x;\n"), verdict, &[rule]);
+    }
+    judged("", &format!(" SYSCALL_DEFINE1(f, int, a)\n{body}"), Verdict::Unsure, &["system-call"]);
+    judged("", &format!(" static __always_inline int f(void)\n{body}"), Verdict::Patchable, &[]);
+}
+
+#[test]
+fn static_variables_of_functions_are_followed() {
+    let removed = " {\n-\tstatic int count;\n-\tcount++;\n+\tint x;\n ";
+    judged(F, removed, Verdict::Refused, &["static-local-removed"]);
+    let renamed = " {\n-\tstatic int count;\n+\tstatic int number;\n ";
+    judged(F, renamed, Verdict::Refused, &["static-local-removed"]);
+    let changed = " {\n-\tstatic int count = 1;\n+\tstatic int count = 2;\n ";
+    judged(F, changed, Verdict::Refused, &["changed-data"]);
+    let added = " {\n+\tstatic int count;\n \tint x;\n ";
+    judged(F, added, Verdict::Patchable, &["static-local-added"]);
+    let moved = " {\n-\tstatic int count;\n \tint x;\n+\tstatic int count;\n ";
+    judged(F, moved, Verdict::Patchable, &[]);
+}
+
+#[test]
+fn function_with_a_static_variable_does_not_go_away_unnoticed() {
+    let gone = "-static int f(void)\n-{\n-\tconst static int n = 3;\n-\treturn n;\n-}\n int x;";
+    judged("", gone, Verdict::Unsure, &["static-local-removed"]);
+}
+
+#[test]
+fn signatures_matter_where_others_call() {
+    let body = "\n {\n \treturn 0;\n }\n EXPORT_SYMBOL_GPL(f);";
+    let signature =
+        |old: &str, new: &str, end: &str| format!("-{old}\n+{new}\n {{\n \treturn 0;\n }}{end}");
+    let exported = "\n EXPORT_SYMBOL_GPL(f);";
+    judged(
+        "",
+        &signature("int f(int a)", "int f(int a, int b)", exported),
+        Verdict::Refused,
+        &["exported-signature"],
+    );
+    judged(
+        "",
+        &signature("int f(int a)", "int f(long a)", exported),
+        Verdict::Unsure,
+        &["exported-signature"],
+    );
+    judged("", &signature("int f(int a)", "int f(int b)", exported), Verdict::Patchable, &[]);
+    judged("", &signature("int f(int a)", "int f(long a)", ""), Verdict::Unsure, &["signature"]);
+    judged(
+        "",
+        &signature("static int f(int a)", "static int f(long a)", ""),
+        Verdict::Patchable,
+        &[],
+    );
+    judged(
+        "",
+        &signature("static int f(int a)", "int f(int a)", ""),
+        Verdict::Unsure,
+        &["linkage"],
+    );
+    judged(
+        "",
+        &format!("-int f(int a){body}").replace("-int f(int a)\n", "-int f(int a)\n+int f(void)\n"),
+        Verdict::Unsure,
+        &["exported-signature"],
+    );
+}
+
+#[test]
+fn words_within_functions_are_told() {
+    judged(F, " {\n+\tspin_lock(&a);\n ", Verdict::Patchable, &["locking"]);
+    judged(F, " {\n+\twhile (!kthread_should_stop())\n ", Verdict::Patchable, &["long-running"]);
+    judged(F, " {\n+\tasm volatile(\"nop\");\n ", Verdict::Unsure, &["inline-assembly"]);
+    judged(F, " {\n+\tif (static_branch_unlikely(&a))\n ", Verdict::Unsure, &["static-key"]);
+    judged(
+        F,
+        " \tif (!access_ok(p, a))\n-\t\treturn 1;\n+\t\treturn 2;\n }",
+        Verdict::Unsure,
+        &["runtime-constant"],
+    );
+    judged(
+        F,
+        " \tcopy_from_user(p, q, a);\n-\treturn 1;\n+\treturn 2;\n }",
+        Verdict::Patchable,
+        &[],
+    );
+}
