@@ -1,8 +1,11 @@
 //! What is looked for within functions.
 
-use std::ops::Range;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
-use super::{item, lexer::TokenKind, side::Side};
+use super::{header::closing, item, lexer::TokenKind, side::Side, words};
 
 /// A static variable within a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,10 @@ pub(crate) struct StaticLocal {
     pub essence: Vec<Vec<u8>>,
     pub tokens: Range<usize>,
 }
+
+/// Words that say how a member may be used, and not where it lies.
+const QUALIFIERS: [&[u8]; 8] =
+    [b"const", b"volatile", b"__rcu", b"__user", b"__iomem", b"__percpu", b"__force", b"__private"];
 
 /// Words that may stand before `static` in a declaration.
 const DECLARES: [&[u8]; 10] = [
@@ -100,6 +107,114 @@ pub(crate) fn changed_word(
             && side.is_changed(&side.tokens[*at])
             && std::str::from_utf8(side.text_at(*at)).is_ok_and(&wanted)
     })
+}
+
+fn closing_brace(side: &Side, start: usize, end: usize) -> Option<usize> {
+    let mut depth = 1usize;
+    (start..end).find(|at| {
+        if side.is(*at, b'{') {
+            depth += 1;
+        } else if side.is(*at, b'}') {
+            depth -= 1;
+        }
+        depth == 0
+    })
+}
+
+/// The first inline assembly of which a line changes: its word, and that line of the patch.
+pub(crate) fn changed_assembly(side: &Side, tokens: Range<usize>) -> Option<(usize, usize)> {
+    let mut at = tokens.start;
+    while at < tokens.end {
+        let is_assembly =
+            side.is_name(at) && std::str::from_utf8(side.text_at(at)).is_ok_and(words::is_assembly);
+        // `asm volatile goto (`
+        let open = (at + 1..tokens.end.min(at + 4)).find(|at| side.is(*at, b'('));
+        let Some(open) = open.filter(|_| is_assembly) else {
+            at += 1;
+            continue;
+        };
+        let close = closing(side, open, tokens.end);
+        if let Some(line) = side.changed_patch_line(at..close.min(tokens.end - 1) + 1) {
+            return Some((at, line));
+        }
+        at = close + 1;
+    }
+    None
+}
+
+/// The types that are declared within these tokens: keyword, name, and which of that name.
+pub(crate) fn local_types(
+    side: &Side,
+    tokens: Range<usize>,
+) -> BTreeMap<(String, String, usize), Vec<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut ranks: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut at = tokens.start;
+    while at < tokens.end {
+        let is_enum = side.text_at(at) == b"enum";
+        let is_type = is_enum || matches!(side.text_at(at), b"struct" | b"union");
+        let named = side.is_name(at + 1);
+        let open = if named { at + 2 } else { at + 1 };
+        // One without a name is compared as a part of what is of that type.
+        if !is_type || !side.is(open, b'{') || !(named || is_enum) || open >= tokens.end {
+            at += 1;
+            continue;
+        }
+        let close = closing_brace(side, open + 1, tokens.end).unwrap_or(tokens.end);
+        let name = if named { side.name(at + 1) } else { String::new() };
+        let rank = ranks.entry((side.name(at), name.clone())).or_default();
+        found.insert((side.name(at), name, *rank), side.essence(open..close));
+        *rank += 1;
+        at = close.max(at + 1);
+    }
+    found
+}
+
+/// Whether two types differ only in words that change no layout.
+pub(crate) fn same_but_qualifiers(one: &[Vec<u8>], other: &[Vec<u8>]) -> bool {
+    let is_layout = |word: &&Vec<u8>| !QUALIFIERS.contains(&word.as_slice());
+    one.iter().filter(is_layout).eq(other.iter().filter(is_layout))
+}
+
+/// How a function uses a variable.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Uses {
+    /// How often it is named, its declaration included.
+    pub mentions: usize,
+    /// Whether it is counted up or down, or its address is taken.
+    pub is_updated: bool,
+}
+
+/// How all names are used within `tokens`, but those of members.
+pub(crate) fn uses(side: &Side, tokens: Range<usize>) -> HashMap<&[u8], Uses> {
+    let mut uses: HashMap<&[u8], Uses> = HashMap::new();
+    for at in tokens.clone() {
+        if side.tokens[at].kind == TokenKind::Directive {
+            for word in side.text_at(at).split(|byte| !is_name_byte(*byte)) {
+                uses.entry(word).or_default().mentions += 1;
+            }
+        }
+        let before = |back: usize, byte| at >= tokens.start + back && side.is(at - back, byte);
+        let is_member = before(1, b'.') || (before(1, b'>') && before(2, b'-'));
+        if !side.is_name(at) || is_member {
+            continue;
+        }
+        let twice = |byte| side.is(at + 1, byte) && side.is(at + 2, byte);
+        let is_counted = [b'+', b'-'].into_iter().any(|byte| {
+            twice(byte)
+                || (side.is(at + 1, byte) && side.is(at + 2, b'='))
+                || (before(1, byte) && before(2, byte))
+        });
+        let is_address = before(1, b'&') && !before(2, b'&');
+        let of_name = uses.entry(side.text_at(at)).or_default();
+        of_name.mentions += 1;
+        of_name.is_updated |= is_counted || is_address;
+    }
+    uses
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// Whether the name occurs within `tokens`.

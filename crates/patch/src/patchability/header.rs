@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{lexer::TokenKind, side::Side};
+use super::{lexer::TokenKind, side::Side, words};
 
 /// A function's declaration, as far as it can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) struct FunctionHeader {
     pub macro_name: Option<String>,
     /// The words before the name and the attributes behind the parameters.
     pub words: Vec<String>,
+    /// The tokens before the name that say what it returns.
+    pub result: Vec<String>,
     /// The tokens within the parentheses.
     pub parameters: Range<usize>,
     /// Whether something stands before the name: without it, `static`, `__init` and the like may
@@ -60,6 +62,9 @@ impl FunctionHeader {
                 let close = closing(side, at, tokens.end);
                 let named = at > tokens.start && side.is_name(at - 1);
                 let attribute = named && CALL_ATTRIBUTES.contains(&side.name(at - 1).as_str());
+                if attribute && side.text_at(at - 1) == b"__attribute__" {
+                    words.extend((at..close).filter_map(|at| plain_attribute(side.text_at(at))));
+                }
                 if named && !attribute && found.is_none() {
                     words.pop();
                     found = Some((at - 1, at + 1..close));
@@ -90,8 +95,66 @@ impl FunctionHeader {
             false => (own, None),
         };
         let begins_before_name = name_at > tokens.start || macro_name.is_some();
-        Some(Self { name, macro_name, words, parameters, begins_before_name })
+        let result = result(side, tokens.start..name_at);
+        Some(Self { name, macro_name, words, result, parameters, begins_before_name })
     }
+}
+
+/// The kernel's word for what `__attribute__((…))` holds.
+fn plain_attribute(text: &[u8]) -> Option<String> {
+    let word = match text {
+        b"section" | b"__section__" => "__section",
+        b"no_instrument_function" | b"__no_instrument_function__" => "__no_instrument_function__",
+        b"naked" | b"__naked__" => "__naked",
+        b"always_inline" | b"__always_inline__" => "__always_inline",
+        _ => return None,
+    };
+    Some(word.to_owned())
+}
+
+/// Words before a function's name that do not say what it returns.
+const NO_RESULT: [&str; 20] = [
+    "static",
+    "STATIC",
+    "extern",
+    "noinline",
+    "asmlinkage",
+    "__visible",
+    "__weak",
+    "__used",
+    "__maybe_unused",
+    "__must_check",
+    "__pure",
+    "__attribute_const__",
+    "__cold",
+    "__hot",
+    "__printf",
+    "__malloc",
+    "__deprecated",
+    "__noreturn",
+    "__bpf_kfunc",
+    "__flatten",
+];
+
+fn result(side: &Side, tokens: Range<usize>) -> Vec<String> {
+    let mut result = Vec::new();
+    let mut at = tokens.start;
+    while at < tokens.end {
+        let text = side.name(at);
+        let is_attribute = NO_RESULT.contains(&text.as_str())
+            || CALL_ATTRIBUTES.contains(&text.as_str())
+            || words::of_function(&text).is_some();
+        if is_attribute {
+            let has_arguments = side.is(at + 1, b'(');
+            at = if has_arguments { closing(side, at + 1, tokens.end) + 1 } else { at + 1 };
+            continue;
+        }
+        if !is_directive(side, at) {
+            result.push(text);
+        }
+        at += 1;
+    }
+    result
 }
 
 /// The parameters, each as the text of its tokens.

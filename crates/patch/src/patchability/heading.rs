@@ -32,7 +32,12 @@ pub(crate) fn container(heading: &[u8]) -> ItemKind {
     if let Some(assignment) = assigned {
         return data(&side, assignment);
     }
-    if let Some(open) = (0..end).find(|at| side.is(*at, b'(')) {
+    // `static u8 table[sizeof(`: the `[` says that it is data, wherever the line is cut.
+    let open = (0..end).find(|at| side.is(*at, b'('));
+    if let Some(bracket) = (0..open.unwrap_or(end)).find(|at| side.is(*at, b'[')) {
+        return data(&side, bracket);
+    }
+    if let Some(open) = open {
         let close = closing(&side, open, end);
         return FunctionHeader::read(&side, 0..end.min(close + 1).max(open + 1))
             .map_or(ItemKind::Unknown, ItemKind::Function);
@@ -86,6 +91,9 @@ mod tests {
             ("struct sock {", "type struct sock"),
             ("static const struct file_operations f = {", "data f true"),
             ("static const char *names[] = {", "data names false"),
+            ("static struct ctl_table ipv4_net_table[]", "data ipv4_net_table false"),
+            ("static unsigned char tbl[sizeof(struct f", "data tbl false"),
+            ("static const u8 tbl[][sizeof(", "data tbl true"),
             ("out_unlock:", "UnnamedFunction"),
             ("", "Unknown"),
             ("EXPORT_SYMBOL(foo);", "Unknown"),

@@ -20,6 +20,7 @@ mod outline;
 mod report;
 mod rule;
 mod side;
+mod statement;
 mod traceable;
 mod view;
 mod whole_file;
@@ -34,7 +35,7 @@ use elivepatch_model::{
 use crate::{
     ChangeKind, FilePart, FilePatch, NewObject, PatchError, Refusal, SourcePatch, TreePath,
 };
-use judge::{Judged, Lonely};
+use judge::{Judged, Known, Lonely};
 pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
 pub use rule::{Level, Rule};
 use side::{Line, Side};
@@ -165,7 +166,12 @@ impl Check<'_> {
     }
 
     fn judge(&mut self, file: &FilePatch, report: &mut FileReport) -> Judged {
-        let mut judged = Judged::default();
+        let is_set = |option: &str| {
+            let config = self.surroundings.config?;
+            Some(matches!(config.value(option), Some(ConfigValue::Yes)))
+        };
+        let known = Known { namespaces: is_set("NET_NS"), kprobes: is_set("KPROBES") };
+        let mut judged = Judged::new(known);
         if !matches!(file.path.extension(), "c" | "h" | "inc") {
             return judged;
         }

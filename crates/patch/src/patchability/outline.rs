@@ -29,13 +29,29 @@ pub(crate) fn of_hunk(side: &Side, container: ItemKind) -> Vec<Item> {
         let token = side.tokens[*at];
         token.at_margin && token.kind != TokenKind::Directive && !is_label(side, *at)
     });
+    // A function's `}` stands alone: this ends data or a type, whatever the heading says.
+    let is_no_function = first.is_some_and(|at| {
+        side.is(at, b'}') && side.tokens.get(at + 1).is_some_and(|token| !token.at_margin)
+    });
+    let container = match is_function(&container) && is_no_function {
+        true => ItemKind::Unknown,
+        false => container,
+    };
+    let mut head = 0..0;
     let end = match first {
         None => side.tokens.len(),
         Some(at) if side.is(at, b'}') => end_of_container(side, at, &container),
-        Some(at) if side.is(at, b'{') => end_of_body(side, at),
+        Some(at) if side.is(at, b'{') => {
+            // What stands before its `{` is the rest of its declaration.
+            head = if is_function(&container) { 0..at } else { head };
+            end_of_body(side, at)
+        }
         Some(at) => at,
     };
     cut_item(side, end, first, container, &mut items);
+    if let Some(item) = items.first_mut().filter(|item| item.is_cut) {
+        item.head = head;
+    }
     file_scope(side, end, &mut items);
     items
 }
@@ -57,25 +73,24 @@ fn cut_item(
     // without a `}`. It is no function, whatever the heading says.
     let ended_otherwise = first.is_some_and(|at| !side.is(at, b'}') && !side.is(at, b'{'));
     let kind = match container {
-        ItemKind::Function(_) | ItemKind::UnnamedFunction | ItemKind::CutFunction(_)
-            if ended_otherwise =>
-        {
-            ItemKind::Unknown
-        }
+        function if is_function(&function) && ended_otherwise => ItemKind::Unknown,
         other => other,
     };
     items.push(Item { kind, tokens: 0..end, head: 0..0, is_cut: true });
 }
 
-/// Behind the `}` at `at`: data and types go on to their `;`.
-fn end_of_container(side: &Side, at: usize, container: &ItemKind) -> usize {
-    let is_function = matches!(
+fn is_function(container: &ItemKind) -> bool {
+    matches!(
         container,
         ItemKind::Function(_) | ItemKind::UnnamedFunction | ItemKind::CutFunction(_)
-    );
+    )
+}
+
+/// Behind the `}` at `at`: data and types go on to their `;`.
+fn end_of_container(side: &Side, at: usize, container: &ItemKind) -> usize {
     let next = at + 1;
     let goes_on = side.is(next, b';')
-        || (!is_function && side.tokens.get(next).is_some_and(|token| !token.at_margin));
+        || (!is_function(container) && side.tokens.get(next).is_some_and(|token| !token.at_margin));
     if !goes_on {
         return next;
     }

@@ -5,7 +5,7 @@ use super::{
     outline,
     side::{Side, When},
 };
-use crate::Hunk;
+use crate::{Hunk, LineKind};
 
 /// Both sides of a change: one hunk, or a whole file.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct View {
     pub items_after: Vec<Item>,
     /// Whether the sides are whole files.
     pub is_whole: bool,
+    /// Whether it is a hunk without a line that stays.
+    pub shows_no_context: bool,
 }
 
 /// A touched item: as it was and as it becomes; at least one of them is there.
@@ -30,16 +32,17 @@ impl View {
     pub(crate) fn of_hunk(hunk: &Hunk, container: &ItemKind) -> Self {
         let before = Side::of_hunk(hunk, When::Before);
         let after = Side::of_hunk(hunk, When::After);
+        let shows_no_context = hunk.lines.iter().all(|line| line.kind != LineKind::Context);
         let items_before = outline::of_hunk(&before, container.clone());
         let items_after = outline::of_hunk(&after, container.clone());
-        Self { before, after, items_before, items_after, is_whole: false }
+        Self { before, after, items_before, items_after, is_whole: false, shows_no_context }
     }
 
     /// A whole file.
     pub(crate) fn of_file(before: Side, after: Side) -> Self {
         let items_before = outline::of_file(&before);
         let items_after = outline::of_file(&after);
-        Self { before, after, items_before, items_after, is_whole: true }
+        Self { before, after, items_before, items_after, is_whole: true, shows_no_context: false }
     }
 
     /// The touched items that differ in more than comments and blanks.

@@ -25,8 +25,6 @@ pub(crate) fn of_function(word: &str) -> Option<Rule> {
         "notrace"
         | "noinstr"
         | "__cpuidle"
-        | "nokprobe_inline"
-        | "__noscs"
         | "__naked"
         | "__no_instrument_function__"
         | "__entry_text"
@@ -41,7 +39,9 @@ pub(crate) fn of_function(word: &str) -> Option<Rule> {
         | "__exception_irq_entry"
         | "__section"
         | "__init_refok" => Rule::SectionCode,
-        "inline" | "__inline" | "__inline__" | "__always_inline" => Rule::InlineFunction,
+        "inline" | "__inline" | "__inline__" | "__always_inline" | "nokprobe_inline" => {
+            Rule::InlineFunction
+        }
         _ => return None,
     })
 }
@@ -54,11 +54,13 @@ pub(crate) fn is_data_section(word: &str) -> bool {
             | "__ro_after_init"
             | "__initdata"
             | "__initconst"
+            | "__initdata_memblock"
             | "__exitdata"
             | "__refdata"
             | "__meminitdata"
             | "__net_initdata"
             | "__section"
+            | "__section__"
             | "__nosavedata"
             | "__bss_decrypted"
             | "__cacheline_aligned"
@@ -231,17 +233,18 @@ pub(crate) fn holds_runtime_constant(word: &str) -> bool {
 
 /// Whether it is assembly within a function, or a macro that is nothing else.
 pub(crate) fn is_assembly(word: &str) -> bool {
-    matches!(
-        word,
-        "asm"
-            | "__asm__"
-            | "asm_inline"
-            | "asm_volatile_goto"
-            | "asm_goto_output"
-            | "alternative"
-            | "alternative_2"
-            | "alternative_io"
-            | "alternative_call"
-            | "alternative_input"
-    )
+    word.starts_with("_ASM_")
+        || matches!(
+            word,
+            "asm"
+                | "__asm__"
+                | "asm_inline"
+                | "asm_volatile_goto"
+                | "asm_goto_output"
+                | "alternative"
+                | "alternative_2"
+                | "alternative_io"
+                | "alternative_call"
+                | "alternative_input"
+        )
 }

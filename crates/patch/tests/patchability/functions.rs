@@ -1,4 +1,8 @@
-use elivepatch_patch::patchability::{FunctionChange, Verdict};
+use elivepatch_model::KernelConfig;
+use elivepatch_patch::{
+    SourcePatch,
+    patchability::{FunctionChange, Level, Surroundings, Verdict, check},
+};
 
 use super::support::{F, judged, patch, report};
 
@@ -140,4 +144,67 @@ fn words_within_functions_are_told() {
         Verdict::Patchable,
         &[],
     );
+}
+
+#[test]
+fn pointer_is_a_part_of_the_result() {
+    let signature = |old: &str, new: &str| {
+        format!("-{old}\n+{new}\n {{\n \treturn 0;\n }}\n EXPORT_SYMBOL_GPL(f);")
+    };
+    for (old, new) in [("void f(int a)", "void *f(int a)"), ("int **f(int a)", "int *f(int a)")] {
+        judged("", &signature(old, new), Verdict::Unsure, &["exported-signature"]);
+    }
+    let marked = signature("int f(int a)", "__must_check int f(int a)");
+    judged("", &marked, Verdict::Patchable, &[]);
+}
+
+#[test]
+fn static_variable_that_nothing_uses_any_more_goes_away() {
+    let lines = " {\n \tstatic int count;\n \n-\tcount++;\n+\tg();\n \treturn 0;\n }\n ";
+    judged("", &format!(" {F}\n{lines}"), Verdict::Refused, &["static-local-removed"]);
+    judged(F, lines, Verdict::Unsure, &["static-local-removed"]);
+    // A member of that name is another thing, and one that was only read may not have been there.
+    let member = lines.replace("g();", "x->count = 1;");
+    judged("", &format!(" {F}\n{member}"), Verdict::Refused, &["static-local-removed"]);
+    let read = lines.replace("count++", "g(count)");
+    judged("", &format!(" {F}\n{read}"), Verdict::Unsure, &["static-local-removed"]);
+    let kept = lines.replace("g();", "g(count);");
+    judged("", &format!(" {F}\n{kept}"), Verdict::Patchable, &[]);
+}
+
+#[test]
+fn function_that_has_run_already_is_told() {
+    let body = " {\n-\treturn 1;\n+\treturn 2;\n }\n ";
+    for call in ["late_initcall(f);", "early_param(\"x\", f);"] {
+        let lines = format!(" static int f(void)\n{body}\n {call}\n ");
+        judged("", &lines, Verdict::Unsure, &["initcall"]);
+    }
+    judged(
+        "",
+        &format!(" static int f(void)\n{body}\n module_exit(f);\n "),
+        Verdict::Patchable,
+        &[],
+    );
+}
+
+#[test]
+fn config_says_what_some_attributes_mean() {
+    let verdict = |header: &str, line: &str| {
+        let text = patch("fs/x.c", "", &format!(" {header}\n {{\n-\treturn 1;\n+\treturn 2;\n }}"));
+        let config = format!("CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\n{line}\n");
+        let config = KernelConfig::parse(config.as_bytes()).expect("a config");
+        let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+        let surroundings = Surroundings { config: Some(&config), tree: None };
+        let mut report = check(&[("fix".to_owned(), parsed)], &surroundings);
+        report.files.remove(0).findings.iter().map(|finding| finding.level).max()
+    };
+    let net = "static int __net_init f(void)";
+    assert_eq!(verdict(net, "CONFIG_NET_NS=y"), None);
+    assert_eq!(verdict(net, "# CONFIG_NET_NS is not set"), Some(Level::Refused));
+    let inline = "static nokprobe_inline int f(void)";
+    assert_eq!(verdict(inline, "CONFIG_KPROBES=y"), None);
+    assert_eq!(verdict(inline, ""), Some(Level::Unsure));
+    let raw = "static int __attribute__((__section__(\".init.text\"))) f(void)";
+    assert_eq!(verdict(raw, ""), Some(Level::Refused));
+    assert_eq!(verdict("static __noscs int f(void)", ""), None);
 }

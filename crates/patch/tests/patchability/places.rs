@@ -3,7 +3,7 @@ use elivepatch_patch::{
     patchability::{Level, Surroundings, Verdict, check},
 };
 
-use super::support::{F, judged, patch, report, rules};
+use super::support::{F, patch, report, rules};
 
 #[test]
 fn places_are_judged_as_the_build_judges_them() {

@@ -5,7 +5,7 @@ use elivepatch_patch::{
     patchability::{Level, Surroundings, Verdict, check},
 };
 
-use super::support::{Tree, patch, report, rules, with_tree};
+use super::support::{Tree, patch, rules, with_tree};
 
 #[test]
 fn whole_file_shows_what_the_hunk_does_not() {

@@ -9,10 +9,6 @@ use crate::patchability::{
     words,
 };
 
-/// Words that say how a member may be used, and not where it lies.
-const QUALIFIERS: [&[u8]; 8] =
-    [b"const", b"volatile", b"__rcu", b"__user", b"__iomem", b"__percpu", b"__force", b"__private"];
-
 impl Judged {
     /// Judges a variable.
     pub(super) fn variable(&mut self, change: &Change<'_>, variable: &Variable) {
@@ -102,12 +98,9 @@ impl Judged {
         let (Some(before), Some(after)) = (change.pair.before, change.pair.after) else {
             return false;
         };
-        let layout = |side: &Side, item: &Item| {
-            let mut words = side.essence(item.tokens.clone());
-            words.retain(|word| !QUALIFIERS.contains(&word.as_slice()));
-            words
-        };
-        layout(&change.view.before, before) == layout(&change.view.after, after)
+        let essence = |side: &Side, item: &Item| side.essence(item.tokens.clone());
+        let (old, new) = (essence(&change.view.before, before), essence(&change.view.after, after));
+        body::same_but_qualifiers(&old, &new)
     }
 
     /// `typedef`.

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use super::{Change, Judged};
 use crate::patchability::{
     body::{self, StaticLocal},
-    header::{self, FunctionHeader},
+    header::FunctionHeader,
     item::{Item, ItemKind},
-    report::{FunctionChange, TouchedFunction},
+    report::{Finding, FunctionChange, TouchedFunction},
     rule::{Level, Rule},
-    side::Side,
     words,
 };
 
@@ -44,7 +43,18 @@ impl Judged {
             FunctionChange::Added => {}
             FunctionChange::Removed => self.removed(change, header),
         }
+        if let Some(by) = change.facts.run_once.get(&header.name)
+            && kind == FunctionChange::Changed
+        {
+            let subject = format!("{}() is run once, by {by}: it has run already", header.name);
+            let finding = Finding {
+                noticed_by_build: false,
+                ..Finding::new(Rule::Initcall, Level::Unsure, change.patch_line, subject)
+            };
+            self.findings.push(finding);
+        }
         self.inlined(change, header);
+        self.cut_function(change, header);
         self.body(change, Some(header));
     }
 
@@ -63,13 +73,23 @@ impl Judged {
             seen.push(rule);
             let level = match (rule, kind) {
                 // It is `__init` only without network namespaces, which nearly all kernels have.
-                (Rule::InitCode, _) if word.starts_with("__net_") => Level::Unsure,
+                (Rule::InitCode, _) if word.starts_with("__net_") => match self.known.namespaces {
+                    Some(true) => continue,
+                    Some(false) => Level::Refused,
+                    None => Level::Unsure,
+                },
                 (Rule::InitCode, _) => Level::Refused,
                 (Rule::SectionCode, _) => Level::Refused,
                 (Rule::NotTraceable, FunctionChange::Changed) => Level::Refused,
                 (Rule::NotTraceable, FunctionChange::Added) => Level::Unsure,
                 // Always inlined: there is no copy that would have to be redirected.
                 (Rule::InlineFunction, _) if word == "__always_inline" => continue,
+                // The same with kprobes, and `inline` without.
+                (Rule::InlineFunction, _)
+                    if word == "nokprobe_inline" && self.known.kprobes == Some(true) =>
+                {
+                    continue;
+                }
                 (Rule::InlineFunction, FunctionChange::Changed) => Level::Unsure,
                 _ => continue,
             };
@@ -116,51 +136,6 @@ impl Judged {
         }
     }
 
-    fn signature(&mut self, change: &Change<'_>, before: &FunctionHeader, after: &FunctionHeader) {
-        let line = change.patch_line;
-        let name = &after.name;
-        let (Some(item_before), Some(item_after)) = (change.pair.before, change.pair.after) else {
-            return;
-        };
-        if item_before.head.is_empty() || item_after.head.is_empty() {
-            return;
-        }
-        let is_static = |header: &FunctionHeader| header.has("static") || header.has("STATIC");
-        if is_static(before) != is_static(after) {
-            let becomes = if is_static(after) { "static" } else { "global" };
-            self.find(Rule::Linkage, Level::Unsure, line, format!("{name}() becomes {becomes}"));
-        }
-        let is_inline = |header: &FunctionHeader| {
-            let words = header.words.iter();
-            words.into_iter().any(|word| words::of_function(word) == Some(Rule::InlineFunction))
-        };
-        if is_inline(before) != is_inline(after) {
-            let becomes = if is_inline(after) { "inline" } else { "no longer inline" };
-            self.find(Rule::Linkage, Level::Unsure, line, format!("{name}() becomes {becomes}"));
-        }
-        let view = change.view;
-        let parameters_before = types(&view.before, before);
-        let parameters_after = types(&view.after, after);
-        let result = |header: &FunctionHeader| -> Vec<String> {
-            let words = header.words.iter().filter(|word| {
-                words::of_function(word).is_none() && !matches!(word.as_str(), "static" | "STATIC")
-            });
-            words.cloned().collect()
-        };
-        let same_number = parameters_before.len() == parameters_after.len();
-        let is_same = parameters_before == parameters_after && result(before) == result(after);
-        if is_same || (is_static(before) && is_static(after)) {
-            return;
-        }
-        let subject = format!("{name}() is declared differently");
-        if change.facts.exported.contains(name) {
-            let level = if same_number { Level::Unsure } else { Level::Refused };
-            self.find(Rule::ExportedSignature, level, line, subject);
-        } else {
-            self.find(Rule::Signature, Level::Unsure, line, subject);
-        }
-    }
-
     /// Callers into which the compiler may put the function, and which cannot be replaced.
     fn inlined(&mut self, change: &Change<'_>, header: &FunctionHeader) {
         if let Some((caller, rule)) = change.facts.inlined_into.get(&header.name) {
@@ -174,6 +149,7 @@ impl Judged {
         let name = header.map_or("the function".to_owned(), |header| format!("{}()", header.name));
         if let (Some(before), Some(after)) = (change.pair.before, change.pair.after) {
             self.static_locals(change, before, after, &name);
+            self.local_types(change, before, after, &name);
         }
         let sides =
             [(&change.view.before, change.pair.before), (&change.view.after, change.pair.after)];
@@ -189,7 +165,9 @@ impl Judged {
                 let at = body::changed_word(side, item.tokens.clone(), wanted)?;
                 Some((side.name(at), side.changed_patch_line(at..at + 1).unwrap_or(0)))
             };
-            if let Some((word, line)) = word(words::is_assembly) {
+            let assembly = body::changed_assembly(side, item.tokens.clone());
+            let assembly = assembly.map(|(at, line)| (side.name(at), line));
+            if let Some((word, line)) = assembly.or_else(|| word(words::is_assembly)) {
                 let subject = format!("{word} in {name}");
                 note(self, Rule::InlineAssembly, Level::Unsure, line, subject);
             }
@@ -218,6 +196,13 @@ impl Judged {
         let old = body::static_locals(&change.view.before, before.tokens.clone());
         let new = body::static_locals(&change.view.after, after.tokens.clone());
         let (old_by_name, new_by_name) = (by_name(&old), by_name(&new));
+        let uses = match old.is_empty() {
+            true => Default::default(),
+            false => [
+                body::uses(&change.view.before, before.tokens.clone()),
+                body::uses(&change.view.after, after.tokens.clone()),
+            ],
+        };
         for local in &old {
             let Some(twin) = counterpart(local, &new_by_name) else {
                 let line = change.view.before.changed_patch_line(local.tokens.clone());
@@ -232,6 +217,7 @@ impl Judged {
                 let line = line.unwrap_or(change.patch_line);
                 self.find(Rule::ChangedData, Level::Refused, line, subject);
             }
+            self.unused_local(change, [before, after], &uses, local, name);
         }
         for local in new.iter().filter(|local| !old_by_name.contains_key(local.name.as_str())) {
             if !local.is_constant {
@@ -240,6 +226,50 @@ impl Judged {
                 let line = line.unwrap_or(change.patch_line);
                 self.find(Rule::StaticLocalAdded, Level::Note, line, subject);
             }
+        }
+    }
+}
+
+impl Judged {
+    /// The compiler leaves a variable out that nothing uses any more.
+    fn unused_local(
+        &mut self,
+        change: &Change<'_>,
+        [before, after]: [&Item; 2],
+        uses: &[HashMap<&[u8], body::Uses>; 2],
+        local: &StaticLocal,
+        name: &str,
+    ) {
+        let [old, new] = uses
+            .each_ref()
+            .map(|side| side.get(local.name.as_bytes()).copied().unwrap_or_default());
+        if old.mentions < 2 || new.mentions != 1 {
+            return;
+        }
+        // One that is only read, or only set, may not have been in the kernel either.
+        let level = match old.is_updated && !before.is_cut && !after.is_cut {
+            true => Level::Refused,
+            false => Level::Unsure,
+        };
+        let subject = format!("static {} of {name} is not used any more", local.name);
+        self.find(Rule::StaticLocalRemoved, level, change.patch_line, subject);
+    }
+
+    /// Types within functions: the build compares them as it does all others.
+    fn local_types(&mut self, change: &Change<'_>, before: &Item, after: &Item, name: &str) {
+        let old = body::local_types(&change.view.before, before.tokens.clone());
+        let new = body::local_types(&change.view.after, after.tokens.clone());
+        for (key, essence) in &old {
+            let Some(twin) = new.get(key).filter(|twin| *twin != essence) else { continue };
+            let (keyword, type_name, _) = key;
+            let rule = match keyword.as_str() {
+                "enum" => Rule::TypeMeaning,
+                _ if body::same_but_qualifiers(essence, twin) => continue,
+                _ => Rule::DataStructure,
+            };
+            let what = format!("{keyword} {type_name}");
+            let subject = format!("{} within {name} changes", what.trim_end());
+            self.find(rule, Level::Unsure, change.patch_line, subject);
         }
     }
 }
@@ -268,18 +298,4 @@ fn header_of(item: Option<&Item>) -> Option<&FunctionHeader> {
         Some(ItemKind::Function(header)) => Some(header),
         _ => None,
     }
-}
-
-/// The parameters without their names.
-fn types(side: &Side, header: &FunctionHeader) -> Vec<Vec<Vec<u8>>> {
-    let mut parameters = header::parameters(side, header.parameters.clone());
-    for parameter in &mut parameters {
-        let is_name = |text: &Vec<u8>| {
-            text.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        };
-        if parameter.len() > 1 && parameter.last().is_some_and(is_name) {
-            parameter.pop();
-        }
-    }
-    parameters
 }

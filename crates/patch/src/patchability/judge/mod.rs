@@ -1,8 +1,10 @@
 //! The rules: what each touched item means for a livepatch.
 
+mod cut;
 mod data;
 mod function;
 mod macros;
+mod signature;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +14,7 @@ use super::{
     rule::{Level, Rule},
     side::Side,
     view::{Pair, View},
-    words,
+    words::{self, MacroMeaning},
 };
 
 /// What was found in one file.
@@ -24,8 +26,18 @@ pub(crate) struct Judged {
     pub changes: usize,
     /// What only comes or only goes here.
     pub lonely: Vec<Lonely>,
+    known: Known,
     /// How often the whole file was searched for the users of a name.
     searches: usize,
+}
+
+/// What the target's config says; `None` where none is at hand.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Known {
+    /// Whether it has network namespaces: without, `__net_init` is `__init`.
+    pub namespaces: Option<bool>,
+    /// Whether it has kprobes: with them, `nokprobe_inline` is `__always_inline`.
+    pub kprobes: Option<bool>,
 }
 
 /// A type, variable or function that a view shows on one side only. It may be on the other side of
@@ -54,6 +66,11 @@ pub(super) const INIT_DATA_CHANGES: &str = " changes, and only code that has run
 const SEARCHES: usize = 16;
 
 impl Judged {
+    /// Begins with what the config says.
+    pub(crate) fn new(known: Known) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Whether one more search through the whole file is allowed.
     fn may_search(&mut self) -> bool {
         self.searches += 1;
@@ -187,6 +204,8 @@ pub(crate) struct Facts {
     /// Functions that the compiler may put, directly or by way of others, into one that cannot be
     /// replaced: that one, and why it cannot.
     pub inlined_into: HashMap<String, (String, Rule)>,
+    /// Functions that an initcall or an option's macro names, and that macro.
+    pub(crate) run_once: HashMap<String, String>,
     /// Whether variables are both added and removed: one may be the other's new name.
     pub renames_data: bool,
 }
@@ -215,6 +234,14 @@ impl Facts {
         match &item.kind {
             ItemKind::Macro { name, argument } if name.starts_with("EXPORT_SYMBOL") => {
                 self.exported.insert(argument.clone());
+            }
+            ItemKind::Macro { name, .. }
+                if words::of_macro(name) == MacroMeaning::Rule(Rule::Initcall) =>
+            {
+                let names = item.tokens.clone().skip(1).filter(|at| side.is_name(*at));
+                let named = names.map(|at| (side.name(at), name.clone()));
+                // A module's initcall is still to come where the module is not loaded yet.
+                self.run_once.extend(named.filter(|_| name != "module_exit"));
             }
             ItemKind::Function(header) => {
                 let rule = header.words.iter().find_map(|word| {
