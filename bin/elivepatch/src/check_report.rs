@@ -9,6 +9,11 @@ use elivepatch_patch::patchability::{
 
 use crate::{output::data, problem::Problem, text::printable};
 
+/// What a text does not show of a patch that looks fine.
+const NOT_LOOKED_AT: &str = "(not looked at without --source TREE: exports, callers, users of \
+                             macros, and static variables and tables of functions beyond the \
+                             lines shown)\n";
+
 /// How many functions of a file are listed.
 const FUNCTIONS_SHOWN: usize = 40;
 
@@ -23,6 +28,7 @@ pub fn print(report: &Report, has_tree: bool) -> Result<(), Problem> {
         write_file(&mut text, file, &mut explained);
     }
     let (style, words) = match report.verdict {
+        Verdict::NothingToDo => (AnsiColor::Green, "nothing to do here"),
         Verdict::Patchable => (AnsiColor::Green, "patchable as far as can be seen offline"),
         Verdict::Unsure => (AnsiColor::Yellow, "cannot be sure"),
         Verdict::Refused => (AnsiColor::Red, "refused"),
@@ -31,6 +37,9 @@ pub fn print(report: &Report, has_tree: bool) -> Result<(), Problem> {
     if !has_tree && findings.any(|finding| finding.rule == Rule::FunctionUnknown) {
         text.push_str("(with --source TREE, whole functions are judged)\n");
     }
+    if !has_tree && report.verdict == Verdict::Patchable {
+        text.push_str(NOT_LOOKED_AT);
+    }
     let style = style.on_default().bold();
     let _ = write!(text, "{style}verdict{style:#}: {words}{}", reasons(report));
     data(&text)
@@ -38,7 +47,7 @@ pub fn print(report: &Report, has_tree: bool) -> Result<(), Problem> {
 
 fn reasons(report: &Report) -> String {
     let level = match report.verdict {
-        Verdict::Patchable => return String::new(),
+        Verdict::NothingToDo | Verdict::Patchable => return String::new(),
         Verdict::Unsure => Level::Unsure,
         Verdict::Refused => Level::Refused,
     };
@@ -58,13 +67,14 @@ fn write_file(text: &mut String, file: &FileReport, explained: &mut HashSet<Rule
         FileRole::Code => "C code",
         FileRole::Header => "a header",
         FileRole::LeftOut => "left out of the build",
+        FileRole::Kept => "stays as it is in the running kernel",
         FileRole::Refused => "cannot be live-patched",
         FileRole::Undecided => "cannot be live-patched if this kernel is built with it",
     };
     let path = printable(&file.path);
     let place = format!("{} line {}", printable(&file.patch), file.patch_line);
     let _ = writeln!(text, "{bold}{path}{bold:#} ({place}): {what}");
-    if file.role == FileRole::LeftOut {
+    if matches!(file.role, FileRole::LeftOut | FileRole::Kept) {
         let _ = writeln!(text, "  it {}", printable(&file.role_text));
     }
     for change in [FunctionChange::Changed, FunctionChange::Added, FunctionChange::Removed] {

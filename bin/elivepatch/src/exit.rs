@@ -31,12 +31,15 @@ Exit codes:
 /// What `elivepatch check` says and how it ends, as its help text shows it.
 pub const VERDICTS: &str = "\
 Verdicts:
+  nothing to do here: no file of it is     exit code 0; build refuses such a patch
+  in the kernel
   patchable as far as can be seen offline  exit code 0
   cannot be sure, with reasons             exit code 0; 3 with --strict
   refused, with reasons                    exit code 3
 
 Exit code 1 says that a patch, config or source tree could not be read. With --json the verdict is
-the field \"verdict\": patchable, unsure or refused. docs/patchability.md explains every reason.";
+the field \"verdict\": nothing-to-do, patchable, unsure or refused; what could not be read is in the
+field \"error\". docs/patchability.md explains every reason.";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {

@@ -6,6 +6,7 @@ use elivepatch_api::{
     client::{ClientError, ServerUrl},
 };
 use elivepatch_model::{Failure, FailureClass, Fault};
+use serde::Serialize;
 
 use crate::{
     exit::Exit,
@@ -14,8 +15,9 @@ use crate::{
 };
 
 /// Why the program does not end with success, as it is printed once, at the end.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Problem {
+    #[serde(skip)]
     exit: Exit,
     message: String,
     causes: Vec<String>,
@@ -23,11 +25,21 @@ pub struct Problem {
     hint: Option<String>,
 }
 
+#[derive(Serialize)]
+struct ProblemJson<'a> {
+    error: &'a Problem,
+}
+
 impl Problem {
     /// A problem with nothing but its message.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { exit, message, causes: Vec::new(), details: Vec::new(), hint: None }
+    }
+
+    /// The same for programs.
+    pub fn as_json(&self) -> impl Serialize + '_ {
+        ProblemJson { error: self }
     }
 
     /// Something that the user gave is at fault.

@@ -88,9 +88,10 @@ failure_classes! {
         "Leave the file out. A livepatch is built with the kernel's own build files, and with what \
          was generated when the kernel was built.";
     /// The patch adds a file that nothing compiles or includes, or a module of its own, or it copies
-    /// a file or renames a header.
+    /// a file or renames a header, or it does nothing but take files away, whose code a running
+    /// kernel keeps.
     PatchFileSet = "patch-file-set", Request,
-        "Name a new `.c` file in a Makefile (`NAME-y += FILE.o`), and leave headers where they are.";
+        "Make the functions of a file that is taken away fail instead. Name a new `.c` file in a Makefile (`NAME-y += FILE.o`), and leave headers where they are.";
     /// The patch changes code that cannot be live-patched by its place: lib/, vdso, boot code.
     PatchUnpatchableCode = "patch-unpatchable-code", Request,
         "Fix it by a new kernel and a reboot, or change the code that calls it.";

@@ -2,6 +2,9 @@ use elivepatch_model::{Failure, FailureClass, StepName, limits};
 
 use crate::{DroppedFile, Refusal};
 
+/// What is wrong with a patch that a mail program or a Windows editor has rewritten.
+pub(crate) const CARRIAGE_RETURN: &str = "ends in CR LF";
+
 /// Why a patch is refused before anything is built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
@@ -106,6 +109,9 @@ impl PatchError {
             Self::Empty => "make the patch with git diff or diff -u, and look at the file you send",
             Self::NotADiff => {
                 "send the output of git format-patch, git diff or diff -u, uncompressed"
+            }
+            Self::Unreadable { problem, .. } if problem == CARRIAGE_RETURN => {
+                "convert it back: dos2unix FILE; mail programs and Windows editors change line endings"
             }
             Self::Unreadable { .. } => {
                 "make the patch again with git format-patch or diff -u; do not edit or paste it"

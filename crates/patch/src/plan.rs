@@ -55,8 +55,10 @@ pub struct Refusal {
 pub enum FilePart {
     /// It is built, or part of what is built.
     Built,
-    /// It is left out; the reason completes "FILE …".
+    /// It is left out, and never is in this kernel; the reason completes "FILE …".
     LeftOut(&'static str),
+    /// It is left out, and the running kernel keeps its code; the reason completes "FILE …".
+    Kept(&'static str),
     /// No build could livepatch it.
     Refused(Refusal),
     /// It is refused if the target is built with it, and left out if not.
@@ -105,13 +107,15 @@ impl SourcePatch {
         };
         let mut refusals = Vec::new();
         let has_code = self.has_code(&file_set);
+        let mut objects_away = Vec::new();
         for file in &self.files {
             let patch_line = file.patch_line;
             let left = |reason| DroppedFile { path: file.path.clone(), patch_line, reason };
             if let Some(objects) = makefile::new_objects(file, &file_set) {
                 // One that only takes objects away has nothing to build with.
-                if !objects.is_empty() {
-                    plan.files.push(file.clone());
+                match objects.is_empty() {
+                    true => objects_away.push(left(TAKES_OBJECTS_AWAY)),
+                    false => plan.files.push(file.clone()),
                 }
                 plan.new_objects.extend(objects);
                 continue;
@@ -141,25 +145,30 @@ impl SourcePatch {
             if !refusals.is_empty() {
                 return Err(PatchError::Refused(refusals));
             }
-            plan.dropped.extend(plan.kept);
+            let kept: Vec<Refusal> = plan.kept.iter().chain(&objects_away).map(only_kept).collect();
+            if !kept.is_empty() {
+                return Err(PatchError::Refused(kept));
+            }
             return Err(PatchError::NoCode(plan.dropped));
         }
         Ok(plan)
     }
 }
+/// Of a Makefile.
+const TAKES_OBJECTS_AWAY: &str = "only takes objects away, which a running kernel keeps";
+
 fn part_of(file: &FilePatch, file_set: &FileSet<'_>) -> FilePart {
     match makefile::new_objects(file, file_set) {
         Some(objects) if objects.is_empty() => {
-            return FilePart::LeftOut("only takes objects away, which a running kernel keeps");
+            return FilePart::Kept(TAKES_OBJECTS_AWAY);
         }
         Some(_) => return FilePart::Built,
         None => {}
     }
     match judge(file) {
         Judged::Code | Judged::New | Judged::Kept { change: Some(_), .. } => FilePart::Built,
-        Judged::Kept { reason, change: None, .. } | Judged::NotInKernel(reason) => {
-            FilePart::LeftOut(reason)
-        }
+        Judged::Kept { reason, change: None, .. } => FilePart::Kept(reason),
+        Judged::NotInKernel(reason) => FilePart::LeftOut(reason),
         Judged::Refused { class, reason, hint, if_built } => {
             let (path, patch_line) = (file.path.clone(), file.patch_line);
             let refusal = Refusal { path, patch_line, class, reason, hint };
@@ -260,6 +269,18 @@ fn file_set(reason: &'static str) -> Judged {
         reason,
         hint: "make the change inside files that exist in the target's source",
         if_built: false,
+    }
+}
+
+/// A fix that only takes code away fixes nothing in a kernel that has it.
+fn only_kept(file: &DroppedFile) -> Refusal {
+    Refusal {
+        path: file.path.clone(),
+        patch_line: file.patch_line,
+        class: FailureClass::PatchFileSet,
+        reason: file.reason,
+        hint: "what the fix takes away goes on running: make its functions fail instead, by a \
+               return at their beginning",
     }
 }
 

@@ -37,8 +37,14 @@ fn expectation(name: &str) -> Option<Expected> {
         // The lines around the change do not show what the function looks up in its beginning.
         "runtime-constant" => AnotherMatter,
         "runtime-constant-moved" => Unsure("runtime-constant"),
-        // What a callback answers is known only when it runs.
-        "callback-refuses" => AnotherMatter,
+        "not-traced" | "not-instrumented" => Refused("not-traceable"),
+        "local-becomes-global" => Unsure("linkage"),
+        // The hunk does not show the beginning of its function, nor that a static key is in it.
+        "module-static-key" => Unsure("function-unknown"),
+        // Which functions it is compiled into, and what they hold on this kernel, the objects tell.
+        "warning-7.3" => Unsure("header"),
+        // What a callback answers, and whether a warning comes, is known only when it runs.
+        "callback-refuses" | "warning-hit" => AnotherMatter,
         // What files are linked into, the build files tell.
         "same-name-in-two-parents" => AnotherMatter,
         // What the kernel has beside the patched files, no patch shows.

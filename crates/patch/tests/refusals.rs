@@ -43,9 +43,9 @@ fn refused_fixtures_have_their_class_and_say_where() {
         ("plain-binary", PatchBinary, "line 1 of the patch"),
         ("quoted-newline", PatchUnreadable, "line 2 of the patch: the path \"fs/exec.c\\nfs/open"),
         ("quoted-traversal", PatchPathOutsideTree, "line 2 of the patch: the path \"b/../etc/"),
-        ("removed-file", PatchNoCode, "fs/old.c is taken away by the patch"),
+        ("removed-file", PatchFileSet, "fs/old.c is taken away by the patch"),
         ("rename-out-of-tree", PatchPathOutsideTree, "line 4 of the patch: the path \"../exec.c\""),
-        ("renamed-file", PatchNoCode, "fs/old.c gets another name"),
+        ("renamed-file", PatchFileSet, "fs/old.c gets another name"),
         ("too-few-lines", PatchUnreadable, "line 7 of the patch: the hunk of line 3 ends too ear"),
         ("too-many-lines", PatchUnreadable, "line 7 of the patch: the hunk of line 3 has more lin"),
         ("zero-byte", PatchBinary, "line 5 of the patch"),
@@ -65,6 +65,12 @@ fn refused_fixtures_have_their_class_and_say_where() {
         })
         .count();
     assert_eq!(on_disk, expected.len(), "every -FAIL fixture is in the table");
+}
+
+#[test]
+fn carriage_returns_have_a_hint_of_their_own() {
+    let failure = refusal(&fixture("dos-line-endings-FAIL"));
+    assert!(failure.hint.starts_with("convert it back: dos2unix"), "{failure}");
 }
 
 #[test]

@@ -36,6 +36,15 @@ pub struct CheckArgs {
 
 /// Judges patches without a server.
 pub fn run(arguments: &CheckArgs) -> Result<Exit, Problem> {
+    let outcome = judge(arguments);
+    // Who reads JSON is to find some on standard output, whatever happens.
+    if let (Err(problem), true) = (&outcome, arguments.json) {
+        report::print_json(&problem.as_json())?;
+    }
+    outcome
+}
+
+fn judge(arguments: &CheckArgs) -> Result<Exit, Problem> {
     let patches = inputs::read_patches_or_input(&arguments.patches)?;
     let patches = patches.into_iter().map(|patch| {
         let parsed = SourcePatch::parse(&patch.content).map_err(|error| {

@@ -26,7 +26,7 @@ impl Parser<'_> {
         let patch_line = self.line_number();
         let command = self.peek().unwrap_or_default();
         if command.ends_with(b"\r") {
-            return self.error("ends in CR LF; convert the patch back with dos2unix");
+            return self.error(crate::error::CARRIAGE_RETURN);
         }
         self.at += 1;
         let extended = self.extended_headers()?;

@@ -17,7 +17,7 @@ impl Name {
     /// a timestamp.
     pub(super) fn parse(text: &[u8], line: usize) -> Result<Self, PatchError> {
         if text.ends_with(b"\r") {
-            return Err(unreadable(line, "ends in CR LF; convert the patch back with dos2unix"));
+            return Err(unreadable(line, crate::error::CARRIAGE_RETURN));
         }
         if text.starts_with(b"\"") {
             return Self::quoted(text, line);

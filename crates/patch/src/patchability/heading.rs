@@ -45,7 +45,7 @@ pub(crate) fn container(heading: &[u8]) -> ItemKind {
     let keyword = (0..end).find(|at| matches!(side.text_at(*at), b"struct" | b"union" | b"enum"));
     if let (Some(keyword), true) = (keyword, brace || end <= 2) {
         let name = if keyword + 1 < end { side.name(keyword + 1) } else { String::new() };
-        return ItemKind::Type { keyword: side.name(keyword), name };
+        return ItemKind::Type { keyword: side.name(keyword), name, declarator: None };
     }
     if brace || end < 2 {
         return ItemKind::Unknown;
@@ -55,13 +55,15 @@ pub(crate) fn container(heading: &[u8]) -> ItemKind {
 
 fn data(side: &Side, assignment: usize) -> ItemKind {
     let bracket = (0..assignment).find(|at| side.is(*at, b'[')).unwrap_or(assignment);
-    let Some(name_at) = (0..bracket).rev().find(|at| side.is_name(*at)) else {
+    // With the name alone, `const` may stand on the line before.
+    let Some(name_at) = (1..bracket).rev().find(|at| side.is_name(*at)) else {
         return ItemKind::Unknown;
     };
     ItemKind::Variable(Variable {
         name: side.name(name_at),
         is_constant: item::is_constant(side, 0..name_at),
         is_initialised: true,
+        is_array: bracket < assignment,
         words: (0..assignment).filter(|at| side.is_name(*at)).map(|at| side.name(at)).collect(),
     })
 }
@@ -74,7 +76,7 @@ mod tests {
         match container(heading.as_bytes()) {
             ItemKind::Function(header) => format!("function {}", header.name),
             ItemKind::CutFunction(name) => format!("cut {name}"),
-            ItemKind::Type { keyword, name } => format!("type {keyword} {name}"),
+            ItemKind::Type { keyword, name, .. } => format!("type {keyword} {name}"),
             ItemKind::Variable(v) => format!("data {} {}", v.name, v.is_constant),
             other => format!("{other:?}"),
         }
@@ -94,6 +96,8 @@ mod tests {
             ("static struct ctl_table ipv4_net_table[]", "data ipv4_net_table false"),
             ("static unsigned char tbl[sizeof(struct f", "data tbl false"),
             ("static const u8 tbl[][sizeof(", "data tbl true"),
+            ("br_cfm_cc_config_policy[IFLA_BRIDGE_CFM_", "Unknown"),
+            ("names[] = {", "Unknown"),
             ("out_unlock:", "UnnamedFunction"),
             ("", "Unknown"),
             ("EXPORT_SYMBOL(foo);", "Unknown"),

@@ -2,7 +2,12 @@
 
 use std::ops::Range;
 
-use super::{header::FunctionHeader, lexer::TokenKind, side::Side};
+use super::{
+    header::FunctionHeader,
+    lexer::TokenKind,
+    side::Side,
+    words::{self, MacroMeaning},
+};
 
 /// One thing at file scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +21,9 @@ pub(crate) struct Item {
     pub is_cut: bool,
 }
 
+/// By what an item is found again: its kind, and its name.
+pub(crate) type Key = (u8, String);
+
 /// What an item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ItemKind {
@@ -26,15 +34,16 @@ pub(crate) enum ItemKind {
     /// The inside of a function whose name is known only up to a point.
     CutFunction(String),
     /// `struct`, `union` or `enum` with its members; the name is empty when it has none.
-    Type { keyword: String, name: String },
+    Type { keyword: String, name: String, declarator: Option<String> },
     /// `typedef`.
     Typedef(String),
     /// A variable with or without initialiser.
     Variable(Variable),
     /// A declaration of something that is defined elsewhere.
     Declaration(String),
-    /// `MACRO(argument, …)`.
-    Macro { name: String, argument: String },
+    /// `MACRO(argument, …)`: the first argument, the variable that it defines, if it defines one, and
+    /// of a bitmap the number of bits.
+    Macro { name: String, argument: String, variable: Option<String>, bits: Option<u64> },
     /// A preprocessor line: its first word, and what it defines or includes.
     Directive { word: String, subject: String },
     /// `asm(…)` outside functions.
@@ -52,22 +61,36 @@ pub(crate) struct Variable {
     /// Whether its memory is read-only.
     pub is_constant: bool,
     pub is_initialised: bool,
+    pub is_array: bool,
     /// The words of its declaration.
     pub words: Vec<String>,
 }
 
 impl Item {
+    /// The name of the variable that it defines.
+    pub(crate) fn variable_name(&self) -> Option<&str> {
+        match &self.kind {
+            ItemKind::Variable(variable) => Some(&variable.name),
+            ItemKind::Macro { variable, .. } => variable.as_deref(),
+            ItemKind::Type { declarator, .. } => declarator.as_deref(),
+            _ => None,
+        }
+    }
+
     /// By what an item of one side is found again on the other.
-    pub(crate) fn key(&self) -> (u8, String) {
+    pub(crate) fn key(&self) -> Key {
+        if let Some(name) = self.variable_name() {
+            return (5, name.to_owned());
+        }
         match &self.kind {
             ItemKind::Function(header) => (0, header.name.clone()),
             ItemKind::UnnamedFunction => (1, String::new()),
             ItemKind::CutFunction(name) => (2, name.clone()),
-            ItemKind::Type { keyword, name } => (3, format!("{keyword} {name}")),
+            ItemKind::Type { keyword, name, .. } => (3, format!("{keyword} {name}")),
             ItemKind::Typedef(name) => (4, name.clone()),
             ItemKind::Variable(variable) => (5, variable.name.clone()),
             ItemKind::Declaration(name) => (6, name.clone()),
-            ItemKind::Macro { name, argument } => (7, format!("{name}({argument})")),
+            ItemKind::Macro { name, argument, .. } => (7, format!("{name}({argument})")),
             ItemKind::Directive { word, subject } => (8, format!("{word} {subject}")),
             ItemKind::Assembly => (9, String::new()),
             ItemKind::Nothing => (10, String::new()),
@@ -118,17 +141,36 @@ fn kind(
         let name =
             (keyword + 1..body).rev().find(|at| side.is_name(*at) && !is_attribute(side, *at));
         let name = name.map(|at| side.name(at)).unwrap_or_default();
-        return ItemKind::Type { keyword: side.name(keyword), name };
+        let declarator = declarator(side, body, tokens.end).map(|at| side.name(at));
+        return ItemKind::Type { keyword: side.name(keyword), name, declarator };
+    }
+    // `static struct { … } name = { … };`
+    if let (Some(_), Some(body)) = (keyword, body.filter(|body| *body == head.end))
+        && let Some(name_at) = declarator(side, body, tokens.end)
+    {
+        let words = head.clone().chain(name_at..name_at + 1).filter(|at| side.is_name(*at));
+        return ItemKind::Variable(Variable {
+            name: side.name(name_at),
+            is_constant: is_constant(side, head.clone()),
+            is_initialised: true,
+            is_array: side.is(name_at + 1, b'['),
+            words: words.map(|at| side.name(at)).collect(),
+        });
     }
     let pointer = side.is(tokens.start + 1, b'(') && side.is(tokens.start + 2, b'*');
     if side.is_name(tokens.start) && side.is(tokens.start + 1, b'(') && !pointer {
-        let argument = side.name(tokens.start + 2);
-        return ItemKind::Macro { name: side.name(tokens.start), argument };
+        return macro_call(side, tokens.start, tokens.end);
     }
     // `static DEFINE_MUTEX(lock);`
     if first == b"static" && side.is_name(tokens.start + 1) && side.is(tokens.start + 2, b'(') {
-        let argument = side.name(tokens.start + 3);
-        return ItemKind::Macro { name: side.name(tokens.start + 1), argument };
+        return macro_call(side, tokens.start + 1, tokens.end);
+    }
+    // `static __cacheline_aligned DEFINE_SPINLOCK(lock);`
+    let name_at = head.clone().take_while(|at| side.is_name(*at)).last();
+    if let Some(name_at) = name_at.filter(|at| side.is(at + 1, b'('))
+        && words::type_of_macro(&side.name(name_at)).is_some()
+    {
+        return macro_call(side, name_at, tokens.end);
     }
     if body.is_none()
         && !is_assigned
@@ -157,6 +199,48 @@ fn kind(
     variable(side, head, words, is_assigned)
 }
 
+/// `MACRO(…)`, whose name is the token `name_at`.
+fn macro_call(side: &Side, name_at: usize, end: usize) -> ItemKind {
+    let name = side.name(name_at);
+    let argument = side.name(name_at + 2);
+    let mut depth = 0usize;
+    let second = (name_at + 1..end).find(|at| {
+        if side.is(*at, b'(') {
+            depth += 1;
+        } else if side.is(*at, b')') {
+            depth = depth.saturating_sub(1);
+        }
+        depth == 1 && side.is(*at, b',')
+    });
+    let second = second.map(|comma| side.name(comma + 1));
+    let variable = match words::of_macro(&name) {
+        MacroMeaning::SectionData if name.starts_with("DECLARE") => None,
+        MacroMeaning::SectionData if name.contains("PER_CPU") => second.clone(),
+        MacroMeaning::Data | MacroMeaning::SectionData => Some(argument.clone()),
+        _ => None,
+    };
+    let bits = second.and_then(|second| second.parse().ok());
+    ItemKind::Macro { name, argument, variable, bits }
+}
+
+/// The name behind the `}` of the type whose `{` is at `body`.
+fn declarator(side: &Side, body: usize, end: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    let close = (body..end).find(|at| {
+        if side.is(*at, b'{') {
+            depth += 1;
+        } else if side.is(*at, b'}') {
+            depth -= 1;
+        }
+        depth == 0
+    })?;
+    let is_plain = |at: &usize| {
+        side.is_name(*at) && !is_attribute(side, *at) && !side.text_at(*at).starts_with(b"__")
+    };
+    let stops = |at: &usize| side.is(*at, b'=') || side.is(*at, b';') || side.is(*at, b'(');
+    (close + 1..end).take_while(|at| !stops(at)).find(is_plain)
+}
+
 fn variable(
     side: &Side,
     head: &Range<usize>,
@@ -177,6 +261,7 @@ fn variable(
         name: side.name(name_at),
         is_constant: is_constant(side, head.start..name_at),
         is_initialised,
+        is_array: bracket < head.end,
         words,
     })
 }

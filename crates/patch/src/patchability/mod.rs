@@ -9,8 +9,10 @@
 //! pairs the items of both sides, and the judge applies the rules of `docs/patchability.md`.
 
 mod body;
+mod file_role;
 mod header;
 mod heading;
+mod init_beside_others;
 pub(crate) mod init_items;
 mod item;
 mod judge;
@@ -19,6 +21,7 @@ mod moved;
 mod outline;
 mod report;
 mod rule;
+mod series;
 mod side;
 mod statement;
 mod traceable;
@@ -28,18 +31,16 @@ mod words;
 
 use std::collections::{HashMap, HashSet};
 
-use elivepatch_model::{
-    ConfigValue, Engine, FailureClass, KernelConfig, config_refusals, engine_refusals,
-};
+use elivepatch_model::{ConfigValue, Engine, KernelConfig, config_refusals, engine_refusals};
 
-use crate::{
-    ChangeKind, FilePart, FilePatch, NewObject, PatchError, Refusal, SourcePatch, TreePath,
-};
+use crate::{ChangeKind, FilePart, FilePatch, NewObject, PatchError, SourcePatch, TreePath};
+use file_role::{is_left_out, nothing_of_the_kernel, refused, role};
 use judge::{Judged, Known, Lonely};
 pub use report::{FileReport, FileRole, Finding, FunctionChange, Report, TouchedFunction, Verdict};
 pub use rule::{Level, Rule};
 use side::{Line, Side};
 use view::View;
+use whole_file::Tracked;
 
 /// Reads the files of a source tree for [`check`].
 pub trait SourceTree {
@@ -69,7 +70,7 @@ pub struct Surroundings<'a> {
 
 /// Judges patches that are applied in this order, each with its name.
 pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>) -> Report {
-    let mut check = Check { surroundings, texts: HashMap::new(), changes: 0, alone: Vec::new() };
+    let mut check = Check::new(patches, surroundings);
     let mut files = Vec::new();
     for (name, patch) in patches {
         let begin = files.len();
@@ -83,10 +84,17 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
     let config = surroundings.config.map(findings_of_config).unwrap_or_default();
     let mut report = Report { verdict: Verdict::Patchable, config, files };
     check.whole(&mut report);
+    series::soften(&check.touched, &mut report.files);
     moved::judge(&check.alone, &mut report.files);
-    init_beside_others(&mut report);
+    moved::judge_renamed(&check.alone, &mut report.files);
+    init_beside_others::soften(&mut report);
     let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
     report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
+    if !report.files.is_empty() && report.files.iter().all(|file| file.role == FileRole::LeftOut) {
+        report.verdict = Verdict::NothingToDo;
+        let findings = report.files.iter_mut().flat_map(|file| &mut file.findings);
+        findings.for_each(|finding| finding.level = Level::Note);
+    }
     report
 }
 
@@ -115,13 +123,37 @@ fn findings_of_config(config: &KernelConfig) -> Vec<Finding> {
 struct Check<'a> {
     surroundings: &'a Surroundings<'a>,
     /// The texts of the tree's files as the patches before left them; `None` when unreadable.
-    texts: HashMap<TreePath, Option<Vec<u8>>>,
+    texts: HashMap<TreePath, Option<Tracked>>,
+    /// The files that several patches change.
+    series: HashSet<TreePath>,
+    /// How many of the patches that are still to be judged change a file.
+    left: HashMap<TreePath, usize>,
+    /// What each patch touches, for [`series::soften`].
+    touched: Vec<(usize, Vec<item::Key>)>,
     changes: usize,
     /// What comes or goes in one place, by the index of its file.
     alone: Vec<(usize, Lonely)>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(patches: &[(String, SourcePatch)], surroundings: &'a Surroundings<'a>) -> Self {
+        let mut left: HashMap<TreePath, usize> = HashMap::new();
+        for file in patches.iter().flat_map(|(_, patch)| &patch.files) {
+            *left.entry(file.path.clone()).or_default() += 1;
+        }
+        let series = left.iter().filter(|(_, number)| **number > 1).map(|(path, _)| path.clone());
+        let series = series.collect();
+        Self {
+            surroundings,
+            texts: HashMap::new(),
+            series,
+            left,
+            touched: Vec::new(),
+            changes: 0,
+            alone: Vec::new(),
+        }
+    }
+
     /// Judges the file that is number `index` in the report.
     fn file(&mut self, patch: &str, file: &FilePatch, part: &FilePart, index: usize) -> FileReport {
         let (role, role_text, refusal) = role(file, part);
@@ -135,10 +167,13 @@ impl Check<'_> {
             functions: Vec::new(),
             findings: refusal.into_iter().collect(),
         };
-        if matches!(role, FileRole::LeftOut | FileRole::Undecided) {
+        if is_left_out(role) || role == FileRole::Undecided {
             return report;
         }
         let mut judged = self.judge(file, &mut report);
+        if self.is_series(&file.path) && !report.whole_file_read {
+            self.touched.push((index, std::mem::take(&mut judged.touched)));
+        }
         self.changes += judged.changes;
         self.alone.extend(judged.lonely.drain(..).map(|lonely| (index, lonely)));
         // Nothing but the patch includes a new header.
@@ -165,6 +200,11 @@ impl Check<'_> {
         report
     }
 
+    /// Whether several patches change the file.
+    fn is_series(&self, path: &TreePath) -> bool {
+        self.series.contains(path)
+    }
+
     fn judge(&mut self, file: &FilePatch, report: &mut FileReport) -> Judged {
         let is_set = |option: &str| {
             let config = self.surroundings.config?;
@@ -175,7 +215,20 @@ impl Check<'_> {
         if !matches!(file.path.extension(), "c" | "h" | "inc") {
             return judged;
         }
+        let left = self.left.get_mut(&file.path).map_or(0, |left| {
+            *left -= 1;
+            *left
+        });
         match self.view(file, report) {
+            // The build compares what was before the first patch with what the last one leaves.
+            Some(view) if self.is_series(&file.path) => {
+                let mut alone = Judged::new(known);
+                alone.judge(&view);
+                if let (0, Some(Some(tracked))) = (left, self.texts.get(&file.path)) {
+                    judged.judge(&tracked.view());
+                }
+                judged.functions = alone.functions;
+            }
             Some(view) => judged.judge(&view),
             None => {
                 for hunk in &file.hunks {
@@ -189,36 +242,42 @@ impl Check<'_> {
 
     /// The whole file on both sides, when it is at hand.
     fn view(&mut self, file: &FilePatch, report: &mut FileReport) -> Option<View> {
-        let none = || Side::of_file(std::iter::empty());
         match file.kind {
             ChangeKind::Added => {
-                let lines = file.hunks.iter().flat_map(|hunk| &hunk.lines);
-                let text = lines.flat_map(|line| line.content.iter().copied().chain([b'\n']));
-                self.texts.insert(file.path.clone(), Some(text.collect()));
-                let after = all_lines(file);
-                return Some(View::of_file(none(), after));
+                let tracked = Tracked::added(file);
+                let view = tracked.view();
+                self.texts.insert(file.path.clone(), Some(tracked));
+                return Some(view);
             }
-            ChangeKind::Removed => return Some(View::of_file(all_lines(file), none())),
+            ChangeKind::Removed => {
+                self.texts.remove(&file.path);
+                return Some(View::of_file(all_lines(file), Side::of_file(std::iter::empty())));
+            }
             _ => {}
         }
-        let tree = self.surroundings.tree?;
         let path = match &file.kind {
             ChangeKind::Renamed { from } | ChangeKind::Copied { from } => from,
             _ => &file.path,
         };
-        let text = self.texts.entry(path.clone()).or_insert_with(|| tree.read(path));
-        let Some(old) = text.clone() else {
+        // What a patch before has added is known without a tree.
+        if !self.texts.contains_key(path) {
+            let read = self.surroundings.tree?.read(path);
+            self.texts.insert(path.clone(), read.map(|text| Tracked::new(&text)));
+        }
+        let Some(mut tracked) = self.texts.remove(path).flatten() else {
+            self.texts.insert(path.clone(), None);
             let subject = format!("there is no file {path} that can be read in the source");
             let finding =
                 Finding::new(Rule::DoesNotApply, Level::Refused, file.patch_line, subject);
             report.findings.push(finding);
             return None;
         };
-        match whole_file::apply(file, &old) {
-            Ok(whole) => {
-                self.texts.insert(file.path.clone(), Some(whole.text));
+        let applied = tracked.apply(file);
+        self.texts.insert(file.path.clone(), Some(tracked));
+        match applied {
+            Ok(view) => {
                 report.whole_file_read = true;
-                Some(View::of_file(whole.before, whole.after))
+                Some(view)
             }
             Err(line) => {
                 let subject = "the hunk's old lines are not in the source";
@@ -257,9 +316,11 @@ impl Check<'_> {
                 }
             }
             Err(PatchError::Refused(refusals)) => {
-                let index = by_path(files);
+                // Not by path: what is renamed is refused by its old one.
+                let lines = files.iter().enumerate().map(|(index, file)| (file.patch_line, index));
+                let index: HashMap<usize, usize> = lines.collect();
                 for refusal in &refusals {
-                    let file = index.get(refusal.path.as_str()).map(|index| &mut files[*index]);
+                    let file = index.get(&refusal.patch_line).map(|index| &mut files[*index]);
                     // What is refused by itself has been told.
                     if let Some(file) = file.filter(|file| file.role != FileRole::Refused) {
                         file.findings.push(refused(refusal));
@@ -315,10 +376,10 @@ impl Check<'_> {
     /// What only all files together tell.
     fn whole(&self, report: &mut Report) {
         // See [`Self::plan`].
-        if report.files.iter().all(|file| file.role == FileRole::LeftOut) {
+        if report.files.iter().all(|file| is_left_out(file.role)) {
             return;
         }
-        let judged = report.files.iter_mut().filter(|file| file.role != FileRole::LeftOut);
+        let judged = report.files.iter_mut().filter(|file| !is_left_out(file.role));
         let unpatched = [FileRole::Refused, FileRole::Undecided];
         let mut judged = judged.filter(|file| !unpatched.contains(&file.role));
         if self.changes == 0
@@ -332,46 +393,9 @@ impl Check<'_> {
     }
 }
 
-/// Softens what is said of changed `__init` functions beside other changes: the build leaves them out
-/// (`init-only`) where the others do not hang on them, which only it can tell.
-fn init_beside_others(report: &mut Report) {
-    let is_init = |file: &FileReport, function: &TouchedFunction| {
-        let Some(name) = &function.name else { return false };
-        let subject = format!("{name}() is __");
-        let of_function = |found: &&Finding| found.subject.starts_with(&subject);
-        file.findings.iter().filter(of_function).any(|found| found.rule == Rule::InitCode)
-    };
-    let changes_others = report
-        .files
-        .iter()
-        .any(|file| file.functions.iter().any(|function| !is_init(file, function)));
-    if !changes_others {
-        return;
-    }
-    for file in report.files.iter_mut().filter(|file| file.role == FileRole::Code) {
-        let changed = file.functions.iter().filter(|one| one.change == FunctionChange::Changed);
-        let subjects: HashSet<String> = changed
-            .filter_map(|function| Some(format!("{}() is __init", function.name.as_deref()?)))
-            .collect();
-        for finding in &mut file.findings {
-            let is_data = finding.subject.ends_with(judge::INIT_DATA_CHANGES);
-            if finding.rule == Rule::InitCode && (is_data || subjects.contains(&finding.subject)) {
-                finding.level = Level::Unsure;
-                finding.subject += ": left out (init-only) if nothing else hangs on it";
-            }
-        }
-        file.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.level), finding.patch_line));
-    }
-}
-
 /// The reports of one patch's files by their paths; it names each once.
 fn by_path(files: &[FileReport]) -> HashMap<String, usize> {
     files.iter().enumerate().map(|(index, file)| (file.path.clone(), index)).collect()
-}
-
-fn nothing_of_the_kernel(patch_line: usize) -> Finding {
-    let subject = "nothing in the patch is part of the kernel";
-    Finding::new(Rule::LeftOut, Level::Refused, patch_line, subject)
 }
 
 /// The single hunk of an added or removed file holds all of it.
@@ -382,47 +406,6 @@ fn all_lines(file: &FilePatch) -> Side {
             (line.content.as_slice(), Line { changed: true, patch_line: line.patch_line })
         }),
     )
-}
-
-/// What a file is, by the same judgement that the build begins with.
-fn role(file: &FilePatch, part: &FilePart) -> (FileRole, String, Option<Finding>) {
-    match part {
-        FilePart::Built if matches!(file.path.extension(), "h" | "inc") => {
-            (FileRole::Header, "is a header".to_owned(), None)
-        }
-        FilePart::Built if file.path.extension() == "c" => {
-            (FileRole::Code, "is C code; whether it is built is seen by the build".to_owned(), None)
-        }
-        FilePart::Built => {
-            (FileRole::LeftOut, "only names the objects of new files".to_owned(), None)
-        }
-        FilePart::LeftOut(reason) => (FileRole::LeftOut, (*reason).to_owned(), None),
-        FilePart::Refused(refusal) => {
-            (FileRole::Refused, refusal.reason.to_owned(), Some(refused(refusal)))
-        }
-        FilePart::Undecided(refusal) => {
-            (FileRole::Undecided, refusal.reason.to_owned(), Some(undecided(refusal)))
-        }
-    }
-}
-
-fn refused(refusal: &Refusal) -> Finding {
-    let rule = match refusal.class {
-        FailureClass::PatchAssembly => Rule::Assembly,
-        FailureClass::PatchFileSet => Rule::FileSet,
-        FailureClass::PatchBuildSystem => Rule::BuildSystem,
-        _ => Rule::UnpatchableCode,
-    };
-    let subject = format!("{} {}", refusal.path, refusal.reason);
-    Finding::new(rule, Level::Refused, refusal.patch_line, subject)
-}
-
-/// What is refused if the base builds it.
-fn undecided(refusal: &Refusal) -> Finding {
-    let mut finding = refused(refusal);
-    finding.level = Level::Unsure;
-    finding.subject += ": refused if this kernel is built with it, left out if not";
-    finding
 }
 
 /// One entry for each function, in the order of the patch: several hunks may touch one, and one that

@@ -1,6 +1,9 @@
 use serde::Serialize;
 
-use super::rule::{Level, Rule};
+use super::{
+    item::Key,
+    rule::{Level, Rule},
+};
 
 /// What can be said of patches before they are built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +20,8 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// The running kernel contains nothing of what is changed.
+    NothingToDo,
     /// Nothing stands in the way as far as the text shows.
     Patchable,
     /// Something may stand in the way.
@@ -35,6 +40,8 @@ pub enum FileRole {
     Header,
     /// Never in the kernel; left out of the build.
     LeftOut,
+    /// Taken away or renamed; its code stays in the running kernel.
+    Kept,
     /// Its change cannot be live-patched.
     Refused,
     /// Its change cannot be live-patched if this kernel is built with it, and is left out if not.
@@ -106,6 +113,9 @@ pub struct Finding {
     pub advice: &'static str,
     /// Where it is explained: file and anchor within elivepatch's source.
     pub document: String,
+    /// What it is about, where that stands at file scope.
+    #[serde(skip)]
+    pub(crate) item: Option<Key>,
 }
 
 impl Finding {
@@ -124,6 +134,7 @@ impl Finding {
             why: rule.why(),
             advice: rule.advice(),
             document: rule.document(),
+            item: None,
         }
     }
 }

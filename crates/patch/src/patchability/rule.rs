@@ -53,7 +53,7 @@ rules! {
     /// A livepatch replaces functions: the options and tools that it needs are set when the kernel is built.
     Config = "config", "only a kernel that is built with another config can be live-patched";
     /// The file never is part of the running kernel.
-    LeftOut = "left-out", "nothing: the rest of the patch is built without it";
+    LeftOut = "left-out", "nothing, as this kernel does not have the code; beside other patches, leave a patch of nothing else out";
     /// The file takes part in building the kernel and is not compiled into it: what it changes cannot be told without a whole build.
     BuildSystem = "build-system", "leave the file out; write what the code needs of it into the .c file";
     /// Assembly has no functions that kpatch could compare and the kernel could redirect.
@@ -71,7 +71,7 @@ rules! {
     /// The text does not show in which function, data or type the change is, or how that is declared: it may be `__init`, `notrace` or no function at all.
     FunctionUnknown = "function-unknown", "make the patch with git diff, which writes the function's line behind each @@, or name the source with --source";
     /// Code marked `__init` or `__exit` has run and is gone, or runs only when a module goes: the change has no effect before the next boot of a fixed kernel, and kpatch refuses its section.
-    InitCode = "init-code", "leave these hunks out, where the build cannot; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
+    InitCode = "init-code", "take these hunks out of the patch if the build does not leave them out by itself; if their effect is needed now, do the same from a callback, or in the code that uses what was initialised";
     /// The function has no call to `__fentry__` at its beginning (`notrace`, `noinstr`, a file compiled without tracing), so the kernel cannot redirect it.
     NotTraceable = "not-traceable", "change the nearest traceable function that calls it";
     /// Since Linux 6.11 the kernel writes some constants into its own code when it boots: the limit of user addresses in `access_ok()` and `user_access_begin()`, and the table of `fs/dcache.c`. A livepatch never gets them.

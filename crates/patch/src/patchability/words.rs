@@ -92,32 +92,7 @@ pub(crate) fn of_macro(name: &str) -> MacroMeaning {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     match name {
         "static_assert" | "BUILD_BUG_ON" | "_Static_assert" | "ASSERT_STRUCT_OFFSET" => Harmless,
-        "DEFINE_MUTEX"
-        | "DEFINE_SPINLOCK"
-        | "DEFINE_RAW_SPINLOCK"
-        | "DEFINE_RWLOCK"
-        | "LIST_HEAD"
-        | "HLIST_HEAD"
-        | "DECLARE_RWSEM"
-        | "DECLARE_WAIT_QUEUE_HEAD"
-        | "DEFINE_IDA"
-        | "DEFINE_IDR"
-        | "DEFINE_XARRAY"
-        | "DEFINE_XARRAY_ALLOC"
-        | "DEFINE_SEMAPHORE"
-        | "DEFINE_RATELIMIT_STATE"
-        | "DECLARE_BITMAP"
-        | "DEFINE_HASHTABLE"
-        | "DECLARE_WORK"
-        | "DECLARE_DELAYED_WORK"
-        | "DECLARE_COMPLETION"
-        | "DEFINE_TIMER"
-        | "LLIST_HEAD"
-        | "ATOMIC_NOTIFIER_HEAD"
-        | "BLOCKING_NOTIFIER_HEAD"
-        | "RAW_NOTIFIER_HEAD"
-        | "DECLARE_TASKLET"
-        | "DEFINE_SEQLOCK" => Data,
+        _ if type_of_macro(name).is_some() => Data,
         "module_init"
         | "module_exit"
         | "builtin_platform_driver"
@@ -160,6 +135,37 @@ pub(crate) fn of_macro(name: &str) -> MacroMeaning {
         }
         _ => Unknown,
     }
+}
+
+/// The type of the variable that a macro defines in ordinary data: the word that names it.
+pub(crate) fn type_of_macro(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "DEFINE_MUTEX" => "mutex",
+        "DEFINE_SPINLOCK" => "spinlock_t",
+        "DEFINE_RAW_SPINLOCK" => "raw_spinlock_t",
+        "DEFINE_RWLOCK" => "rwlock_t",
+        "DEFINE_SEQLOCK" => "seqlock_t",
+        "DEFINE_SEMAPHORE" => "semaphore",
+        "DECLARE_RWSEM" => "rw_semaphore",
+        "DECLARE_WAIT_QUEUE_HEAD" => "wait_queue_head_t",
+        "DECLARE_COMPLETION" => "completion",
+        "DECLARE_WORK" => "work_struct",
+        "DECLARE_DELAYED_WORK" => "delayed_work",
+        "DECLARE_TASKLET" => "tasklet_struct",
+        "DEFINE_TIMER" => "timer_list",
+        "LIST_HEAD" => "list_head",
+        "HLIST_HEAD" | "DEFINE_HASHTABLE" => "hlist_head",
+        "LLIST_HEAD" => "llist_head",
+        "DEFINE_IDA" => "ida",
+        "DEFINE_IDR" => "idr",
+        "DEFINE_XARRAY" | "DEFINE_XARRAY_ALLOC" => "xarray",
+        "DEFINE_RATELIMIT_STATE" => "ratelimit_state",
+        "DECLARE_BITMAP" => "long",
+        "ATOMIC_NOTIFIER_HEAD" => "atomic_notifier_head",
+        "BLOCKING_NOTIFIER_HEAD" => "blocking_notifier_head",
+        "RAW_NOTIFIER_HEAD" => "raw_notifier_head",
+        _ => return None,
+    })
 }
 
 /// Whether a macro that declares a function leaves a function that can be replaced.

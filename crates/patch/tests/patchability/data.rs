@@ -1,4 +1,7 @@
-use elivepatch_patch::patchability::{Level, Verdict};
+use elivepatch_patch::{
+    SourcePatch,
+    patchability::{Level, Surroundings, Verdict, check},
+};
 
 use super::support::{F, judged, patch, report, rules};
 
@@ -79,4 +82,61 @@ fn what_goes_away_here_and_comes_changed_there_is_doubted() {
     assert_eq!(rules(&report, Level::Unsure), ["data-structure"], "{report:#?}");
     let values = "-enum { MAX = 4 };\n+#define MAX 8\n int x;";
     judged("", values, Verdict::Unsure, &["type-meaning"]);
+}
+
+#[test]
+fn data_that_becomes_something_else_under_its_name_is_refused() {
+    for (old, new) in [
+        ("static DEFINE_MUTEX(x);", "static DEFINE_SPINLOCK(x);"),
+        ("static DEFINE_IDR(x);", "static DEFINE_XARRAY_ALLOC(x);"),
+        ("LIST_HEAD(x);", "HLIST_HEAD(x);"),
+        ("static unsigned long x;", "static DECLARE_BITMAP(x, 128);"),
+        ("static int x;", "static struct {\n+\tint a;\n+\tint b;\n+} x;"),
+        ("static struct {\n-\tint a;\n-\tint b;\n-} x;", "static int x;"),
+        ("__cacheline_aligned_in_smp DEFINE_SEQLOCK(x);", "static DEFINE_RWLOCK(x);"),
+        ("static DECLARE_BITMAP(x, 64);", "static DECLARE_BITMAP(x, 128);"),
+    ] {
+        let lines = format!("-{old}\n+{new}\n \n int y;");
+        judged("", &lines, Verdict::Refused, &["changed-data"]);
+        let gone = patch("fs/x.c", "", &format!("-{old}\n int y;"));
+        let come = patch("fs/x.c", "", &format!("+{new}\n int y;"));
+        let parse =
+            |text: &str| ("fix".to_owned(), SourcePatch::parse(text.as_bytes()).expect("a patch"));
+        let both = check(&[parse(&gone), parse(&come)], &Surroundings::default());
+        assert_eq!(rules(&both, Level::Unsure), ["changed-data"], "{both:#?}");
+    }
+    let srcu = "-DEFINE_STATIC_SRCU(a);\n+DEFINE_MUTEX(a);\n int y;";
+    judged("", srcu, Verdict::Refused, &["section-data"]);
+    let type_only = "-static DEFINE_PER_CPU(int, a);\n+static DEFINE_PER_CPU(long, a);\n int y;";
+    judged("", type_only, Verdict::Unsure, &["section-data"]);
+}
+
+#[test]
+fn data_that_may_be_the_same_in_other_words_is_not_refused() {
+    for (old, new) in [
+        ("static LIST_HEAD(x);", "static struct list_head x = LIST_HEAD_INIT(x);"),
+        ("static unsigned long x[2];", "static DECLARE_BITMAP(x, 128);"),
+        ("static unsigned long x;", "static DECLARE_BITMAP(x, 64);"),
+        ("static my_lock_t x;", "static DEFINE_SPINLOCK(x);"),
+        ("static DEFINE_SPINLOCK(x);", "static DEFINE_RAW_SPINLOCK(x);"),
+        ("static struct {\n-\tint a;\n-} x;", "static struct named x;"),
+        ("static struct one {\n-\tint a;\n-} x;", "static struct two {\n+\tint a;\n+} x;"),
+    ] {
+        let lines = format!("-{old}\n+{new}\n \n int y;");
+        judged("", &lines, Verdict::Unsure, &["changed-data"]);
+    }
+    let table = |value| format!("static const struct {{ int a; }} t[] = {{ {{ {value} }} }};");
+    let lines = format!("-{}\n+{}\n int y;", table(1), table(2));
+    judged("", &lines, Verdict::Unsure, &["constant-data"]);
+}
+
+#[test]
+fn structure_under_a_new_name_may_take_the_place_of_the_old_one() {
+    let renamed =
+        "-struct priv {\n-\tint a;\n-};\n+struct privdata {\n+\tint a;\n+\tint b;\n+};\n ";
+    let report = report(&patch("fs/x.c", "", renamed));
+    let finding = &report.files[0].findings[0];
+    assert_eq!((report.verdict, finding.rule.as_str()), (Verdict::Unsure, "data-structure"));
+    assert!(!finding.noticed_by_build);
+    judged("", "-struct priv {\n-\tint a;\n-};\n int x;", Verdict::Patchable, &[]);
 }

@@ -25,3 +25,16 @@ fn what_stands_outside_functions_has_its_rule() {
     judged("", harmless, Verdict::Patchable, &[]);
     judged("", "+KPATCH_PRE_PATCH_CALLBACK(f);\n ", Verdict::Patchable, &["callback"]);
 }
+
+#[test]
+fn what_reaches_further_than_its_line_is_doubted() {
+    for lines in [
+        "-#include <a.h>\n+#include \"other.c\"\n ",
+        "+#include \"table.inc\"\n ",
+        "+#define MODULE_PARAM_PREFIX \"x.\"\n int a;",
+        "+#define LIMIT 1\n #include <a.h>",
+    ] {
+        judged("", lines, Verdict::Unsure, &["macro-changed"]);
+    }
+    judged("", " #include <a.h>\n+#include \"b.h\"\n+#define LIMIT 1", Verdict::Patchable, &[]);
+}

@@ -173,6 +173,15 @@ fn static_variable_that_nothing_uses_any_more_goes_away() {
 }
 
 #[test]
+fn attribute_of_a_declaration_holds_for_the_definition() {
+    let lines =
+        " static int __init f(void);\n \n static int f(void)\n {\n-\treturn 1;\n+\treturn 2;\n }";
+    judged("", lines, Verdict::Unsure, &["init-code"]);
+    let plain = lines.replace("__init ", "");
+    judged("", &plain, Verdict::Patchable, &[]);
+}
+
+#[test]
 fn function_that_has_run_already_is_told() {
     let body = " {\n-\treturn 1;\n+\treturn 2;\n }\n ";
     for call in ["late_initcall(f);", "early_param(\"x\", f);"] {

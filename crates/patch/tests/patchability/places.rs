@@ -1,6 +1,6 @@
 use elivepatch_patch::{
     SourcePatch,
-    patchability::{Level, Surroundings, Verdict, check},
+    patchability::{FileRole, Level, Surroundings, Verdict, check},
 };
 
 use super::support::{F, patch, report, rules};
@@ -11,7 +11,6 @@ fn places_are_judged_as_the_build_judges_them() {
         ("arch/x86/entry/entry_64.S", Verdict::Refused, "assembly"),
         ("fs/Makefile", Verdict::Refused, "build-system"),
         ("lib/iov_iter.c", Verdict::Refused, "unpatchable-code"),
-        ("Documentation/x.rst", Verdict::Refused, "left-out"),
         ("kernel/trace/trace.c", Verdict::Unsure, "not-traceable"),
     ] {
         let report = report(&patch(path, F, " \tint x;\n-\tx = 1;\n+\tx = 2;"));
@@ -94,7 +93,8 @@ fn one_of_several_patches_without_code_is_refused_as_the_build_does() {
     };
     let surroundings = Surroundings { config: None, tree: None };
     let alone = check(&[parse("text", text)], &surroundings);
-    assert_eq!(rules(&alone, Level::Refused), ["left-out"]);
+    assert_eq!(alone.verdict, Verdict::NothingToDo);
+    assert_eq!(rules(&alone, Level::Note), ["left-out"]);
     let both = check(&[parse("code", code), parse("text", text)], &surroundings);
     assert_eq!(both.verdict, Verdict::Refused);
     assert_eq!(rules(&both, Level::Refused), ["left-out"]);
@@ -102,4 +102,27 @@ fn one_of_several_patches_without_code_is_refused_as_the_build_does() {
     assert_eq!(refused.patch, "text");
     let joined = check(&[parse("both", &format!("{code}{text}"))], &surroundings);
     assert_eq!(rules(&joined, Level::Refused), Vec::<&str>::new());
+}
+
+#[test]
+fn what_is_only_taken_away_goes_on_running_and_what_never_was_there_needs_nothing() {
+    let removed = "diff --git a/fs/a.c b/fs/a.c\ndeleted file mode 100644\n--- a/fs/a.c\n\
+                   +++ /dev/null\n@@ -1,3 +0,0 @@\n-int f(void)\n-{\n-}\n";
+    let renamed = "diff --git a/fs/a.c b/fs/b.c\nsimilarity index 100%\nrename from fs/a.c\n\
+                   rename to fs/b.c\n";
+    for text in [removed, renamed] {
+        let report = report(text);
+        assert_eq!(report.verdict, Verdict::Refused, "{report:#?}");
+        assert_eq!(rules(&report, Level::Refused), ["file-set"]);
+        let finding = &report.files[0].findings[0];
+        assert!(finding.advice.contains("make its functions fail instead"), "{finding:#?}");
+        let beside = self::report(&format!(
+            "{}{text}",
+            patch("fs/x.c", F, " \tint x;\n-\tx = 1;\n+\tx = 2;")
+        ));
+        assert_eq!(beside.verdict, Verdict::Patchable, "{beside:#?}");
+    }
+    let document = report(&patch("Documentation/x.rst", "", "-a\n+b\n c"));
+    assert_eq!(document.verdict, Verdict::NothingToDo, "{document:#?}");
+    assert_eq!(rules(&document, Level::Note), ["left-out"]);
 }

@@ -35,7 +35,7 @@ pub fn rules(report: &Report, level: Level) -> Vec<&'static str> {
 pub fn judged(heading: &str, lines: &str, verdict: Verdict, expected: &[&str]) {
     let report = report(&patch("fs/x.c", heading, lines));
     let level = match verdict {
-        Verdict::Patchable => Level::Note,
+        Verdict::NothingToDo | Verdict::Patchable => Level::Note,
         Verdict::Unsure => Level::Unsure,
         Verdict::Refused => Level::Refused,
     };

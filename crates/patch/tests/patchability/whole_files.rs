@@ -71,3 +71,40 @@ fn callers_of_callers_and_users_of_macros_are_seen() {
         ["macro-changed"]
     );
 }
+
+const USERS: &str = "#include <linux/a.h>\n\
+#define CALL 1\n\
+#define KEY 2\n\
+#define PLAIN 3\n\
+#define EARLY 4\n\
+SYSCALL_DEFINE1(one, int, a)\n{\n\treturn CALL;\n}\n\
+static int keyed(void)\n{\n\tif (static_branch_unlikely(&k))\n\t\treturn KEY;\n\treturn 0;\n}\n\
+static int plain(void)\n{\n\treturn PLAIN;\n}\n\
+static int __init early(void)\n{\n\treturn EARLY;\n}\n\
+int last;\n";
+
+#[test]
+fn users_of_a_macro_are_judged_as_if_their_own_lines_changed() {
+    let tree = Tree(HashMap::from([("fs/n.c", USERS.to_owned())]));
+    let of = |lines: &str| {
+        let parsed = SourcePatch::parse(patch("fs/n.c", "", lines).as_bytes()).expect("a patch");
+        check(&[("fix".to_owned(), parsed)], &Surroundings { config: None, tree: Some(&tree) })
+    };
+    for (name, value, expected, user) in [
+        ("CALL", 1, vec!["macro-changed", "system-call"], "SYSCALL_DEFINE1(one)"),
+        ("KEY", 2, vec!["macro-changed", "static-key"], "keyed"),
+        ("PLAIN", 3, vec![], "plain"),
+        // Whether its code changes is not known.
+        ("EARLY", 4, vec!["init-code", "macro-changed"], "early"),
+    ] {
+        let report = of(&format!("-#define {name} {value}\n+#define {name} 9"));
+        assert_eq!(rules(&report, Level::Unsure), expected, "{report:#?}");
+        assert_eq!(rules(&report, Level::Refused), Vec::<&str>::new());
+        let named = report.files[0].functions[0].name.as_deref();
+        assert_eq!(named, Some(user), "{report:#?}");
+    }
+    let taken = of("+#define last first\n int last;");
+    assert_eq!(rules(&taken, Level::Unsure), ["macro-changed"], "{taken:#?}");
+    let new = of("+#define OTHER 1\n int last;");
+    assert_eq!(new.verdict, Verdict::Patchable, "{new:#?}");
+}

@@ -116,7 +116,7 @@ fn describe(item: &Item) -> String {
     match &item.kind {
         ItemKind::Function(header) => format!("{}(), which does not change,", header.name),
         ItemKind::Variable(variable) => format!("{}, which is data,", variable.name),
-        ItemKind::Macro { name, argument } => format!("{name}({argument})"),
+        ItemKind::Macro { name, argument, .. } => format!("{name}({argument})"),
         _ => "something else".to_owned(),
     }
 }

@@ -20,12 +20,22 @@ impl Judged {
     /// Judges a function.
     pub(super) fn function(&mut self, change: &Change<'_>) {
         let (before, after) = (header_of(change.pair.before), header_of(change.pair.after));
-        let Some(header) = after.or(before) else { return };
         let kind = match (before, after) {
             (None, Some(_)) if !change.item.is_cut => FunctionChange::Added,
             (Some(_), None) if !change.item.is_cut => FunctionChange::Removed,
             _ => FunctionChange::Changed,
         };
+        self.function_of_kind(change, kind);
+    }
+
+    /// Judges a function that changes without a changed line, of which one side is given.
+    pub(super) fn changed_function(&mut self, change: &Change<'_>) {
+        self.function_of_kind(change, FunctionChange::Changed);
+    }
+
+    fn function_of_kind(&mut self, change: &Change<'_>, kind: FunctionChange) {
+        let (before, after) = (header_of(change.pair.before), header_of(change.pair.after));
+        let Some(header) = after.or(before) else { return };
         self.functions.push(TouchedFunction {
             name: Some(header.name.clone()),
             name_is_cut: false,
@@ -42,6 +52,12 @@ impl Judged {
             }
             FunctionChange::Added => {}
             FunctionChange::Removed => self.removed(change, header),
+        }
+        if let Some((word, rule)) = change.facts.declared.get(&header.name)
+            && !header.has(word)
+        {
+            let subject = format!("{}() is declared {word}", header.name);
+            self.find(*rule, Level::Unsure, change.patch_line, subject);
         }
         if let Some(by) = change.facts.run_once.get(&header.name)
             && kind == FunctionChange::Changed

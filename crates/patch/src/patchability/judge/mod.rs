@@ -4,12 +4,13 @@ mod cut;
 mod data;
 mod function;
 mod macros;
+mod replaced;
 mod signature;
 
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    item::{Item, ItemKind},
+    item::{Item, ItemKind, Key},
     report::{Finding, FunctionChange, TouchedFunction},
     rule::{Level, Rule},
     side::Side,
@@ -24,6 +25,8 @@ pub(crate) struct Judged {
     pub findings: Vec<Finding>,
     /// How many items change in more than comments.
     pub changes: usize,
+    /// What is touched, for [`super::series`].
+    pub touched: Vec<Key>,
     /// What only comes or only goes here.
     pub lonely: Vec<Lonely>,
     known: Known,
@@ -45,7 +48,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 pub(crate) struct Lonely {
     /// See `Item::key`.
-    pub key: (u8, String),
+    pub key: Key,
     pub is_added: bool,
     /// Whether another file's thing of the same name is another thing.
     pub is_of_file: bool,
@@ -98,18 +101,26 @@ impl Judged {
             let patch_line = view.patch_line(&pair);
             let change = Change { view, facts: &facts, pair, item, patch_line };
             self.lonely.extend(lonely(&change));
+            let found = self.findings.len();
             self.judge_item(&change);
+            for finding in &mut self.findings[found..] {
+                finding.item = Some(item.key());
+            }
+            self.touched.push(item.key());
         }
     }
 
     fn judge_item(&mut self, change: &Change<'_>) {
+        if self.replaced(change) {
+            return;
+        }
         match &change.item.kind {
             ItemKind::Function(_) => self.function(change),
             ItemKind::UnnamedFunction | ItemKind::CutFunction(_) => self.hidden_function(change),
             ItemKind::Variable(variable) => self.variable(change, variable),
-            ItemKind::Type { keyword, name } => self.data_type(change, keyword, name),
+            ItemKind::Type { keyword, name, .. } => self.data_type(change, keyword, name),
             ItemKind::Typedef(name) => self.typedef(change, name),
-            ItemKind::Macro { name, argument } => self.macro_call(change, name, argument),
+            ItemKind::Macro { name, argument, .. } => self.macro_call(change, name, argument),
             ItemKind::Directive { word, subject } => self.directive(change, word, subject),
             ItemKind::Assembly => {
                 let line = change.patch_line;
@@ -162,8 +173,13 @@ fn lonely(change: &Change<'_>) -> Option<Lonely> {
     }
     let whole = item.tokens.clone();
     let (rule, tokens, is_of_file, what) = match &item.kind {
+        // What is data besides; another kind of it is another layout.
+        ItemKind::Macro { variable: Some(name), .. }
+        | ItemKind::Type { declarator: Some(name), .. } => {
+            (Rule::ChangedData, whole, true, name.clone())
+        }
         ItemKind::Type { name, .. } if name.is_empty() => return None,
-        ItemKind::Type { keyword, name } => {
+        ItemKind::Type { keyword, name, .. } => {
             let rule = if keyword == "enum" { Rule::TypeMeaning } else { Rule::DataStructure };
             (rule, whole, false, format!("{keyword} {name}"))
         }
@@ -204,6 +220,8 @@ pub(crate) struct Facts {
     /// Functions that the compiler may put, directly or by way of others, into one that cannot be
     /// replaced: that one, and why it cannot.
     pub inlined_into: HashMap<String, (String, Rule)>,
+    /// Functions whose declaration has an attribute: what is defined later has it, too.
+    pub(crate) declared: HashMap<String, (String, Rule)>,
     /// Functions that an initcall or an option's macro names, and that macro.
     pub(crate) run_once: HashMap<String, String>,
     /// Whether variables are both added and removed: one may be the other's new name.
@@ -232,8 +250,16 @@ impl Facts {
 
     fn add(&mut self, side: &Side, item: &Item, calls: &mut Calls) {
         match &item.kind {
-            ItemKind::Macro { name, argument } if name.starts_with("EXPORT_SYMBOL") => {
+            ItemKind::Macro { name, argument, .. } if name.starts_with("EXPORT_SYMBOL") => {
                 self.exported.insert(argument.clone());
+            }
+            ItemKind::Declaration(name) => {
+                let words = item.tokens.clone().filter(|at| side.is_name(*at));
+                let attribute = words.map(|at| side.name(at)).find_map(|word| {
+                    let rule = words::of_function(&word)?;
+                    (rule != Rule::InlineFunction).then_some((word, rule))
+                });
+                self.declared.extend(attribute.map(|attribute| (name.clone(), attribute)));
             }
             ItemKind::Macro { name, .. }
                 if words::of_macro(name) == MacroMeaning::Rule(Rule::Initcall) =>
