@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use elivepatch_model::{Failure, FailureClass};
 
 use crate::{
-    symbols::SymbolListing,
+    symbols::{SymbolListing, is_prefix},
     unit::{Parent, Unit},
 };
 
@@ -25,10 +25,10 @@ pub(super) fn check_moved(
         if !listings.contains_key(parent) {
             listings.insert(parent, listing(parent)?);
         }
-        let Some(name) = names.iter().find(|name| listings[parent].seen_by_others(name).is_some())
-        else {
-            continue;
-        };
+        // kpatch makes the functions that are replaced local, and not the padding before them.
+        let mut functions = names.iter().filter(|name| !is_prefix(name));
+        let known = |name: &&String| listings[parent].seen_by_others(name).is_some();
+        let Some(name) = functions.find(known) else { continue };
         let source = &unit.source;
         return Err(Failure::new(
             FailureClass::NotPatchable,
@@ -55,6 +55,7 @@ mod tests {
      3: ffffffff81000020    16 FUNC    GLOBAL DEFAULT    1 moved
      4: ffffffff81000030    16 FUNC    WEAK   DEFAULT    1 default
      5: ffffffff82000000     8 OBJECT  GLOBAL DEFAULT    2 counter
+     6: ffffffff81000040    16 FUNC    GLOBAL DEFAULT    1 __pfx_replaced
 ";
 
     fn check(source: &str, names: &[&str]) -> Result<(), Failure> {
@@ -76,6 +77,7 @@ mod tests {
     #[test]
     fn new_names_and_those_of_static_functions_pass() {
         check("fs/b.c", &["fresh", "hidden"]).expect("nobody else sees it");
+        check("fs/b.c", &["__pfx_replaced"]).expect("its function is replaced where it is");
     }
 
     #[test]

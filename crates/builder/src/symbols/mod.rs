@@ -18,7 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use elivepatch_elf::{LivepatchSymbol, Module, ReplacedFunction, SymbolKind, object_symbols};
 use elivepatch_model::{Failure, FailureClass, KernelConfig};
 
-pub(crate) use self::{listing::SymbolListing, origin::CompiledFile};
+pub(crate) use self::{
+    listing::SymbolListing,
+    origin::{CompiledFile, is_prefix},
+};
 use self::{
     lookup::KernelTable,
     origin::NotOurs,

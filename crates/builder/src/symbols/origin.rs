@@ -211,6 +211,6 @@ fn is_kept(symbol: &ObjectSymbol) -> bool {
 }
 
 /// Whether a name is that of the padding before a function, and not of a function.
-fn is_prefix(name: &str) -> bool {
+pub(crate) fn is_prefix(name: &str) -> bool {
     name.starts_with("__pfx_") || name.starts_with("__cfi_")
 }
