@@ -118,14 +118,23 @@ fn callbacks_a_header_and_user_memory_on_debian_13() {
             // Only the fault keeps the file from being listed.
             (listed, "1\nfile", "0\nfile"),
         ],
+        // All functions of fs/readdir.c that begin an access to user memory hold a constant.
         functions: &[
+            "compat_filldir",
+            "compat_fillonedir",
+            "filldir",
             "filldir64",
+            "fillonedir",
             "proc_fd_link",
             "seq_show",
             "tid_fd_revalidate",
             "version_proc_show",
         ],
-        adaptations: &[(LineNumbers, "fs/proc/version.c"), (LineNumbers, "fs/readdir.c")],
+        adaptations: &[
+            (LineNumbers, "fs/proc/version.c"),
+            (LineNumbers, "fs/readdir.c"),
+            (RuntimeConstants, "fs/readdir.c"),
+        ],
         ..Case::PLAIN
     }]);
 }
