@@ -23,10 +23,7 @@ mod runtime_constants;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use camino::Utf8Path;
 use elivepatch_model::Failure;
@@ -34,7 +31,7 @@ use elivepatch_model::Failure;
 use crate::{
     Observer,
     apply::AppliedFixes,
-    base::{Base, COMPILE_FLAGS, KernelMake, READ_VARIABLES_FLAGS, Workspace},
+    base::{Base, KernelMake, READ_VARIABLES_FLAGS, Workspace},
     ownership::Units,
     sandbox::Sandbox,
     unit::Unit,
@@ -79,9 +76,9 @@ pub(crate) struct KpatchEngine<'a> {
     /// The compiled files among them that the fixes add: the plan's word. A look at the base cannot
     /// say it, for there a file is missing also when the base is being removed.
     pub new_sources: &'a BTreeSet<String>,
-    /// Whether patched code is compiled to read variables in the place of runtime constants; see
-    /// [`KpatchEngine::read_variables`].
-    pub reads_variables: &'a AtomicBool,
+    /// The objects whose patched code is compiled to read variables in the place of runtime
+    /// constants; see [`KpatchEngine::read_variables`].
+    pub reads_variables: &'a OnceLock<BTreeSet<String>>,
 }
 
 impl KpatchEngine<'_> {
@@ -90,45 +87,41 @@ impl KpatchEngine<'_> {
         self.new_sources.contains(&unit.source)
     }
 
-    /// From now on has patched code read variables where it would hold constants that the kernel
-    /// writes into its own code only ([`crate::runtime_constants`]). The originals stay as the kernel
-    /// has them: so every function in which that makes a difference, be it by what the compiler
-    /// inlines, counts as changed.
-    pub(crate) fn read_variables(&self) {
-        self.reads_variables.store(true, Ordering::Relaxed);
+    /// From now on has the patched code of these units read variables where it would hold constants
+    /// that the kernel writes into its own code only ([`crate::runtime_constants`]). The originals
+    /// stay as the kernel has them: so every function in which that makes a difference, be it by what
+    /// the compiler inlines, counts as changed. Gives whether it makes a difference: not for no units,
+    /// and not a second time.
+    pub(crate) fn read_variables(&self, units: &[Unit]) -> bool {
+        let objects = units.iter().map(Unit::object).collect();
+        !units.is_empty() && self.reads_variables.set(objects).is_ok()
     }
 
-    /// Whether patched code is compiled to read variables, see [`KpatchEngine::read_variables`].
-    pub(crate) fn reads_variables(&self) -> bool {
-        self.reads_variables.load(Ordering::Relaxed)
+    /// The flags for the patched code of an object beside the kernel's own and [`COMPILE_FLAGS`].
+    fn more_flags(&self, object: &str) -> &'static str {
+        let reads_variables =
+            self.reads_variables.get().is_some_and(|objects| objects.contains(object));
+        if reads_variables { READ_VARIABLES_FLAGS } else { "" }
     }
 
     /// A command that Kbuild saved, as patched code is compiled by it.
-    fn patched_command(&self, shell: &str) -> String {
+    fn patched_command(&self, object: &str, shell: &str) -> String {
         let place = " -DKBUILD_MODFILE=";
-        match self.reads_variables() {
-            false => shell.to_owned(),
-            true => shell.replacen(place, &format!(" {READ_VARIABLES_FLAGS}{place}"), 1),
+        match self.more_flags(object) {
+            "" => shell.to_owned(),
+            flags => shell.replacen(place, &format!(" {flags}{place}"), 1),
         }
     }
 
-    /// `KCFLAGS` of make for patched code.
-    fn patched_flags(&self) -> String {
-        match self.reads_variables() {
-            false => COMPILE_FLAGS.to_owned(),
-            true => format!("{COMPILE_FLAGS} {READ_VARIABLES_FLAGS}"),
-        }
-    }
-
-    /// The units whose patched objects hold such constants, in functions that are changed or not.
+    /// The units that the fixes change and whose patched objects hold such constants.
     ///
     /// # Errors
-    /// Those of reading the objects.
-    pub(crate) fn units_with_runtime_constants(
+    /// Those of comparing and reading the objects.
+    pub(crate) fn changed_units_with_runtime_constants(
         &self,
         units: &[Unit],
     ) -> Result<Vec<Unit>, Failure> {
-        runtime_constants::units_with_some(self, units)
+        runtime_constants::units_with_some(self, &compare::changed_units(self, units)?)
     }
 
     /// The units with those that only the compiler's own lists show to include a touched header.

@@ -1,6 +1,6 @@
 //! The steps before kpatch's tools, on a tree that behaves like a kernel's.
 
-use std::{collections::BTreeSet, sync::atomic::AtomicBool};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use elivepatch_model::{Failure, FailureClass};
 
@@ -19,7 +19,7 @@ const CHANGED: &str = "fs/f00.c";
 const NEW: &str = "fs/new.c";
 
 /// Patched code is compiled as the kernel's own.
-static READS_CONSTANTS: AtomicBool = AtomicBool::new(false);
+static READS_CONSTANTS: OnceLock<BTreeSet<String>> = OnceLock::new();
 
 /// A base with a patched view of it, in which [`CHANGED`] is changed and [`NEW`] is added.
 struct Build {

@@ -30,6 +30,7 @@ use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
     apply::AppliedFixes,
+    base::COMPILE_FLAGS,
     failures::io_failure,
     kbuild_record::{RECORD_BYTES, record_path},
     process::Finished,
@@ -63,7 +64,7 @@ pub(super) fn compile(
             Some(original) if !original.is_affected(engine.touched) => {}
             Some(Original { command: Some(command), .. }) => {
                 check_parents(&all, object, &command.shell)?;
-                jobs.push((object, engine.patched_command(&command.shell)));
+                jobs.push((object, engine.patched_command(object, &command.shell)));
             }
             _ => by_make.push(*unit),
         }
@@ -76,9 +77,13 @@ pub(super) fn compile(
         let finished = compile_by_script(batch, cores, engine.patched, engine.sandbox, &progress)?;
         check(&finished, fixes)?;
     }
-    for batch in by_make.chunks(BATCH) {
+    // make has one set of flags for all that it is asked for.
+    let (plain, with_more): (Vec<&Unit>, Vec<&Unit>) =
+        by_make.into_iter().partition(|unit| engine.more_flags(&unit.object()).is_empty());
+    for batch in plain.chunks(BATCH).chain(with_more.chunks(BATCH)) {
         let goals = engine.make.words(batch.iter().map(|unit| unit.goal()));
-        let command = engine.patched.command(goals).environment("KCFLAGS", engine.patched_flags());
+        let flags = format!("{COMPILE_FLAGS} {}", engine.more_flags(&batch[0].object()));
+        let command = engine.patched.command(goals).environment("KCFLAGS", flags.trim_end());
         check(&engine.sandbox.run(&command, StepName::Compile, &progress)?, fixes)?;
         for unit in batch {
             let object = &unit.object();

@@ -45,7 +45,8 @@ pub(super) fn commands(
         let command = saved_command(engine, unit, &object).ok_or_else(|| unknown(unit))?;
         let place = " -DKBUILD_MODFILE=";
         let shell = command.shell.replacen(place, &format!(" -I{KPATCH_HEADERS}{place}"), 1);
-        commands.insert(object, engine.input.patched_command(&shell));
+        let shell = engine.input.patched_command(&object, &shell);
+        commands.insert(object, shell);
     }
     Ok(commands)
 }

@@ -1,7 +1,7 @@
 //! Originals of a base whose tree behaves like a kernel's, in the real sandbox with the machine's own
 //! compiler. Its objtool is a double that changes nothing: a real one is of a real kernel's tree.
 
-use std::{collections::BTreeSet, sync::atomic::AtomicBool};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
@@ -52,7 +52,7 @@ impl Bench {
             observer,
             touched: &[],
             new_sources: &BTreeSet::new(),
-            reads_variables: &AtomicBool::new(false),
+            reads_variables: &OnceLock::new(),
         };
         Originals::ready(&input, cache, SandboxLimits::default())
     }

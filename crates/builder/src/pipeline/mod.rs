@@ -1,0 +1,331 @@
+//! The steps from an order to a livepatch, one function each, in their order.
+
+mod compile;
+mod once_more;
+mod ready;
+mod try_out;
+
+use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
+
+use camino::Utf8Path;
+use elivepatch_model::{
+    Adaptation, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
+};
+
+use crate::{
+    BuildOrder, Builder, FinishedBuild, Observer,
+    adapt::{AdaptedSource, InlinedCalls, Planner, SourceAdapter},
+    apply::{AppliedFixes, apply_fixes},
+    base::{Base, KernelMake, Workspace},
+    engine::{
+        ChangedObject, KpatchEngine, LivepatchEngine, choose, only_kpatch_can, tidy_originals,
+    },
+    failures::io_failure,
+    generators::refuse_generator_inputs,
+    headers::check_fan_out,
+    init_changes::put_back,
+    inspect::inspect,
+    module_name::module_name,
+    ownership::{Units, find_units},
+    source::KernelSource,
+    steps::Steps,
+    toolchain::ToolchainRoot,
+    unit::Unit,
+};
+
+/// The result of a step, with a line on it for people.
+type Summed<T> = Result<(T, String), Failure>;
+
+/// Runs all steps of a build.
+pub(crate) fn run(
+    builder: &Builder,
+    order: &BuildOrder,
+    observer: &dyn Observer,
+    work: &Utf8Path,
+) -> Result<FinishedBuild, Failure> {
+    let job = Job { builder, order, observer, work };
+    let mut steps = Steps::new(observer);
+    let (config, source) = steps.run(StepName::Source, || job.find_source())?;
+    let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    // Whoever cleans the cache under a running build is told so, and not what came of it.
+    let result = livepatch(&job, steps, &config, &source, &toolchain, &base)
+        .map_err(|failure| base.explain(failure));
+    // At the end, when this build reads none of them any more.
+    base.tidy(&builder.cache, |originals| {
+        match tidy_originals(originals, builder.options.originals_bytes) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, %originals, "originals were over their limit"),
+            // It is tried again after the next build.
+            Err(error) => tracing::warn!(%originals, "cannot tidy up originals: {error}"),
+        }
+    });
+    result
+}
+
+/// Runs the steps that work on a base.
+fn livepatch(
+    job: &Job,
+    mut steps: Steps,
+    config: &KernelConfig,
+    source: &KernelSource,
+    toolchain: &ToolchainRoot,
+    base: &Base,
+) -> Result<FinishedBuild, Failure> {
+    let Job { builder, order, observer, work } = *job;
+    let (kind, mut checked) = steps.run(StepName::Check, || {
+        let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
+        let (checked, summary) = job.check(kind, config, source, toolchain, base)?;
+        Ok(((checked.engine, checked), summary))
+    })?;
+
+    let name = module_name(&order.fixes, &order.key);
+    let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
+    // The compiler's lists may add to the units while the engine holds these.
+    let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
+    let new_sources = checked.new_sources.clone();
+    let input = KpatchEngine {
+        base,
+        patched: &patched,
+        make: match kind {
+            Engine::Kpatch => make.objtool_on_single_objects(config),
+            Engine::KlpBuild => make,
+        },
+        module_name: &name,
+        sandbox: &builder.sandbox,
+        observer,
+        touched: &touched,
+        new_sources: &new_sources,
+        reads_variables: &OnceLock::new(),
+    };
+    let adapted = std::mem::take(&mut checked.adapted);
+    let (engine, mut compiled) = steps.run(StepName::Compile, || {
+        let engine =
+            LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
+        let units = engine.with_missed_units(checked.units_of_files.clone())?;
+        if units != checked.units_of_files {
+            check_fan_out(&units, kind, &builder.options, builder.jobs(), observer)?;
+            checked.units = all_units(&units);
+            checked.units_of_files = units;
+        }
+        let compiled = job.compile(&engine, base, &checked, adapted)?;
+        let objects = count(checked.units.len(), "object");
+        Ok(((engine, compiled), format!("{objects}, original and patched, for {kind}")))
+    })?;
+    let changed = steps.run(StepName::Diff, || {
+        let changed = job.diff_adapting(&mut compiled, &engine, base, &checked);
+        let changed = match changed {
+            // Nothing but __init code changes: it is that which must be said.
+            Err(failure) if failure.class == FailureClass::NoFunctionalChange => {
+                let Some(init) = &compiled.left_out else { return Err(failure) };
+                let adapter = job.source_adapter(base, &checked.patched);
+                put_back(init, &engine, &checked.fixes, &checked.units, &adapter)?;
+                return Err(job.diff(&engine, &checked).err().unwrap_or(failure));
+            }
+            result => result.map_err(|failure| compiled.explain(failure))?,
+        };
+        let summary =
+            format!("{} of {} changed", changed.len(), count(checked.units.len(), "object"));
+        Ok((changed, summary))
+    })?;
+    let module =
+        steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
+    let (module, inspected) = steps.run(StepName::Inspect, || {
+        let inspected = inspect(&module, &name, base, config, &engine, &changed)?;
+        let names: Vec<&str> =
+            inspected.functions.iter().map(|function| function.name.as_str()).collect();
+        let summary = format!("replaces {}", names.join(", "));
+        // From here on it lies where no tool can change it.
+        let path = work.join(&inspected.record.file_name);
+        fs_err::write(&path, &module)
+            .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
+        Ok(((path, inspected), summary))
+    })?;
+    let trial = steps.run(StepName::Trial, || {
+        let tried = job.try_livepatch(toolchain, base, &module, &inspected)?;
+        // All that was read of the base was read before now. What a base lost under the build may
+        // have been taken for something that the kernel does not have.
+        base.check_whole()?;
+        Ok(tried)
+    })?;
+    let manifest = Manifest {
+        manifest_version: 2,
+        build_key: order.key,
+        built_at: jiff::Timestamp::now(),
+        release: order.target.release.clone(),
+        architecture: order.target.architecture,
+        build_id: base.facts().build_id.clone(),
+        config: config.digest(),
+        fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
+        adaptations: compiled.adaptations,
+        source: source.record(),
+        toolchain: toolchain.record(),
+        base: source.base_kind(),
+        engine: kind,
+        functions: inspected.functions,
+        module: inspected.record,
+        steps: steps.into_done(),
+        trial,
+        branch_audit: inspected.branch_audit,
+        builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        builder: builder.identity().of_builds_for(&order.target.release),
+        request: Some(order.record()),
+    };
+    Ok(FinishedBuild { manifest, module })
+}
+
+/// One build with what every step needs.
+struct Job<'a> {
+    builder: &'a Builder,
+    order: &'a BuildOrder,
+    observer: &'a dyn Observer,
+    work: &'a Utf8Path,
+}
+
+/// What the check leaves: the patched source, and what is to be compiled of it.
+struct Checked {
+    /// What makes the livepatch.
+    engine: Engine,
+    patched: Rc<Workspace>,
+    /// For each changed file the compiled files that hold its code.
+    units_of_files: Units,
+    /// All of those, sorted.
+    units: Vec<Unit>,
+    /// The files that the fixes change, sorted.
+    touched: Vec<String>,
+    /// The compiled files among them that the fixes add.
+    new_sources: BTreeSet<String>,
+    fixes: AppliedFixes,
+    /// How the patches were adapted.
+    adaptations: Vec<Adaptation>,
+    /// How the patched source was.
+    adapted: AdaptedSource,
+}
+
+impl Checked {
+    /// Refuses fixes that change no function: they would look delivered.
+    fn every_fix_has_an_effect(&self, changed: &[ChangedObject]) -> Result<(), Failure> {
+        let is_changed = |unit: &Unit| changed.iter().any(|changed| changed.unit == *unit);
+        let mut idle = self.fixes.files_by_fix().into_iter().filter(|(_, files)| {
+            !files.iter().filter_map(|file| self.units_of_files.get(file)).flatten().any(is_changed)
+        });
+        match idle.next() {
+            None => Ok(()),
+            Some((fix, files)) => Err(Failure::new(
+                FailureClass::NoFunctionalChange,
+                format!("{fix} changes no function in {}", files.join(", ")),
+                "leave it out of the request, or look whether its lines are compiled with this config",
+            )),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Applies the fixes and refuses what no livepatch can be made of.
+    fn check(
+        &self,
+        chosen: Engine,
+        config: &KernelConfig,
+        source: &KernelSource,
+        toolchain: &ToolchainRoot,
+        base: &Base,
+    ) -> Summed<Checked> {
+        let sandbox = &self.builder.sandbox;
+        let planner = Planner {
+            without: &self.order.without,
+            sources: &base.sources()?,
+            parts: base,
+            tree: &base.tree(),
+            source: &format!("the source of {}", source.name()),
+            config,
+            observer: self.observer,
+        };
+        let plan = planner.plan(&self.order.fixes)?;
+        let mut files = plan.files();
+        let mut units_of_files = find_units(&files, base)?;
+        let new_sources: BTreeSet<String> = plan.new_units.keys().cloned().collect();
+        files.extend(new_sources.iter().cloned());
+        units_of_files.extend(plan.new_units);
+        let units = all_units(&units_of_files);
+        let engine = self.engine_for_fixes(chosen, config, &new_sources);
+        let Builder { options, .. } = self.builder;
+        check_fan_out(&units_of_files, engine, options, self.builder.jobs(), self.observer)?;
+        refuse_generator_inputs(&plan.changes, base)?;
+        let root = toolchain.path();
+        let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
+        let source = format!("the source of {}", source.name());
+        let fixes = apply_fixes(plan.changes, &patched, &source, sandbox, self.observer)?;
+        let moved = match fixes.moved_hunks() {
+            0 => String::new(),
+            moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
+        };
+        let summary = format!("applies to {}{moved}", files.join(", "));
+        let adapted =
+            self.source_adapter(base, &patched).adapt(&fixes, &InlinedCalls::default())?;
+        let adaptations = plan.adaptations;
+        let (touched, patched) = (files, Rc::new(patched));
+        let checked = Checked {
+            engine,
+            patched,
+            units_of_files,
+            units,
+            touched,
+            new_sources,
+            fixes,
+            adaptations,
+            adapted,
+        };
+        Ok((checked, summary))
+    }
+
+    /// The engine that was chosen for the base, unless nobody asked for it and the fixes are of a
+    /// kind that only kpatch can serve.
+    fn engine_for_fixes(
+        &self,
+        chosen: Engine,
+        config: &KernelConfig,
+        new_sources: &BTreeSet<String>,
+    ) -> Engine {
+        if self.order.engine.is_some() || chosen == Engine::Kpatch {
+            return chosen;
+        }
+        let new_files: Vec<&str> = new_sources.iter().map(String::as_str).collect();
+        let Some(why) = only_kpatch_can(&self.order.fixes, &new_files, config) else {
+            return chosen;
+        };
+        let line = format!("the engine {} makes this livepatch: {why}", Engine::Kpatch);
+        self.observer.event(BuildEvent::Log { step: StepName::Check, line });
+        Engine::Kpatch
+    }
+
+    fn source_adapter<'a>(&'a self, base: &'a Base, workspace: &'a Workspace) -> SourceAdapter<'a> {
+        SourceAdapter {
+            without: &self.order.without,
+            base,
+            workspace,
+            sandbox: &self.builder.sandbox,
+            observer: self.observer,
+        }
+    }
+
+    /// Finds the changed functions of every fix.
+    fn diff(
+        &self,
+        engine: &LivepatchEngine,
+        checked: &Checked,
+    ) -> Result<Vec<ChangedObject>, Failure> {
+        let changed = engine.diff(&checked.units)?;
+        checked.every_fix_has_an_effect(&changed)?;
+        Ok(changed)
+    }
+}
+
+/// The compiled files of all changed files, sorted.
+fn all_units(units_of_files: &Units) -> Vec<Unit> {
+    let units: BTreeSet<&Unit> = units_of_files.values().flatten().collect();
+    units.into_iter().cloned().collect()
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
