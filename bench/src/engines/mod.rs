@@ -39,6 +39,28 @@ pub struct Inputs {
     /// Leave out what takes long: kpatch-build itself and the kernel for klp-build.
     #[arg(long)]
     pub quick: bool,
+    /// Measure one part only, into engines-PART.json.
+    #[arg(long, value_enum, conflicts_with = "quick")]
+    pub only: Option<Part>,
+}
+
+/// A part of the measurements that stands alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// One file by the kpatch engine.
+    Kpatch,
+    /// Many files, many builds, many dependants of a header.
+    Many,
+    /// One file by the klp-build engine.
+    Klp,
+}
+
+impl Part {
+    /// What the part's file is called.
+    fn file_name(self) -> String {
+        let name = clap::ValueEnum::to_possible_value(&self);
+        format!("engines-{}.json", name.as_ref().map_or("part", |name| name.get_name()))
+    }
 }
 
 /// The inputs, opened.
@@ -115,15 +137,25 @@ impl Setting {
 pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let setting = Setting::open(inputs)?;
     let mut figures = Figures::default();
-    let path = inputs.output.join("engines.json");
+    let path = match inputs.only {
+        None => inputs.output.join("engines.json"),
+        Some(part) => inputs.output.join(part.file_name()),
+    };
+    let wants = |part| inputs.only.is_none_or(|only| only == part);
     // After each part: the next one may take long, or fail.
-    kpatch::measure(&setting, &mut figures)?;
-    figures.write(&path)?;
-    many::measure(&setting, &mut figures)?;
-    figures.write(&path)?;
-    if !inputs.quick {
+    if wants(Part::Kpatch) {
+        kpatch::measure(&setting, &mut figures)?;
+        figures.write(&path)?;
+    }
+    if wants(Part::Many) {
+        many::measure(&setting, &mut figures)?;
+        figures.write(&path)?;
+    }
+    if inputs.only.is_none() && !inputs.quick {
         kpatch::measure_kpatch_build(&setting, &mut figures)?;
         figures.write(&path)?;
+    }
+    if wants(Part::Klp) && !inputs.quick {
         klp::measure(&setting, &mut figures)?;
         figures.write(&path)?;
     }

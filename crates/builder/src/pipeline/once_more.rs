@@ -97,7 +97,8 @@ impl Job<'_> {
         let line = "once more with variables in the place of constants that the kernel writes into its \
                     own code only";
         self.log(line.to_owned());
-        let again = engine.compile(&checked.units, &checked.fixes);
+        // The others' objects are as they shall be.
+        let again = engine.compile(&units, &checked.fixes);
         match again.and_then(|()| self.diff_adapting(compiled, engine, base, checked)) {
             Ok(changed) => {
                 let adaptations = variables_read(&units, checked);
