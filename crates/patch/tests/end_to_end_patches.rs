@@ -34,9 +34,7 @@ fn expectation(name: &str) -> Option<Expected> {
         // Whether the function is exported, only the source or the build tells.
         "exported-signature" => Unsure("signature"),
         "static-local-removed" => Refused("static-local-removed"),
-        // The lines around the change do not show what the function looks up in its beginning.
-        "runtime-constant" => AnotherMatter,
-        "runtime-constant-moved" => Unsure("runtime-constant"),
+        "runtime-constant" | "runtime-constant-moved" => Unsure("runtime-constant"),
         "not-traced" | "not-instrumented" => Refused("not-traceable"),
         "local-becomes-global" => Unsure("linkage"),
         // The hunk does not show the beginning of its function, nor that a static key is in it.

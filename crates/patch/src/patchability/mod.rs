@@ -185,6 +185,13 @@ impl<'a> Check<'a> {
             report.findings.extend(traceable::findings(file, tree, self.surroundings.config));
         }
         report.functions = merged(judged.functions);
+        if file.path.as_str() == words::FULL_OF_RUNTIME_CONSTANTS
+            && let Some(function) = report.functions.first()
+        {
+            let subject = "most functions of the file hold the place and size of its table";
+            let rule = Rule::RuntimeConstant;
+            report.findings.push(Finding::new(rule, Level::Unsure, function.patch_line, subject));
+        }
         let moved: HashSet<String> = report
             .functions
             .iter()

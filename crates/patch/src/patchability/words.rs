@@ -212,6 +212,10 @@ pub(crate) fn is_static_key(word: &str) -> bool {
     )
 }
 
+/// The file whose functions look up a table at a place that is such a constant, by an inline function
+/// that a hunk rarely shows; its `__init` code changes with it, so that the build has no way around.
+pub(crate) const FULL_OF_RUNTIME_CONSTANTS: &str = "fs/dcache.c";
+
 /// Whether a function that uses it holds a constant that kernels from 6.11 on write into their own
 /// code (`asm/runtime-const.h`): the macros themselves, and what `asm/uaccess_64.h` and `fs/dcache.c`
 /// make of them and the compiler inlines.
