@@ -12,17 +12,23 @@ use object::{
 };
 
 use crate::{
-    ElfError, LivepatchSymbol, ReplacedFunction, budget::Budget,
-    kpatch_functions::kpatch_functions, object_file::ObjectFile, pointers::Pointers,
+    ElfError, LivepatchSymbol, ReplacedFunction,
+    budget::Budget,
+    kpatch_entries::{Entry, Form, entries},
+    kpatch_functions::kpatch_functions,
+    object_file::ObjectFile,
 };
 
-const PART: &str = "section .kpatch.symbols";
-
-/// `sizeof(struct kpatch_symbol)`: two `unsigned long`, two bytes with padding, two pointers.
-const ENTRY_BYTES: usize = 40;
-const POSITION_AT: usize = 8;
-const NAME_AT: u64 = 24;
-const OBJECT_NAME_AT: u64 = 32;
+/// `struct kpatch_symbol`: two `unsigned long`, two bytes with padding, two pointers.
+const FORM: Form = Form {
+    part: "section .kpatch.symbols",
+    section: ".kpatch.symbols",
+    relocations: ".rela.kpatch.symbols",
+    entry_bytes: 40,
+    position_at: 8,
+    name_at: 24,
+    object_name_at: 32,
+};
 
 /// What one changed object brings into a livepatch, and what it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,28 +63,8 @@ fn symbols(
     object: &ObjectFile<'_>,
     budget: &mut Budget,
 ) -> Result<BTreeSet<LivepatchSymbol>, ElfError> {
-    let Some((index, header)) = object.header(".kpatch.symbols") else {
-        return Ok(BTreeSet::new());
-    };
-    let data = object.data(header, PART)?;
-    let pointers = Pointers::read(object, index, ".rela.kpatch.symbols", PART, budget)?;
-    let entries = data.chunks_exact(ENTRY_BYTES);
-    if !entries.remainder().is_empty() {
-        return Err(pointers.malformed(format!("{} bytes are no whole entries", data.len())));
-    }
-    let mut text_at = |offset| budget.take_text(pointers.some_text(offset)?);
-    (0..)
-        .step_by(ENTRY_BYTES)
-        .zip(entries)
-        .map(|(start, entry)| {
-            let position = entry[POSITION_AT..].first_chunk::<8>();
-            Ok(LivepatchSymbol {
-                object: text_at(start + OBJECT_NAME_AT)?,
-                name: text_at(start + NAME_AT)?,
-                position: position.map_or(0, |bytes| u64::from_le_bytes(*bytes)),
-            })
-        })
-        .collect()
+    let symbol = |Entry { object, name, position }| LivepatchSymbol { object, name, position };
+    Ok(entries(object, &FORM, budget)?.into_iter().map(symbol).collect())
 }
 
 fn new_globals(object: &ObjectFile<'_>, budget: &mut Budget) -> Result<BTreeSet<String>, ElfError> {

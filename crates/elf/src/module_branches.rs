@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use object::{
-    SymbolIndex,
-    elf::{SHT_RELA, STT_FILE, STT_FUNC, STT_SECTION},
-    read::elf::{Rela as _, SectionHeader as _, Sym as _},
+    elf::{STT_FILE, STT_FUNC, STT_SECTION},
+    read::elf::Sym as _,
 };
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     branch_targets::{ENDBR64, SEAL_SECTION},
     budget::Budget,
     object_file::ObjectFile,
+    relocation_targets::relocation_targets,
 };
 
 const PART: &str = "the code of the module";
@@ -28,7 +28,10 @@ pub fn module_functions_without_endbr(bytes: &[u8]) -> Result<BTreeSet<(String, 
     let endian = object.elf.endian();
     let failed = |source| ElfError::Part { part: PART, source };
     let mut budget = Budget::new(bytes.len());
-    let sealed = sealed(&object, &mut budget)?;
+    // The places at which the kernel takes ENDBR away when it loads the module (`module_finalize` in
+    // arch/x86/kernel/module.c).
+    let sealed = relocation_targets(&object, SEAL_SECTION, SEAL_SECTION, &mut budget)?;
+    let sealed: BTreeSet<(usize, u64)> = sealed.into_values().collect();
     let table = object.elf.elf_symbol_table();
     let mut positions: BTreeMap<&[u8], u64> = BTreeMap::new();
     let mut found = BTreeSet::new();
@@ -57,34 +60,4 @@ pub fn module_functions_without_endbr(bytes: &[u8]) -> Result<BTreeSet<(String, 
         }
     }
     Ok(found)
-}
-
-/// The places at which the kernel takes ENDBR away when it loads the module (`module_finalize` in
-/// arch/x86/kernel/module.c).
-fn sealed(
-    object: &ObjectFile<'_>,
-    budget: &mut Budget,
-) -> Result<BTreeSet<(usize, u64)>, ElfError> {
-    let endian = object.elf.endian();
-    let failed = |source| ElfError::Part { part: SEAL_SECTION, source };
-    let mut sealed = BTreeSet::new();
-    let Some((list, _)) = object.header(SEAL_SECTION) else { return Ok(sealed) };
-    let table = object.elf.elf_symbol_table();
-    for header in object.elf.elf_section_table().iter() {
-        if header.sh_type(endian) != SHT_RELA || header.info_link(endian) != list {
-            continue;
-        }
-        let rela = header.rela(endian, object.elf.data()).map_err(failed)?;
-        let entries = rela.map_or(&[][..], |(entries, _)| entries);
-        budget.take_relocations(entries.len())?;
-        for entry in entries {
-            let index = SymbolIndex(entry.r_sym(endian, false) as usize);
-            let symbol = table.symbol(index).map_err(failed)?;
-            if let Some(section) = table.symbol_section(endian, symbol, index).map_err(failed)? {
-                let at = symbol.st_value(endian).wrapping_add_signed(entry.r_addend(endian));
-                sealed.insert((section.0, at));
-            }
-        }
-    }
-    Ok(sealed)
 }

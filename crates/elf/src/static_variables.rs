@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use gimli::{AttributeValue, EndianSlice, LittleEndian, UnitHeader, constants};
 use object::{
-    SymbolIndex,
-    elf::{SHF_WRITE, SHT_RELA, STB_LOCAL, STT_OBJECT},
-    read::elf::{Rela as _, SectionHeader as _, Sym as _},
+    elf::{SHF_WRITE, STB_LOCAL, STT_OBJECT},
+    read::elf::{SectionHeader as _, Sym as _},
 };
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     debug_sections::{DebugSections, Reader},
     object_file::ObjectFile,
     relocated::relocated,
+    relocation_targets::relocation_targets,
 };
 
 const PART: &str = "the debug information of variables";
@@ -84,7 +84,7 @@ fn owners(
     object: &ObjectFile<'_>,
     budget: &mut Budget,
 ) -> Result<HashMap<(usize, u64), String>, ElfError> {
-    let targets = targets(object, budget)?;
+    let targets = relocation_targets(object, ".debug_info", PART, budget)?;
     let info = relocated(object, ".debug_info", budget)?;
     let sections = DebugSections::of(object, &info, &[], 0)?;
     let mut owners = HashMap::new();
@@ -95,35 +95,6 @@ fn owners(
         reader.read(&unit)?;
     }
     Ok(owners)
-}
-
-/// Where the relocations of `.debug_info` lead, by their places in it.
-fn targets(
-    object: &ObjectFile<'_>,
-    budget: &mut Budget,
-) -> Result<BTreeMap<u64, (usize, u64)>, ElfError> {
-    let endian = object.elf.endian();
-    let failed = |source| ElfError::Part { part: PART, source };
-    let mut targets = BTreeMap::new();
-    let Some((info, _)) = object.header(".debug_info") else { return Ok(targets) };
-    let table = object.elf.elf_symbol_table();
-    for header in object.elf.elf_section_table().iter() {
-        if header.sh_type(endian) != SHT_RELA || header.info_link(endian) != info {
-            continue;
-        }
-        let rela = header.rela(endian, object.elf.data()).map_err(failed)?;
-        let entries = rela.map_or(&[][..], |(entries, _)| entries);
-        budget.take_relocations(entries.len())?;
-        for entry in entries {
-            let index = SymbolIndex(entry.r_sym(endian, false) as usize);
-            let symbol = table.symbol(index).map_err(failed)?;
-            if let Some(section) = table.symbol_section(endian, symbol, index).map_err(failed)? {
-                let at = symbol.st_value(endian).wrapping_add_signed(entry.r_addend(endian));
-                targets.insert(entry.r_offset(endian), (section.0, at));
-            }
-        }
-    }
-    Ok(targets)
 }
 
 struct UnitReader<'a, 'data> {
