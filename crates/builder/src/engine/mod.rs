@@ -106,11 +106,11 @@ impl KpatchEngine<'_> {
 
     /// A command that Kbuild saved, as patched code is compiled by it.
     fn patched_command(&self, object: &str, shell: &str) -> String {
-        let place = " -DKBUILD_MODFILE=";
-        match self.more_flags(object) {
-            "" => shell.to_owned(),
-            flags => shell.replacen(place, &format!(" {flags}{place}"), 1),
-        }
+        let with_more = match self.more_flags(object) {
+            "" => None,
+            flags => compile::with_flags(shell, flags),
+        };
+        with_more.unwrap_or_else(|| shell.to_owned())
     }
 
     /// The units that the fixes change and whose patched objects hold such constants.

@@ -78,7 +78,7 @@ fn last_part(include: &Include) -> &str {
     last_name(name)
 }
 
-fn last_name(path: &str) -> &str {
+pub(super) fn last_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 
+use super::missed::last_name;
 use crate::{
     base::SourceIndex,
     kbuild_record::{Compiled, RECORD_BYTES, record_path},
@@ -37,7 +38,7 @@ pub(crate) fn units_by_records(
             .map_err(|error| failed(format!("cannot be read: {error}")))?;
         let record = String::from_utf8_lossy(&record);
         // Most records name none of them: parsing those would take most of the time.
-        if !headers.iter().any(|header| record.contains(last_part(header))) {
+        if !headers.iter().any(|header| record.contains(last_name(header))) {
             continue;
         }
         let compiled =
@@ -47,10 +48,6 @@ pub(crate) fn units_by_records(
         }
     }
     Ok(found)
-}
-
-fn last_part(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use elivepatch_model::{Failure, FailureClass, StepName};
 pub(in crate::engine) use self::progress::CompileProgress;
 pub(super) use self::{
     missed_units::with_missed_units,
-    saved_command::SavedCommand,
+    saved_command::{SavedCommand, with_flags},
     script::{Job, compile_by_script},
     store::Original,
 };

@@ -41,15 +41,20 @@ impl SavedCommand {
         Some(Self { shell, dependencies: compiled.files })
     }
 
-    /// The command with the flags of livepatches, where it was saved without: in the place where
-    /// `KCFLAGS` puts them, behind all flags that are not the file's own.
+    /// The command with the flags of livepatches, where it was saved without.
     pub(in crate::engine) fn with_livepatch_flags(mut self) -> Option<Self> {
         if !self.shell.contains(COMPILE_FLAGS) {
-            let place = self.shell.find(" -DKBUILD_MODFILE=")?;
-            self.shell.insert_str(place, &format!(" {COMPILE_FLAGS}"));
+            self.shell = with_flags(&self.shell, COMPILE_FLAGS)?;
         }
         Some(self)
     }
+}
+
+/// A command with more flags, in the place where `KCFLAGS` puts them: behind all flags that are not
+/// the file's own. `None` for one that Kbuild does not compile the kernel's code with.
+pub(in crate::engine) fn with_flags(shell: &str, flags: &str) -> Option<String> {
+    let place = shell.find(" -DKBUILD_MODFILE=")?;
+    Some(format!("{} {flags}{}", &shell[..place], &shell[place..]))
 }
 
 /// Takes away what `make-cmd` (`scripts/Kbuild.include`) did so that make can read the command

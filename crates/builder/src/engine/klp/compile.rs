@@ -7,7 +7,7 @@ use crate::{
     apply::AppliedFixes,
     engine::{
         KPATCH_HEADERS,
-        compile::{BATCH, Job, SavedCommand, check, compile_by_script, original_of},
+        compile::{BATCH, Job, SavedCommand, check, compile_by_script, original_of, with_flags},
     },
     kbuild_record::{RECORD_BYTES, record_path},
     unit::Unit,
@@ -43,8 +43,8 @@ pub(super) fn commands(
             continue;
         }
         let command = saved_command(engine, unit, &object).ok_or_else(|| unknown(unit))?;
-        let place = " -DKBUILD_MODFILE=";
-        let shell = command.shell.replacen(place, &format!(" -I{KPATCH_HEADERS}{place}"), 1);
+        let headers = format!("-I{KPATCH_HEADERS}");
+        let shell = with_flags(&command.shell, &headers).unwrap_or(command.shell);
         let shell = engine.input.patched_command(&object, &shell);
         commands.insert(object, shell);
     }
