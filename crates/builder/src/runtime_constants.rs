@@ -33,10 +33,6 @@
 use elivepatch_elf::unwritten_runtime_constants;
 use elivepatch_model::{Failure, FailureClass};
 
-/// What the author can do, in one line.
-pub(crate) const HINT: &str = "change functions that do not hold it, or have the whole file read the \
-                               variable: docs/patchability.md#runtime-constant";
-
 /// Functions that a failure lists.
 const LISTED: usize = 20;
 
@@ -54,7 +50,7 @@ pub(crate) fn refuse(copied: &[(String, String)], holder: &str) -> Result<(), Fa
             "{function} in {holder} holds the constant {constant}, which the kernel writes into its \
              own code when it boots and into no livepatch"
         ),
-        HINT,
+        FailureClass::RuntimeConstant.hint(),
     )
     .with_details(details.take(LISTED)))
 }
@@ -78,7 +74,7 @@ pub(crate) fn check_module(module: &[u8]) -> Result<(), Failure> {
             "{first} in the module waits for a constant that the kernel writes into its own code \
              when it boots and into no livepatch"
         ),
-        HINT,
+        FailureClass::RuntimeConstant.hint(),
     )
     .with_details(places.into_iter().take(LISTED)))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// The request itself is at fault; the same request always fails before anything is compiled.
+    /// The request itself is at fault; the same request always fails.
     Request,
     /// The patch does not give a safe livepatch for this target; the verdict is final.
     Patch,
@@ -18,7 +18,7 @@ pub enum Fault {
 macro_rules! failure_classes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $fault:ident, $advice:literal;)+) => {
         /// The stable class of a failure. Programs and metrics use it; nobody parses messages.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         // For all at once: utoipa does not see a name that comes from the macro's arguments.
         #[serde(rename_all = "kebab-case")]
@@ -223,6 +223,11 @@ failure_classes! {
     /// The changed code of a module begins to use another module, on which it did not depend.
     ModuleDependency = "module-dependency", Patch,
         "Use only what vmlinux, the patched module or the modules that it depends on export.";
+    /// The changed code uses a symbol of a namespace that the livepatch does not import: the kernel
+    /// itself need not, modules must.
+    NamespaceNotImported = "namespace-not-imported", Patch,
+        "Add `MODULE_IMPORT_NS(NAME);` to the changed file (from Linux 6.13 on with quotation marks \
+         around the name). The details name the namespace.";
     /// The changed code refers to something in a way that a livepatch cannot hold.
     RelocationUnsupported = "relocation-unsupported", Patch,
         "Have the changed functions refer to it in another way, such as through a function of the \
@@ -241,7 +246,8 @@ failure_classes! {
     HeaderFanOut = "header-fan-out", Patch,
         "Move the change into the `.c` files that need it. The operator can raise \
          `header_objects` in the `[builder]` section of the server's config.";
-    /// A tool of the engine crashed, or could not read the kernel's objects.
+    /// A tool of the engine crashed, or stopped over something that is not known to be the patch's
+    /// fault, such as an object that it cannot read.
     EngineFailed = "engine-failed", Infrastructure,
         "Report it with the build's log and the patch; the details have the tool's own words.";
     /// The module could not be linked.
@@ -300,12 +306,43 @@ failure_classes! {
     /// Something in elivepatch itself is wrong.
     Internal = "internal", Infrastructure,
         "Report it with the server's log.";
+    /// In the answer of a newer server: a class that this version does not know.
+    Unknown = "unknown", Patch,
+        "Update elivepatch: the server knows more reasons than this version does.";
     /// No longer given; in records of older versions: the patch changes a header.
     PatchHeader = "patch-header", Request,
         "Submit the patch again: patches to headers are built now.";
     /// No longer given; in records of older versions: the patch changes code of a loadable module.
     CodeInModule = "code-in-module", Patch,
         "Submit the patch again: code of loadable modules is patched now.";
+}
+
+impl FailureClass {
+    /// [`FailureClass::advice`] as plain text of one line, as a hint on a terminal: links as paths in
+    /// the source tree, no stop at the end.
+    pub fn hint(self) -> String {
+        let mut text = self.advice().trim_end_matches('.').replace('`', "");
+        while let Some(middle) = text.find("](") {
+            let start = text[..middle].rfind('[').unwrap_or(middle);
+            let end = text[middle..].find(')').map_or(text.len(), |length| middle + length);
+            let path = match &text[middle + 2..end] {
+                path if path.starts_with("../") => path[3..].to_owned(),
+                path => format!("docs/{path}"),
+            };
+            text.replace_range(start..(end + 1).min(text.len()), &path);
+        }
+        let first = text.chars().next().map(|first| first.to_ascii_lowercase());
+        first.into_iter().chain(text.chars().skip(1)).collect()
+    }
+}
+
+/// A client must be able to read what a newer server says.
+impl<'de> Deserialize<'de> for FailureClass {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = FailureClass::ALL.iter().find(|class| class.as_str() == name);
+        Ok(known.copied().unwrap_or(FailureClass::Unknown))
+    }
 }
 
 impl fmt::Display for FailureClass {
@@ -331,6 +368,39 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FailureClass::ALL.len());
+    }
+
+    #[test]
+    fn hint_is_the_advice_as_plain_text() {
+        let hint = FailureClass::ToolchainUnknown.hint();
+        let said = "the details list the compilers that the server has. Add a recipe (see \
+                    CONTRIBUTING.md#adding-a-toolchain-recipe)";
+        assert_eq!(hint, said);
+        let hint = FailureClass::SourceUnusable.hint();
+        assert!(hint.ends_with("correct the [[source]] in the server's config"), "{hint}");
+        for class in FailureClass::ALL {
+            let hint = class.hint();
+            assert!(!hint.contains("](") && !hint.contains('`') && !hint.contains('\n'), "{hint}");
+        }
+    }
+
+    /// What was given once is in databases, metrics and scripts: a name is only ever added.
+    #[test]
+    fn no_class_has_gone() {
+        let names: Vec<&str> = FailureClass::ALL.iter().map(|class| class.as_str()).collect();
+        let once = include_str!("../tests/failure-classes.txt");
+        let gone: Vec<&str> = once.lines().filter(|name| !names.contains(name)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
+        let new: Vec<_> =
+            names.iter().filter(|name| !once.lines().any(|old| old == **name)).collect();
+        assert!(new.is_empty(), "add to crates/model/tests/failure-classes.txt: {new:?}");
+    }
+
+    #[test]
+    fn class_of_a_newer_server_is_read_as_unknown() {
+        let class: FailureClass = serde_json::from_str("\"of-tomorrow\"").expect("any name");
+        assert_eq!(class, FailureClass::Unknown);
+        serde_json::from_str::<FailureClass>("1").expect_err("not a name");
     }
 
     #[test]

@@ -73,6 +73,33 @@ pub(super) const RULES: &[Rule] = &[
         FailureClass::SectionUnsupported,
         "the section {} changes its kind",
     ),
+    // kpatch_check_relocations() of symbols that share a section, and kpatch_detect_child_functions().
+    rule(
+        ": bundle mismatch for symbol {}",
+        FailureClass::SymbolChanged,
+        "{} gets a section of its own, or loses it",
+    ),
+    rule(
+        " aren't correlated for symbol {}",
+        FailureClass::SymbolChanged,
+        "{} moves to another section",
+    ),
+    rule(
+        ": failed to find parent function for {}",
+        FailureClass::NotPatchable,
+        "the compiler made {} of a function that cannot be found",
+    ),
+    // kpatch-macros.h: what is to be ignored has to be there.
+    rule(
+        "KPATCH_IGNORE_SECTION: can't find {}",
+        FailureClass::NotPatchable,
+        "KPATCH_IGNORE_SECTION() names {}, which is no section",
+    ),
+    rule(
+        ": expected function symbol",
+        FailureClass::NotPatchable,
+        "KPATCH_IGNORE_FUNCTION() names what is no function",
+    ),
     // Keys of loadable modules: static_key and static_call.
     rule(
         "Found a jump label at {}, using key ",
@@ -190,7 +217,13 @@ pub(super) const RULES: &[Rule] = &[
         FailureClass::RelocationUnsupported,
         "the changed code refers to {} in a way that is not understood",
     ),
-    // modpost, when the module is linked.
+    // modpost, when the module is linked. Code of vmlinux uses its namespaces without importing them;
+    // moved into a module it may not. What a loadable module imports, kpatch keeps.
+    rule(
+        " uses symbol {} from namespace ",
+        FailureClass::NamespaceNotImported,
+        "the changed code uses {}, and its namespace is not imported",
+    ),
     rule(
         "ERROR: modpost: \"{}\" [",
         FailureClass::SymbolNotFound,
@@ -235,32 +268,9 @@ pub(super) fn section_class(name: &str) -> (FailureClass, &'static str) {
     }
 }
 
-/// Whether a line says that the tool itself could not do its work: lack of memory, an object that
-/// it cannot read, a missing size of a kernel structure.
-pub(super) fn when_tool_fails(line: &str) -> bool {
-    const OF_THE_TOOL: [&str; 14] = [
-        ": malloc",
-        ": realloc",
-        ": strdup",
-        ": strndup",
-        ": fopen",
-        ": open",
-        ": creat",
-        ": elf_begin",
-        ": elf_update",
-        "_STRUCT_SIZE not set",
-        ": bad ORC_STRUCT_SIZE",
-        ": Module.symvers: invalid format",
-        ": missing .symtab section",
-        ": missing symbol table",
-    ];
-    const OF_OBJTOOL: [&str; 5] = [
-        "error: objtool: can't open '",
-        "error: objtool: malformed ",
-        "missing .discard.sym_checksum section",
-        "kernel not built with CONFIG_KLP_BUILD?",
-        "stale orig vmlinux?",
-    ];
-    (line.contains("ERROR: ") && OF_THE_TOOL.iter().any(|end| line.ends_with(end)))
-        || OF_OBJTOOL.iter().any(|part| line.contains(part))
+/// Whether a line is create-diff-object's verdict on the patch (exit code 2, by DIFF_FATAL() of its
+/// source). All else that it, create-klp-module and objtool stop with, and for which there is no rule,
+/// is a complaint about what they were given: objects and tables that they cannot read, lack of memory.
+pub(super) fn is_verdict(line: &str) -> bool {
+    line.ends_with(": unreconcilable difference")
 }

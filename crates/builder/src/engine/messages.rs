@@ -6,8 +6,8 @@
 
 use elivepatch_model::{Failure, FailureClass};
 
-use super::message_rules::{Meaning, RULES, section_class, when_tool_fails};
-use crate::{process::Finished, runtime_constants};
+use super::message_rules::{Meaning, RULES, is_verdict, section_class};
+use crate::process::Finished;
 
 /// How many lines of a tool are kept as evidence.
 const LINES_KEPT: usize = 20;
@@ -27,7 +27,7 @@ pub(crate) fn link_failure(tool: &str, module: &str, finished: &Finished) -> Fai
         None => "by a signal".to_owned(),
     };
     let class = FailureClass::LinkFailed;
-    Failure::new(class, format!("{tool} ended {how} on {module}"), hint(class))
+    Failure::new(class, format!("{tool} ended {how} on {module}"), class.hint())
         .with_details(evidence(&text))
 }
 
@@ -38,25 +38,25 @@ pub(crate) fn tool_failure(tool: &str, object: &str, finished: &Finished) -> Fai
         Some(code) => format!("ended with code {code}"),
         None => "crashed".to_owned(),
     };
-    let crashed = finished.code().is_none_or(|code| code > 128);
     let failure = match explain(&text) {
         Some(found) => {
             let message = format!("{} in {object}", found.words);
-            let mut failure = Failure::new(found.class, message, hint(found.class));
+            let mut failure = Failure::new(found.class, message, found.class.hint());
             if found.class == FailureClass::FunctionNotTraceable {
                 failure.functions = found.names;
             }
             failure
         }
-        None if crashed || text.lines().any(when_tool_fails) => Failure::new(
-            FailureClass::EngineFailed,
-            format!("{tool} {how} on {object}"),
-            hint(FailureClass::EngineFailed),
-        ),
-        None => Failure::new(
+        // A tool that stops over what it cannot read must not make the author look for a mistake.
+        None if finished.code().is_some() && text.lines().any(is_verdict) => Failure::new(
             FailureClass::NotPatchable,
             format!("{tool} cannot express the change in {object}: it {how}"),
-            hint(FailureClass::NotPatchable),
+            FailureClass::NotPatchable.hint(),
+        ),
+        None => Failure::new(
+            FailureClass::EngineFailed,
+            format!("{tool} {how} on {object}"),
+            FailureClass::EngineFailed.hint(),
         ),
     };
     failure.with_details(evidence(&text))
@@ -142,65 +142,6 @@ fn evidence(text: &str) -> Vec<String> {
         .filter(|line| !PROGRESS.iter().any(|part| line.contains(part)))
         .collect();
     lines[lines.len().saturating_sub(LINES_KEPT)..].iter().map(|line| (*line).to_owned()).collect()
-}
-
-/// What the author can do, in one line.
-fn hint(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::DataChanged => {
-            "leave the data as it is; set the new value in a pre-patch callback, or decide in the \
-             code that reads it: docs/patchability.md#changed-data"
-        }
-        FailureClass::StaticLocalRemoved => {
-            "keep the variable under its name and use it once, as in (void)READ_ONCE(name): \
-             docs/patchability.md#static-local-removed"
-        }
-        FailureClass::InitCode => {
-            "leave code marked __init or __exit out: it has run; what must act now belongs into a \
-             callback: docs/patchability.md#init-code"
-        }
-        FailureClass::FunctionNotTraceable => {
-            "change the nearest traceable function that calls it: docs/patchability.md#not-traceable"
-        }
-        FailureClass::RuntimeConstant => runtime_constants::HINT,
-        FailureClass::SymbolChanged => {
-            "leave storage class, kind and size as they are, or add a new symbol under another \
-             name: docs/patchability.md#linkage"
-        }
-        FailureClass::SectionUnsupported => {
-            "change the functions that call or use it, or have them use a copy without the \
-             attribute: docs/patchability.md#section-code"
-        }
-        FailureClass::JumpLabelUnsupported => {
-            "use static_key_enabled(&key) in the changed functions: docs/patchability.md#static-key"
-        }
-        FailureClass::StaticCallUnsupported => {
-            "use KPATCH_STATIC_CALL() (kpatch) or KLP_STATIC_CALL() (klp-build) in the changed \
-             functions: docs/patchability.md#static-key"
-        }
-        FailureClass::SymbolNotFound => {
-            "use only functions and variables that this kernel contains; what the patch itself \
-             adds must be in one of its files"
-        }
-        FailureClass::SymbolAmbiguous => {
-            "several symbols of this name cannot be told apart: have the changed code use another \
-             one, or report it with the build's log"
-        }
-        FailureClass::ModuleDependency => {
-            "use only what vmlinux, the patched module or its dependencies export"
-        }
-        FailureClass::RelocationUnsupported => {
-            "have the changed functions refer to it in another way, such as through a function of \
-             the kernel; for a kernel that the server builds from source, --engine klp-build may do"
-        }
-        FailureClass::EngineFailed => {
-            "this is not the patch's fault: report it with the build's log"
-        }
-        _ => {
-            "change only code of ordinary functions; docs/patchability.md says what else can be \
-             live-patched, and how"
-        }
-    }
 }
 
 #[cfg(test)]

@@ -176,6 +176,39 @@ const SAID: &[(&str, &str, &str)] = &[
         "symbol-not-found",
         "has no_such_function, which",
     ),
+    (
+        "ERROR: modpost: module livepatch_x uses symbol dma_buf_export from namespace DMA_BUF, but \
+         does not import it.\n",
+        "namespace-not-imported",
+        "uses dma_buf_export, and its namespace",
+    ),
+    // Symbols, sections and macros.
+    (
+        "create-diff-object: ERROR: x.o: kpatch_check_relocations: 1546: bundle mismatch for symbol foo\n",
+        "symbol-changed",
+        "foo gets a section of its own",
+    ),
+    (
+        "create-diff-object: ERROR: x.o: f: 1548: sections .data.a and .data.b aren't correlated for \
+         symbol foo\n",
+        "symbol-changed",
+        "foo moves to another section",
+    ),
+    (
+        "create-diff-object: ERROR: x.o: f: 369: failed to find parent function for foo.cold\n",
+        "not-patchable",
+        "made foo.cold of a function",
+    ),
+    (
+        "create-diff-object: ERROR: x.o: f: 3122: KPATCH_IGNORE_SECTION: can't find .data.x\n",
+        "not-patchable",
+        "names .data.x",
+    ),
+    (
+        "create-diff-object: ERROR: x.o: f: 3185: expected function symbol\n",
+        "not-patchable",
+        "no function",
+    ),
     // The tools themselves.
     (
         "create-diff-object: ERROR: x.o: kpatch_process_special_sections: 2262: BUG_STRUCT_SIZE not set\n",
@@ -192,12 +225,23 @@ const SAID: &[(&str, &str, &str)] = &[
         "engine-failed",
         "ended",
     ),
-    // Unknown words.
+    // Words that have no rule: a verdict is the patch's, any other end the tool's.
     (
-        "create-diff-object: ERROR: x.o: something: 1: of a later version\n",
+        "ERROR: x.o: something of a later version\ncreate-diff-object: unreconcilable difference\n",
         "not-patchable",
         "cannot express the change in x.o",
     ),
+    (
+        "create-diff-object: ERROR: x.o: something: 1: of a later version\n",
+        "engine-failed",
+        "create-diff-object ended with code 1 on x.o",
+    ),
+    (
+        "create-klp-module: ERROR: x.o: main: 457: missing .kpatch.strings\n",
+        "engine-failed",
+        "ended",
+    ),
+    ("x.o: error: objtool: failed to convert reloc sym 'foo'\n", "engine-failed", "ended"),
 ];
 
 fn finished(text: &str, code: i32) -> Finished {

@@ -249,7 +249,8 @@ impl Job<'_> {
         let units = all_units(&units_of_files);
         let engine = self.engine_for_fixes(chosen, config, &new_sources);
         let Builder { options, .. } = self.builder;
-        check_fan_out(&units_of_files, engine, options, self.builder.jobs(), self.observer)?;
+        let jobs = self.builder.jobs();
+        let reach = check_fan_out(&units_of_files, engine, options, jobs, self.observer)?;
         refuse_generator_inputs(&plan.changes, base)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;
@@ -259,7 +260,8 @@ impl Job<'_> {
             0 => String::new(),
             moved => format!(" ({} at other lines than the patch says)", count(moved, "hunk")),
         };
-        let summary = format!("applies to {}{moved}", files.join(", "));
+        let reach = reach.map(|reach| format!("; {reach}")).unwrap_or_default();
+        let summary = format!("applies to {}{moved}{reach}", files.join(", "));
         let adapted =
             self.source_adapter(base, &patched).adapt(&fixes, &InlinedCalls::default())?;
         let adaptations = plan.adaptations;
