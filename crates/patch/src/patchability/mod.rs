@@ -88,6 +88,11 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
     moved::judge(&check.alone, &mut report.files);
     moved::judge_renamed(&check.alone, &mut report.files);
     init_beside_others::soften(&mut report);
+    if surroundings.config.is_some_and(is_older_than_runtime_constants) {
+        for file in &mut report.files {
+            file.findings.retain(|finding| finding.rule != Rule::RuntimeConstant);
+        }
+    }
     let levels = report.config.iter().chain(report.files.iter().flat_map(|file| &file.findings));
     report.verdict = levels.map(|finding| finding.level.into()).max().unwrap_or(Verdict::Patchable);
     if !report.files.is_empty() && report.files.iter().all(|file| file.role == FileRole::LeftOut) {
@@ -96,6 +101,12 @@ pub fn check(patches: &[(String, SourcePatch)], surroundings: &Surroundings<'_>)
         findings.for_each(|finding| finding.level = Level::Note);
     }
     report
+}
+
+/// Whether the config is that of a kernel before 6.11, which has no `asm/runtime-const.h`: the
+/// constants that it stands for are variables there.
+fn is_older_than_runtime_constants(config: &KernelConfig) -> bool {
+    config.header_version().is_some_and(|release| release.version() < (6, 11, 0))
 }
 
 /// What kpatch refuses a config for. Where klp-build can serve it, that hangs on the kernel's source,

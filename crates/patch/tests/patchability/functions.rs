@@ -1,7 +1,7 @@
 use elivepatch_model::KernelConfig;
 use elivepatch_patch::{
     SourcePatch,
-    patchability::{FunctionChange, Level, Surroundings, Verdict, check},
+    patchability::{FunctionChange, Level, Rule, Surroundings, Verdict, check},
 };
 
 use super::support::{F, judged, patch, report};
@@ -216,4 +216,23 @@ fn config_says_what_some_attributes_mean() {
     let raw = "static int __attribute__((__section__(\".init.text\"))) f(void)";
     assert_eq!(verdict(raw, ""), Some(Level::Refused));
     assert_eq!(verdict("static __noscs int f(void)", ""), None);
+}
+
+#[test]
+fn kernels_before_6_11_have_no_runtime_constants() {
+    let text =
+        patch("fs/dcache.c", F, " \tif (!access_ok(p, a))\n-\t\treturn 1;\n+\t\treturn 2;\n }");
+    let rules = |header: &str| {
+        let config = format!("{header}\nCONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\n");
+        let config = KernelConfig::parse(config.as_bytes()).expect("a config");
+        let parsed = SourcePatch::parse(text.as_bytes()).expect("a patch");
+        let surroundings = Surroundings { config: Some(&config), tree: None };
+        let report = check(&[("fix".to_owned(), parsed)], &surroundings);
+        report.files[0].findings.iter().map(|finding| finding.rule).collect::<Vec<_>>()
+    };
+    let header = |version: &str| format!("# Linux/x86 {version} Kernel Configuration");
+    assert_eq!(rules(&header("6.10.9")), []);
+    assert!(rules(&header("6.11.0")).contains(&Rule::RuntimeConstant));
+    // A config that does not say its version.
+    assert!(rules("").contains(&Rule::RuntimeConstant));
 }
