@@ -63,14 +63,17 @@ fn changed_system_calls_are_defined_as_kpatch_needs_it() {
 #[test]
 fn system_call_that_takes_in_a_changed_helper_is_defined_as_kpatch_needs_it() {
     all_become_livepatches(&[Case {
-        patches: &["syscall-helper"],
-        checks: &[(
-            "cd /proc/driver && busybox pwd -P | sed 's/.*/at:&:/'",
-            "at:/proc/driver:",
-            "at:/:",
-        )],
-        functions: &["__ia32_sys_getcwd", "__x64_sys_getcwd"],
-        adaptations: &[(AdaptationKind::SyscallDefine, "fs/d_path.c")],
+        // The objects are compared twice, the new one too.
+        patches: &["syscall-helper", "new-file"],
+        checks: &[
+            ("cd /proc/driver && busybox pwd -P | sed 's/.*/at:&:/'", "at:/proc/driver:", "at:/:"),
+            ("grep -o 'note 4. 1 1' /proc/uptime || echo none", "none", "note 4"),
+        ],
+        functions: &["__ia32_sys_getcwd", "__x64_sys_getcwd", "uptime_proc_show"],
+        adaptations: &[
+            (AdaptationKind::SyscallDefine, "fs/d_path.c"),
+            (AdaptationKind::LineNumbers, "fs/proc/uptime.c"),
+        ],
         ..Case::PLAIN
     }]);
     all_are_refused(&[Refusal {

@@ -61,8 +61,8 @@ pub(crate) fn audit(
         .filter(|function| !function.has_endbr)
         .map(|function| {
             format!(
-                "{} does not begin with ENDBR64, and its address is taken: a call by it would \
-                 crash a machine with indirect branch tracking",
+                "{} does not begin with ENDBR64, or loses it when the module is loaded, and its \
+                 address is taken: a call by it would crash a machine with indirect branch tracking",
                 function.name
             )
         })

@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use elivepatch_model::{BaseKind, Failure, FailureClass};
 
 use crate::{
-    adapt::KernelParts,
+    adapt::{KernelParts, NewIncludes},
     base::{Base, SourceIndex},
     failures::io_failure,
     headers::{include_graph, is_header, units_by_records, units_of_header},
@@ -23,12 +23,17 @@ pub(crate) type Units = BTreeMap<String, Vec<Unit>>;
 const TOOLS_LIBRARY: &str = "tools/lib/";
 const BPF_PRELOAD: &str = "kernel/bpf/preload/";
 
-/// Finds the compiled files that the touched files are part of.
+/// Finds the compiled files that the touched files are part of. A file that only the fixes themselves
+/// begin to include may have none.
 ///
 /// # Errors
 /// `code-not-built` when neither vmlinux nor a module holds code of a file, `patch-does-not-apply`
 /// when there is no such file in the source.
-pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure> {
+pub(crate) fn find_units(
+    files: &[String],
+    new_includes: &NewIncludes,
+    base: &Base,
+) -> Result<Units, Failure> {
     let index = base.sources()?;
     let headers: BTreeSet<&str> =
         files.iter().map(String::as_str).filter(|file| is_header(file)).collect();
@@ -42,7 +47,10 @@ pub(crate) fn find_units(files: &[String], base: &Base) -> Result<Units, Failure
                 units.sort();
                 units.dedup();
             }
-            Ok((file.clone(), units_of(file, units, base)?))
+            match units.is_empty() && new_includes.may_mean(file) {
+                true => Ok((file.clone(), units)),
+                false => Ok((file.clone(), units_of(file, units, base)?)),
+            }
         })
         .collect()
 }

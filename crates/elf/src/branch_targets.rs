@@ -21,6 +21,7 @@ use crate::{
     livepatch_relocations::{SYMBOL_PREFIX, parse_symbol},
     object_file::{ObjectFile, SectionHeader},
     places::Places,
+    relocation_targets::relocation_targets,
 };
 
 /// The instruction that an indirect branch must lead to.
@@ -85,7 +86,7 @@ pub struct BranchTargets {
 pub struct BranchTarget {
     /// Its name, or a place in a function or section.
     pub name: String,
-    /// Whether it begins with ENDBR64.
+    /// Whether it begins with ENDBR64, and does so still when the module is loaded.
     pub has_endbr: bool,
 }
 
@@ -109,8 +110,10 @@ impl BranchTargets {
     pub fn read(bytes: &[u8]) -> Result<Self, ElfError> {
         let object = ObjectFile::parse(bytes, "the module")?;
         let functions = Places::read(&object, &[STT_FUNC], PART)?;
-        let budget = Budget::new(bytes.len());
+        let mut budget = Budget::new(bytes.len());
+        let sealed = relocation_targets(&object, SEAL_SECTION, PART, &mut budget)?;
         let mut reader = Reader {
+            sealed: sealed.into_values().collect(),
             object: &object,
             functions,
             budget,
@@ -141,6 +144,8 @@ impl BranchTargets {
 struct Reader<'object, 'data> {
     object: &'object ObjectFile<'data>,
     functions: Places,
+    /// The places, each a section's number and a place there, whose ENDBR is taken away.
+    sealed: BTreeSet<(usize, u64)>,
     budget: Budget,
     own: BTreeMap<String, bool>,
     outside: BTreeSet<OutsideSymbol>,
@@ -226,7 +231,8 @@ impl Reader<'_, '_> {
         }
         let code = self.object.data(header, PART)?;
         let at = usize::try_from(address).ok().and_then(|at| code.get(at..));
-        let has_endbr = at.is_some_and(|code| code.starts_with(&ENDBR64));
+        let has_endbr = at.is_some_and(|code| code.starts_with(&ENDBR64))
+            && !self.sealed.contains(&(section.0, address));
         // Functions of one name in several sections count as one that has what all of them have.
         self.own.entry(name).and_modify(|all| *all &= has_endbr).or_insert(has_endbr);
         Ok(())

@@ -150,6 +150,14 @@ fn list_of_instructions_to_take_away_is_seen() {
     );
     assert!(sealed.is_sealed);
     assert_eq!(names(&sealed), Vec::<String>::new());
+    // Its ENDBR is gone when the pointer is called.
+    let called = targets(
+        "int entry(void) { return 1; }\n\
+         int other(void) { return 2; }\n\
+         int (*const table[])(void) = { entry, other };\n\
+         __asm__(\".section .ibt_endbr_seal,\\\"a\\\"\\n.long entry - .\\n.text\\n\");",
+    );
+    assert_eq!(names(&called), ["!entry", "other"]);
 }
 
 #[test]

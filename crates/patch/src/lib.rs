@@ -27,6 +27,7 @@ pub use file_patch::{ChangeKind, FilePatch, Hunk, HunkLine, LineKind, LineRange,
 pub use init_code::{InitChange, init_changes, init_lines};
 pub use links::{
     TouchedItem, holds_code, is_used_alike, items_with_lines, linking_literals, linking_names,
+    names_that_make_memory,
 };
 pub use makefile::NewObject;
 pub use place::cannot_be_compared;

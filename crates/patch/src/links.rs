@@ -29,6 +29,13 @@ pub fn linking_names(text: &[u8]) -> BTreeSet<String> {
     names(text).into_iter().filter(|name| !COMMON.contains(&name.as_str())).collect()
 }
 
+/// The names in a piece of C text that make memory: what changes there changes how much of it there is,
+/// or of which kind, and code that relies on that need share no word with it.
+pub fn names_that_make_memory(text: &[u8]) -> BTreeSet<String> {
+    const PARTS: [&str; 4] = ["alloc", "_pages", "kmem_cache_create", "mempool_create"];
+    names(text).into_iter().filter(|name| PARTS.iter().any(|part| name.contains(part))).collect()
+}
+
 /// The numbers and texts in a piece of C text that can tie one change to another: all but 0, 1, and
 /// the characters that end a text or a line. Numbers are given in decimals, however they are written.
 pub fn linking_literals(text: &[u8]) -> BTreeSet<String> {
@@ -194,6 +201,13 @@ mod tests {
     fn names_without_meaning_tie_nothing() {
         let names = linking_names(b"\tret = alloc(limit, GFP_KERNEL); /* text */ \"other\"");
         assert_eq!(shown(names), ["alloc", "limit"]);
+    }
+
+    #[test]
+    fn names_that_make_memory_are_told() {
+        let text =
+            b"p = __get_free_pages(GFP_KERNEL, 1); q = kzalloc(n); r = proc_create(x); /* alloc */";
+        assert_eq!(shown(names_that_make_memory(text)), ["__get_free_pages", "kzalloc"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, ops::Range};
 
 use elivepatch_patch::{
     InitChange, is_used_alike, items_with_lines, linking_literals, linking_names,
+    names_that_make_memory,
 };
 
 use super::init_only::Sides;
@@ -35,10 +36,18 @@ struct Beside {
     words: Words,
 }
 
+impl Beside {
+    /// Whether there is nothing in it: what is no function is always among those that are looked at.
+    fn is_empty(&self) -> bool {
+        self.function.is_none() && self.words.names.is_empty() && self.words.literals.is_empty()
+    }
+}
+
 /// How one of the `changes` to `__init` code (those of each of the `sides`) is tied to what else the
 /// fixes change: by a name on its changed lines that is anywhere in a function or another item that
 /// changes, before or after; or by a number or text that is on changed lines of both. A function
-/// that the `__init` code hands over as it did before is no tie by its own name.
+/// that the `__init` code hands over as it did before is no tie by its own name. A change on a line that
+/// makes memory is tied to whatever else changes: its users need share no word with it.
 pub(super) fn tie(sides: &[Sides], changes: &[Vec<InitChange>]) -> Option<String> {
     let mut beside: Vec<Beside> =
         sides.iter().zip(changes).flat_map(|(side, changes)| beside(side, changes)).collect();
@@ -62,7 +71,17 @@ pub(super) fn tie(sides: &[Sides], changes: &[Vec<InitChange>]) -> Option<String
             }
         }
     }
-    None
+    if beside.iter().all(Beside::is_empty) {
+        return None;
+    }
+    let mut all =
+        sides.iter().zip(changes).flat_map(|(side, of)| of.iter().map(move |c| (side, c)));
+    all.find_map(|(side, change)| {
+        let text = side.changed_text(std::slice::from_ref(change), true);
+        let maker = names_that_make_memory(&text).pop_first()?;
+        let what = "other changes may rely on how much memory there is";
+        Some(format!("the change to {} is where it calls {maker}(), and {what}", change.name))
+    })
 }
 
 /// What `words` have in common with something else, for people.

@@ -8,6 +8,7 @@ mod init_links;
 mod init_only;
 mod inlined_calls;
 mod line_numbers;
+mod new_includes;
 mod not_built;
 mod plan;
 mod source;
@@ -15,6 +16,7 @@ mod syscalls;
 
 pub(crate) use init_only::{InitChanges, kept};
 pub(crate) use inlined_calls::InlinedCalls;
+pub(crate) use new_includes::NewIncludes;
 pub(crate) use not_built::KernelParts;
 pub(crate) use plan::Planner;
 pub(crate) use source::{AdaptedSource, SourceAdapter};

@@ -7,7 +7,10 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 use elivepatch_patch::{ChangeKind, DroppedFile, FilePatch, PatchError, PatchPlan, Refusal};
 
-use super::host_programs::{has_host_programs, is_part_of_a_host_program};
+use super::{
+    host_programs::{has_host_programs, is_part_of_a_host_program},
+    new_includes::NewIncludes,
+};
 use crate::{
     headers::is_header,
     ownership::{is_regular_file, no_such_file},
@@ -46,6 +49,8 @@ pub(super) struct InKernel<'a> {
     pub(super) tree: &'a Utf8Path,
     /// What the source is called.
     pub(super) source: &'a str,
+    /// What the fixes begin to include: it is read, though nothing of this kernel reads it.
+    pub(super) new_includes: &'a NewIncludes,
 }
 
 impl InKernel<'_> {
@@ -83,6 +88,7 @@ impl InKernel<'_> {
             }
             let is_built = readers.get(path).is_some_and(|units| !units.is_empty())
                 || self.may_be_read_unseen(path)
+                || self.new_includes.may_mean(path)
                 || path.ends_with(".S") && self.may_be_assembled(path)?;
             match is_built {
                 true => refused.push(file),
@@ -113,6 +119,7 @@ impl InKernel<'_> {
             readers.get(*path).is_none_or(BTreeSet::is_empty)
                 && is_regular_file(self.tree, path)
                 && !self.may_be_read_unseen(path)
+                && !self.new_includes.may_mean(path)
         };
         let left_out: BTreeSet<String> =
             paths.into_iter().filter(is_left_out).map(str::to_owned).collect();

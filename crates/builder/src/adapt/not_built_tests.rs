@@ -1,10 +1,11 @@
 //! Tests of what is left out of a fix, and what is refused, by what the base knows.
 
 use camino::Utf8PathBuf;
+use elivepatch_model::{Fix, Sha256Digest};
 use elivepatch_patch::SourcePatch;
 
 use super::*;
-use crate::unit::Parent;
+use crate::{FixText, unit::Parent};
 
 /// A kernel in a few words: each compiled file with what it reads, and its symbols.
 struct Kernel {
@@ -72,14 +73,21 @@ fn tree() -> (tempfile::TempDir, Utf8PathBuf) {
 
 /// What is built of a fix that changes these files, and what is left out.
 fn decided(paths: &[&str]) -> Result<(Vec<String>, Vec<String>), Failure> {
+    decided_beside(paths, "int c;")
+}
+
+/// The same of a fix that adds `line` to each of them.
+fn decided_beside(paths: &[&str], line: &str) -> Result<(Vec<String>, Vec<String>), Failure> {
     let change = |path: &&str| {
-        format!("--- a/{path}\n+++ b/{path}\n@@ -1,2 +1,2 @@\n int a;\n-int b;\n+int c;\n")
+        format!("--- a/{path}\n+++ b/{path}\n@@ -1,2 +1,2 @@\n int a;\n-int b;\n+{line}\n")
     };
     let text: String = paths.iter().map(change).collect();
     let patch = SourcePatch::parse(text.as_bytes()).expect("a patch");
     let mut plan = patch.plan().map_err(|error| error.failure())?;
     let (_temporary, tree) = tree();
-    let in_kernel = InKernel { parts: &KERNEL, tree: &tree, source: "this kernel" };
+    let fix = Fix { name: "a.patch".to_owned(), digest: Sha256Digest::of(text.as_bytes()) };
+    let new_includes = &NewIncludes::of(&[FixText { fix, text: text.clone().into_bytes() }]);
+    let in_kernel = InKernel { parts: &KERNEL, tree: &tree, source: "this kernel", new_includes };
     in_kernel.refuse_dropped(&plan.dropped)?;
     in_kernel.settle(&mut plan)?;
     in_kernel.drop_what_is_not_built(&mut plan)?;
@@ -91,6 +99,16 @@ fn decided(paths: &[&str]) -> Result<(Vec<String>, Vec<String>), Failure> {
 fn beside_code(paths: &[&str]) -> Result<Vec<String>, Failure> {
     let all: Vec<&str> = ["drivers/a/a.c"].iter().chain(paths).copied().collect();
     decided(&all).map(|(_, dropped)| dropped)
+}
+
+#[test]
+fn header_that_the_fix_itself_begins_to_include_is_not_left_out() {
+    let both = ["drivers/a/a.c", "drivers/b/b.h", "drivers/b/b.c"];
+    let (built, dropped) = decided_beside(&both, "#include \"../b/b.h\"").expect("a plan");
+    assert_eq!(built, ["drivers/a/a.c", "drivers/b/b.h"]);
+    assert_eq!(dropped, ["drivers/b/b.c"]);
+    let failure = decided_beside(&["drivers/a/a.c", "lib/unused.c"], "#include LIBRARY");
+    assert_eq!(failure.expect_err("it may be read").class, FailureClass::PatchUnpatchableCode);
 }
 
 #[test]

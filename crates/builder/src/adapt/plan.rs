@@ -10,7 +10,10 @@ use elivepatch_model::{
 };
 use elivepatch_patch::{ChangeKind, DroppedFile, FilePatch, NewObject, PatchPlan, SourcePatch};
 
-use super::not_built::{InKernel, KernelParts, NOT_IN_CONFIG, drop_file};
+use super::{
+    new_includes::NewIncludes,
+    not_built::{InKernel, KernelParts, NOT_IN_CONFIG, drop_file},
+};
 use crate::{
     FixText, Observer,
     apply::PlannedChange,
@@ -26,6 +29,8 @@ pub(crate) struct Plan {
     pub changes: Vec<PlannedChange>,
     /// The compiled files that the fixes add, by their source file. This alone says what is new.
     pub new_units: BTreeMap<String, Vec<Unit>>,
+    /// What the fixes begin to include.
+    pub new_includes: NewIncludes,
     /// How the patches were adapted.
     pub adaptations: Vec<Adaptation>,
 }
@@ -83,7 +88,7 @@ impl Planner<'_> {
     /// left out that is in the kernel after all; `patch-does-not-apply` when a file is not in the
     /// source; `code-not-built` and `patch-file-set` when what would have to be left out must not be.
     pub(crate) fn plan(&self, fixes: &[FixText]) -> Result<Plan, Failure> {
-        let mut plan = Plan::default();
+        let mut plan = Plan { new_includes: NewIncludes::of(fixes), ..Plan::default() };
         for FixText { fix, text } in fixes {
             self.add(&fix.name, text, &mut plan).map_err(|mut failure| {
                 if fixes.len() > 1 {
@@ -111,7 +116,9 @@ impl Planner<'_> {
         let mut of_fix = SourcePatch::parse(text)
             .and_then(|patch| patch.plan())
             .map_err(|error| error.failure())?;
-        let in_kernel = InKernel { parts: self.parts, tree: self.tree, source: self.source };
+        let new_includes = &plan.new_includes;
+        let Self { parts, tree, source, .. } = *self;
+        let in_kernel = InKernel { parts, tree, source, new_includes };
         in_kernel.refuse_dropped(&of_fix.dropped)?;
         in_kernel.settle(&mut of_fix)?;
         for object in std::mem::take(&mut of_fix.new_objects) {

@@ -70,7 +70,8 @@ impl Workspace {
         Ok(Self { toolchain_root: toolchain_root.to_owned(), work, inputs, view })
     }
 
-    /// Makes another view of the same base, in a directory beside this one.
+    /// Makes another view of the same base, in a directory beside this one; with a number behind its
+    /// name when there is one of that name already.
     ///
     /// # Errors
     /// As [`Workspace::make`].
@@ -82,7 +83,11 @@ impl Workspace {
         observer: &dyn Observer,
     ) -> Result<Self, Failure> {
         let work = self.work.parent().unwrap_or(&self.work);
-        Self::make(base, &self.toolchain_root, sandbox, work, name, observer)
+        let is_free = |name: &String| work.join(name).symlink_metadata().is_err();
+        let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+        let name = std::iter::once(name.to_owned()).chain(numbered).find(is_free);
+        let name = name.unwrap_or_default();
+        Self::make(base, &self.toolchain_root, sandbox, work, &name, observer)
     }
 
     /// Makes a view whose files lie in `directory`, where a [`KeptView`] finds them later.

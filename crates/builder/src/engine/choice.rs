@@ -5,7 +5,7 @@ use elivepatch_model::{
 use elivepatch_patch::{LineKind, SourcePatch};
 
 use super::klp::SCRIPT;
-use crate::FixText;
+use crate::{FixText, untrusted_file::read_untrusted_below};
 
 /// Chooses the engine for a base: the one that the order asks for; or else klp-build where the
 /// source and the config have it and the base was built, and kpatch everywhere else.
@@ -61,6 +61,20 @@ pub(crate) fn only_kpatch_can(
     Some(format!("{} includes {KPATCH_MACROS}, which klp-build does not know", fix.fix.name))
 }
 
+/// What this engine relies on, by words of the source that does it: checksums apart from objtool's run,
+/// changed data and variables that are not found again told as such, and the table of symbols that
+/// share a name. Linux 6.19 had `objtool klp` without them, and would give half a livepatch where data
+/// changes, too.
+const OBJTOOL_CAN: [(&str, &str); 4] = [
+    ("tools/objtool/builtin-klp.c", "\"checksum\""),
+    ("tools/objtool/klp-diff.c", "changed data: "),
+    ("tools/objtool/klp-diff.c", "no correlation: "),
+    ("scripts/Makefile.vmlinux_o", "KLP_SYMIDS"),
+];
+
+/// The largest of these files that is read, in bytes; klp-diff.c of 7.3 has 60 kB.
+const SOURCE_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What a patch includes for callbacks and other marks of the kpatch engine.
 const KPATCH_MACROS: &str = "kpatch-macros.h";
 
@@ -80,6 +94,16 @@ fn klp_obstacle(config: &KernelConfig, kind: BaseKind, tree: &Utf8Path) -> Optio
     }
     if !tree.join(SCRIPT).is_file() {
         return Some(format!("its source has no {SCRIPT}, which Linux 6.19 brought"));
+    }
+    let lacks = |(file, words): &&(&str, &str)| {
+        let text = read_untrusted_below(tree, file, SOURCE_BYTES).unwrap_or_default();
+        !String::from_utf8_lossy(&text).contains(words)
+    };
+    if let Some((file, words)) = OBJTOOL_CAN.iter().find(lacks) {
+        return Some(format!(
+            "its objtool is older than this engine needs: {file} knows nothing of {words}, which that of \
+             Linux 7.3 does"
+        ));
     }
     refusals(config, Engine::KlpBuild)
 }
@@ -102,10 +126,16 @@ mod tests {
         KernelConfig::parse(text.as_bytes()).expect("a valid config")
     }
 
-    /// A source tree with the kernel's script in it.
+    /// A source tree with the kernel's script in it, and with an objtool that can do what is needed.
     fn tree() -> (tempfile::TempDir, Utf8PathBuf) {
         let temporary = tempfile::tempdir().expect("a directory");
         let tree = Utf8PathBuf::from_path_buf(temporary.path().to_owned()).expect("UTF-8");
+        for (file, _) in OBJTOOL_CAN {
+            let words = OBJTOOL_CAN.iter().filter(|(other, _)| *other == file);
+            let text: String = words.map(|(_, words)| *words).collect();
+            fs_err::create_dir_all(tree.join(file).parent().expect("a parent")).expect("own");
+            fs_err::write(tree.join(file), text).expect("own directory");
+        }
         let script = tree.join(SCRIPT);
         fs_err::create_dir_all(script.parent().expect("a parent")).expect("own directory");
         fs_err::write(script, "#!/bin/bash\n").expect("own file");
@@ -121,6 +151,20 @@ mod tests {
         assert_eq!(chosen(&both, BaseKind::Prepared, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&older, BaseKind::Built, &tree), Ok(Engine::Kpatch));
         assert_eq!(chosen(&both, BaseKind::Built, &tree.join("scripts")), Ok(Engine::Kpatch));
+    }
+
+    /// As that of 6.19, which compares functions only.
+    #[test]
+    fn kernel_with_an_older_objtool_is_served_by_kpatch() {
+        let (_temporary, tree) = tree();
+        let both = config(BOTH);
+        let file = "tools/objtool/klp-diff.c";
+        fs_err::write(tree.join(file), "no correlation: ").expect("own directory");
+        assert_eq!(choose(None, &both, BaseKind::Built, &tree), Ok(Engine::Kpatch));
+        let asked = choose(Some(Engine::KlpBuild), &both, BaseKind::Built, &tree);
+        let failure = asked.expect_err("too old");
+        assert_eq!(failure.class, FailureClass::EngineUnsupported);
+        assert!(failure.message.contains("klp-diff.c knows nothing of changed data"), "{failure}");
     }
 
     #[test]

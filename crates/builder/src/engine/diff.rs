@@ -18,6 +18,9 @@ use crate::{
     unit::{Parent, Unit},
 };
 
+/// COMPARE's own exit code for objects that could not be made ready; create-diff-object's are 0 to 3.
+const NOT_READY: i32 = 125;
+
 /// create-diff-object's exit code for "no functional change" (kpatch's `kpatch-build/kpatch.h`), beside
 /// 0 for "changed".
 const NO_CHANGE: i32 = 3;
@@ -53,10 +56,13 @@ const WORDS: usize = 9;
 /// object, the rest further arguments. What it says comes in one piece: several objects are compared
 /// at once.
 ///
-/// Since commit e30f8e61e251 of Linux (before 7.3) an object names the tracepoints that it uses in a
-/// section that the link throws away, with local symbols. kpatch 0.9.10 looks for these in the kernel
-/// and does not find the file, so it gets the objects without these symbols, and the section under a
-/// name that it knows as thrown away.
+/// create-diff-object 0.9.10 does not know two sections of Linux 7.x, and gets the objects without them.
+/// Both are for the kernel's build only, and no link keeps them:
+/// - `__tracepoint_check` (commit e30f8e61e251) holds the names of the tracepoints that an object uses, with
+///   local symbols, which it looks for in the kernel: it would not find the file. Debug information refers
+///   to the section, so that it stays, under a name by which it is known as thrown away;
+/// - `.discard.annotate_data` is objtool's list of what is data for it, and refers to entries of
+///   `__jump_table`, which have no symbols.
 const COMPARE: &str = r#"
 result=$1
 tool=$2
@@ -67,12 +73,13 @@ shift 4
 compare() {
     for side in original patched; do
         eval "object=\$$side"
-        if grep --quiet --fixed-strings __tracepoint_check "$object"; then
-            mkdir "$result.$side" || return
+        if grep --quiet -e __tracepoint_check -e '[.]discard[.]annotate_data' "$object"; then
+            mkdir "$result.$side" || return 125
             without=$result.$side/${object##*/}
             objcopy --wildcard --strip-symbol='__trace_check_*' \
                 --rename-section=__tracepoint_check=.discard.tracepoint_check \
-                "$object" "$without" || return
+                --remove-section=.discard.annotate_data \
+                "$object" "$without" || return 125
             eval "$side=\$without"
         fi
     done
@@ -92,20 +99,15 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
     for (number, unit) in units.iter().enumerate() {
         let result = &results[number];
         match result.code() {
-            Some(0 | NO_CHANGE) if refused.is_some() => {}
-            Some(0) => {
-                lost_sections::check(engine, unit, Engine::Kpatch)?;
-                runtime_constants::check_output(engine, unit, &object_name(number))?;
-                let inside = format!("{WORK}/{}", object_name(number));
-                changed.push(ChangedObject { unit: unit.clone(), inside });
-            }
-            Some(NO_CHANGE) => lost_sections::check(engine, unit, Engine::Kpatch)?,
-            _ => {
+            Some(0) => changed.push((number, unit)),
+            Some(NO_CHANGE) => {}
+            code => {
                 let object = match &unit.parent {
                     Parent::Vmlinux => unit.object(),
                     Parent::Module(module) => format!("{} of the module {module}", unit.object()),
                 };
-                let failure = tool_failure("create-diff-object", &object, result);
+                let tool = if code == Some(NOT_READY) { "objcopy" } else { "create-diff-object" };
+                let failure = tool_failure(tool, &object, result);
                 match &mut refused {
                     // All functions are named that the same stands against.
                     Some(first) if first.class == failure.class => {
@@ -120,6 +122,13 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
     if let Some(failure) = refused {
         return Err(failure);
     }
+    for unit in units {
+        lost_sections::check(engine, unit, Engine::Kpatch)?;
+    }
+    // Last: it is the only one that the patched code can be compiled otherwise for.
+    for (number, unit) in &changed {
+        runtime_constants::check_output(engine, unit, &object_name(*number))?;
+    }
     if changed.is_empty() {
         return Err(Failure::new(
             FailureClass::NoFunctionalChange,
@@ -127,7 +136,24 @@ pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedO
             "look whether the changed lines are compiled with this config",
         ));
     }
-    Ok(changed)
+    let object = |(number, unit): (usize, &Unit)| ChangedObject {
+        unit: unit.clone(),
+        inside: format!("{WORK}/{}", object_name(number)),
+    };
+    Ok(changed.into_iter().map(object).collect())
+}
+
+/// Of `units` as they were compared last, those in which create-diff-object did not find all functions
+/// the same.
+pub(super) fn found_changed(engine: &KpatchEngine, units: &[Unit]) -> Vec<Unit> {
+    let is_changed = |number: usize| {
+        let name = format!("{}.code", object_name(number));
+        let code = engine.patched.take_output(&name, LOG_BYTES, FailureClass::EngineFailed);
+        // Without a code another engine compared them.
+        code.map_or(true, |code| code.trim_ascii() != NO_CHANGE.to_string().as_bytes())
+    };
+    let units = units.iter().enumerate().filter(|(number, _)| is_changed(*number));
+    units.map(|(_, unit)| unit.clone()).collect()
 }
 
 fn object_name(number: usize) -> String {
@@ -165,6 +191,10 @@ fn without_prefix_symbols(symbols: &str) -> String {
     let is_prefix = |line: &str| line.contains(" LOCAL ") && line.contains(" __pfx_");
     symbols.split_inclusive('\n').filter(|line| !is_prefix(line)).collect()
 }
+
+/// Compares all objects, as many at once as there are cores. What an earlier comparison of this build
+/// left must not be taken for the result of this one.
+const COMPARE_ALL: &str = r#"rm -rf /scratch/changed-* && exec xargs "$@""#;
 
 /// Compares all objects in one sandbox. Gives what create-diff-object said of each.
 fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failure> {
@@ -209,7 +239,10 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
     let mut command = engine
         .patched
         .command([
-            "xargs",
+            "sh",
+            "-c",
+            COMPARE_ALL,
+            "sh",
             &format!("--arg-file={arguments}"),
             &format!("--max-procs={}", engine.make.jobs()),
             "--null",
@@ -227,7 +260,10 @@ fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failu
             command = command.environment(variable, size.to_string());
         }
     }
-    engine.sandbox.run(&command, StepName::Diff, engine.observer)?;
+    let finished = engine.sandbox.run(&command, StepName::Diff, engine.observer)?;
+    if !finished.succeeded() {
+        return Err(tool_failure("xargs", "the changed objects", &finished));
+    }
     let output = |number: usize, ending: &str| {
         let name = format!("{}.{ending}", object_name(number));
         engine.patched.take_output(&name, LOG_BYTES, FailureClass::EngineFailed)

@@ -37,11 +37,12 @@ impl<'a> LivepatchEngine<'a> {
     ///
     /// # Errors
     /// Those of [`KpatchEngine::with_missed_units`].
-    pub(crate) fn with_missed_units(&self, units: Units) -> Result<Units, Failure> {
-        match self {
-            Self::Kpatch(engine) => engine.with_missed_units(units),
-            Self::KlpBuild(engine) => engine.input().with_missed_units(units),
-        }
+    pub(crate) fn with_missed_units(
+        &self,
+        units: Units,
+        check: &dyn Fn(&Units) -> Result<(), Failure>,
+    ) -> Result<Units, Failure> {
+        self.input().with_missed_units(units, check)
     }
 
     /// What every engine is given.

@@ -76,6 +76,8 @@ pub(crate) struct KpatchEngine<'a> {
     /// The compiled files among them that the fixes add: the plan's word. A look at the base cannot
     /// say it, for there a file is missing also when the base is being removed.
     pub new_sources: &'a BTreeSet<String>,
+    /// The files of the fixes that were left out, as nothing of this kernel is made of them.
+    pub left_out: &'a BTreeSet<String>,
     /// The objects whose patched code is compiled to read variables in the place of runtime
     /// constants; see [`KpatchEngine::read_variables`].
     pub reads_variables: &'a OnceLock<BTreeSet<String>>,
@@ -113,7 +115,8 @@ impl KpatchEngine<'_> {
         with_more.unwrap_or_else(|| shell.to_owned())
     }
 
-    /// The units that the fixes change and whose patched objects hold such constants.
+    /// The units that the fixes change, as the last comparison found, and whose patched objects hold such
+    /// constants. Others would only seem to change when they read variables.
     ///
     /// # Errors
     /// Those of comparing and reading the objects.
@@ -121,15 +124,21 @@ impl KpatchEngine<'_> {
         &self,
         units: &[Unit],
     ) -> Result<Vec<Unit>, Failure> {
-        runtime_constants::units_with_some(self, &compare::changed_units(self, units)?)
+        let changed = diff::found_changed(self, &compare::changed_units(self, units)?);
+        runtime_constants::units_with_some(self, &changed)
     }
 
     /// The units with those that only the compiler's own lists show to include a touched header.
     ///
     /// # Errors
-    /// `not-patchable` when it cannot be found out which they are; those of compiling the originals.
-    pub(crate) fn with_missed_units(&self, units: Units) -> Result<Units, Failure> {
-        compile::with_missed_units(self, units)
+    /// `not-patchable` when it cannot be found out which they are; those of `check`, which is asked
+    /// before more originals are compiled, and of compiling them.
+    pub(crate) fn with_missed_units(
+        &self,
+        units: Units,
+        check: &dyn Fn(&Units) -> Result<(), Failure>,
+    ) -> Result<Units, Failure> {
+        compile::with_missed_units(self, units, check)
     }
 
     /// Compiles the touched sources, as they were and as patched.

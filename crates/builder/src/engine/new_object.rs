@@ -12,7 +12,7 @@ use crate::{base::WORK, unit::Unit};
 
 /// Compiles an empty file of the new one's name, and adds such a file to the symbol table of the
 /// parent: there kpatch looks for the file that an object was compiled from.
-const MAKE_ORIGINAL: &str = r#"mkdir "$1" && : > "$1/$2" && cd "$1" &&
+const MAKE_ORIGINAL: &str = r#"rm -rf "$1" && mkdir "$1" && : > "$1/$2" && cd "$1" &&
 "$3" -c -ffunction-sections -fdata-sections -o original.o "$2" && {
     cat /symtab
     echo "     0: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS $2"

@@ -28,6 +28,7 @@ struct Build {
     patched: Workspace,
     touched: Vec<String>,
     new_sources: BTreeSet<String>,
+    left_out: BTreeSet<String>,
 }
 
 impl Build {
@@ -40,7 +41,8 @@ impl Build {
         let patched = Workspace::make(&base, &root, sandbox, &work, "patched", &SilentObserver);
         let (patched, touched) = (patched.expect("a view"), vec![CHANGED.into(), NEW.into()]);
         let new_sources = BTreeSet::from([NEW.to_owned()]);
-        let build = Self { kernel, base, patched, touched, new_sources };
+        let left_out = BTreeSet::new();
+        let build = Self { kernel, base, patched, touched, new_sources, left_out };
         build.write(CHANGED, "int f0(void) { return 2; }\n");
         build.write(NEW, "int new(void) { return 3; }\n");
         build
@@ -64,6 +66,7 @@ impl Build {
             observer: &SilentObserver,
             touched: &self.touched,
             new_sources: &self.new_sources,
+            left_out: &self.left_out,
             reads_variables: &READS_CONSTANTS,
         }
     }
@@ -90,6 +93,31 @@ fn new_file_has_no_original_and_changes_the_kernel() {
     assert!(compile::original_of(&build.engine(), "fs/new.o").is_none());
     assert!(compile::original_of(&build.engine(), "fs/f00.o").is_some());
     assert_eq!(build.base.check_whole(), Ok(()), "a build changes nothing of its base");
+}
+
+/// Nothing of the kernel included it, so its changes were left out; and the new file includes it.
+#[test]
+fn patched_object_that_reads_what_was_left_out_is_refused() {
+    let mut build = Build::new();
+    build.left_out = BTreeSet::from(["include/other.h".to_owned()]);
+    build.compile().expect("nothing includes that");
+    build.left_out.insert("include/fs.h".to_owned());
+    let failure = build.compile().expect_err("half a fix");
+    assert_eq!(failure.class, FailureClass::NotPatchable);
+    let said = "the patched fs/new.o is compiled with include/fs.h, whose changes were left out";
+    assert!(failure.message.starts_with(said), "{failure}");
+}
+
+/// As where the compiler's lists show further objects, whose originals are not there yet.
+#[test]
+fn originals_are_made_a_second_time_in_one_build() {
+    let build = Build::new();
+    let more = [Unit::beside("fs/f01.c", Parent::Vmlinux), units().remove(0)];
+    for units in [units(), more.to_vec()] {
+        let fixes = AppliedFixes::default();
+        compile::compile(&build.engine(), &units, &fixes).expect("all compiles");
+    }
+    assert!(compile::original_of(&build.engine(), "fs/f01.o").is_some());
 }
 
 #[test]

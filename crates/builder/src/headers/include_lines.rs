@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 /// What an `#include` line asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Include {
@@ -14,6 +16,15 @@ pub(super) fn include_lines(text: &[u8]) -> Vec<Include> {
     text.split(|byte| *byte == b'\n')
         .filter_map(|line| read_line(line).or_else(|| read_define(line)))
         .collect()
+}
+
+/// The last parts of the names that a text includes, and whether a macro names one of them.
+pub(crate) fn included_names(text: &[u8]) -> (BTreeSet<String>, bool) {
+    let names = include_lines(text).into_iter().map(|include| {
+        let (Include::Quoted(name) | Include::Angled(name)) = include;
+        name.rsplit('/').next().map_or_else(String::new, str::to_owned)
+    });
+    (names.collect(), computes_an_include(text))
 }
 
 /// Whether the file includes one whose name a macro computes.

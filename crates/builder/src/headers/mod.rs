@@ -16,6 +16,7 @@ use elivepatch_model::{Failure, FailureClass};
 
 pub(crate) use fan_out::check_fan_out;
 pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
+pub(crate) use include_lines::included_names;
 pub(crate) use missed::Learned;
 pub(crate) use records::units_by_records;
 

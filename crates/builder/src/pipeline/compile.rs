@@ -70,6 +70,9 @@ impl Job<'_> {
                 let line = line.to_owned();
                 self.observer.event(BuildEvent::Log { step: StepName::Compile, line });
                 engine.compile(&checked.units, &checked.fixes)?;
+                if compiled.adapted.init.take().is_some() {
+                    compiled.init_kept = Some("the adapted source does not compile".to_owned());
+                }
             }
             Err(failure) => return Err(failure),
         }

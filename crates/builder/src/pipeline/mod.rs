@@ -9,7 +9,8 @@ use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
 
 use camino::Utf8Path;
 use elivepatch_model::{
-    Adaptation, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest, StepName,
+    Adaptation, AdaptationKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest,
+    StepName,
 };
 
 use crate::{
@@ -84,6 +85,9 @@ fn livepatch(
     // The compiler's lists may add to the units while the engine holds these.
     let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
     let new_sources = checked.new_sources.clone();
+    let left_out = checked.adaptations.iter();
+    let left_out = left_out.filter(|made| made.kind == AdaptationKind::OutsideKernel);
+    let left_out: BTreeSet<String> = left_out.map(|made| made.file.clone()).collect();
     let input = KpatchEngine {
         base,
         patched: &patched,
@@ -96,15 +100,17 @@ fn livepatch(
         observer,
         touched: &touched,
         new_sources: &new_sources,
+        left_out: &left_out,
         reads_variables: &OnceLock::new(),
     };
     let adapted = std::mem::take(&mut checked.adapted);
     let (engine, mut compiled) = steps.run(StepName::Compile, || {
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
-        let units = engine.with_missed_units(checked.units_of_files.clone())?;
+        let units = engine.with_missed_units(checked.units_of_files.clone(), &|units| {
+            check_fan_out(units, kind, &builder.options, builder.jobs(), observer).map(drop)
+        })?;
         if units != checked.units_of_files {
-            check_fan_out(&units, kind, &builder.options, builder.jobs(), observer)?;
             checked.units = all_units(&units);
             checked.units_of_files = units;
         }
@@ -242,11 +248,15 @@ impl Job<'_> {
         };
         let plan = planner.plan(&self.order.fixes)?;
         let mut files = plan.files();
-        let mut units_of_files = find_units(&files, base)?;
+        let mut units_of_files = find_units(&files, &plan.new_includes, base)?;
         let new_sources: BTreeSet<String> = plan.new_units.keys().cloned().collect();
         files.extend(new_sources.iter().cloned());
         units_of_files.extend(plan.new_units);
         let units = all_units(&units_of_files);
+        // What only the fixes include is a part of what they change, be it by way of other files.
+        for of_file in units_of_files.values_mut().filter(|units| units.is_empty()) {
+            of_file.clone_from(&units);
+        }
         let engine = self.engine_for_fixes(chosen, config, &new_sources);
         let Builder { options, .. } = self.builder;
         let jobs = self.builder.jobs();

@@ -13,14 +13,15 @@ use crate::{
 
 /// Compiles the originals, and adds the objects that include a touched header by a way that only
 /// the compiler's lists show; until they show nothing new. Without it such an object would keep its
-/// copy of the header's code as it was.
+/// copy of the header's code as it was. `check` is asked before more objects are compiled.
 ///
 /// # Errors
-/// `not-patchable` when it cannot be said how the compiler came to a file; those of compiling the
-/// originals.
+/// `not-patchable` when it cannot be said how the compiler came to a file; those of `check` and of
+/// compiling the originals.
 pub(in crate::engine) fn with_missed_units(
     engine: &KpatchEngine,
     mut units: Units,
+    check: &dyn Fn(&Units) -> Result<(), Failure>,
 ) -> Result<Units, Failure> {
     let headers: Vec<&str> =
         engine.touched.iter().map(String::as_str).filter(|file| is_header(file)).collect();
@@ -68,6 +69,7 @@ pub(in crate::engine) fn with_missed_units(
                 format!("the compiler's lists show further ways to {header}: {more} more objects");
             engine.observer.event(BuildEvent::Log { step: StepName::Compile, line });
         }
+        check(&units)?;
     }
 }
 

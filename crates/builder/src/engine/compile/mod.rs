@@ -13,7 +13,7 @@ mod saved_command;
 mod script;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, StepName};
@@ -30,11 +30,11 @@ use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{
     apply::AppliedFixes,
-    base::COMPILE_FLAGS,
+    base::{COMPILE_FLAGS, Workspace},
     failures::io_failure,
-    kbuild_record::{RECORD_BYTES, record_path},
+    kbuild_record::{Compiled, RECORD_BYTES, record_path},
     process::Finished,
-    unit::Unit,
+    unit::{Unit, in_tree},
 };
 
 /// Objects that are compiled by one tool in the sandbox. A patch to a header may reach thousands,
@@ -95,7 +95,41 @@ pub(super) fn compile(
             check_parents(&all, object, &String::from_utf8_lossy(&record))?;
         }
     }
-    Ok(())
+    units.keys().try_for_each(|object| reads_nothing_left_out(engine, object))
+}
+
+/// Refuses an object whose patched code was compiled with a file whose changes were left out: nothing
+/// of the kernel as it is reads the file, but the fixes lead to it.
+fn reads_nothing_left_out(engine: &KpatchEngine, object: &str) -> Result<(), Failure> {
+    if engine.left_out.is_empty() {
+        return Ok(());
+    }
+    let Some(read) = files_read(engine.patched, object) else { return Ok(()) };
+    let Some(file) = engine.left_out.iter().find(|file| read.contains(*file)) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        FailureClass::NotPatchable,
+        format!(
+            "the patched {object} is compiled with {file}, whose changes were left out because \
+             nothing of this kernel reads it"
+        ),
+        "have the patch include the file by its name where it is needed",
+    ))
+}
+
+/// What the compiler read for an object of a workspace, if it was compiled there: its own list, which
+/// Kbuild makes a record of.
+fn files_read(workspace: &Workspace, object: &str) -> Option<BTreeSet<String>> {
+    let record = record_path(object);
+    let list = record.strip_suffix(".cmd")?.to_owned() + ".d";
+    if let Ok(list) = workspace.read_made(&list, RECORD_BYTES) {
+        let list = String::from_utf8_lossy(&list);
+        let words = list.split_ascii_whitespace().filter(|word| *word != "\\");
+        return Some(words.map(in_tree).collect());
+    }
+    let record = workspace.read_made(&record, RECORD_BYTES).ok()?;
+    Some(Compiled::parse(&String::from_utf8_lossy(&record))?.files)
 }
 
 /// The object as it was; `None` when the base has none, or one that was damaged.

@@ -52,6 +52,7 @@ impl Bench {
             observer,
             touched: &[],
             new_sources: &BTreeSet::new(),
+            left_out: &BTreeSet::new(),
             reads_variables: &OnceLock::new(),
         };
         Originals::ready(&input, cache, SandboxLimits::default())
