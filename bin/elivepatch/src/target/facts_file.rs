@@ -90,7 +90,7 @@ pub fn write(collected: &Collected) -> Vec<u8> {
     text
 }
 
-/// Reads a file that [`write`] wrote, here or elsewhere.
+/// Reads a file that [`write()`] wrote, here or elsewhere.
 pub fn read(path: &Path) -> Result<Collected, Problem> {
     let shown = path.display();
     let hint = "collect them on the machine to be patched: elivepatch facts --output FILE";
