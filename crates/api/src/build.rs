@@ -66,7 +66,7 @@ pub struct BuildResource {
     /// The digest of the config file as it was sent.
     pub config: Sha256Digest,
     /// The digest of the running kernel's symbols, when the server keeps them: for a kernel that it
-    /// builds itself.
+    /// builds itself, and where no build-id is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kallsyms: Option<Sha256Digest>,
     /// The patches that are compiled into the running kernel, in their order.

@@ -161,7 +161,7 @@ impl Intake {
                 let list = app.check_kallsyms(writer.finish().await?).await?;
                 let is_needed = match again {
                     Some(again) => rebuild::is_kallsyms_of(again, list.digest())?,
-                    None => app.inner.options.builder_identity.builds_kernel_of(&target.release),
+                    None => app.needs_kallsyms(target),
                 };
                 given.kallsyms = is_needed.then_some(list);
             }
