@@ -77,12 +77,7 @@ impl Setting {
         Ok(Self {
             server: absolute(&inputs.server)?,
             cache,
-            target: TargetFacts {
-                release: inputs.release.clone(),
-                architecture: Architecture::X86_64,
-                build_id: None,
-                kernel_version: None,
-            },
+            target: TargetFacts::new(inputs.release.clone(), Architecture::X86_64),
             config: fs_err::read(&inputs.config).context("no config to send")?,
             output,
             scratch,

@@ -133,12 +133,7 @@ fn target_fails(facts: TargetFacts, config: &str) -> Failure {
 }
 
 fn stock_facts() -> TargetFacts {
-    TargetFacts {
-        release: RELEASE.parse().expect("a release"),
-        architecture: Architecture::X86_64,
-        build_id: None,
-        kernel_version: None,
-    }
+    TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64)
 }
 
 #[test]

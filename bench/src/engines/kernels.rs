@@ -35,12 +35,7 @@ impl SourceKernel {
 
     /// The kernel as a target.
     pub fn target(&self) -> TargetFacts {
-        TargetFacts {
-            release: self.release.clone(),
-            architecture: Architecture::X86_64,
-            build_id: None,
-            kernel_version: None,
-        }
+        TargetFacts::new(self.release.clone(), Architecture::X86_64)
     }
 
     /// The directory of its base in the cache: of those of its release the one with its config, and

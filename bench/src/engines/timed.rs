@@ -142,6 +142,9 @@ impl Kernel<'_> {
             without,
             engine,
             rebuild: None,
+            accept_unproven: false,
+            kallsyms: None,
+            baseline: Vec::new(),
         }
     }
 }

@@ -101,6 +101,7 @@ fn options(config: &ServerConfig) -> BuilderOptions {
     options.header_objects = section.header_objects;
     options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
+    options.allow_unproven = config.policy.allow_unproven;
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);
     options.debian.suites.clone_from(&config.debian.suites);

@@ -3,7 +3,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use crate::{
     commands::{
         build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs,
-        rebuild::RebuildArgs, show::ShowArgs,
+        facts::FactsArgs, rebuild::RebuildArgs, show::ShowArgs,
     },
     exit::{EXIT_CODES, VERDICTS},
 };
@@ -43,6 +43,8 @@ pub enum Command {
     /// Judge patches before they are built: offline, in under a second
     #[command(after_help = VERDICTS)]
     Check(CheckArgs),
+    /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
+    Facts(FactsArgs),
     /// List the builds of the server
     Builds(BuildsArgs),
     /// Build a livepatch again from its manifest, and compare the two modules byte by byte

@@ -68,9 +68,14 @@ impl Destination {
 
     /// The path of the module that a manifest calls `file_name`.
     pub fn module_path(&self, file_name: &str) -> PathBuf {
+        self.path_for(&safe_file_name(file_name))
+    }
+
+    /// The path of a file that is called `file_name` unless the user wants another name.
+    pub fn path_for(&self, file_name: &str) -> PathBuf {
         match &self.file_name {
             Some(name) => self.directory.join(name),
-            None => self.directory.join(safe_file_name(file_name)),
+            None => self.directory.join(file_name),
         }
     }
 

@@ -120,7 +120,7 @@ pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
 }
 
 /// Reads one byte more than the limit at most, so that the caller can tell.
-fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

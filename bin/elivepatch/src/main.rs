@@ -8,6 +8,7 @@ mod commands;
 mod destination;
 mod download;
 mod exit;
+mod facts_report;
 mod inputs;
 mod manifest_file;
 mod output;

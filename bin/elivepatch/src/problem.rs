@@ -42,6 +42,11 @@ impl Problem {
         ProblemJson { error: self }
     }
 
+    /// What is wrong, in one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Something that the user gave is at fault.
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(Exit::Input, message)
@@ -119,6 +124,9 @@ impl Problem {
             ErrorCode::BadRequest | ErrorCode::MethodNotAllowed | ErrorCode::LeaseLost => Exit::Bug,
         };
         let mut problem = Self::new(exit, printable(&error.message)).hint(printable(&error.hint));
+        if error.code == ErrorCode::BadRequest {
+            problem.details.push(OLDER_SERVER.to_owned());
+        }
         if matches!(exit, Exit::Server | Exit::Bug) {
             let line =
                 format!("the server's log has it as request {}", printable(&error.request_id));
@@ -171,6 +179,10 @@ impl Problem {
         self
     }
 }
+
+/// What may be behind a request that the server does not understand.
+const OLDER_SERVER: &str = "a server of an older version does not know all that this client can send; \
+    compare elivepatch --version with GET /api/v2/version of the server";
 
 /// What to do about a bug.
 pub const REPORT_HINT: &str =

@@ -74,6 +74,13 @@ pub fn print_build(build: &BuildResource) -> Result<(), Problem> {
     if let Some(engine) = build.options.engine {
         row(&mut table, "engine asked for", engine.as_str());
     }
+    if build.options.accept_unproven {
+        row(&mut table, "proof", "not demanded: --accept-unproven");
+    }
+    if !build.baseline.is_empty() {
+        let names = build.baseline.iter().map(|patch| printable(&patch.name));
+        row(&mut table, "baseline patches", &names.collect::<Vec<_>>().join("\n"));
+    }
     if let Some(rebuild) = &build.rebuild {
         row(&mut table, "rebuild of", &rebuild.module.to_string());
     }
@@ -122,7 +129,8 @@ pub fn print_list(list: &BuildList) -> Result<(), Problem> {
     Ok(())
 }
 
-fn table() -> Table {
+/// An empty table in the form that suits standard output.
+pub fn table() -> Table {
     let mut table = Table::new();
     if stdout().is_terminal() {
         table.load_style(presets::UTF8_FULL_CONDENSED);
@@ -136,7 +144,8 @@ fn table() -> Table {
     table
 }
 
-fn row(table: &mut Table, name: &str, text: &str) {
+/// Adds a row to a table of names and texts.
+pub fn row(table: &mut Table, name: &str, text: &str) {
     table.add_row([Cell::new(name), Cell::new(text.replace('\t', "    "))]);
 }
 

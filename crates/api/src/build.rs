@@ -1,6 +1,7 @@
 use elivepatch_model::{
     BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, BuildState, Failure,
-    FailureClass, Fix, KernelRelease, Manifest, RebuildOf, Sha256Digest, Step, TargetFacts,
+    FailureClass, Fix, KernelRelease, Manifest, PatchRecord, RebuildOf, Sha256Digest, Step,
+    TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,14 @@ pub struct SubmitParts {
     /// The target's kernel config, uncompressed.
     #[schema(value_type = String, format = Binary)]
     pub config: Vec<u8>,
+    /// What `/proc/kallsyms` of the target says, compressed with gzip; may be left out. The server
+    /// forgets the addresses in it.
+    #[schema(value_type = Option<String>, format = Binary)]
+    pub kallsyms: Option<Vec<u8>>,
+    /// A unified diff that is compiled into the running kernel; may be left out. Repeated: they are
+    /// applied to the source in the order of the parts, before any fix. They may touch anything.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    pub baseline: Vec<Vec<u8>>,
     /// A unified diff against the target's source. Repeated: the patches are applied in the order
     /// of the parts. The part's file name names the fix; it is never used as a path.
     #[schema(value_type = Vec<String>, format = Binary)]
@@ -56,6 +65,13 @@ pub struct BuildResource {
     pub target: TargetFacts,
     /// The digest of the config file as it was sent.
     pub config: Sha256Digest,
+    /// The digest of the running kernel's symbols, when the server keeps them: for a kernel that it
+    /// builds itself, and where no build-id is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kallsyms: Option<Sha256Digest>,
+    /// The patches that are compiled into the running kernel, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<PatchRecord>,
     /// The fixes in their order.
     pub fixes: Vec<Fix>,
     /// What the trial must see.

@@ -5,7 +5,7 @@
 
 use elivepatch_model::{
     Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, Failure, Fix,
-    Manifest, RebuildOf, Sha256Digest, TargetFacts,
+    Manifest, PatchRecord, RebuildOf, Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,12 @@ pub struct LeasedBuild {
     pub target: TargetFacts,
     /// The digest of the config's text.
     pub config: Sha256Digest,
+    /// The digest of the running kernel's symbols in their normal form, when they are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kallsyms: Option<Sha256Digest>,
+    /// The patches that are compiled into the running kernel, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<PatchRecord>,
     /// The fixes in their order; each digest is that of the patch's text.
     pub fixes: Vec<Fix>,
     /// What the trial must see.

@@ -38,6 +38,13 @@ pub struct RebuildParts {
     /// The target's kernel config, when the server may not have it any more.
     #[schema(value_type = Option<String>, format = Binary)]
     pub config: Option<Vec<u8>>,
+    /// The running kernel's symbols, compressed with gzip, when the server may not have them any
+    /// more.
+    #[schema(value_type = Option<String>, format = Binary)]
+    pub kallsyms: Option<Vec<u8>>,
+    /// Patches that are compiled into the running kernel, as `patch`.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    pub baseline: Vec<Vec<u8>>,
     /// Patches that the server may not have any more, in any order; their digests tell which they
     /// are.
     #[schema(value_type = Vec<String>, format = Binary)]

@@ -65,18 +65,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = std::env::var("ENGINE").ok().map(|name| name.parse()).transpose()?;
     let order = BuildOrder {
         key: BuildKey(Sha256Digest::of(patches.concat().as_bytes())),
-        target: TargetFacts {
-            release: release.parse()?,
-            architecture: Architecture::X86_64,
-            build_id: None,
-            kernel_version: None,
-        },
+        target: TargetFacts::new(release.parse()?, Architecture::X86_64),
         config: fs_err::read(config)?,
         fixes,
         checks: Vec::new(),
         without: switched_off()?,
         rebuild: None,
         engine,
+        accept_unproven: false,
+        kallsyms: None,
+        baseline: Vec::new(),
     };
     match builder.build(&order, &Printer, &work) {
         Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),

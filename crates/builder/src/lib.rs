@@ -50,7 +50,7 @@ pub use cache::Cache;
 pub use debian::{Apt, DebianOptions, stock_config, unpack_source_tarball};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
-pub use order::{BuildOrder, FinishedBuild, FixText};
+pub use order::{BaselinePatch, BuildOrder, FinishedBuild, FixText};
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
 pub use source::{SourceTree, TARBALLS};
 pub use toolchain::{Recipe, ToolchainRoot, Toolchains};

@@ -39,6 +39,8 @@ pub struct BuilderOptions {
     /// Whether builds may share a base by overlay; else each gets a copy, as on machines that
     /// allow no overlay.
     pub overlay: bool,
+    /// Whether an order may ask for a livepatch without proof that the base fits the target.
+    pub allow_unproven: bool,
 }
 
 impl BuilderOptions {
@@ -55,6 +57,7 @@ impl BuilderOptions {
             header_objects: HEADER_OBJECTS,
             originals_bytes: ORIGINALS_BYTES,
             overlay: true,
+            allow_unproven: false,
         }
     }
 }

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, RebuildOf,
-    RequestRecord, Sha256Digest, TargetFacts,
+    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, PatchRecord,
+    RebuildOf, RequestRecord, Sha256Digest, TargetFacts,
 };
 
 /// One build to be done.
@@ -25,6 +25,14 @@ pub struct BuildOrder {
     pub engine: Option<Engine>,
     /// The livepatch that is to be made again.
     pub rebuild: Option<RebuildOf>,
+    /// Whether the livepatch is wanted without proof that the base fits the target, too. The policy
+    /// ([`crate::BuilderOptions::allow_unproven`]) must allow it.
+    pub accept_unproven: bool,
+    /// The symbols of the running kernel in their normal form ([`elivepatch_model::Kallsyms`]).
+    pub kallsyms: Option<Vec<u8>>,
+    /// The patches that are compiled into the running kernel, in the order in which they were
+    /// applied.
+    pub baseline: Vec<BaselinePatch>,
 }
 
 impl BuildOrder {
@@ -33,8 +41,14 @@ impl BuildOrder {
         RequestRecord {
             target: self.target.clone(),
             config_text: Sha256Digest::of(&self.config),
+            kallsyms: self.kallsyms.as_deref().map(Sha256Digest::of),
+            baseline: self.baseline.iter().map(BaselinePatch::record).collect(),
             checks: self.checks.clone(),
-            options: BuildOptions { without: self.without.clone(), engine: self.engine },
+            options: BuildOptions {
+                without: self.without.clone(),
+                engine: self.engine,
+                accept_unproven: self.accept_unproven,
+            },
         }
     }
 }
@@ -46,6 +60,22 @@ pub struct FixText {
     pub fix: Fix,
     /// The patch as it was sent.
     pub text: Vec<u8>,
+}
+
+/// A patch that is compiled into the running kernel.
+#[derive(Debug, Clone)]
+pub struct BaselinePatch {
+    /// A name for people: a file name without directories.
+    pub name: String,
+    /// The patch as it was sent.
+    pub text: Vec<u8>,
+}
+
+impl BaselinePatch {
+    /// The record for the manifest.
+    pub fn record(&self) -> PatchRecord {
+        PatchRecord { name: self.name.clone(), digest: Sha256Digest::of(&self.text) }
+    }
 }
 
 /// What a successful build leaves.

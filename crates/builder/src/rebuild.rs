@@ -100,12 +100,10 @@ mod tests {
         let digest = Sha256Digest::of(b"x");
         BuildOrder {
             key: BuildKey(digest),
-            target: TargetFacts {
-                release: "6.1.0-50-cloud-amd64".parse().expect("a release"),
-                architecture: Architecture::X86_64,
-                build_id: None,
-                kernel_version: None,
-            },
+            target: TargetFacts::new(
+                "6.1.0-50-cloud-amd64".parse().expect("a release"),
+                Architecture::X86_64,
+            ),
             config: Vec::new(),
             fixes: Vec::new(),
             checks: Vec::new(),
@@ -118,6 +116,9 @@ mod tests {
                 builder: String::new(),
                 anyway,
             }),
+            accept_unproven: false,
+            kallsyms: None,
+            baseline: Vec::new(),
         }
     }
 

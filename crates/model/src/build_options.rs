@@ -15,12 +15,16 @@ pub struct BuildOptions {
     /// The engine to use; absent: the server decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// Take the livepatch also when it is not proven that the base fits the target. The server's
+    /// policy must allow it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_unproven: bool,
 }
 
 impl BuildOptions {
     /// Whether everything is left to the server.
     pub fn is_default(&self) -> bool {
-        self.without.is_empty() && self.engine.is_none()
+        *self == Self::default()
     }
 }
 
@@ -37,10 +41,11 @@ mod tests {
         let options = BuildOptions {
             without: [AdaptationKind::RemovedFile, AdaptationKind::LineNumbers].into(),
             engine: Some(Engine::KlpBuild),
+            accept_unproven: true,
         };
         assert_eq!(
             serde_json::to_string(&options).expect("plain data"),
-            r#"{"without":["line-numbers","removed-file"],"engine":"klp-build"}"#
+            r#"{"without":["line-numbers","removed-file"],"engine":"klp-build","accept_unproven":true}"#
         );
     }
 

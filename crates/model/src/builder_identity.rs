@@ -19,6 +19,12 @@ impl BuilderIdentity {
             None => self.common.clone(),
         }
     }
+
+    /// Whether kernels of a release are built here from source, so that nothing but the running
+    /// kernel's symbols can prove that the result fits it. Otherwise its own vmlinux is at hand.
+    pub fn builds_kernel_of(&self, release: &KernelRelease) -> bool {
+        self.sources.contains_key(release)
+    }
 }
 
 #[cfg(test)]

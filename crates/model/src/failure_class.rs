@@ -117,6 +117,11 @@ failure_classes! {
         "This is for the server's administrator. The message names the file and what is wrong \
          with it. Put a clean source tree there, or correct the `[[source]]` in the server's \
          config.";
+    /// A patch that is said to be compiled into the target's kernel does not apply to its source, or
+    /// the source takes none.
+    BaselineDoesNotApply = "baseline-does-not-apply", Request,
+        "The message names patch, file and hunk. Send the patches that were applied when the running \
+         kernel was built, all of them and in that order; and none for a stock kernel of Debian.";
     /// The whole kernel does not build from the source tree that the server's config names for the
     /// release, with this config.
     KernelDoesNotBuild = "kernel-does-not-build", Request,
@@ -131,6 +136,18 @@ failure_classes! {
     BuildIdMismatch = "build-id-mismatch", Request,
         "Boot the package's kernel. The running one was rebuilt, or another version of the \
          package is installed.";
+    /// The compiler that the config names is not the one that built the running kernel.
+    CompilerMismatch = "compiler-mismatch", Request,
+        "Send the running kernel's own config: `/proc/config.gz`, or the file that was installed with \
+         the kernel. If the kernel was rebuilt with another compiler, boot what was built.";
+    /// The request accepts a livepatch without proof that the base fits the target, and the server's
+    /// policy does not allow that.
+    UnprovenNotAllowed = "unproven-not-allowed", Request,
+        "Leave `--accept-unproven` out. The server's administrator can allow it with \
+         `allow_unproven` in the `[policy]` section of the server's config.";
+    /// The list of the running kernel's symbols cannot be read.
+    KallsymsUnreadable = "kallsyms-unreadable", Request,
+        "Send it as `elivepatch facts` collects it. The message names the line that cannot be read.";
     /// The engine that the request asks for cannot serve this kernel.
     EngineUnsupported = "engine-unsupported", Request,
         "Leave `--engine` out: the server then decides. The message says what stands in the way.";

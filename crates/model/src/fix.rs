@@ -13,6 +13,17 @@ pub struct Fix {
     pub digest: Sha256Digest,
 }
 
+/// A patch that is compiled into the running kernel: a part of the target's source, and no fix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PatchRecord {
+    /// A name for people, as [`Fix::name`].
+    pub name: String,
+    /// The digest of the patch text as it was sent.
+    pub digest: Sha256Digest,
+}
+
 /// A command that is run in the trial's guest, and what its output must hold.
 ///
 /// The command is run three times: before the livepatch is loaded, after its transition, and after

@@ -18,8 +18,10 @@ mod engine_support;
 mod failure;
 mod failure_class;
 mod fix;
+mod kallsyms;
 mod kpatch_support;
 pub mod limits;
+mod machine;
 mod manifest;
 mod rebuild;
 mod release;
@@ -39,8 +41,10 @@ pub use engine::{Engine, EngineError};
 pub use engine_support::{config_refusals, engine_refusals};
 pub use failure::Failure;
 pub use failure_class::{FailureClass, Fault};
-pub use fix::{BehaviourCheck, Fix};
+pub use fix::{BehaviourCheck, Fix, PatchRecord};
+pub use kallsyms::{Kallsyms, KallsymsError};
 pub use kpatch_support::ConfigRefusal;
+pub use machine::{Distribution, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{
     BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
     RequestRecord, SourceRecord, ToolchainRecord, TrialEvidence,

@@ -16,6 +16,43 @@ pub const CONFIG_BYTES: u64 = 2 * 1024 * 1024;
 /// a file that a person has to review.
 pub const PATCHES: usize = 64;
 
+/// The largest patch of those that are compiled into the running kernel, in bytes. They may be whole
+/// point releases (1 MB), or the patch sets of a scheduler or a distribution.
+pub const BASELINE_PATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The most lines in such a patch, in the same proportion to its bytes as [`PATCH_LINES`].
+pub const BASELINE_PATCH_LINES: usize = 4 * PATCH_LINES;
+
+/// The most patches that are compiled into the running kernel. Gentoo's own `genpatches` are some
+/// 20 for a kernel, and point releases up to 200.
+pub const BASELINE_PATCHES: usize = 256;
+
+/// The most that all of these may have together, in bytes: they are kept on the server.
+pub const BASELINE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The largest list of a kernel's symbols as text, in bytes. Debian's stock amd64 kernels have 7 MB
+/// with 60 modules loaded.
+pub const KALLSYMS_BYTES: u64 = 24 * 1024 * 1024;
+
+/// The same compressed, as it is sent, in bytes: gzip makes a quarter to a third of it.
+pub const KALLSYMS_PACKED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The most symbols in it.
+pub const KALLSYMS_SYMBOLS: usize = 500_000;
+
+/// The longest name of a symbol, in bytes: `KSYM_NAME_LEN` of the kernel since 6.1; before it was 128.
+pub const SYMBOL_NAME_BYTES: usize = 512;
+
+/// The longest name of a module, in bytes: `MODULE_NAME_LEN` of the kernel, 64 less a pointer.
+pub const MODULE_NAME_BYTES: usize = 56;
+
+/// The most loaded modules that are told. A desktop has some 200.
+pub const LOADED_MODULES: usize = 2048;
+
+/// The longest text about the machine that is taken from one of its files, in bytes: a compiler's
+/// version line, the name of a distribution.
+pub const FACT_BYTES: usize = 256;
+
 /// The most behaviour checks in one request: each runs three times in the trial.
 pub const BEHAVIOUR_CHECKS: usize = 16;
 

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine, Fix,
-    KernelRelease, Sha256Digest, Step, TargetFacts,
+    KernelRelease, PatchRecord, Sha256Digest, Step, TargetFacts,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -73,6 +73,12 @@ pub struct RequestRecord {
     pub target: TargetFacts,
     /// The digest of the config file as it was sent; [`Manifest::config`] is that of its meaning.
     pub config_text: Sha256Digest,
+    /// The digest of the running kernel's symbols ([`crate::Kallsyms`]), when they were used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kallsyms: Option<Sha256Digest>,
+    /// The patches that are compiled into the running kernel, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<PatchRecord>,
     /// What the trial had to see.
     pub checks: Vec<BehaviourCheck>,
     /// How the livepatch was to be made.

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, KernelRelease};
+use crate::{Architecture, KernelRelease, MachineFacts};
 
 /// What a client says of the kernel to be patched, beside its config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,24 @@ pub struct TargetFacts {
     /// `uname -v` of the target, which on Debian names the package version; absent as above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_version: Option<String>,
+    /// The compiler that built the running kernel, as `/proc/version` names it: what
+    /// `CONFIG_CC_VERSION_TEXT` of its config says; absent as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiler: Option<String>,
+    /// The linker that built it, from the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linker: Option<String>,
+    /// What else is known of the machine. It informs, and decides nothing about the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineFacts>,
+}
+
+impl TargetFacts {
+    /// A target of which nothing more is known.
+    pub fn new(release: KernelRelease, architecture: Architecture) -> Self {
+        let (build_id, kernel_version, compiler, linker, machine) = (None, None, None, None, None);
+        Self { release, architecture, build_id, kernel_version, compiler, linker, machine }
+    }
 }
 
 /// The GNU build-id of an ELF image: the bytes of its `NT_GNU_BUILD_ID` note, in hexadecimal.

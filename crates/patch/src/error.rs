@@ -1,4 +1,4 @@
-use elivepatch_model::{Failure, FailureClass, StepName, limits};
+use elivepatch_model::{Failure, FailureClass, StepName};
 
 use crate::{DroppedFile, Refusal};
 
@@ -8,17 +8,21 @@ pub(crate) const CARRIAGE_RETURN: &str = "ends in CR LF";
 /// Why a patch is refused before anything is built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// The patch has more bytes than [`limits::PATCH_BYTES`].
-    #[error("the patch has {bytes} bytes, the limit is {limit}", limit = limits::PATCH_BYTES)]
+    /// The patch has more bytes than one of its kind may have.
+    #[error("the patch has {bytes} bytes, the limit is {limit}")]
     TooLarge {
         /// Its size.
         bytes: usize,
+        /// The limit.
+        limit: u64,
     },
-    /// The patch has more lines than [`limits::PATCH_LINES`].
-    #[error("the patch has {lines} lines, the limit is {limit}", limit = limits::PATCH_LINES)]
+    /// The patch has more lines than one of its kind may have.
+    #[error("the patch has {lines} lines, the limit is {limit}")]
     TooManyLines {
         /// Its lines.
         lines: usize,
+        /// The limit.
+        limit: usize,
     },
     /// The patch is blank, or has file headers but neither hunk nor any other change.
     #[error("the patch is empty: it has no hunk")]

@@ -37,7 +37,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(std::mem::take(&mut config.sources).len(), 1, "so is this one");
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 24, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 25, "a key without documentation, or documentation without a key");
 }
 
 #[test]

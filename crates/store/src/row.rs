@@ -1,6 +1,6 @@
 use elivepatch_model::{
     BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Failure, Fix, Manifest,
-    RebuildOf, Sha256Digest, Step, TargetFacts,
+    PatchRecord, RebuildOf, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,10 @@ pub struct BuildRecord {
     pub target: TargetFacts,
     /// The digest of the config's text.
     pub config: Sha256Digest,
+    /// The digest of the running kernel's symbols, when they are needed.
+    pub kallsyms: Option<Sha256Digest>,
+    /// The patches that are compiled into it, in their order.
+    pub baseline: Vec<PatchRecord>,
     /// The fixes in their order.
     pub fixes: Vec<Fix>,
     /// What the trial must see.
@@ -47,8 +51,8 @@ pub struct BuildRecord {
 /// The columns of a [`BuildRecord`], for `SELECT` and `RETURNING`.
 macro_rules! build_columns {
     () => {
-        "number, build_key, state, target, config, fixes, checks, options, rebuild, steps, attempts, \
-         submitted_at, started_at, finished_at, failure"
+        "number, build_key, state, target, config, kallsyms, baseline, fixes, checks, options, rebuild, \
+         steps, attempts, submitted_at, started_at, finished_at, failure"
     };
 }
 pub(crate) use build_columns;
@@ -60,6 +64,8 @@ pub(crate) struct BuildRow {
     state: String,
     target: String,
     config: String,
+    kallsyms: Option<String>,
+    baseline: String,
     fixes: String,
     checks: String,
     options: String,
@@ -89,6 +95,11 @@ impl TryFrom<BuildRow> for BuildRecord {
                 .map_err(|error: String| StoreError::corrupt(part("state"), error))?,
             target: from_json(&row.target, &part("target"))?,
             config: parse_digest(&row.config, &part("config"))?,
+            kallsyms: row
+                .kallsyms
+                .map(|text| parse_digest(&text, &part("kallsyms")))
+                .transpose()?,
+            baseline: from_json(&row.baseline, &part("baseline"))?,
             fixes: from_json(&row.fixes, &part("fixes"))?,
             checks: from_json(&row.checks, &part("checks"))?,
             options: from_json(&row.options, &part("options"))?,

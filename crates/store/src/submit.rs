@@ -1,5 +1,6 @@
 use elivepatch_model::{
-    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, RebuildOf, TargetFacts,
+    BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, PatchRecord, RebuildOf,
+    TargetFacts,
 };
 use jiff::Timestamp;
 
@@ -19,9 +20,13 @@ pub struct NewBuild {
     pub target: TargetFacts,
     /// The config's text.
     pub config: KeptBlob,
+    /// The symbols of the running kernel, when they are needed.
+    pub kallsyms: Option<KeptBlob>,
+    /// The patches that are compiled into it, in their order.
+    pub baseline: Vec<PatchRecord>,
     /// The fixes in their order.
     pub fixes: Vec<Fix>,
-    /// The texts of the fixes.
+    /// The texts of the fixes, and of the patches that are compiled in.
     pub patches: Vec<KeptBlob>,
     /// What the trial must see.
     pub checks: Vec<BehaviourCheck>,
@@ -67,13 +72,13 @@ impl Store {
             return Err(StoreError::QueueFull(queue_limit));
         }
         record_blob(&mut transaction, new.config, now).await?;
-        for patch in &new.patches {
-            record_blob(&mut transaction, *patch, now).await?;
+        for blob in new.patches.iter().chain(&new.kallsyms) {
+            record_blob(&mut transaction, *blob, now).await?;
         }
         let statement = concat!(
-            "INSERT INTO builds (build_key, state, architecture, release, target, config, fixes,
-                                 checks, options, rebuild, submitted_at)
-             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
+            "INSERT INTO builds (build_key, state, architecture, release, target, config,
+                                 kallsyms, baseline, fixes, checks, options, rebuild, submitted_at)
+             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
             build_columns!()
         );
         let row: BuildRow = sqlx::query_as(statement)
@@ -82,6 +87,8 @@ impl Store {
             .bind(new.target.release.as_str())
             .bind(to_json(&new.target))
             .bind(new.config.digest.to_string())
+            .bind(new.kallsyms.map(|blob| blob.digest.to_string()))
+            .bind(to_json(&new.baseline))
             .bind(to_json(&new.fixes))
             .bind(to_json(&new.checks))
             .bind(to_json(&new.options))

@@ -52,6 +52,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         data_directory: config.data_directory.clone(),
         queue_limit: config.queue_limit,
         builder_identity: runner.identity(),
+        allow_unproven: config.policy.allow_unproven,
     };
     let app = App::open(options).await.map_err(open_error)?;
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;

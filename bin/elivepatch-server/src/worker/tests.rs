@@ -4,13 +4,13 @@
 
 mod side_by_side;
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_api::{
     BuildRequest, BuildResource,
-    client::{Client, NamedPatch},
+    client::{Client, NamedPatch, RequestTexts},
 };
 use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
 use elivepatch_model::{
@@ -21,6 +21,7 @@ use elivepatch_model::{
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
 };
+use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +102,13 @@ impl Fixture {
         let app = App::open(AppOptions {
             data_directory: directory,
             queue_limit: 99,
-            builder_identity: BuilderIdentity::default(),
+            allow_unproven: true,
+            // A kernel that is built here: then its symbols are wanted.
+            builder_identity: BuilderIdentity {
+                sources: [(RELEASE.parse().expect("a release"), Sha256Digest::of(b"source"))]
+                    .into(),
+                ..BuilderIdentity::default()
+            },
         })
         .await
         .expect("an app");
@@ -129,12 +136,7 @@ impl Fixture {
 
     async fn submit_patch(&self, text: &str) -> BuildNumber {
         let request = BuildRequest {
-            target: TargetFacts {
-                release: RELEASE.parse().expect("a release"),
-                architecture: Architecture::X86_64,
-                build_id: None,
-                kernel_version: None,
-            },
+            target: TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64),
             checks: vec![],
             options: elivepatch_model::BuildOptions::default(),
         };
@@ -219,6 +221,44 @@ async fn build_gets_its_texts_and_ends_with_module_manifest_and_log() {
     fixture.client.module(number).await.expect("a module");
     let left = std::fs::read_dir(&fixture.work_directory).expect("a directory").count();
     assert_eq!(left, 0, "work directories are removed");
+    fixture.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn build_gets_what_is_known_of_the_running_kernel() {
+    let baseline = |name: &str| NamedPatch {
+        name: name.to_owned(),
+        content: PATCH.replace("TWO", name).into_bytes().into(),
+    };
+    let fixture = Fixture::new(|order, _, _| {
+        assert_eq!(order.kallsyms.as_deref(), Some(&b"0 T _text\n40 t start\n"[..]));
+        assert!(order.accept_unproven);
+        let names: Vec<&str> = order.baseline.iter().map(|patch| patch.name.as_str()).collect();
+        assert_eq!(names, ["b.patch", "a.patch"]);
+        assert!(order.baseline[1].text.ends_with(b"+a.patch\n three\n"));
+        Err(Failure::new(FailureClass::CompileFailed, "all is there", "go on"))
+    })
+    .await;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(b"ffffffff81000000 T _text\nffffffff81000040 t start\n").expect("memory");
+    let symbols = encoder.finish().expect("memory");
+    let target = TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64);
+    let options = elivepatch_model::BuildOptions {
+        accept_unproven: true,
+        ..elivepatch_model::BuildOptions::default()
+    };
+    let request = BuildRequest { target, checks: vec![], options };
+    let (both, fix) = ([baseline("b.patch"), baseline("a.patch")], [baseline("fix.patch")]);
+    let texts = RequestTexts {
+        config: Some(CONFIG.as_bytes()),
+        kallsyms: Some(&symbols),
+        baseline: &both,
+        patches: &fix,
+    };
+    let sent = fixture.client.submit_texts(&request, &texts).await.expect("submitted");
+    let build = fixture.until(sent.build.number, |build| build.state.is_finished()).await;
+    let failure = build.failure.expect("a failure");
+    assert_eq!(failure.class, FailureClass::CompileFailed, "{failure}");
     fixture.stopped().await;
 }
 

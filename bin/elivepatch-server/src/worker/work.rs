@@ -8,7 +8,9 @@ use elivepatch_api::{
     CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
     client::{ClientError, LeaseClient},
 };
-use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory};
+use elivepatch_builder::{
+    BaselinePatch, BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory,
+};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
 use tokio_util::sync::CancellationToken;
 
@@ -104,6 +106,15 @@ async fn attempt(
 async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, ClientError> {
     let build = &lease.build;
     let config = client.blob(build.config, limits::CONFIG_BYTES).await?.to_vec();
+    let kallsyms = match build.kallsyms {
+        Some(digest) => Some(client.blob(digest, limits::KALLSYMS_BYTES).await?.to_vec()),
+        None => None,
+    };
+    let mut baseline = Vec::with_capacity(build.baseline.len());
+    for patch in &build.baseline {
+        let text = client.blob(patch.digest, limits::BASELINE_PATCH_BYTES).await?.to_vec();
+        baseline.push(BaselinePatch { name: patch.name.clone(), text });
+    }
     let mut fixes = Vec::with_capacity(build.fixes.len());
     for fix in &build.fixes {
         let text = client.blob(fix.digest, limits::PATCH_BYTES).await?.to_vec();
@@ -118,6 +129,9 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         without: build.options.without.clone(),
         engine: build.options.engine,
         rebuild: build.rebuild.clone(),
+        accept_unproven: build.options.accept_unproven,
+        kallsyms,
+        baseline,
     })
 }
 

@@ -4,7 +4,10 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use elivepatch_api::{BuildRequest, BuildResource, client::NamedPatch};
+use elivepatch_api::{
+    BuildRequest, BuildResource,
+    client::{NamedPatch, RequestTexts},
+};
 use elivepatch_model::{
     AdaptationKind, BuildNumber, BuildOptions, BuildState, Engine, Failure, KernelRelease,
     Manifest, Sha256Digest,
@@ -21,7 +24,7 @@ use crate::{
     problem::Problem,
     report,
     server::{Server, ServerArgs},
-    target,
+    target::{self, Asked, Target, baseline::BaselineArgs},
     watch::{self, Watched},
 };
 
@@ -39,6 +42,11 @@ pub struct BuildArgs {
     /// The kernel's release as uname -r prints it [default: worked out from the config]
     #[arg(short = 'a', long, alias = "kernel_version", value_name = "RELEASE")]
     pub kernel: Option<KernelRelease>,
+    /// What elivepatch facts saved of the machine to be patched, instead of config and release
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "kernel"])]
+    pub facts: Option<PathBuf>,
+    #[command(flatten)]
+    pub baseline: BaselineArgs,
     /// What the trial must see: a TOML file with command, before and after of each check
     #[arg(long, value_name = "FILE")]
     pub checks: Option<PathBuf>,
@@ -48,6 +56,9 @@ pub struct BuildArgs {
     /// The engine to use [default: the server decides]
     #[arg(long, value_name = "ENGINE", value_parser = engine_parser())]
     pub engine: Option<Engine>,
+    /// Take the livepatch also when it is not proven that it fits the running kernel
+    #[arg(long)]
+    pub accept_unproven: bool,
     /// Where to store the module: a file or a directory [default: the current directory]
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -62,7 +73,8 @@ pub struct BuildArgs {
     pub no_wait: bool,
     /// Go on with an earlier build instead of submitting one
     #[arg(long, value_name = "BUILD", value_parser = build_number,
-        conflicts_with_all = ["config", "patches", "kernel", "checks", "without", "engine", "no_wait"])]
+        conflicts_with_all = ["config", "patches", "kernel", "checks", "without", "engine", "no_wait", "facts",
+            "paths", "none", "accept_unproven"])]
     pub follow: Option<BuildNumber>,
     /// How long the server may be away before the client gives up
     #[arg(long, value_name = "SECONDS", default_value = "60",
@@ -103,10 +115,21 @@ struct Outcome<'a> {
 struct Order {
     request: BuildRequest,
     config: Vec<u8>,
+    kallsyms: Option<Vec<u8>>,
+    baseline: Vec<NamedPatch>,
     patches: Vec<NamedPatch>,
 }
 
 impl Order {
+    fn texts(&self) -> RequestTexts<'_> {
+        RequestTexts {
+            config: Some(&self.config),
+            kallsyms: self.kallsyms.as_deref(),
+            baseline: &self.baseline,
+            patches: &self.patches,
+        }
+    }
+
     /// What the manifest of the livepatch must say again.
     fn identity(&self) -> Sent {
         let target = &self.request.target;
@@ -162,19 +185,26 @@ fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
         Some(path) => inputs::read_checks(path)?,
         None => Vec::new(),
     };
-    let target = target::find(arguments.config.as_deref(), arguments.kernel.as_ref())?;
+    let target = target::find(&Asked {
+        config: arguments.config.as_deref(),
+        release: arguments.kernel.as_ref(),
+        facts: arguments.facts.as_deref(),
+        baseline: &arguments.baseline,
+    })?;
     let options = BuildOptions {
         without: arguments.without.iter().copied().collect(),
         engine: arguments.engine,
+        accept_unproven: arguments.accept_unproven,
     };
-    let request = BuildRequest { target: target.facts, checks, options };
-    Ok(Order { request, config: target.config.text, patches })
+    let Target { facts, config, kallsyms, baseline } = target;
+    let request = BuildRequest { target: facts, checks, options };
+    Ok(Order { request, config, kallsyms, baseline: baseline.patches, patches })
 }
 
 async fn submit(server: &Server, order: Order) -> Result<BuildNumber, Problem> {
     let submission = server
         .client
-        .submit(&order.request, &order.config, &order.patches)
+        .submit_texts(&order.request, &order.texts())
         .await
         .map_err(|error| server.problem(&error))?;
     let number = submission.build.number;

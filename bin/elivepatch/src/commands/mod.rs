@@ -4,7 +4,9 @@ pub mod build;
 pub mod builds;
 pub mod cancel;
 pub mod check;
+pub mod facts;
 pub mod rebuild;
+mod rebuild_texts;
 pub mod show;
 
 use elivepatch_model::BuildNumber;
@@ -21,6 +23,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         None => build::run(&cli.build).await,
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Facts(arguments)) => facts::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,
         Some(Command::Show(arguments)) => show::run(&arguments).await,

@@ -3,7 +3,7 @@ use std::{cell::Cell, path::PathBuf, time::Duration};
 use clap::Args;
 use elivepatch_api::{
     BuildResource, RebuildRequest,
-    client::{ClientError, NamedPatch},
+    client::{ClientError, RequestTexts},
 };
 use elivepatch_model::{
     BuildNumber, BuildState, Difference, FailureClass, Manifest, manifest_differences,
@@ -13,17 +13,16 @@ use serde::Serialize;
 use super::{
     build::{interrupted, not_built},
     build_number,
+    rebuild_texts::GivenTexts,
 };
 use crate::{
     download,
     exit::Exit,
-    inputs,
     manifest_file::{self, ManifestFile},
     output::{data, say},
     problem::{Problem, warn},
     report,
     server::{Server, ServerArgs},
-    target::config_file,
     text::printable,
     watch::{self, Watched},
 };
@@ -36,10 +35,16 @@ pub struct RebuildArgs {
     manifest: PathBuf,
     /// The patches that the livepatch was built from, where the server may not have them any more
     #[arg(value_name = "PATCH")]
-    patches: Vec<PathBuf>,
+    pub(super) patches: Vec<PathBuf>,
     /// The config that it was built for, where the server may not have it any more
     #[arg(short = 'k', long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
+    /// What elivepatch facts saved of the machine that it was built for, likewise
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(super) facts: Option<PathBuf>,
+    /// A patch that was compiled into the running kernel, or a directory of such patches, likewise
+    #[arg(long, value_name = "PATH")]
+    pub(super) baseline: Vec<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
     /// Build even where the source, the toolchain or the builder is another one, and compare
@@ -47,7 +52,7 @@ pub struct RebuildArgs {
     anyway: bool,
     /// Go on with an earlier rebuild of this livepatch instead of submitting one
     #[arg(long, value_name = "BUILD", value_parser = build_number,
-        conflicts_with_all = ["patches", "config", "anyway"])]
+        conflicts_with_all = ["patches", "config", "facts", "baseline", "anyway"])]
     follow: Option<BuildNumber>,
     /// Print the outcome as JSON
     #[arg(long)]
@@ -84,8 +89,7 @@ pub async fn run(arguments: &RebuildArgs) -> Result<Exit, Problem> {
         return Err(Problem::input(message)
             .hint("manifests have said so since version 2: build the livepatch anew first"));
     };
-    let config = arguments.config.as_deref().map(config_file::read).transpose()?;
-    let patches = inputs::read_patches(&arguments.patches)?;
+    let given = GivenTexts::read(arguments, &request)?;
     let server = arguments.server.open()?;
     let go_on = |number| server.follow_rebuild_command(number, &arguments.manifest);
     let current = Cell::new(arguments.follow);
@@ -94,8 +98,7 @@ pub async fn run(arguments: &RebuildArgs) -> Result<Exit, Problem> {
             Some(number) => number,
             None => {
                 check_builder(&server, &request, arguments).await?;
-                let config = config.as_ref().map(|config| &config.text[..]);
-                submit(&server, &request, config, &patches).await?
+                submit(&server, &request, &given.texts()).await?
             }
         };
         current.set(Some(number));
@@ -166,18 +169,16 @@ async fn check_followed(
 async fn submit(
     server: &Server,
     request: &RebuildRequest,
-    config: Option<&[u8]>,
-    patches: &[NamedPatch],
+    texts: &RequestTexts<'_>,
 ) -> Result<BuildNumber, Problem> {
-    let submission =
-        server.client.rebuild(request, config, patches).await.map_err(|error| match &error {
-            // Nothing joins a rebuild: the same command again would make a second one.
-            ClientError::Lost { .. } => server.problem(&error).hint(format!(
-                "see whether the server has it: {}; then go on with it by --follow BUILD",
-                server.list_command()
-            )),
-            _ => server.problem(&error),
-        })?;
+    let submission = server.client.rebuild(request, texts).await.map_err(|error| match &error {
+        // Nothing joins a rebuild: the same command again would make a second one.
+        ClientError::Lost { .. } => server.problem(&error).hint(format!(
+            "see whether the server has it: {}; then go on with it by --follow BUILD",
+            server.list_command()
+        )),
+        _ => server.problem(&error),
+    })?;
     let number = submission.build.number;
     say(&format!("build {number} on {}: a rebuild", server.url));
     Ok(number)

@@ -42,7 +42,7 @@ pub fn read_running(kernel: &RunningKernel) -> Result<ConfigFile, Problem> {
             let shown: Vec<String> =
                 places.iter().map(|place| place.display().to_string()).collect();
             let message = "no config is given, and that of the running kernel was not found";
-            Err(Problem::input(format!("{message} (looked for {})", shown.join(" and ")))
+            Err(Problem::input(format!("{message} (looked for {})", shown.join(", ")))
                 .hint("give it with --config FILE; plain text and gzip are read"))
         }
     }

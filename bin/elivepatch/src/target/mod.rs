@@ -1,33 +1,129 @@
 //! What the client finds out about the kernel to be patched.
 
+pub mod baseline;
 pub mod config_file;
 mod elf_notes;
+pub mod facts_file;
+mod gentoo;
+pub mod kallsyms;
+mod machine;
+mod os_release;
+mod proc_version;
 pub mod release;
 pub mod running;
 
 use std::path::Path;
 
-use elivepatch_model::{KernelRelease, TargetFacts};
+use elivepatch_model::{Architecture, KernelRelease, MachineFacts, TargetFacts};
+use serde::{Deserialize, Serialize};
 
-use self::{config_file::ConfigFile, release::Evidence, running::RunningKernel};
+use self::{
+    baseline::{Baseline, BaselineArgs},
+    config_file::ConfigFile,
+    kallsyms::Symbols,
+    release::Evidence,
+    running::RunningKernel,
+};
 use crate::{
     output::say,
     problem::{Problem, warn},
 };
 
+/// What is known of a kernel to be patched.
+#[derive(Debug)]
+pub struct Collected {
+    /// What is said of it.
+    pub facts: TargetFacts,
+    /// Its config.
+    pub config: Option<ConfigFile>,
+    /// Its symbols.
+    pub symbols: Option<Symbols>,
+    /// The patches that are compiled into it.
+    pub baseline: Baseline,
+    /// What could not be read.
+    pub missing: Vec<Missing>,
+}
+
+/// Something that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// What it is.
+    pub what: String,
+    /// Why it is not known.
+    pub why: String,
+}
+
 /// The kernel to be patched, as it is sent.
 pub struct Target {
     /// What is said of it.
     pub facts: TargetFacts,
-    /// Its config.
-    pub config: ConfigFile,
+    /// The text of its config.
+    pub config: Vec<u8>,
+    /// Its symbols, compressed.
+    pub kallsyms: Option<Vec<u8>>,
+    /// The patches that are compiled into it.
+    pub baseline: Baseline,
 }
 
-/// Reads the config (`None`: that of the running kernel) and works out the rest. Says on standard
-/// error which release was taken, and what speaks against it.
-pub fn find(config: Option<&Path>, requested: Option<&KernelRelease>) -> Result<Target, Problem> {
+/// What the command line says of the kernel to be patched.
+pub struct Asked<'a> {
+    /// A config; `None`: that of the running kernel.
+    pub config: Option<&'a Path>,
+    /// The release.
+    pub release: Option<&'a KernelRelease>,
+    /// Saved facts, instead of both.
+    pub facts: Option<&'a Path>,
+    /// The patches that are compiled in.
+    pub baseline: &'a BaselineArgs,
+}
+
+/// Reads what the command line names and works out the rest. Says on standard error which release
+/// was taken, what speaks against it, and which patches are taken to be compiled in.
+pub fn find(asked: &Asked<'_>) -> Result<Target, Problem> {
+    let named = asked.baseline.named()?;
+    let target = match asked.facts {
+        Some(path) => from_facts(path, named)?,
+        None => from_config(asked, named)?,
+    };
+    if !target.baseline.patches.is_empty() {
+        say_baseline(&target.baseline);
+    }
+    Ok(target)
+}
+
+/// Says which patches are taken to be in the kernel.
+pub fn say_baseline(baseline: &Baseline) {
+    let count = baseline.patches.len();
+    let patches = if count == 1 { "patch" } else { "patches" };
+    let (origin, names) = (&baseline.origin, crate::text::printable(&baseline.names()));
+    say(&format!(
+        "baseline: {count} {patches} {origin}, taken to be in the running kernel: {names}\n  \
+         (--no-baseline leaves them out, --baseline PATH names others)"
+    ));
+}
+
+fn from_facts(path: &Path, named: Option<Baseline>) -> Result<Target, Problem> {
+    let collected = facts_file::read(path)?;
+    let shown = path.display();
+    let Some(config) = collected.config else {
+        return Err(Problem::input(format!("the facts {shown} hold no config")).hint(
+            "collect them again on the machine to be patched, and name its config: elivepatch facts \
+             --config FILE --output FILE",
+        ));
+    };
+    say(&format!("kernel: {} (from the facts {shown})", collected.facts.release));
+    Ok(Target {
+        facts: collected.facts,
+        config: config.text,
+        kallsyms: collected.symbols.map(|symbols| symbols.packed),
+        baseline: named.unwrap_or(collected.baseline),
+    })
+}
+
+fn from_config(asked: &Asked<'_>, named: Option<Baseline>) -> Result<Target, Problem> {
     let kernel = RunningKernel::inspect();
-    let (config, config_is_running) = match config {
+    let (config, config_is_running) = match asked.config {
         None => (config_file::read_running(&kernel)?, true),
         Some(path) => {
             let config = config_file::read(path)?;
@@ -37,7 +133,7 @@ pub fn find(config: Option<&Path>, requested: Option<&KernelRelease>) -> Result<
         }
     };
     let detected = release::detect(&Evidence {
-        requested,
+        requested: asked.release,
         running: kernel.release.as_ref(),
         config_is_running,
         file_name: config.path.file_name().and_then(|name| name.to_str()),
@@ -54,15 +150,109 @@ pub fn find(config: Option<&Path>, requested: Option<&KernelRelease>) -> Result<
     let release = detected.release;
     let origin = detected.origin.describe();
     say(&format!("kernel: {release} (from {origin}; config {})", config.path.display()));
-    let is_running = config_is_running && kernel.release.as_ref() == Some(&release);
     let architecture = config.config.architecture().map_err(|error| {
         Problem::input(format!("{} cannot be used", config.path.display())).caused_by(&error)
     })?;
+    if config_is_running && kernel.release.as_ref() == Some(&release) {
+        let collected = collect(&kernel, release, architecture, Some(config), named)?;
+        return Ok(Target {
+            facts: collected.facts,
+            config: collected.config.expect("it was handed over").text,
+            kallsyms: collected.symbols.map(|symbols| symbols.packed),
+            baseline: collected.baseline,
+        });
+    }
+    Ok(Target {
+        facts: TargetFacts::new(release, architecture),
+        config: config.text,
+        kallsyms: None,
+        baseline: named.unwrap_or_default(),
+    })
+}
+
+/// Collects all facts of a kernel that runs; `config` names its config where the distribution did not
+/// leave it.
+pub fn collect_facts(
+    kernel: &RunningKernel,
+    config: Option<&Path>,
+    baseline: &BaselineArgs,
+) -> Result<Collected, Problem> {
+    let Some(release) = kernel.release.clone() else {
+        return Err(Problem::input("the running kernel has a release that cannot be used")
+            .hint("look at it with uname -r: it begins with a version such as 6.12.117"));
+    };
+    let (config, why) = match config {
+        Some(path) => (Some(config_file::read(path)?), None),
+        None if kernel.config_places().iter().any(|place| place.exists()) => {
+            match config_file::read_running(kernel) {
+                Ok(config) => (Some(config), None),
+                Err(problem) => (None, Some(problem.message().to_owned())),
+            }
+        }
+        None => (None, Some("not in a usual place; name it with --config".to_owned())),
+    };
+    let architecture = match &config {
+        Some(config) => config.config.architecture().map_err(|error| {
+            Problem::input(format!("{} cannot be used", config.path.display())).caused_by(&error)
+        })?,
+        None => Architecture::X86_64,
+    };
+    let mut collected = collect(kernel, release, architecture, config, baseline.named()?)?;
+    if let Some(why) = why {
+        collected.missing.insert(0, Missing { what: "config".to_owned(), why });
+    }
+    Ok(collected)
+}
+
+fn collect(
+    kernel: &RunningKernel,
+    release: KernelRelease,
+    architecture: Architecture,
+    config: Option<ConfigFile>,
+    named: Option<Baseline>,
+) -> Result<Collected, Problem> {
+    let mut missing = Vec::new();
+    let mut add = |what: &str, why: &str| {
+        missing.push(Missing { what: what.to_owned(), why: why.to_owned() });
+    };
+    let build_id = kernel.build_id();
+    if build_id.is_none() {
+        add("build-id", "/sys/kernel/notes does not tell it");
+    }
+    let (compiler, linker) = match kernel.built_by() {
+        Some(built_by) => (Some(built_by.compiler), built_by.linker),
+        None => (None, None),
+    };
+    if compiler.is_none() {
+        add("compiler", "/proc/version does not tell it");
+    }
+    let symbols = kallsyms::read_running(kernel.root());
+    match &symbols {
+        Err(why) => add("symbols", why),
+        Ok(symbols) if !symbols.list.has_offsets() => {
+            add("sizes of symbols", "the kernel hides its addresses; needs root");
+        }
+        Ok(_) => {}
+    }
+    let known = config.as_ref().map(|config| &config.config);
+    let machine = machine::read(kernel.root(), known, &mut missing);
+    let baseline = match named {
+        Some(named) => named,
+        None if is_gentoo(&machine) => gentoo::find(kernel.root(), &release)?,
+        None => Baseline::default(),
+    };
     let facts = TargetFacts {
         release,
         architecture,
-        build_id: is_running.then(|| kernel.build_id()).flatten(),
-        kernel_version: is_running.then(|| kernel.version.clone()),
+        build_id,
+        kernel_version: Some(kernel.version.clone()),
+        compiler,
+        linker,
+        machine: Some(machine),
     };
-    Ok(Target { facts, config })
+    Ok(Collected { facts, config, symbols: symbols.ok(), baseline, missing })
+}
+
+fn is_gentoo(machine: &MachineFacts) -> bool {
+    machine.distribution.as_ref().is_some_and(|distribution| distribution.id == "gentoo")
 }

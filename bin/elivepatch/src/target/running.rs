@@ -1,8 +1,14 @@
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use elivepatch_model::{ElfBuildId, KernelRelease};
 
-use super::elf_notes;
+use super::{
+    elf_notes, machine,
+    proc_version::{self, BuiltBy},
+};
 
 /// The kernel that runs on this machine.
 #[derive(Debug, Clone)]
@@ -26,6 +32,27 @@ impl RunningKernel {
         }
     }
 
+    /// The kernel that ran where the files below `root` come from.
+    pub fn inspect_at(root: &Path) -> Result<Self, io::Error> {
+        let read = |name: &str| {
+            let text = machine::read_text(&root.join("proc/sys/kernel").join(name))?;
+            Ok::<_, io::Error>(text.trim_end().to_owned())
+        };
+        let release = read("osrelease")?.parse().ok();
+        Ok(Self { release, version: read("version")?, root: root.to_owned() })
+    }
+
+    /// Where its files are.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What built it; absent when the kernel does not tell it in a known form.
+    pub fn built_by(&self) -> Option<BuiltBy> {
+        let banner = machine::read_text(&self.root.join("proc/version")).ok()?;
+        proc_version::built_by(&banner, &self.version)
+    }
+
     /// The GNU build-id of the running image; absent when the kernel does not tell it.
     pub fn build_id(&self) -> Option<ElfBuildId> {
         let notes = std::fs::read(self.root.join("sys/kernel/notes")).ok()?;
@@ -35,9 +62,13 @@ impl RunningKernel {
     /// Where its config may be, the best place first.
     pub fn config_places(&self) -> Vec<PathBuf> {
         let mut places = vec![self.root.join("proc/config.gz")];
-        places.extend(
-            self.release.as_ref().map(|release| self.root.join(format!("boot/config-{release}"))),
-        );
+        if let Some(release) = &self.release {
+            places.push(self.root.join(format!("boot/config-{release}")));
+            let modules = self.root.join(format!("lib/modules/{release}"));
+            // The last one is that of the tree that the kernel was built from, and somebody may have
+            // configured that anew.
+            places.extend([modules.join("config"), modules.join("build/.config")]);
+        }
         places
     }
 

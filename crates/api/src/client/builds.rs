@@ -23,6 +23,19 @@ pub struct NamedPatch {
     pub content: Bytes,
 }
 
+/// The texts that go with a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestTexts<'a> {
+    /// The target's config, uncompressed. A build must have it.
+    pub config: Option<&'a [u8]>,
+    /// What `/proc/kallsyms` of the target says, compressed with gzip.
+    pub kallsyms: Option<&'a [u8]>,
+    /// The patches that are compiled into the running kernel, in their order.
+    pub baseline: &'a [NamedPatch],
+    /// The patches to be built, in their order. A build must have one.
+    pub patches: &'a [NamedPatch],
+}
+
 /// A module on its way.
 pub struct ModuleDownload {
     /// The digest that the server announces, when it does.
@@ -53,12 +66,24 @@ impl Client {
         config: &[u8],
         patches: &[NamedPatch],
     ) -> Result<BuildSubmission, ClientError> {
-        let request = serde_json::to_vec(request).expect("a build request has a JSON form");
-        self.send_for_json(upload(paths::BUILDS, &request, Some(config), patches)).await
+        let texts = RequestTexts { config: Some(config), patches, ..RequestTexts::default() };
+        self.submit_texts(request, &texts).await
     }
 
-    /// Orders a livepatch to be built again. `config` and `patches` are those that the server may
-    /// not have any more.
+    /// Submits a build with all that is known of its target.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub async fn submit_texts(
+        &self,
+        request: &BuildRequest,
+        texts: &RequestTexts<'_>,
+    ) -> Result<BuildSubmission, ClientError> {
+        let request = serde_json::to_vec(request).expect("a build request has a JSON form");
+        self.send_for_json(upload(paths::BUILDS, &request, texts)).await
+    }
+
+    /// Orders a livepatch to be built again. `texts` are those that the server may not have any more.
     ///
     /// # Errors
     /// As [`Client::submit`]; [`crate::ErrorCode::NotFound`] when the server needs a text that is
@@ -66,11 +91,10 @@ impl Client {
     pub async fn rebuild(
         &self,
         request: &RebuildRequest,
-        config: Option<&[u8]>,
-        patches: &[NamedPatch],
+        texts: &RequestTexts<'_>,
     ) -> Result<BuildSubmission, ClientError> {
         let request = serde_json::to_vec(request).expect("a rebuild request has a JSON form");
-        self.send_for_json(upload(paths::REBUILDS, &request, config, patches)).await
+        self.send_for_json(upload(paths::REBUILDS, &request, texts)).await
     }
 
     /// Gets a build.
@@ -133,16 +157,18 @@ impl Client {
 }
 
 /// The call that sends a request with its texts.
-fn upload(path: &str, request: &[u8], config: Option<&[u8]>, patches: &[NamedPatch]) -> Call {
+fn upload(path: &str, request: &[u8], texts: &RequestTexts<'_>) -> Call {
+    const BYTES: &str = "application/octet-stream";
     let plain = |name, content_type, content| Part { name, file_name: None, content_type, content };
+    let named = |name, patch| {
+        let NamedPatch { name: file_name, content }: &NamedPatch = patch;
+        Part { name, file_name: Some(file_name), content_type: BYTES, content }
+    };
     let mut parts = vec![plain("request", "application/json", request)];
-    parts.extend(config.map(|config| plain("config", "application/octet-stream", config)));
-    parts.extend(patches.iter().map(|patch| Part {
-        name: "patch",
-        file_name: Some(&patch.name),
-        content_type: "application/octet-stream",
-        content: &patch.content,
-    }));
+    parts.extend(texts.config.map(|config| plain("config", BYTES, config)));
+    parts.extend(texts.kallsyms.map(|kallsyms| plain("kallsyms", "application/gzip", kallsyms)));
+    parts.extend(texts.baseline.iter().map(|patch| named("baseline", patch)));
+    parts.extend(texts.patches.iter().map(|patch| named("patch", patch)));
     let (content_type, body) = multipart::encode(&parts);
     Call::post(path).body(&content_type, body).timeout(UPLOAD_TIMEOUT)
 }

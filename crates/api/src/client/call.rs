@@ -14,7 +14,7 @@ use crate::ErrorBody;
 /// a machine that is busy compiling.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The same for a submission or an upload, which has to cross the network first: 70 MB at 2 Mbit/s.
+/// The same for a submission or an upload, which has to cross the network first: 110 MB at 3 Mbit/s.
 pub(super) const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long the server may be silent in the middle of an answer. Event streams carry a sign of

@@ -17,7 +17,7 @@ mod transport;
 
 use std::sync::Arc;
 
-pub use builds::{ManifestDownload, ModuleDownload, NamedPatch};
+pub use builds::{ManifestDownload, ModuleDownload, NamedPatch, RequestTexts};
 pub use error::ClientError;
 pub use events::EventStream;
 pub use follow::{FollowOptions, Followed};

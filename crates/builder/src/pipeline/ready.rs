@@ -16,6 +16,7 @@ impl Job<'_> {
     /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
     pub(super) fn find_source(&self) -> Summed<(KernelConfig, KernelSource)> {
         let config = read_config(self.order)?;
+        refuse_baseline(self.order)?;
         self.builder.toolchains.check(&config)?;
         if let Some(tree) = self.builder.source_tree(&self.order.target.release)? {
             let summary = format!("the server's {}", tree.path);
@@ -84,6 +85,20 @@ impl Job<'_> {
     }
 }
 
+/// Nothing here applies them yet, and a base without them is not the target's.
+fn refuse_baseline(order: &BuildOrder) -> Result<(), Failure> {
+    let Some(first) = order.baseline.first() else { return Ok(()) };
+    let names = order.baseline.iter().map(|patch| patch.name.clone());
+    let message = format!(
+        "the running kernel has patches compiled in, such as {}, and this server does not apply them \
+         to its source",
+        first.name
+    );
+    let hint = "have the server's administrator put the patched source there as a [[source]]; where \
+                that is done, leave the patches out with --no-baseline";
+    Err(Failure::new(FailureClass::BaselineDoesNotApply, message, hint).with_details(names))
+}
+
 fn read_config(order: &BuildOrder) -> Result<KernelConfig, Failure> {
     let config = KernelConfig::parse(&order.config).map_err(|error| {
         Failure::new(
@@ -99,5 +114,41 @@ fn read_config(order: &BuildOrder) -> Result<KernelConfig, Failure> {
             refusal.to_string(),
             "this kernel cannot be live-patched as it is configured",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use elivepatch_model::{Architecture, BuildKey, Sha256Digest, TargetFacts};
+
+    use super::*;
+    use crate::BaselinePatch;
+
+    #[test]
+    fn order_with_baseline_patches_is_refused_by_their_names_and_not_built_without_them() {
+        let release = "6.12.30-gentoo".parse().expect("a release");
+        let patch =
+            |name: &str| BaselinePatch { name: name.to_owned(), text: b"--- a/x\n".to_vec() };
+        let mut order = BuildOrder {
+            key: BuildKey(Sha256Digest::of(b"key")),
+            target: TargetFacts::new(release, Architecture::X86_64),
+            config: Vec::new(),
+            fixes: Vec::new(),
+            checks: Vec::new(),
+            without: BTreeSet::new(),
+            engine: None,
+            rebuild: None,
+            accept_unproven: false,
+            kallsyms: None,
+            baseline: vec![patch("10-bore.patch"), patch("20-local.patch")],
+        };
+        let failure = refuse_baseline(&order).expect_err("refused");
+        assert_eq!(failure.class, FailureClass::BaselineDoesNotApply);
+        assert!(failure.message.contains("10-bore.patch"), "{failure}");
+        assert_eq!(failure.details, ["10-bore.patch", "20-local.patch"]);
+        order.baseline.clear();
+        refuse_baseline(&order).expect("nothing to apply");
     }
 }

@@ -34,15 +34,28 @@ impl SourcePatch {
     /// When the text is too large, empty or not a unified diff; when it changes binary files or
     /// symbolic links; when a path is not one inside a source tree.
     pub fn parse(bytes: &[u8]) -> Result<Self, PatchError> {
-        if bytes.len() as u64 > limits::PATCH_BYTES {
-            return Err(PatchError::TooLarge { bytes: bytes.len() });
+        Self::parse_within(bytes, limits::PATCH_BYTES, limits::PATCH_LINES)
+    }
+
+    /// Reads a patch that is compiled into the running kernel. It may be larger than a fix; what it
+    /// may touch is the caller's matter.
+    ///
+    /// # Errors
+    /// As [`SourcePatch::parse`].
+    pub fn parse_baseline(bytes: &[u8]) -> Result<Self, PatchError> {
+        Self::parse_within(bytes, limits::BASELINE_PATCH_BYTES, limits::BASELINE_PATCH_LINES)
+    }
+
+    fn parse_within(bytes: &[u8], most_bytes: u64, most_lines: usize) -> Result<Self, PatchError> {
+        if bytes.len() as u64 > most_bytes {
+            return Err(PatchError::TooLarge { bytes: bytes.len(), limit: most_bytes });
         }
         if bytes.trim_ascii().is_empty() {
             return Err(PatchError::Empty);
         }
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        if lines > limits::PATCH_LINES {
-            return Err(PatchError::TooManyLines { lines });
+        if lines > most_lines {
+            return Err(PatchError::TooManyLines { lines, limit: most_lines });
         }
         let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
         // What follows the last newline is a line only when there is something.

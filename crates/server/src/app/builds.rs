@@ -73,6 +73,8 @@ pub(super) fn resource(record: BuildRecord) -> BuildResource {
         state: record.state,
         target: record.target,
         config: record.config,
+        kallsyms: record.kallsyms,
+        baseline: record.baseline,
         fixes: record.fixes,
         checks: record.checks,
         options: record.options,

@@ -1,18 +1,22 @@
 //! The refusals that need no build: they answer while the request is still coming in.
 
+use std::io::Read;
+
 use elivepatch_api::{BuildRequest, RebuildRequest};
 use elivepatch_model::{
-    BehaviourCheck, ConfigError, Engine, Failure, FailureClass, KernelConfig, Sha256Digest,
-    TargetFacts, config_refusals, limits,
+    BehaviourCheck, BuildOptions, ConfigError, Engine, Failure, FailureClass, Kallsyms,
+    KernelConfig, Sha256Digest, TargetFacts, config_refusals, limits,
 };
 use elivepatch_patch::SourcePatch;
+use flate2::read::MultiGzDecoder;
 
-use super::AppError;
+use super::{AppError, target_checks};
 
-/// The longest `uname -v` that is accepted, in bytes: `__NEW_UTS_LEN` in the kernel's `utsname.h`.
-const KERNEL_VERSION_BYTES: usize = 64;
-
-fn refused(class: FailureClass, message: impl Into<String>, hint: impl Into<String>) -> AppError {
+pub(super) fn refused(
+    class: FailureClass,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> AppError {
     AppError::Refused(Box::new(Failure::new(class, message, hint)))
 }
 
@@ -43,18 +47,17 @@ pub(super) fn rebuild(bytes: &[u8]) -> Result<RebuildRequest, AppError> {
             format!("a livepatch holds 1 to {} fixes", limits::PATCHES),
         ));
     }
+    if rebuild.request.baseline.len() > limits::BASELINE_PATCHES {
+        return Err(AppError::bad_request(
+            format!("the manifest names {} baseline patches", rebuild.request.baseline.len()),
+            format!("a request holds at most {}", limits::BASELINE_PATCHES),
+        ));
+    }
     Ok(rebuild)
 }
 
 fn asked(target: &TargetFacts, checks: &[BehaviourCheck]) -> Result<(), AppError> {
-    if let Some(version) = &target.kernel_version
-        && (version.len() > KERNEL_VERSION_BYTES || version.chars().any(char::is_control))
-    {
-        return Err(AppError::bad_request(
-            format!("target.kernel_version is not what uname -v prints: {version:.80?}"),
-            "send the output of uname -v, or leave it out",
-        ));
-    }
+    target_checks::facts(target)?;
     if checks.len() > limits::BEHAVIOUR_CHECKS {
         return Err(AppError::bad_request(
             format!("the request has more than {} checks", limits::BEHAVIOUR_CHECKS),
@@ -121,6 +124,7 @@ pub(super) fn config(
             "send the config of this release, or name its release with --kernel",
         ));
     }
+    target_checks::compiler(&config, target)?;
     Ok(config.digest())
 }
 
@@ -156,10 +160,67 @@ pub(super) fn patch(bytes: &[u8], name: &str) -> Result<(), AppError> {
     })
 }
 
-pub(super) fn patch_too_large(name: &str) -> AppError {
+/// Checks that a patch which is compiled into the running kernel can be read, and that its paths stay
+/// in the source tree. It may touch anything there.
+pub(super) fn baseline(bytes: &[u8], name: &str) -> Result<(), AppError> {
+    SourcePatch::parse_baseline(bytes).map(drop).map_err(|error| {
+        let mut failure = error.failure();
+        failure.message = format!("baseline patch {name}: {}", failure.message);
+        AppError::Refused(Box::new(failure))
+    })
+}
+
+/// Refuses what the server's policy does not allow.
+pub(super) fn policy(options: &BuildOptions, allow_unproven: bool) -> Result<(), AppError> {
+    if options.accept_unproven && !allow_unproven {
+        return Err(refused(
+            FailureClass::UnprovenNotAllowed,
+            "this server builds no livepatch without proof that its base fits the target",
+            "leave --accept-unproven out, or have the server's administrator set allow_unproven = \
+             true in [policy]",
+        ));
+    }
+    Ok(())
+}
+
+/// Unpacks and reads the running kernel's symbols.
+pub(super) fn packed_kallsyms(bytes: &[u8]) -> Result<Kallsyms, AppError> {
+    let mut text = Vec::new();
+    // One byte more than the limit, so that the reader can tell. Whatever it unpacks to, no more is
+    // held.
+    let mut unpacked = MultiGzDecoder::new(bytes).take(limits::KALLSYMS_BYTES + 1);
+    unpacked.read_to_end(&mut text).map_err(|error| {
+        kallsyms_unreadable(format!("the list of the kernel's symbols cannot be unpacked: {error}"))
+    })?;
+    Kallsyms::read(&text, |_| true).map_err(|error| kallsyms_unreadable(error.to_string()))
+}
+
+/// Checks symbols in their normal form.
+pub(super) fn kallsyms(bytes: &[u8]) -> Result<(), AppError> {
+    let list = Kallsyms::read(bytes, |_| true);
+    match list.map_err(|error| kallsyms_unreadable(error.to_string()))? {
+        list if list.text().as_bytes() == bytes => Ok(()),
+        _ => Err(kallsyms_unreadable("this is no list of a kernel's symbols".to_owned())),
+    }
+}
+
+fn kallsyms_unreadable(message: String) -> AppError {
+    let hint =
+        "send /proc/kallsyms of the target as elivepatch facts collects it, compressed by gzip";
+    refused(FailureClass::KallsymsUnreadable, message, hint)
+}
+
+pub(super) fn kallsyms_too_large() -> AppError {
+    kallsyms_unreadable(format!(
+        "the compressed list of the kernel's symbols has more than {} bytes",
+        limits::KALLSYMS_PACKED_BYTES
+    ))
+}
+
+pub(super) fn patch_too_large(name: &str, limit_bytes: u64) -> AppError {
     refused(
         FailureClass::PatchTooLarge,
-        format!("{name} has more than {} bytes", limits::PATCH_BYTES),
+        format!("{name} has more than {limit_bytes} bytes"),
         "send only the changes that the fix needs; a whole stable release is no livepatch",
     )
 }

@@ -142,7 +142,7 @@ impl App {
         Ok(())
     }
 
-    /// Opens the config or a patch of a leased build.
+    /// Opens one of the texts of a leased build.
     ///
     /// # Errors
     /// When the lease has ended, or the blob is not one of the build's.
@@ -153,7 +153,10 @@ impl App {
     ) -> Result<BlobReader, AppError> {
         self.store().check_lease(proof, now()).await?;
         let build = self.store().build(proof.number).await?;
-        if build.config != digest && build.fixes.iter().all(|fix| fix.digest != digest) {
+        let texts = [build.config].into_iter().chain(build.kallsyms);
+        let patches = build.baseline.iter().map(|patch| patch.digest);
+        let mut all = texts.chain(patches).chain(build.fixes.iter().map(|fix| fix.digest));
+        if !all.any(|text| text == digest) {
             return Err(AppError::NotOfBuild { number: proof.number });
         }
         Ok(self.store().open_blob(digest).await?)
@@ -219,6 +222,8 @@ fn lease(claimed: ClaimedBuild) -> Lease {
             key: build.key,
             target: build.target,
             config: build.config,
+            kallsyms: build.kallsyms,
+            baseline: build.baseline,
             fixes: build.fixes,
             checks: build.checks,
             options: build.options,

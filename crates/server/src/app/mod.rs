@@ -11,7 +11,11 @@ mod follow;
 mod health;
 mod intake;
 mod lease;
+mod order;
+mod part;
 mod rebuild;
+mod target_checks;
+mod texts;
 mod wakeups;
 
 use std::{sync::Arc, time::Duration};
@@ -26,7 +30,8 @@ pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
 pub use elivepatch_store::{StoreError, WorkerEnd};
 pub use error::AppError;
-pub use intake::{Intake, Part};
+pub use intake::Intake;
+pub use part::Part;
 
 use checker::Checker;
 use chores::ChoreBoard;
@@ -46,6 +51,8 @@ pub struct AppOptions {
     pub queue_limit: u32,
     /// Everything of the builder that decides what it makes of a request: a part of the build key.
     pub builder_identity: elivepatch_model::BuilderIdentity,
+    /// Whether a request may ask for a livepatch without proof that the base fits the target.
+    pub allow_unproven: bool,
 }
 
 /// The server's logic with its store. Cheap to clone.

@@ -1,13 +1,15 @@
 //! Rebuilds: a livepatch is made again from what its manifest says, to compare the two.
 
 use elivepatch_api::{BuildSubmission, RebuildRequest};
-use elivepatch_model::{BuildKeyInput, Failure, FailureClass, Fix, Sha256Digest, limits};
+use elivepatch_model::{Failure, FailureClass, RequestRecord, Sha256Digest, limits};
 use elivepatch_store::{StoreError, UploadedBlob};
 use tokio::io::AsyncReadExt;
 
 use super::{
     App, AppError,
-    intake::{CheckedConfig, Order, fix_name},
+    order::Order,
+    part::fix_name,
+    texts::{CheckedTexts, GivenTexts},
 };
 
 fn mismatch(message: String, hint: &str) -> AppError {
@@ -41,18 +43,53 @@ pub(super) fn is_patch_of(
     ))
 }
 
+/// Whether the rebuild needs the running kernel's symbols that were given. They must be those that
+/// the manifest names, if it names any.
+pub(super) fn is_kallsyms_of(
+    rebuild: &RebuildRequest,
+    found: Sha256Digest,
+) -> Result<bool, AppError> {
+    match rebuild.request.kallsyms {
+        None => Ok(false),
+        Some(named) if named == found => Ok(true),
+        Some(named) => Err(mismatch(
+            format!(
+                "the kernel's symbols are not the manifest's: their digest is {found}, not {named}"
+            ),
+            "give the facts of the machine that the livepatch was built for, or none if this server \
+             still has its symbols",
+        )),
+    }
+}
+
+/// Whether a patch that is compiled into the running kernel is one that the manifest names.
+pub(super) fn is_baseline_of(
+    rebuild: &RebuildRequest,
+    name: &str,
+    found: Sha256Digest,
+) -> Result<(), AppError> {
+    if rebuild.request.baseline.iter().any(|patch| patch.digest == found) {
+        return Ok(());
+    }
+    Err(mismatch(
+        format!("{name} is none of the manifest's baseline patches: its digest is {found}"),
+        "give the baseline patches that the livepatch was built with, or none if this server still \
+         has these",
+    ))
+}
+
 impl App {
     /// Queues a rebuild. What was not given is taken from the store by its digest.
     pub(super) async fn submit_rebuild(
         &self,
         asked: RebuildRequest,
-        config: Option<CheckedConfig>,
-        given: Vec<(Fix, UploadedBlob)>,
+        given: GivenTexts,
     ) -> Result<BuildSubmission, AppError> {
         let limit = u64::from(self.inner.options.queue_limit);
         if self.store().queue_length().await?.queued >= limit {
             return Err(StoreError::QueueFull(limit).into());
         }
+        let GivenTexts { config, kallsyms, mut baseline, patches: mut given } = given;
         let config = match config {
             Some(config) => config,
             None => {
@@ -61,8 +98,27 @@ impl App {
                 self.check_config(upload, &asked.request.target, &asked.request.options).await?
             }
         };
-        let mut given = given;
-        let mut uploads = Vec::with_capacity(asked.fixes.len());
+        let kallsyms = match (kallsyms, asked.request.kallsyms) {
+            (None, Some(digest)) => {
+                let what = "list of the running kernel's symbols";
+                let list = self.stored_text(what, digest, limits::KALLSYMS_BYTES).await?;
+                Some(self.check_stored_kallsyms(list).await?)
+            }
+            (kallsyms, _) => kallsyms,
+        };
+        let mut uploads = Vec::with_capacity(asked.request.baseline.len() + asked.fixes.len());
+        for patch in &asked.request.baseline {
+            let place = baseline.iter().position(|(found, _)| found.digest == patch.digest);
+            uploads.push(match place {
+                Some(place) => baseline.swap_remove(place).1,
+                None => {
+                    let what = format!("baseline patch {}", fix_name(&patch.name, 1));
+                    let limit = limits::BASELINE_PATCH_BYTES;
+                    let upload = self.stored_text(&what, patch.digest, limit).await?;
+                    self.check_baseline(upload, &patch.name).await?
+                }
+            });
+        }
         for fix in &asked.fixes {
             let place = given.iter().position(|(found, _)| found.digest == fix.digest);
             uploads.push(match place {
@@ -75,33 +131,18 @@ impl App {
             });
         }
         let RebuildRequest { build_key, fixes, request, rebuild } = asked;
+        let RequestRecord { target, kallsyms: symbols, baseline, checks, options, .. } = request;
+        let builder = rebuild.builder.clone();
+        let order = Order { target, baseline, fixes, checks, options, rebuild: Some(rebuild) };
         // A manifest that was changed has another key; and the key names the module.
-        let key = BuildKeyInput {
-            release: &request.target.release,
-            build_id: request.target.build_id.as_ref(),
-            kernel_version: request.target.kernel_version.as_deref(),
-            config: config.meaning,
-            fixes: &fixes,
-            checks: &request.checks,
-            options: &request.options,
-            builder: &rebuild.builder,
-        }
-        .key();
+        let key = order.key(config.meaning, symbols, &builder);
         if key != build_key {
             return Err(mismatch(
                 format!("the manifest was changed: its request has the key {key}, not {build_key}"),
                 "give the manifest as it was stored beside the module",
             ));
         }
-        let order = Order {
-            key,
-            target: request.target,
-            fixes,
-            checks: request.checks,
-            options: request.options,
-            rebuild: Some(rebuild),
-        };
-        self.queue(order, config, uploads).await
+        self.queue(key, order, CheckedTexts { config, kallsyms, patches: uploads }).await
     }
 
     /// A text of an earlier build, as if it were sent again.

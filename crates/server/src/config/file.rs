@@ -3,7 +3,9 @@ use std::net::SocketAddr;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::{BuilderSection, ConfigError, DebianSection, ServerConfig, SourceSection};
+use super::{
+    BuilderSection, ConfigError, DebianSection, PolicySection, ServerConfig, SourceSection,
+};
 
 /// The file as it is written: every key may be absent, no other key may be there.
 #[derive(Debug, Default, Deserialize)]
@@ -15,6 +17,7 @@ pub(super) struct ConfigFile {
     cache_directory: Option<Utf8PathBuf>,
     queue_limit: Option<u32>,
     builder: BuilderSection,
+    policy: PolicySection,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -44,6 +47,7 @@ impl ConfigFile {
             cache_directory: self.cache_directory.unwrap_or(defaults.cache_directory),
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
             builder: self.builder,
+            policy: self.policy,
             debian: self.debian,
             sources: self.source,
         }

@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod limits;
 mod places;
+mod policy;
 mod source;
 mod template;
 mod validate;
@@ -17,6 +18,7 @@ pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
+pub use policy::PolicySection;
 pub use source::SourceSection;
 pub use template::template;
 
@@ -39,6 +41,8 @@ pub struct ServerConfig {
     pub queue_limit: u32,
     /// How builds are run.
     pub builder: BuilderSection,
+    /// What requests may ask for.
+    pub policy: PolicySection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels that are not Debian's, the first one for a release first.
@@ -66,6 +70,7 @@ impl ServerConfig {
             cache_directory: places.cache_directory.clone(),
             queue_limit: DEFAULT_QUEUE_LIMIT,
             builder: BuilderSection::default(),
+            policy: PolicySection::default(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

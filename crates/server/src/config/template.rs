@@ -95,6 +95,13 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # this is false, each build makes two copies of it: 3 GB, and up to a minute.
 #overlay = {overlay}
 
+[policy]
+# Whether a request may ask for a livepatch even where it is not proven that what the server compiles
+# equals the kernel that runs (elivepatch build --accept-unproven). A livepatch that does not fit can
+# crash the machine or corrupt its data; what protects from that then is only the trial, which runs on
+# the kernel that the server has.
+#allow_unproven = {unproven}
+
 [debian]
 # The base URL of a Debian archive, such as "http://mirror.example.org/debian". When it is absent, the
 # one that this machine's own apt is configured with is used.
@@ -140,6 +147,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         originals = builder.originals_limit_mib,
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
+        unproven = config.policy.allow_unproven,
     )
 }
 

@@ -27,6 +27,9 @@ pub(super) const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The largest submission, in bytes: each part at its limit, and the form around them.
 pub(super) const SUBMISSION_BYTES: usize = (limits::REQUEST_BYTES
     + limits::CONFIG_BYTES
+    + limits::KALLSYMS_PACKED_BYTES
+    + limits::BASELINE_BYTES
+    + limits::BASELINE_PATCHES as u64 * 4096
     + limits::PATCHES as u64 * (limits::PATCH_BYTES + 4096))
     as usize;
 
@@ -104,6 +107,7 @@ mod tests {
         let app = App::open(AppOptions {
             data_directory: directory.path().to_owned().try_into().expect("UTF-8"),
             queue_limit: 1,
+            allow_unproven: false,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };

@@ -17,12 +17,13 @@ use super::{
 };
 use crate::{App, AppError, app::Intake};
 
-/// How long a submission may take to come in: 70 MB at 2 Mbit/s, as the client allows for. Few come
+/// How long a submission may take to come in: 110 MB at 3 Mbit/s, as the client allows for. Few come
 /// in at the same time, and one that does not end must not keep the others out.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a submission is, for errors.
-const FORM_HINT: &str = "send multipart/form-data with the parts request, config and patch";
+const FORM_HINT: &str =
+    "send multipart/form-data with the parts request, config, kallsyms, baseline and patch";
 
 /// Reads the form part by part into the app, and submits.
 pub(crate) async fn receive_submission(

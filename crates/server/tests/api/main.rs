@@ -9,3 +9,4 @@ mod outcome;
 mod rebuild;
 mod submit;
 mod support;
+mod target;

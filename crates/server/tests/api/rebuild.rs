@@ -1,6 +1,6 @@
 use elivepatch_api::{
     BuildSubmission, ErrorCode, RebuildRequest,
-    client::{ClientError, NamedPatch},
+    client::{ClientError, NamedPatch, RequestTexts},
 };
 use elivepatch_model::{
     AdaptationKind, BuildKey, BuildOptions, BuildState, FailureClass, RebuildOf, RequestRecord,
@@ -19,6 +19,8 @@ fn request_of(submission: &BuildSubmission) -> RebuildRequest {
         request: RequestRecord {
             target: build.target.clone(),
             config_text: build.config,
+            kallsyms: build.kallsyms,
+            baseline: build.baseline.clone(),
             checks: build.checks.clone(),
             options: build.options.clone(),
         },
@@ -44,6 +46,10 @@ fn patch(content: &str) -> NamedPatch {
     NamedPatch { name: "elsewhere.patch".to_owned(), content: content.to_owned().into() }
 }
 
+fn texts<'a>(config: Option<&'a [u8]>, patches: &'a [NamedPatch]) -> RequestTexts<'a> {
+    RequestTexts { config, patches, ..RequestTexts::default() }
+}
+
 #[tokio::test]
 async fn rebuild_is_a_build_of_its_own_with_the_same_key_from_the_stored_texts() {
     let server = Server::new().await;
@@ -51,7 +57,8 @@ async fn rebuild_is_a_build_of_its_own_with_the_same_key_from_the_stored_texts()
     let request = request_of(&first);
     let mut numbers = vec![first.build.number];
     for _ in 0..2 {
-        let again = server.client.rebuild(&request, None, &[]).await.expect("queued");
+        let again =
+            server.client.rebuild(&request, &RequestTexts::default()).await.expect("queued");
         assert!(!again.joined && !numbers.contains(&again.build.number), "{again:?}");
         assert_eq!(again.build.state, BuildState::Queued);
         assert_eq!(
@@ -84,7 +91,8 @@ async fn server_that_has_the_texts_no_more_takes_them_by_their_digests() {
         (None, vec![patch(PATCH)], "the config with the digest"),
         (config, vec![], "the patch a.patch with the digest"),
     ] {
-        let error = server.client.rebuild(&request, config, &patches).await.expect_err("gone");
+        let error =
+            server.client.rebuild(&request, &texts(config, &patches)).await.expect_err("gone");
         assert!(error.to_string().contains(part), "{error}");
         assert_eq!(error.code(), Some(ErrorCode::NotFound));
     }
@@ -93,11 +101,13 @@ async fn server_that_has_the_texts_no_more_takes_them_by_their_digests() {
         (Some(&b"CONFIG_X86_64=y\n"[..]), vec![patch(PATCH)], "the config is not the manifest's"),
         (config, vec![patch(&other)], "is none of the manifest's patches"),
     ] {
-        let error = server.client.rebuild(&request, config, &patches).await.expect_err("refused");
+        let error =
+            server.client.rebuild(&request, &texts(config, &patches)).await.expect_err("refused");
         assert_mismatch(error, part);
     }
     assert_eq!(server.stored_files(), 0, "what is refused is not kept");
-    let built = server.client.rebuild(&request, config, &[patch(PATCH)]).await.expect("queued");
+    let built =
+        server.client.rebuild(&request, &texts(config, &[patch(PATCH)])).await.expect("queued");
     assert_eq!(built.build.fixes[0].name, "a.patch", "the manifest names it");
     assert_eq!(built.build.key, request.build_key);
 }
@@ -117,19 +127,24 @@ async fn manifest_that_was_changed_is_refused() {
     changed[0].build_key = BuildKey(Sha256Digest::of(b"another"));
     changed[1].fixes[0].name = "b.patch".to_owned();
     changed[2].request.options =
-        BuildOptions { without: [AdaptationKind::RemovedFile].into(), engine: None };
+        BuildOptions { without: [AdaptationKind::RemovedFile].into(), ..BuildOptions::default() };
     changed[3].request.target.kernel_version = Some("#1 SMP Debian 6.1.1-1".to_owned());
     changed[4].rebuild.builder = "another builder".to_owned();
     for request in &changed {
-        let error = server.client.rebuild(request, None, &[]).await.expect_err("changed");
+        let error =
+            server.client.rebuild(request, &RequestTexts::default()).await.expect_err("changed");
         assert_mismatch(error, "the manifest was changed");
     }
     let mut nothing = sound.clone();
     nothing.fixes.clear();
-    assert_eq!(code(server.client.rebuild(&nothing, None, &[]).await), ErrorCode::BadRequest);
+    assert_eq!(
+        code(server.client.rebuild(&nothing, &RequestTexts::default()).await),
+        ErrorCode::BadRequest
+    );
     let mut other_target = sound;
     other_target.request.target.release = "6.12.1-amd64".parse().expect("a release");
-    let error = server.client.rebuild(&other_target, None, &[]).await.expect_err("refused");
+    let error =
+        server.client.rebuild(&other_target, &RequestTexts::default()).await.expect_err("refused");
     let ClientError::Api { error, .. } = error else { panic!("{error}") };
     assert_eq!(error.failure_class(), Some(FailureClass::ConfigMismatch));
 }

@@ -64,7 +64,7 @@ async fn switches_make_another_build_and_reach_the_worker() {
         server.client.submit(&request, CONFIG.as_bytes(), patches).await.expect("submitted")
     };
     let plain = BuildOptions::default();
-    let without = BuildOptions { without: [AdaptationKind::LineNumbers].into(), engine: None };
+    let without = BuildOptions { without: [AdaptationKind::LineNumbers].into(), ..plain.clone() };
     let forced = BuildOptions { engine: Some(Engine::Kpatch), ..without.clone() };
     let all = [&plain, &without, &forced];
     for (number, options) in (1..).zip(all) {

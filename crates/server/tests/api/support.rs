@@ -21,6 +21,9 @@ use tower::ServiceExt;
 
 pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
 
+/// A release whose kernels the server builds itself.
+pub const BUILT_RELEASE: &str = "6.1.176-mine";
+
 pub const CONFIG: &str = "#\n# Linux/x86 6.1.176 Kernel Configuration\n#\nCONFIG_X86_64=y\n\
     CONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\nCONFIG_FUNCTION_TRACER=y\nCONFIG_HAVE_FENTRY=y\n\
     CONFIG_KALLSYMS_ALL=y\nCONFIG_DEBUG_INFO=y\n";
@@ -42,14 +45,28 @@ impl Server {
     }
 
     pub async fn with_queue_limit(queue_limit: u32) -> Self {
+        Self::with(queue_limit, false).await
+    }
+
+    /// A server whose policy allows livepatches without proof.
+    pub async fn that_allows_unproven() -> Self {
+        Self::with(100, true).await
+    }
+
+    async fn with(queue_limit: u32, allow_unproven: bool) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
         let app = App::open(AppOptions {
             data_directory: directory.clone(),
             queue_limit,
+            allow_unproven,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
-                ..BuilderIdentity::default()
+                sources: [(
+                    BUILT_RELEASE.parse().expect("a release"),
+                    Sha256Digest::of(b"a source tree"),
+                )]
+                .into(),
             },
         })
         .await
@@ -117,12 +134,7 @@ impl Server {
 
 pub fn build_request() -> BuildRequest {
     BuildRequest {
-        target: TargetFacts {
-            release: RELEASE.parse().expect("a release"),
-            architecture: Architecture::X86_64,
-            build_id: None,
-            kernel_version: None,
-        },
+        target: TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64),
         checks: vec![],
         options: elivepatch_model::BuildOptions::default(),
     }

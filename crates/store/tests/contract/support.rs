@@ -50,13 +50,10 @@ impl Fixture {
         let patch = self.keep(name.as_bytes()).await;
         NewBuild {
             key: key(name),
-            target: TargetFacts {
-                release: release.parse().expect("a release"),
-                architecture: Architecture::X86_64,
-                build_id: None,
-                kernel_version: None,
-            },
+            target: TargetFacts::new(release.parse().expect("a release"), Architecture::X86_64),
             config: self.keep(b"CONFIG_X86_64=y\n").await,
+            kallsyms: None,
+            baseline: vec![],
             fixes: vec![Fix { name: name.to_owned(), digest: patch.digest }],
             patches: vec![patch],
             checks: vec![],
