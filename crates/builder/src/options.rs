@@ -18,6 +18,8 @@ const ORIGINALS_BYTES: u64 = 4 << 30;
 pub struct BuilderOptions {
     /// Packages, toolchain roots and bases; may be shared with others, and deleted.
     pub cache_directory: Utf8PathBuf,
+    /// What the cache may take, in bytes; absent: as much as there is.
+    pub disk_budget_bytes: Option<u64>,
     /// Where Debian's packages come from.
     pub debian: DebianOptions,
     /// What each tool in the sandbox may use.
@@ -46,6 +48,7 @@ impl BuilderOptions {
     pub fn new(cache_directory: Utf8PathBuf) -> Self {
         Self {
             cache_directory,
+            disk_budget_bytes: None,
             debian: DebianOptions::default(),
             limits: SandboxLimits::default(),
             base_limits: SandboxLimits::for_bases(),

@@ -4,6 +4,7 @@ mod compile;
 mod once_more;
 mod ready;
 mod try_out;
+mod warm;
 
 use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
 
@@ -32,6 +33,9 @@ use crate::{
     toolchain::ToolchainRoot,
     unit::Unit,
 };
+
+pub use warm::WarmBase;
+pub(crate) use warm::warm;
 
 /// The result of a step, with a line on it for people.
 type Summed<T> = Result<(T, String), Failure>;

@@ -125,14 +125,14 @@ fn unpack(
             format!("look whether the mirror has the suite {}", wanted.suite),
         )
     })?;
-    let file = apt.fetch(package, observer)?;
+    let file = apt.hold(package, observer)?;
     let mut dpkg = Command::new("dpkg-deb");
     dpkg.args(["--extract", file.as_str(), root.as_str()]);
     let finished = run(dpkg, observer)?;
     if !finished.succeeded() {
         return Err(Failure::new(
             FailureClass::ToolchainFailed,
-            format!("dpkg-deb cannot unpack {file}"),
+            format!("dpkg-deb cannot unpack {}", &*file),
             "the build's log has its output",
         )
         .with_details(finished.last_lines(5)));

@@ -12,7 +12,7 @@ use elivepatch_model::{Failure, FailureClass, KernelConfig};
 pub use recipe::Recipe;
 pub use root::ToolchainRoot;
 
-use crate::{Cache, Observer, debian::Apt};
+use crate::{Cache, Observer, debian::Apt, housekeeping::mark_used};
 use recipe::made_with_rust;
 use root::RootFacts;
 
@@ -37,6 +37,11 @@ impl Toolchains {
     /// The recipes.
     pub fn recipes(&self) -> &[Recipe] {
         &self.recipes
+    }
+
+    /// The names of the recipes' roots.
+    pub fn names(&self) -> Vec<String> {
+        self.recipes.iter().map(|recipe| recipe.name.clone()).collect()
     }
 
     /// The root that holds the compiler of `config`'s kernel; makes it when it is not there yet.
@@ -125,6 +130,7 @@ impl Toolchains {
         loop {
             let shared = self.cache.share(&place, observer)?;
             if let Some(facts) = RootFacts::read(&place, recipe)? {
+                mark_used(&place);
                 return Ok(ToolchainRoot::new(facts, &place, recipe, shared));
             }
             // The locks of one process exclude each other like those of two.
