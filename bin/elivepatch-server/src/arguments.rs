@@ -38,6 +38,9 @@ pub enum Command {
     /// List, make ready, pin and remove bases.
     #[command(subcommand)]
     Base(BaseCommand),
+    /// List, make, verify and remove toolchain roots.
+    #[command(subcommand)]
+    Toolchain(ToolchainCommand),
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
@@ -62,6 +65,19 @@ pub enum BaseCommand {
     /// Let a base go when the disk budget says so.
     Unpin(NameArguments),
     /// Remove a base that nobody uses.
+    Remove(NameArguments),
+}
+
+/// What is to be done with toolchain roots.
+#[derive(Debug, Subcommand)]
+pub enum ToolchainCommand {
+    /// List the toolchain roots of all recipes, and others in the cache.
+    List(ListArguments),
+    /// Make the toolchain root of a recipe, before a build needs it.
+    Create(NameArguments),
+    /// Compare every file of a toolchain root with what it was when it was made.
+    Verify(NameArguments),
+    /// Remove a toolchain root that nobody uses.
     Remove(NameArguments),
 }
 
@@ -138,6 +154,12 @@ impl Command {
             Self::All(_) | Self::Init(_) | Self::CheckConfig => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
+            Self::Toolchain(command) => Some(match command {
+                ToolchainCommand::List(arguments) => &arguments.cache,
+                ToolchainCommand::Create(arguments)
+                | ToolchainCommand::Verify(arguments)
+                | ToolchainCommand::Remove(arguments) => &arguments.cache,
+            }),
             Self::Base(command) => Some(match command {
                 BaseCommand::List(arguments) => &arguments.cache,
                 BaseCommand::Warm(arguments) => &arguments.cache,

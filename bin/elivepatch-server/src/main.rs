@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             commands::kernel_config::run(&arguments, release)
         }
         Some(Command::Base(command)) => commands::base::run(&arguments, command),
+        Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
         Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };

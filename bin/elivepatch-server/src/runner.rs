@@ -84,8 +84,10 @@ pub fn stock_config(
 /// # Errors
 /// When a recipe of the administrator cannot be used.
 pub fn toolchains(config: &ServerConfig, cache: &Cache) -> Result<Toolchains, Failure> {
-    let _ = config;
-    Ok(Toolchains::new(cache))
+    match &config.toolchain_recipes {
+        Some(directory) => Toolchains::with_directory(cache, directory),
+        None => Ok(Toolchains::new(cache)),
+    }
 }
 
 /// What the config says to the builder.
@@ -117,6 +119,7 @@ pub fn options(config: &ServerConfig) -> BuilderOptions {
     options.header_objects = section.header_objects;
     options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
+    options.toolchain_recipes.clone_from(&config.toolchain_recipes);
     options.disk_budget_bytes = config.cache.disk_budget_gib.map(|gib| gib << 30);
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);

@@ -196,3 +196,93 @@ fn cache_that_is_not_there_is_named_and_not_made() {
     }
     assert!(!Path::new(missing).exists());
 }
+
+/// A config with recipes of its own; nothing listens where the archive should be.
+fn with_recipe(recipe: &str) -> Home {
+    let closed = "http://127.0.0.1:9/debian";
+    let recipes = tempfile::tempdir().expect("a directory").keep();
+    let home = Home::new(&format!(
+        "toolchain_recipes = {recipes:?}\n[debian]\nmirror = {closed:?}\nsecurity_mirror = {closed:?}\n"
+    ));
+    // So that it goes with the rest.
+    fs::rename(&recipes, home.directory.path().join("recipes")).expect("own directory");
+    let text = fs::read_to_string(home.directory.path().join("server.toml")).expect("own file");
+    let moved = home.directory.path().join("recipes").display().to_string();
+    let text = text.replace(recipes.to_str().expect("UTF-8"), &moved);
+    fs::write(home.directory.path().join("server.toml"), text).expect("own file");
+    fs::write(home.directory.path().join("recipes/mine.toml"), recipe).expect("own file");
+    home
+}
+
+const BEGINNING: &str = "name = \"mine\"\narchitecture = \"x86_64\"\n\
+    compiler_text_begins = \"gcc (Mine) \"\ncompiler = \"gcc\"\n";
+
+#[test]
+fn toolchain_list_has_the_shipped_recipes_and_those_of_the_administrator() {
+    let home = with_recipe(&format!("{BEGINNING}[host]\n"));
+    let listed = stdout(&home.run(&["toolchain", "list"]));
+    let line = |name: &str| listed.lines().find(|line| line.starts_with(name)).expect("listed");
+    assert!(line("debian-12-gcc-12 ").contains("not made"), "{listed}");
+    assert!(line("mine ").ends_with("for gcc (Mine) …"), "{listed}");
+    let root = home.cache().join("toolchain-roots/old-root");
+    fs::create_dir(&root).expect("own directory");
+    let text = stdout(&home.run(&["toolchain", "list", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let of = |name: &str| {
+        let roots = json.as_array().expect("a list");
+        roots.iter().find(|root| root["name"] == name).expect("listed").clone()
+    };
+    assert_eq!((&of("mine")["origin"], &of("mine")["state"]), (&"host".into(), &"not-made".into()));
+    assert_eq!(of("old-root")["state"], "no-recipe");
+
+    let told = stderr(&home.run(&["toolchain", "verify", "mine"]));
+    assert!(told.contains("hint: elivepatch-server toolchain create mine"), "{told}");
+    let told = stderr(&home.run(&["toolchain", "create", "debian-13"]));
+    assert!(told.contains("debian-13 may be any of debian-13-clang-19, "), "{told}");
+    assert!(stdout(&home.run(&["toolchain", "remove", "old"])).starts_with("old-root is removed"));
+    assert!(!root.exists());
+}
+
+#[test]
+fn recipe_that_cannot_be_used_is_named_with_its_file_and_key() {
+    let home = with_recipe(&format!("{BEGINNING}make_flags = [\"KCFLAGS=-O0\"]\n[host]\n"));
+    for arguments in [&["toolchain", "list"][..], &["check-config"]] {
+        let refused = home.run(arguments);
+        let told = stderr(&refused);
+        assert!(!refused.status.success(), "{told}");
+        assert!(told.contains("mine.toml cannot be used: make_flags: \"KCFLAGS=-O0\""), "{told}");
+    }
+}
+
+#[test]
+fn tarball_or_image_with_another_digest_is_refused_and_nothing_is_left_of_it() {
+    let zeros = "0".repeat(64);
+    let home = with_recipe(BEGINNING);
+    let tarball = home.directory.path().join("root.tar");
+    fs::write(&tarball, "no tar").expect("own file");
+    let recipe = |more: String| {
+        let path = home.directory.path().join("recipes/mine.toml");
+        fs::write(path, format!("{BEGINNING}{more}")).expect("own file");
+        let refused = home.run(&["toolchain", "create", "mine"]);
+        assert_eq!(refused.status.code(), Some(3));
+        for left in ["mine", "mine.partial"] {
+            assert!(!home.cache().join("toolchain-roots").join(left).exists(), "{left}");
+        }
+        stderr(&refused)
+    };
+    let told = recipe(format!("[tarball]\npath = {tarball:?}\nsha256 = \"{zeros}\"\n"));
+    assert!(
+        told.contains(&format!("and its recipe says {zeros} (toolchain-failed)\nhint: fetch it")),
+        "{told}"
+    );
+    // With the right digest it is still no tar.
+    let sum = Command::new("sha256sum").arg(&tarball).output().expect("coreutils");
+    let sum = String::from_utf8_lossy(&sum.stdout)[..64].to_owned();
+    let told = recipe(format!("[tarball]\npath = {tarball:?}\nsha256 = \"{sum}\"\n"));
+    assert!(told.contains("tar cannot unpack "), "{told}");
+    let told = recipe(format!("[oci]\npath = \"/no/such/image\"\ndigest = \"{zeros}\"\n"));
+    assert!(
+        told.contains("/no/such/image is not there (toolchain-failed)\nhint: put the image there"),
+        "{told}"
+    );
+}

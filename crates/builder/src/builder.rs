@@ -43,7 +43,10 @@ impl Builder {
         let cache = Cache::open(&options.cache_directory)?;
         let probed = Sandbox::probe(options.limits, scratch)?;
         let sandbox = if options.overlay { probed } else { probed.without_overlays() };
-        let toolchains = Toolchains::new(&cache);
+        let toolchains = match &options.toolchain_recipes {
+            Some(directory) => Toolchains::with_directory(&cache, directory)?,
+            None => Toolchains::new(&cache),
+        };
         // Builds are known by their keys, and those by what the trees are now.
         let trees = options.sources.iter().map(|tree| tree.facts(&cache)).collect();
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
@@ -187,13 +190,7 @@ impl Builder {
         if let Some(apt) = self.apt.get() {
             return Ok(apt);
         }
-        let mut options = self.options.debian.clone();
-        let recipes = self.toolchains.recipes().iter();
-        for package in recipes.flat_map(|recipe| &recipe.unpack) {
-            if !options.suites.contains(&package.suite) {
-                options.suites.push(package.suite.clone());
-            }
-        }
+        let options = self.toolchains.with_suites(&self.options.debian);
         let apt = Apt::open(&self.cache, &options)?;
         Ok(self.apt.get_or_init(|| apt))
     }

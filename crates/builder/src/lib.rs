@@ -59,7 +59,9 @@ pub use order::{BuildOrder, FinishedBuild, FixText};
 pub use pipeline::WarmBase;
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
 pub use source::{SourceTree, TARBALLS};
-pub use toolchain::{Recipe, ToolchainRoot, Toolchains};
+pub use toolchain::{
+    ListedToolchain, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
+};
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
     DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialModule, TrialOptions,

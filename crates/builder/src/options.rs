@@ -18,6 +18,8 @@ const ORIGINALS_BYTES: u64 = 4 << 30;
 pub struct BuilderOptions {
     /// Packages, toolchain roots and bases; may be shared with others, and deleted.
     pub cache_directory: Utf8PathBuf,
+    /// Where the administrator's own toolchain recipes are.
+    pub toolchain_recipes: Option<Utf8PathBuf>,
     /// What the cache may take, in bytes; absent: as much as there is.
     pub disk_budget_bytes: Option<u64>,
     /// Where Debian's packages come from.
@@ -48,6 +50,7 @@ impl BuilderOptions {
     pub fn new(cache_directory: Utf8PathBuf) -> Self {
         Self {
             cache_directory,
+            toolchain_recipes: None,
             disk_budget_bytes: None,
             debian: DebianOptions::default(),
             limits: SandboxLimits::default(),

@@ -6,6 +6,7 @@ pub mod check_config;
 pub mod gc;
 pub mod init;
 pub mod kernel_config;
+pub mod toolchain;
 
 use camino::Utf8Path;
 use elivepatch_builder::{Cache, HousekeepingError, Observer};

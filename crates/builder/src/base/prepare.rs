@@ -145,9 +145,8 @@ impl Preparation<'_> {
         self.run_in_tree(["cp", "/scratch/config", "/build/.config"])?;
 
         self.progress("configuring", 2);
-        let make =
-            KernelMake::new(self.input.toolchain.compiler(), self.input.release, self.input.jobs)
-                .objtool_on_single_objects(config);
+        let make = KernelMake::new(self.input.toolchain, self.input.release, self.input.jobs)
+            .objtool_on_single_objects(config);
         self.run_in_tree(make.words(["olddefconfig"]))?;
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     HousekeepingError,
     entries::{self, Entry, timestamp},
-    notes,
+    notes, remove,
 };
 use crate::{Cache, base::Base, cache::EntryKind};
 
@@ -71,10 +71,7 @@ pub fn pin_base(cache: &Cache, name: &str, pinned: bool) -> Result<String, House
 /// # Errors
 /// When there is no such base, or several, or it is in use or pinned, or it cannot be removed.
 pub fn remove_base(cache: &Cache, name: &str) -> Result<(String, u64), HousekeepingError> {
-    let entry = find(cache, name)?;
-    let bytes = entry.bytes()?;
-    entry.remove(cache)?;
-    Ok((entry.name().to_owned(), bytes))
+    remove(cache, EntryKind::Base, name)
 }
 
 fn find(cache: &Cache, name: &str) -> Result<Entry, HousekeepingError> {

@@ -84,7 +84,7 @@ fn livepatch(
     })?;
 
     let name = module_name(&order.fixes, &order.key);
-    let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
+    let make = KernelMake::new(toolchain, &order.target.release, builder.jobs());
     // The compiler's lists may add to the units while the engine holds these.
     let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
     let new_sources = checked.new_sources.clone();
