@@ -7,6 +7,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
+    time::{Duration, Instant},
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -149,11 +150,7 @@ impl Cache {
     pub(crate) fn try_lock(&self, entry: &Utf8Path) -> io::Result<Option<CacheLock>> {
         let path = lock_of(entry);
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(CacheLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(take_soon(&file)?.then_some(CacheLock { _file: file }))
     }
 
     /// Waits for the lock of an entry that is held for short times only.
@@ -171,7 +168,7 @@ impl Cache {
     pub(crate) fn is_in_use(&self, entry: &Utf8Path) -> bool {
         // A lock that succeeds ends at once; who asks in this instant asks again.
         let Ok(file) = File::open(lock_of(entry)) else { return false };
-        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+        matches!(take_soon(&file), Ok(false))
     }
 
     fn take(
@@ -194,6 +191,23 @@ impl Cache {
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
+        }
+    }
+}
+
+/// How long a lock is tried that may be held for an instant: by who looks whether it is held, or by
+/// a program of this process that is just being started and has its files for as long.
+const INSTANT: Duration = Duration::from_millis(250);
+
+/// Takes a lock, unless it is held for longer than an instant; says whether it did.
+fn take_soon(file: &File) -> io::Result<bool> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= INSTANT => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }

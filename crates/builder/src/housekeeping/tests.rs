@@ -73,7 +73,14 @@ impl Holder {
     fn of(entry: &Utf8Path, shared: bool) -> Self {
         let how = if shared { "--shared" } else { "--exclusive" };
         let mut flock = Command::new("flock");
-        flock.args([how, &format!("{entry}.lock"), "sh", "-c", "echo held; exec sleep 60"]);
+        flock.args([
+            how,
+            "--no-fork",
+            &format!("{entry}.lock"),
+            "sh",
+            "-c",
+            "echo held; exec sleep 60",
+        ]);
         let mut child = flock.stdout(Stdio::piped()).spawn().expect("flock of util-linux");
         let mut line = String::new();
         let output = child.stdout.take().expect("piped");
@@ -86,9 +93,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // flock waits for sleep, which holds the file as well.
-        let id = self.0.id().to_string();
-        let _ = Command::new("pkill").args(["--parent", &id]).status();
+        // flock has become sleep.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
