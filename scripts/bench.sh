@@ -39,7 +39,10 @@ if [ "$part" != engines ]; then
     target/release/elivepatch-bench run --server target/release/elivepatch-server \
         --cache "$cache_directory" --release "$release" --config "$output/config-$release" \
         --patch demo/meminfo-label.patch --output "$output"
-    set -- "$output/build.json"
+    say "measuring $on_cores: making a base ready, and its size"
+    target/release/elivepatch-bench base --cache "$cache_directory" --release "$release" \
+        --config "$output/config-$release" --output "$output"
+    set -- "$output/build.json" "$output/sources.json"
 fi
 
 if [ "$part" != build ]; then

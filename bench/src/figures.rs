@@ -141,6 +141,18 @@ impl Figures {
         self.all.extend(other.all);
     }
 
+    /// Writes them into a file that other parts write, too, in the place of those whose names begin
+    /// with `names`.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or holds something else than figures.
+    pub fn write_beside_others(&self, path: &Utf8Path, names: &str) -> anyhow::Result<()> {
+        let mut others = if path.exists() { Self::read(path)? } else { Self::default() };
+        others.all.retain(|figure| !figure.name.starts_with(names));
+        others.all.extend(self.all.iter().cloned());
+        others.write(path)
+    }
+
     /// Writes them as a JSON array.
     ///
     /// # Errors
@@ -196,6 +208,24 @@ mod tests {
             "bench: 2 of 4 targets missed: header.200 (0.85 x, target 0.9 x), \
              build.disk (51 MB, target 50 MB)"
         );
+    }
+
+    #[test]
+    fn parts_that_write_one_file_replace_their_own_figures_only() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = camino::Utf8PathBuf::from_path_buf(temporary.path().join("sources.json"));
+        let path = path.expect("UTF-8");
+        let write = |name: &str, value, names| {
+            let mut figures = Figures::default();
+            figures.seconds(name, value);
+            figures.write_beside_others(&path, names).expect("own directory");
+        };
+        write("base.prepare", 1.0, "base.");
+        write("fit.300", 2.0, "fit.");
+        write("base.prepare", 3.0, "base.");
+        let read = Figures::read(&path).expect("its own form");
+        assert_eq!((read.value("base.prepare"), read.value("fit.300")), (Some(3.0), Some(2.0)));
+        assert_eq!(read.all().len(), 2);
     }
 
     #[test]

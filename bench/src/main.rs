@@ -1,6 +1,7 @@
 //! Measures elivepatch on a real kernel: the real server on the loopback interface, the real
 //! cache, and beside each figure, where there is one, what it is compared with.
 
+mod base;
 mod by_hand;
 mod cold;
 mod compare;
@@ -44,9 +45,11 @@ enum Command {
     Engines(engines::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
+    /// Measure making a base ready and its size on the disk, and write both to sources.json.
+    Base(base::Inputs),
     /// Name the figures that miss their targets, in one line.
     Missed {
-        /// What the parts wrote: build.json, engines.json.
+        /// What the parts wrote: build.json, sources.json, engines.json.
         #[arg(required = true)]
         files: Vec<Utf8PathBuf>,
     },
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Run(inputs) => run(&inputs),
         Command::Engines(inputs) => engines::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
+        Command::Base(inputs) => base::run(&inputs),
         Command::Missed { files } => missed(&files),
         Command::ReadVmlinux { file } => vmlinux::read_and_report(&file),
     };

@@ -7,7 +7,7 @@ use elivepatch_server::config::{Overrides, Places};
 
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
-    4 network (address in use), 70 a bug.";
+    3 something could not be made or is damaged, 4 network (address in use), 70 a bug.";
 
 /// Builds livepatches for Linux kernels.
 ///
@@ -35,14 +35,102 @@ pub enum Command {
     Init(AllArguments),
     /// Read the config, show what it says, and name every problem.
     CheckConfig,
+    /// List, make ready, pin and remove bases.
+    #[command(subcommand)]
+    Base(BaseCommand),
+    /// List, make, verify and remove toolchain roots.
+    #[command(subcommand)]
+    Toolchain(ToolchainCommand),
+    /// Remove from the cache what was given up, and what is over the disk budget.
+    Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
     KernelConfig {
         /// The kernel's release, as `uname -r` prints it.
         release: KernelRelease,
         /// Keep packages here, whatever the config says.
-        #[arg(long, value_name = "DIRECTORY")]
-        cache_directory: Option<Utf8PathBuf>,
+        #[command(flatten)]
+        cache: CacheArguments,
     },
+}
+
+/// What is to be done with bases. They are named as `base list` shows them; the beginning will do.
+#[derive(Debug, Subcommand)]
+pub enum BaseCommand {
+    /// List the bases in the cache, those that were used last first.
+    List(ListArguments),
+    /// Make the base of a kernel ready, with its packages and toolchain root, at low priority.
+    Warm(WarmArguments),
+    /// Keep a base, whatever the disk budget says.
+    Pin(NameArguments),
+    /// Let a base go when the disk budget says so.
+    Unpin(NameArguments),
+    /// Remove a base that nobody uses.
+    Remove(NameArguments),
+}
+
+/// What is to be done with toolchain roots.
+#[derive(Debug, Subcommand)]
+pub enum ToolchainCommand {
+    /// List the toolchain roots of all recipes, and others in the cache.
+    List(ListArguments),
+    /// Make the toolchain root of a recipe, before a build needs it.
+    Create(NameArguments),
+    /// Compare every file of a toolchain root with what it was when it was made.
+    Verify(NameArguments),
+    /// Remove a toolchain root that nobody uses.
+    Remove(NameArguments),
+}
+
+/// Which cache is meant.
+#[derive(Debug, Args)]
+pub struct CacheArguments {
+    /// Use this cache, whatever the config says.
+    #[arg(long, value_name = "DIRECTORY")]
+    cache_directory: Option<Utf8PathBuf>,
+}
+
+/// What a list takes.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Print the list as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    cache: CacheArguments,
+}
+
+/// What is named.
+#[derive(Debug, Args)]
+pub struct NameArguments {
+    /// The name, or its beginning.
+    pub name: String,
+    #[command(flatten)]
+    cache: CacheArguments,
+}
+
+/// What `base warm` takes.
+#[derive(Debug, Args)]
+pub struct WarmArguments {
+    /// The kernel's release, as `uname -r` prints it.
+    pub release: KernelRelease,
+    /// The kernel's config; without it, that of the stock kernel's package.
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    cache: CacheArguments,
+}
+
+/// What `gc` takes.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print what was removed as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    cache: CacheArguments,
 }
 
 /// What wins over the config file.
@@ -59,6 +147,30 @@ pub struct AllArguments {
     cache_directory: Option<Utf8PathBuf>,
 }
 
+impl Command {
+    /// The cache that is named, by a command that can be told only that.
+    fn cache(&self) -> Option<&CacheArguments> {
+        match self {
+            Self::All(_) | Self::Init(_) | Self::CheckConfig => None,
+            Self::KernelConfig { cache, .. } => Some(cache),
+            Self::Gc(arguments) => Some(&arguments.cache),
+            Self::Toolchain(command) => Some(match command {
+                ToolchainCommand::List(arguments) => &arguments.cache,
+                ToolchainCommand::Create(arguments)
+                | ToolchainCommand::Verify(arguments)
+                | ToolchainCommand::Remove(arguments) => &arguments.cache,
+            }),
+            Self::Base(command) => Some(match command {
+                BaseCommand::List(arguments) => &arguments.cache,
+                BaseCommand::Warm(arguments) => &arguments.cache,
+                BaseCommand::Pin(arguments)
+                | BaseCommand::Unpin(arguments)
+                | BaseCommand::Remove(arguments) => &arguments.cache,
+            }),
+        }
+    }
+}
+
 impl Arguments {
     /// The config file: the one that was named, or the one of this user.
     pub fn config_file(&self, places: &Places) -> Utf8PathBuf {
@@ -69,12 +181,10 @@ impl Arguments {
     pub fn overrides(&self) -> Overrides {
         let all = match &self.command {
             Some(Command::All(all) | Command::Init(all)) => all,
-            Some(Command::CheckConfig | Command::KernelConfig { .. }) | None => &self.all,
+            _ => &self.all,
         };
-        let cache_directory = match &self.command {
-            Some(Command::KernelConfig { cache_directory, .. }) => cache_directory,
-            _ => &all.cache_directory,
-        };
+        let own = self.command.as_ref().and_then(Command::cache);
+        let cache_directory = own.map_or(&all.cache_directory, |own| &own.cache_directory);
         // A path on the command line is relative to where the command was given.
         let absolute =
             |path: &Utf8PathBuf| camino::absolute_utf8(path).unwrap_or_else(|_| path.clone());

@@ -16,6 +16,8 @@ pub struct CommandError {
 pub enum Exit {
     /// Something that the user gave cannot be used.
     Input = 1,
+    /// Something could not be made, or is damaged.
+    Failed = 3,
     /// The network: the address is in use, or not of this machine.
     Network = 4,
     /// A bug.
@@ -26,6 +28,11 @@ impl CommandError {
     /// An error that the user can put right.
     pub fn input(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Input, error: error.into(), hint: hint.into() }
+    }
+
+    /// Something that could not be made, or is damaged.
+    pub fn failed(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, error: error.into(), hint: hint.into() }
     }
 
     /// An error of the network.

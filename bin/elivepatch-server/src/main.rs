@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod error;
+mod housekeeping;
 mod logging;
 mod report;
 mod runner;
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
         Some(Command::KernelConfig { release, .. }) => {
             commands::kernel_config::run(&arguments, release)
         }
+        Some(Command::Base(command)) => commands::base::run(&arguments, command),
+        Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
+        Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };
     match result {

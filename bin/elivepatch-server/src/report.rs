@@ -36,6 +36,36 @@ pub fn workers(count: u32) -> String {
     }
 }
 
+/// Prints a value as JSON.
+pub fn json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("plain data has a JSON form");
+    anstream::println!("{text}");
+}
+
+/// Prints a table.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(header);
+    table.add_rows(rows);
+    for line in table.to_string().lines() {
+        anstream::println!("{}", line.trim());
+    }
+}
+
+/// An amount of disk, for people.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// A time, for people: in UTC, to the minute.
+pub fn time(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// The panic hook: says in the log where a panic was, and on the main thread that it is a bug.
 pub fn panicked(info: &PanicHookInfo<'_>) {
     tracing::error!("panic: {info}");

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use elivepatch_builder::{
-    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, Observer, SandboxLimits,
-    SourceTree,
+    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
+    SandboxLimits, SourceTree, Swept, Toolchains,
 };
 use elivepatch_model::{BuilderIdentity, Failure, KernelRelease};
 use elivepatch_server::ServerConfig;
@@ -25,6 +25,12 @@ pub trait BuildRunner: Send + Sync {
 
     /// Why source trees of the config cannot be used, with the release that each is for.
     fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)>;
+
+    /// Cleans the cache.
+    ///
+    /// # Errors
+    /// When the cache cannot be read.
+    fn sweep(&self) -> Result<Swept, HousekeepingError>;
 
     /// Does one build in the directory `work`, which is empty and is removed afterwards.
     ///
@@ -73,7 +79,19 @@ pub fn stock_config(
     elivepatch_builder::stock_config(&apt, release, observer)
 }
 
-fn options(config: &ServerConfig) -> BuilderOptions {
+/// The toolchain roots that a server with this config can have.
+///
+/// # Errors
+/// When a recipe of the administrator cannot be used.
+pub fn toolchains(config: &ServerConfig, cache: &Cache) -> Result<Toolchains, Failure> {
+    match &config.toolchain_recipes {
+        Some(directory) => Toolchains::with_directory(cache, directory),
+        None => Ok(Toolchains::new(cache)),
+    }
+}
+
+/// What the config says to the builder.
+pub fn options(config: &ServerConfig) -> BuilderOptions {
     let section = &config.builder;
     let mut options = BuilderOptions::new(config.cache_directory.clone());
     options.limits = SandboxLimits {
@@ -102,6 +120,8 @@ fn options(config: &ServerConfig) -> BuilderOptions {
     options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
     options.allow_unproven = config.policy.allow_unproven;
+    options.toolchain_recipes.clone_from(&config.toolchain_recipes);
+    options.disk_budget_bytes = config.cache.disk_budget_gib.map(|gib| gib << 30);
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);
     options.debian.suites.clone_from(&config.debian.suites);
@@ -123,6 +143,10 @@ impl BuildRunner for Builder {
 
     fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
         Builder::unusable_sources(self)
+    }
+
+    fn sweep(&self) -> Result<Swept, HousekeepingError> {
+        Builder::sweep(self)
     }
 
     fn build(

@@ -1,13 +1,13 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use camino::Utf8Path;
-use elivepatch_model::{BuilderIdentity, Failure, FailureClass, KernelRelease};
+use elivepatch_model::{BuilderIdentity, Failure, FailureClass, KernelRelease, TargetFacts};
 
 use crate::{
-    BuildOrder, BuilderOptions, Cache, FinishedBuild, Observer,
+    BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer, Sweep, Swept,
     base::Base,
     debian::Apt,
-    pipeline,
+    pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
     source::{SourceTree, TreeFacts},
@@ -43,7 +43,10 @@ impl Builder {
         let cache = Cache::open(&options.cache_directory)?;
         let probed = Sandbox::probe(options.limits, scratch)?;
         let sandbox = if options.overlay { probed } else { probed.without_overlays() };
-        let toolchains = Toolchains::new(&cache);
+        let toolchains = match &options.toolchain_recipes {
+            Some(directory) => Toolchains::with_directory(&cache, directory)?,
+            None => Toolchains::new(&cache),
+        };
         // Builds are known by their keys, and those by what the trees are now.
         let trees = options.sources.iter().map(|tree| tree.facts(&cache)).collect();
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
@@ -140,7 +143,46 @@ impl Builder {
         observer: &dyn Observer,
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure> {
-        pipeline::run(self, order, observer, work)
+        let result = pipeline::run(self, order, observer, work);
+        if self.options.disk_budget_bytes.is_some() {
+            // It is tried again after the next build.
+            match self.sweep() {
+                Ok(swept) => swept.log(),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "the disk budget could not be kept");
+                }
+            }
+        }
+        result
+    }
+
+    /// Makes the base of a kernel ready, with all that it needs, without a livepatch. Gives its name
+    /// in the cache, and what was done for it.
+    ///
+    /// # Errors
+    /// As [`Builder::build`], for its first three steps.
+    pub fn warm(
+        &self,
+        target: &TargetFacts,
+        config: &[u8],
+        observer: &dyn Observer,
+    ) -> Result<WarmBase, Failure> {
+        pipeline::warm(self, target, config, observer)
+    }
+
+    /// Removes from the cache what was given up, and what is over the disk budget; what is in use or
+    /// pinned stays.
+    ///
+    /// # Errors
+    /// When the cache cannot be read.
+    pub fn sweep(&self) -> Result<Swept, HousekeepingError> {
+        let sweep = Sweep {
+            budget_bytes: self.options.disk_budget_bytes,
+            recipes: self.toolchains.names(),
+            ..Sweep::default()
+        };
+        sweep.run(&self.cache)
     }
 
     /// apt, opened when it is first needed: finding out the mirrors takes a while.
@@ -148,13 +190,7 @@ impl Builder {
         if let Some(apt) = self.apt.get() {
             return Ok(apt);
         }
-        let mut options = self.options.debian.clone();
-        let recipes = self.toolchains.recipes().iter();
-        for package in recipes.flat_map(|recipe| &recipe.unpack) {
-            if !options.suites.contains(&package.suite) {
-                options.suites.push(package.suite.clone());
-            }
-        }
+        let options = self.toolchains.with_suites(&self.options.debian);
         let apt = Apt::open(&self.cache, &options)?;
         Ok(self.apt.get_or_init(|| apt))
     }

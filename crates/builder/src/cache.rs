@@ -4,10 +4,15 @@
 //! that what exists is whole. A lock file beside each entry keeps two servers (or a demo and a
 //! test) that share the cache from making the same entry twice, or removing one in use.
 
-use std::fs::{File, TryLockError};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    time::{Duration, Instant},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass};
+use serde::Serialize;
 
 use crate::{
     Observer,
@@ -27,6 +32,37 @@ pub struct CacheLock {
     _file: File,
 }
 
+/// What the cache holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A base.
+    Base,
+    /// A Debian package.
+    Package,
+    /// A source, or what was found out of one.
+    Source,
+    /// A toolchain root.
+    ToolchainRoot,
+}
+
+impl EntryKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Base, Self::Package, Self::Source, Self::ToolchainRoot];
+}
+
+impl std::fmt::Display for EntryKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Base => "base",
+            Self::Package => "package",
+            Self::Source => "source",
+            Self::ToolchainRoot => "toolchain root",
+        })
+    }
+}
+
 impl Cache {
     /// Opens the cache, making its directories where they are missing.
     ///
@@ -41,6 +77,11 @@ impl Cache {
                 .map_err(|error| io_failure(FailureClass::Internal, "make", &part, &error))?;
         }
         Ok(cache)
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Utf8Path {
+        &self.directory
     }
 
     /// apt's own state: the archive's signed indexes, partial downloads.
@@ -68,6 +109,16 @@ impl Cache {
         self.directory.join("bases")
     }
 
+    /// Where the entries of a kind are.
+    pub(crate) fn place_of(&self, kind: EntryKind) -> Utf8PathBuf {
+        match kind {
+            EntryKind::Base => self.bases(),
+            EntryKind::Package => self.packages(),
+            EntryKind::Source => self.sources(),
+            EntryKind::ToolchainRoot => self.toolchain_roots(),
+        }
+    }
+
     /// Waits until nobody else makes or removes `entry`, and keeps others from it.
     ///
     /// # Errors
@@ -90,6 +141,34 @@ impl Cache {
         let file = File::options().write(true).open(path).ok()?;
         file.try_lock().ok()?;
         Some(CacheLock { _file: file })
+    }
+
+    /// As [`Cache::lock_at_once`], also of an entry that has no lock file yet.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made or locked.
+    pub(crate) fn try_lock(&self, entry: &Utf8Path) -> io::Result<Option<CacheLock>> {
+        let path = lock_of(entry);
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        Ok(take_soon(&file)?.then_some(CacheLock { _file: file }))
+    }
+
+    /// Waits for the lock of an entry that is held for short times only.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made or locked.
+    pub(crate) fn wait_for(&self, entry: &Utf8Path) -> io::Result<CacheLock> {
+        let path = lock_of(entry);
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        file.lock()?;
+        Ok(CacheLock { _file: file })
+    }
+
+    /// Whether somebody makes, removes or shares an entry now.
+    pub(crate) fn is_in_use(&self, entry: &Utf8Path) -> bool {
+        // A lock that succeeds ends at once; who asks in this instant asks again.
+        let Ok(file) = File::open(lock_of(entry)) else { return false };
+        matches!(take_soon(&file), Ok(false))
     }
 
     fn take(
@@ -116,6 +195,52 @@ impl Cache {
     }
 }
 
+/// How long a lock is tried that may be held for an instant: by who looks whether it is held, or by
+/// a program of this process that is just being started and has its files for as long.
+const INSTANT: Duration = Duration::from_millis(250);
+
+/// Takes a lock, unless it is held for longer than an instant; says whether it did.
+fn take_soon(file: &File) -> io::Result<bool> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= INSTANT => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// The name beside an entry for what is being made, before it gets the entry's own.
+pub(crate) const PARTIAL: &str = ".partial";
+
+/// The name beside an entry for what was taken away from there and is being deleted.
+pub(crate) const REMOVED: &str = ".removed";
+
+/// Takes an entry away in one go and then deletes it: who looks for it finds it whole or not at all,
+/// also when this is interrupted. What an interruption leaves is removed by the next one, and by
+/// `gc`. The caller holds the entry's lock alone.
+pub(crate) fn remove_entry(entry: &Utf8Path) -> io::Result<()> {
+    let away: Utf8PathBuf = format!("{entry}{REMOVED}").into();
+    remove_anything(&away)?;
+    match fs_err::rename(entry, &away) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    }
+    remove_anything(&away)
+}
+
+/// Removes a file, or a directory with all that is in it; what is not there is fine.
+pub(crate) fn remove_anything(path: &Utf8Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(metadata) if metadata.is_dir() => remove_work_directory(path),
+        Ok(_) => fs_err::remove_file(path),
+    }
+}
+
 fn lock_of(entry: &Utf8Path) -> Utf8PathBuf {
     format!("{entry}.lock").into()
 }
@@ -132,7 +257,7 @@ pub(crate) struct StagingDirectory {
 impl StagingDirectory {
     /// The staging directory of `entry`, with what an earlier attempt left there.
     pub(crate) fn of(entry: &Utf8Path) -> Self {
-        Self { path: format!("{entry}.partial").into(), is_kept: false }
+        Self { path: format!("{entry}{PARTIAL}").into(), is_kept: false }
     }
 
     /// An empty one.

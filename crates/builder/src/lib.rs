@@ -17,6 +17,7 @@ mod engine;
 mod failures;
 mod generators;
 mod headers;
+mod housekeeping;
 mod init_changes;
 mod inspect;
 mod kbuild_record;
@@ -46,14 +47,21 @@ mod untrusted_file;
 mod work_directory;
 
 pub use builder::Builder;
-pub use cache::Cache;
+pub use cache::{Cache, EntryKind};
 pub use debian::{Apt, DebianOptions, stock_config, unpack_source_tarball};
+pub use housekeeping::{
+    HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
+    pin_base, remove_base,
+};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BaselinePatch, BuildOrder, FinishedBuild, FixText};
+pub use pipeline::WarmBase;
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
 pub use source::{SourceTree, TARBALLS};
-pub use toolchain::{Recipe, ToolchainRoot, Toolchains};
+pub use toolchain::{
+    ListedToolchain, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
+};
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
     DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialModule, TrialOptions,

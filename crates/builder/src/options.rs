@@ -18,6 +18,10 @@ const ORIGINALS_BYTES: u64 = 4 << 30;
 pub struct BuilderOptions {
     /// Packages, toolchain roots and bases; may be shared with others, and deleted.
     pub cache_directory: Utf8PathBuf,
+    /// Where the administrator's own toolchain recipes are.
+    pub toolchain_recipes: Option<Utf8PathBuf>,
+    /// What the cache may take, in bytes; absent: as much as there is.
+    pub disk_budget_bytes: Option<u64>,
     /// Where Debian's packages come from.
     pub debian: DebianOptions,
     /// What each tool in the sandbox may use.
@@ -48,6 +52,8 @@ impl BuilderOptions {
     pub fn new(cache_directory: Utf8PathBuf) -> Self {
         Self {
             cache_directory,
+            toolchain_recipes: None,
+            disk_budget_bytes: None,
             debian: DebianOptions::default(),
             limits: SandboxLimits::default(),
             base_limits: SandboxLimits::for_bases(),

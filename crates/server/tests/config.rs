@@ -35,9 +35,12 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.debian.mirror.take().is_some());
     assert!(config.debian.security_mirror.take().is_some());
     assert_eq!(std::mem::take(&mut config.sources).len(), 1, "so is this one");
+    // Without these there are no other recipes, and no budget.
+    assert!(config.toolchain_recipes.take().is_some());
+    assert!(config.cache.disk_budget_gib.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 25, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 27, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -54,6 +57,16 @@ fn every_value_that_cannot_be_used_is_named_at_once() {
         "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
          [builder]\nworkers = 0\nmemory_limit_mib = 1\nheader_objects = 0\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
     ));
+}
+
+#[test]
+fn disk_budget_in_which_not_even_one_kernel_fits_is_refused() {
+    assert_eq!(
+        parse("[cache]\ndisk_budget_gib = 5\n").expect("valid").cache.disk_budget_gib,
+        Some(5)
+    );
+    insta::assert_snapshot!(error("[cache]\ndisk_budget_gib = 4\n"));
+    insta::assert_snapshot!(error("toolchain_recipes = \"toolchains\"\n"));
 }
 
 #[test]

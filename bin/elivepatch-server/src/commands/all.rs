@@ -20,7 +20,7 @@ use super::{load_config, make_directory};
 use crate::{
     arguments::Arguments,
     error::CommandError,
-    logging, report,
+    housekeeping, logging, report,
     runner::{self, BuildRunner},
     worker::{self, Pool},
 };
@@ -59,6 +59,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     announce(config, &listener, runner.as_ref());
     let reach = if config.listen.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
     let chores = app.start_chores();
+    let sweeper = housekeeping::start(app.clone(), Arc::clone(&runner));
     let stop = CancellationToken::new();
     let mut workers = pool(config, &app, runner, stop.clone())?.start(config.builder.workers);
     let mut server = tokio::spawn({
@@ -99,6 +100,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     }
     release(&app).await;
     drop(chores);
+    sweeper.abort();
     app.close().await;
     outcome
 }

@@ -1,11 +1,16 @@
 //! The commands, one per file.
 
 pub mod all;
+pub mod base;
 pub mod check_config;
+pub mod gc;
 pub mod init;
 pub mod kernel_config;
+pub mod toolchain;
 
 use camino::Utf8Path;
+use elivepatch_builder::{Cache, HousekeepingError, Observer};
+use elivepatch_model::{BuildEvent, Failure, Fault};
 use elivepatch_server::{
     ServerConfig,
     config::{ConfigError, Places},
@@ -39,6 +44,58 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
         };
         CommandError::input(error, hint)
     })
+}
+
+/// Opens the cache of a config; one that is not there yet is not made.
+fn open_cache(config: &ServerConfig) -> Result<Cache, CommandError> {
+    let directory = &config.cache_directory;
+    if !directory.is_dir() {
+        return Err(CommandError::input(
+            anyhow::anyhow!("there is no cache directory {directory}"),
+            "name the server's own with --config or --cache-directory",
+        ));
+    }
+    Cache::open(directory).map_err(failed)
+}
+
+/// What a failure of the builder is to a command.
+fn failed(failure: Failure) -> CommandError {
+    let hint = failure.hint.clone();
+    let details = failure.details.join("; ");
+    let fault = failure.class.fault();
+    let error = anyhow::Error::new(failure);
+    let error = if details.is_empty() { error } else { anyhow::Error::msg(details).context(error) };
+    match fault {
+        Fault::Request | Fault::Patch => CommandError::input(error, hint),
+        Fault::Infrastructure => CommandError::failed(error, hint),
+    }
+}
+
+/// What an error in the cache is to a command.
+fn of_housekeeping(error: HousekeepingError) -> CommandError {
+    let hint = error.hint();
+    CommandError::input(error, hint)
+}
+
+/// Says on standard error what takes time.
+struct Talker;
+
+impl Observer for Talker {
+    fn event(&self, event: BuildEvent) {
+        match event {
+            BuildEvent::Log { line, .. } => anstream::eprintln!("{line}"),
+            BuildEvent::Step { step } => {
+                if let (Some(summary), Some(seconds)) = (step.summary, step.duration_seconds) {
+                    anstream::eprintln!("{}: {summary} ({seconds:.1} s)", step.name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// The key that allows addresses beyond this machine.

@@ -12,7 +12,7 @@ use elivepatch_api::{
     BuildRequest, BuildResource,
     client::{Client, NamedPatch, RequestTexts},
 };
-use elivepatch_builder::{BuildOrder, FinishedBuild, Observer};
+use elivepatch_builder::{BuildOrder, FinishedBuild, HousekeepingError, Observer, Swept};
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
     FailureClass, KernelRelease, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName,
@@ -52,6 +52,10 @@ where
 
     fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
         vec![]
+    }
+
+    fn sweep(&self) -> Result<Swept, HousekeepingError> {
+        unreachable!("workers do not clean the cache")
     }
 
     fn describe(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 use elivepatch_model::{KernelConfig, KernelRelease};
 
+use crate::toolchain::ToolchainRoot;
+
 /// The flags, beside the kernel's own, that original and patched code are compiled with: a section
 /// for each function and variable is what makes them comparable one by one, and patches may include
 /// kpatch's headers.
@@ -34,16 +36,27 @@ const OBJTOOL_ON_SINGLE_OBJECTS: [&str; 2] = [
 #[derive(Debug, Clone)]
 pub struct KernelMake {
     compiler: String,
+    flags: Vec<String>,
     release: KernelRelease,
     jobs: u32,
     objtool_on_single_objects: bool,
 }
 
 impl KernelMake {
+    /// With the root's compiler and its other tools, as its recipe calls them.
+    pub fn new(toolchain: &ToolchainRoot, release: &KernelRelease, jobs: u32) -> Self {
+        Self::with(toolchain.compiler(), toolchain.make_flags(), release, jobs)
+    }
+
     /// `compiler` as the target's compiler text spells it: otherwise options of the config change.
-    pub fn new(compiler: &str, release: &KernelRelease, jobs: u32) -> Self {
-        let (compiler, release) = (compiler.to_owned(), release.clone());
-        Self { compiler, release, jobs, objtool_on_single_objects: false }
+    pub(crate) fn with(
+        compiler: &str,
+        flags: &[String],
+        release: &KernelRelease,
+        jobs: u32,
+    ) -> Self {
+        let (compiler, flags, release) = (compiler.to_owned(), flags.to_vec(), release.clone());
+        Self { compiler, flags, release, jobs, objtool_on_single_objects: false }
     }
 
     /// For objects that kpatch's tools take apart: makes Kbuild run objtool on each of them where
@@ -80,6 +93,7 @@ impl KernelMake {
             // do not follow.
             format!("KERNELRELEASE={}", self.release),
         ];
+        words.extend(self.flags.iter().cloned());
         if self.objtool_on_single_objects {
             words.extend(OBJTOOL_ON_SINGLE_OBJECTS.map(str::to_owned));
         }
@@ -95,7 +109,17 @@ mod tests {
     fn words(config: &str) -> Vec<String> {
         let config = KernelConfig::parse(config.as_bytes()).expect("a valid config");
         let release = "6.12.117+deb13-cloud-amd64".parse().expect("a real release");
-        KernelMake::new("gcc", &release, 2).objtool_on_single_objects(&config).words(["fs/exec.o"])
+        KernelMake::with("gcc", &[], &release, 2)
+            .objtool_on_single_objects(&config)
+            .words(["fs/exec.o"])
+    }
+
+    #[test]
+    fn compiler_and_other_tools_are_told_as_the_recipe_says() {
+        let release = "6.12.117".parse().expect("a real release");
+        let make = KernelMake::with("clang", &["LLVM=1".to_owned()], &release, 2);
+        let expected = ["make", "-j2", "CC=clang", "KERNELRELEASE=6.12.117", "LLVM=1", "vmlinux"];
+        assert_eq!(make.words(["vmlinux"]), expected);
     }
 
     #[test]

@@ -44,9 +44,10 @@ pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
     Cache, Observer,
-    cache::CacheLock,
+    cache::{CacheLock, PARTIAL, REMOVED},
     debian::{Apt, KernelPackages},
     failures::io_failure,
+    housekeeping::mark_used,
     sandbox::{Sandbox, SandboxLimits},
     source::KernelSource,
     toolchain::ToolchainRoot,
@@ -77,6 +78,12 @@ pub struct BaseInput<'a> {
     /// What building a whole kernel may use.
     pub base_limits: SandboxLimits,
 }
+
+/// Where objects are kept that were compiled without any fix.
+const ORIGINALS: &str = "originals";
+
+/// How the lists begin that say which files include which.
+const INCLUDES: &str = "includes-";
 
 /// The largest Module.symvers that is read, in bytes. Debian's full kernel has 3 MB.
 const SYMVERS_BYTES: u64 = 64 * 1024 * 1024;
@@ -125,6 +132,7 @@ impl Base {
                         }
                     }
                 }
+                mark_used(&place);
                 return Ok((Self { place, facts, mark, _lock: lock }, was_there));
             }
             drop(lock);
@@ -167,6 +175,21 @@ impl Base {
         all(cache).map(|facts| facts.release).collect()
     }
 
+    /// What is known of the base at a place, without a look at its files; `None` when there is none.
+    pub(crate) fn peek(place: &Utf8Path) -> Option<BaseFacts> {
+        BaseFacts::peek(place).ok().flatten()
+    }
+
+    /// Whether a file or directory of a base changes after the base is complete.
+    pub(crate) fn changes_later(name: &str) -> bool {
+        name == ORIGINALS || name.starts_with(INCLUDES)
+    }
+
+    /// Its name in the cache.
+    pub fn name(&self) -> &str {
+        self.place.file_name().unwrap_or_default()
+    }
+
     /// What is known of it.
     pub fn facts(&self) -> &BaseFacts {
         &self.facts
@@ -179,7 +202,7 @@ impl Base {
 
     /// Where objects are kept that were compiled without any fix.
     pub fn originals(&self) -> Utf8PathBuf {
-        self.place.join("originals")
+        self.place.join(ORIGINALS)
     }
 
     /// Ends the use of the base, and does `work` on its originals when nobody else uses it now. Builds
@@ -195,7 +218,7 @@ impl Base {
 
     /// Where it is kept which files include which; `version` is that of the text.
     pub fn includes(&self, version: u32) -> Utf8PathBuf {
-        self.place.join(format!("includes-{version}"))
+        self.place.join(format!("{INCLUDES}{version}"))
     }
 
     /// The text of `readelf -s` on the target's vmlinux.
@@ -265,7 +288,8 @@ impl Base {
 fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
     let entries = cache.bases().read_dir_utf8().into_iter().flatten().flatten();
     // One that is being made gets its facts a moment before it is whole.
-    let whole = entries.filter(|entry| !entry.file_name().ends_with(".partial"));
+    let is_apart = |name: &str| [PARTIAL, REMOVED].iter().any(|suffix| name.ends_with(suffix));
+    let whole = entries.filter(move |entry| !is_apart(entry.file_name()));
     whole.filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
 }
 

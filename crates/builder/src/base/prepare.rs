@@ -20,7 +20,9 @@ use super::{
 use crate::{
     Observer,
     cache::StagingDirectory,
-    debian::{Apt, KernelPackages, for_each_file, unpack_package, unpack_source_tarball},
+    debian::{
+        Apt, HeldPackage, KernelPackages, for_each_file, unpack_package, unpack_source_tarball,
+    },
     disk_need::DiskNeed,
     sandbox::{Sandbox, SandboxCommand},
     unit::Parent,
@@ -31,12 +33,12 @@ use crate::{
 const PREPARING_BYTES: u64 = 2_500_000_000;
 
 struct Files {
-    image: Utf8PathBuf,
-    config: Utf8PathBuf,
-    modules: Utf8PathBuf,
-    debug: Utf8PathBuf,
-    headers: Utf8PathBuf,
-    source: Utf8PathBuf,
+    image: HeldPackage,
+    config: HeldPackage,
+    modules: HeldPackage,
+    debug: HeldPackage,
+    headers: HeldPackage,
+    source: HeldPackage,
 }
 
 struct Preparation<'a> {
@@ -57,12 +59,12 @@ pub(super) fn prepare(
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
     let files = Files {
-        image: apt.fetch(&packages.image, observer)?,
-        config: apt.fetch(packages.with_config(), observer)?,
-        modules: apt.fetch(packages.with_modules(), observer)?,
-        debug: apt.fetch(&packages.debug, observer)?,
-        headers: apt.fetch(&packages.headers, observer)?,
-        source: apt.fetch(&packages.source, observer)?,
+        image: apt.hold(&packages.image, observer)?,
+        config: apt.hold(packages.with_config(), observer)?,
+        modules: apt.hold(packages.with_modules(), observer)?,
+        debug: apt.hold(&packages.debug, observer)?,
+        headers: apt.hold(&packages.headers, observer)?,
+        source: apt.hold(&packages.source, observer)?,
     };
     let need = DiskNeed {
         place: place.to_owned(),
@@ -143,9 +145,8 @@ impl Preparation<'_> {
         self.run_in_tree(["cp", "/scratch/config", "/build/.config"])?;
 
         self.progress("configuring", 2);
-        let make =
-            KernelMake::new(self.input.toolchain.compiler(), self.input.release, self.input.jobs)
-                .objtool_on_single_objects(config);
+        let make = KernelMake::new(self.input.toolchain, self.input.release, self.input.jobs)
+            .objtool_on_single_objects(config);
         self.run_in_tree(make.words(["olddefconfig"]))?;
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 

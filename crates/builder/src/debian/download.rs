@@ -6,11 +6,29 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
 
 use super::apt::{Apt, PackageFile, apt_io, fetch_failure, not_installed};
-use crate::{Observer, digest_file::digest_file, process::mortal_command};
+use crate::{
+    Observer, cache::CacheLock, digest_file::digest_file, housekeeping::mark_used,
+    process::mortal_command,
+};
+
+/// A package's file that is kept from removal while this value lives.
+#[derive(Debug)]
+pub struct HeldPackage {
+    path: Utf8PathBuf,
+    _lock: CacheLock,
+}
+
+impl std::ops::Deref for HeldPackage {
+    type Target = Utf8Path;
+
+    fn deref(&self) -> &Utf8Path {
+        &self.path
+    }
+}
 
 impl Apt {
     /// The package's file: from the cache when its digest is right, else fetched; what was fetched
-    /// in part is resumed.
+    /// in part is resumed. The file may go at any time when the cache is cleaned: see [`Apt::hold`].
     ///
     /// # Errors
     /// `fetch-failed` when it cannot be fetched or its digest is not that of the signed index.
@@ -19,11 +37,39 @@ impl Apt {
         package: &PackageFile,
         observer: &dyn Observer,
     ) -> Result<Utf8PathBuf, Failure> {
+        self.hold(package, observer).map(|held| held.path)
+    }
+
+    /// As [`Apt::fetch`]; the file stays while the value lives.
+    ///
+    /// # Errors
+    /// As [`Apt::fetch`].
+    pub fn hold(
+        &self,
+        package: &PackageFile,
+        observer: &dyn Observer,
+    ) -> Result<HeldPackage, Failure> {
+        let path = self.cache.packages().join(&package.file_name);
+        loop {
+            // Shared first: who unpacks it for a base holds it for half a minute.
+            let lock = self.cache.share(&path, observer)?;
+            if path.exists() && self.digest(&path)? == package.digest {
+                mark_used(&path);
+                return Ok(HeldPackage { path, _lock: lock });
+            }
+            drop(lock);
+            // A file that is damaged each time is found out there.
+            self.bring(package, observer)?;
+        }
+    }
+
+    /// Brings the package's file into the cache, unless it is there.
+    fn bring(&self, package: &PackageFile, observer: &dyn Observer) -> Result<(), Failure> {
         let path = self.cache.packages().join(&package.file_name);
         let _lock = self.cache.lock(&path, observer)?;
         if path.exists() {
             if self.digest(&path)? == package.digest {
-                return Ok(path);
+                return Ok(());
             }
             observer.event(BuildEvent::Log {
                 step: StepName::Source,
@@ -37,7 +83,7 @@ impl Apt {
             let partial = self.download(&address, package, observer)?;
             if self.digest(&partial)? == package.digest {
                 fs_err::rename(&partial, &path).map_err(|error| apt_io("move", &path, &error))?;
-                return Ok(path);
+                return Ok(());
             }
             fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
         }

@@ -16,6 +16,7 @@ mod stock_config;
 mod unpack;
 
 pub use apt::Apt;
+pub use download::HeldPackage;
 pub use kernel_packages::{KernelPackages, find_kernel};
 pub use options::DebianOptions;
 pub use stock_config::stock_config;

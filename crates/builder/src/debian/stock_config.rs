@@ -13,7 +13,7 @@ pub fn stock_config(
     observer: &dyn Observer,
 ) -> Result<Vec<u8>, Failure> {
     let packages = find_kernel(apt, release, None, observer)?;
-    let package = apt.fetch(packages.with_config(), observer)?;
+    let package = apt.hold(packages.with_config(), observer)?;
     let places = [format!("boot/config-{release}"), format!("usr/lib/modules/{release}/config")];
     let mut config = Vec::new();
     read_first_file(&package, &|path| places.iter().any(|place| path == place), &mut |content| {

@@ -42,6 +42,7 @@ pub(crate) use compile::OBJECT_BYTES;
 pub(crate) use diff::ChangedObject;
 use klp::KlpEngine;
 pub(crate) use livepatch_engine::LivepatchEngine;
+pub(crate) use on_all_cores::on_all_cores;
 
 /// Removes from a base's originals what no build of this version uses, and of the kpatch engine's what
 /// was not used the longest, so that these take no more than `limit_bytes`. Gives the number of objects

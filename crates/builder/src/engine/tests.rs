@@ -60,7 +60,7 @@ impl Build {
         KpatchEngine {
             base: &self.base,
             patched: &self.patched,
-            make: KernelMake::new("cc", &self.kernel.release, 2),
+            make: KernelMake::with("cc", &[], &self.kernel.release, 2),
             module_name: "livepatch_test",
             sandbox: &self.kernel.sandbox,
             observer: &SilentObserver,

@@ -4,6 +4,7 @@ mod compile;
 mod once_more;
 mod ready;
 mod try_out;
+mod warm;
 
 use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
 
@@ -33,6 +34,9 @@ use crate::{
     toolchain::ToolchainRoot,
     unit::Unit,
 };
+
+pub use warm::WarmBase;
+pub(crate) use warm::warm;
 
 /// The result of a step, with a line on it for people.
 type Summed<T> = Result<(T, String), Failure>;
@@ -81,7 +85,7 @@ fn livepatch(
     })?;
 
     let name = module_name(&order.fixes, &order.key);
-    let make = KernelMake::new(toolchain.compiler(), &order.target.release, builder.jobs());
+    let make = KernelMake::new(toolchain, &order.target.release, builder.jobs());
     // The compiler's lists may add to the units while the engine holds these.
     let (patched, touched) = (Rc::clone(&checked.patched), checked.touched.clone());
     let new_sources = checked.new_sources.clone();

@@ -1,18 +1,27 @@
 //! Toolchain roots: read-only root file systems with one pinned compiler, binutils and kpatch's
 //! tools. They are made from recipes, on first use, and kept in the cache.
 
+mod contents;
 mod create;
+mod listing;
 mod recipe;
 mod root;
 #[cfg(test)]
 mod tests;
+mod tools;
+mod verify;
 
-use elivepatch_model::{Failure, FailureClass, KernelConfig};
+use std::{collections::BTreeSet, sync::Mutex};
 
-pub use recipe::Recipe;
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, Sha256Digest, StepName};
+
+pub use listing::{ListedToolchain, RootState};
+pub use recipe::{Origin, Recipe, RecipeError};
 pub use root::ToolchainRoot;
 
-use crate::{Cache, Observer, debian::Apt};
+use crate::{Cache, DebianOptions, Observer, debian::Apt, housekeeping::mark_used};
+use contents::Depth;
 use recipe::made_with_rust;
 use root::RootFacts;
 
@@ -21,17 +30,39 @@ use root::RootFacts;
 pub struct Toolchains {
     cache: Cache,
     recipes: Vec<Recipe>,
+    /// The roots whose programs were looked at, with the digests of their contents.
+    verified: Mutex<BTreeSet<(Utf8PathBuf, Option<Sha256Digest>)>>,
 }
 
 impl Toolchains {
     /// The shipped recipes.
     pub fn new(cache: &Cache) -> Self {
-        Self { cache: cache.clone(), recipes: Recipe::shipped() }
+        Self::of(cache, Recipe::shipped())
+    }
+
+    /// The shipped recipes, and those in a directory of the server's administrator.
+    ///
+    /// # Errors
+    /// `toolchain-failed` when one of them cannot be used.
+    pub fn with_directory(cache: &Cache, directory: &Utf8Path) -> Result<Self, Failure> {
+        let mut recipes = Recipe::shipped();
+        let own = Recipe::read_directory(directory, &recipes).map_err(|error| {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            Failure::new(
+                FailureClass::ToolchainFailed,
+                format!("{error}{cause}"),
+                "correct it, or toolchain_recipes in the server's config; recipes/template.toml in \
+                 elivepatch's source shows what a recipe may say",
+            )
+        })?;
+        recipes.extend(own);
+        Ok(Self::of(cache, recipes))
     }
 
     /// These recipes, for roots that are none of the server's.
     pub fn of(cache: &Cache, recipes: Vec<Recipe>) -> Self {
-        Self { cache: cache.clone(), recipes }
+        Self { cache: cache.clone(), recipes, verified: Mutex::default() }
     }
 
     /// The recipes.
@@ -39,40 +70,64 @@ impl Toolchains {
         &self.recipes
     }
 
-    /// The root that holds the compiler of `config`'s kernel; makes it when it is not there yet.
+    /// The options of an archive that has also what the recipes unpack.
+    pub fn with_suites(&self, options: &DebianOptions) -> DebianOptions {
+        let mut options = options.clone();
+        for package in self.recipes.iter().flat_map(|recipe| &recipe.unpack) {
+            if !options.suites.contains(&package.suite) {
+                options.suites.push(package.suite.clone());
+            }
+        }
+        options
+    }
+
+    /// The names of the recipes' roots.
+    pub fn names(&self) -> Vec<String> {
+        self.recipes.iter().map(|recipe| recipe.name.clone()).collect()
+    }
+
+    /// The root that holds the compiler, assembler and linker of `config`'s kernel; makes it when it
+    /// is not there yet. When several recipes may serve, one that is there and is exactly the
+    /// target's is taken, else each is made until one is.
     ///
     /// # Errors
-    /// `toolchain-unknown` when no recipe gives that compiler, or the one that was made has
-    /// another patch level; `toolchain-failed` when it cannot be made.
+    /// `toolchain-unknown` when no recipe gives that compiler, or what was made has another patch
+    /// level or other binutils; `toolchain-failed` when it cannot be made.
     pub fn root_for(
         &self,
         config: &KernelConfig,
         apt: &Apt,
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
-        let recipe = self.recipe_for(config)?;
-        let root = self.root(recipe, apt, observer)?;
-        let texts = [
-            (Some(root.compiler_text()), config.compiler_text()),
-            (root.rust_compiler_text(), config.text("RUSTC_VERSION_TEXT")),
-        ];
-        for (found, wanted) in texts {
-            if let Some(wanted) = wanted
-                && found != Some(wanted)
-            {
-                return Err(Failure::new(
-                    FailureClass::ToolchainUnknown,
-                    format!(
-                        "the target was compiled by {wanted}, and the toolchain root {} has {}",
-                        recipe.name,
-                        found.unwrap_or("none")
-                    ),
-                    "a livepatch must be compiled by the target's own compiler: add a recipe for \
-                     it, or update the target to a kernel that this compiler built",
-                ));
+        let mut recipes = self.recipes_for(config)?;
+        // Those that are there and fit first, those that are not there next; the one that says most of
+        // the target's compiler before the others.
+        recipes.sort_by_key(|recipe| {
+            let state = match self.peek(recipe) {
+                Some(facts) if facts.differences(config).is_empty() => 0,
+                None => 1,
+                Some(_) => 2,
+            };
+            (state, std::cmp::Reverse(recipe.compiler_text_begins.len()))
+        });
+        let mut misfits = Vec::new();
+        for recipe in recipes {
+            let root = self.root(recipe, apt, observer)?;
+            let differences = root.facts().differences(config);
+            if differences.is_empty() {
+                return Ok(root);
             }
+            misfits.push((recipe, root, differences));
         }
-        Ok(root)
+        Err(misfit(config, &misfits))
+    }
+
+    fn peek(&self, recipe: &Recipe) -> Option<RootFacts> {
+        RootFacts::read(&self.place(recipe), recipe).ok().flatten()
+    }
+
+    fn place(&self, recipe: &Recipe) -> Utf8PathBuf {
+        self.cache.toolchain_roots().join(&recipe.name)
     }
 
     /// Refuses, without making anything, a config whose compiler no recipe gives.
@@ -80,10 +135,11 @@ impl Toolchains {
     /// # Errors
     /// `toolchain-unknown`.
     pub fn check(&self, config: &KernelConfig) -> Result<(), Failure> {
-        self.recipe_for(config).map(drop)
+        self.recipes_for(config).map(drop)
     }
 
-    fn recipe_for(&self, config: &KernelConfig) -> Result<&Recipe, Failure> {
+    /// The recipes that may give the compiler of a config's kernel; one at least.
+    fn recipes_for(&self, config: &KernelConfig) -> Result<Vec<&Recipe>, Failure> {
         let wanted = config.compiler_text().ok_or_else(|| {
             Failure::new(
                 FailureClass::ToolchainUnknown,
@@ -91,8 +147,12 @@ impl Toolchains {
                 "send the config of the running kernel, from /proc/config.gz or /boot",
             )
         })?;
-        let recipe = self.recipes.iter().find(|recipe| recipe.serves(wanted, config));
-        recipe.ok_or_else(|| {
+        let serves = |recipe: &&Recipe| recipe.serves(wanted, config);
+        let recipes: Vec<&Recipe> = self.recipes.iter().filter(serves).collect();
+        if !recipes.is_empty() {
+            return Ok(recipes);
+        }
+        Err({
             let rust = config.text("RUSTC_VERSION_TEXT");
             let rust = match rust {
                 Some(rust) => format!(" and {rust}"),
@@ -110,7 +170,8 @@ impl Toolchains {
         })
     }
 
-    /// The root of a recipe; makes it when it is not there yet.
+    /// The root of a recipe; makes it when it is not there yet, and anew when it is damaged. Its
+    /// programs are compared with their digests, once for this value.
     ///
     /// # Errors
     /// `toolchain-failed` when it cannot be made.
@@ -120,11 +181,12 @@ impl Toolchains {
         apt: &Apt,
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
-        let place = self.cache.toolchain_roots().join(&recipe.name);
+        let place = self.place(recipe);
         let mut was_made = false;
         loop {
             let shared = self.cache.share(&place, observer)?;
-            if let Some(facts) = RootFacts::read(&place, recipe)? {
+            if let Some(facts) = self.usable(recipe, observer)? {
+                mark_used(&place);
                 return Ok(ToolchainRoot::new(facts, &place, recipe, shared));
             }
             // The locks of one process exclude each other like those of two.
@@ -138,10 +200,71 @@ impl Toolchains {
             }
             let _alone = self.cache.lock(&place, observer)?;
             // Someone else may have made it while we waited.
-            if RootFacts::read(&place, recipe)?.is_none() {
+            if self.usable(recipe, observer)?.is_none() {
                 was_made = true;
                 create::create(recipe, &place, apt, observer)?;
             }
         }
     }
+
+    /// The facts of a recipe's root that is there and whole, as far as a quick look shows. The caller
+    /// has its lock.
+    fn usable(
+        &self,
+        recipe: &Recipe,
+        observer: &dyn Observer,
+    ) -> Result<Option<RootFacts>, Failure> {
+        let place = self.place(recipe);
+        let Some(facts) = RootFacts::read(&place, recipe)? else { return Ok(None) };
+        let facts = match (facts.contents, &facts.tools) {
+            (Some(_), Some(_)) => facts,
+            // Made by an earlier version: what is in it now is taken for what it is.
+            _ => create::complete(recipe, facts, &place, observer)?,
+        };
+        let known = (place.clone(), facts.contents);
+        if self.verified.lock().expect("no holder panics").contains(&known) {
+            return Ok(Some(facts));
+        }
+        let differences = verify::differences(&facts, &place, Depth::Programs)?;
+        if let Some(first) = differences.first() {
+            let name = &recipe.name;
+            let line = format!("the toolchain root {name} is damaged, and made anew: {first}");
+            observer.event(BuildEvent::Log { step: StepName::Toolchain, line });
+            return Ok(None);
+        }
+        self.verified.lock().expect("no holder panics").insert(known);
+        Ok(Some(facts))
+    }
+}
+
+/// The failure when no root is the target's own.
+fn misfit(config: &KernelConfig, misfits: &[(&Recipe, ToolchainRoot, Vec<String>)]) -> Failure {
+    let (recipe, root, differences) = &misfits[0];
+    let texts = [
+        (Some(root.compiler_text()), config.compiler_text()),
+        (root.rust_compiler_text(), config.text("RUSTC_VERSION_TEXT")),
+    ];
+    let compiler = texts.into_iter().find(|(found, wanted)| wanted.is_some() && found != wanted);
+    let message = match compiler {
+        Some((found, Some(wanted))) => format!(
+            "the target was compiled by {wanted}, and the toolchain root {} has {}",
+            recipe.name,
+            found.unwrap_or("none")
+        ),
+        _ => format!(
+            "the toolchain root {} has the target's compiler, but not its binutils: {}",
+            recipe.name,
+            differences.join("; ")
+        ),
+    };
+    let details = misfits.iter().flat_map(|(recipe, _, differences)| {
+        differences.iter().map(move |difference| format!("{}: {difference}", recipe.name))
+    });
+    Failure::new(
+        FailureClass::ToolchainUnknown,
+        message,
+        "a livepatch must be compiled by the target's own compiler, assembler and linker: add a recipe \
+         for them, or update the target to a kernel that these built",
+    )
+    .with_details(details)
 }

@@ -1,4 +1,4 @@
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::Sha256Digest;
 
 use super::*;
@@ -23,20 +23,38 @@ fn root_for(
     let apt = Apt::open(&cache, &options).expect("own directory");
     let toolchains = Toolchains::new(&cache);
     let config = KernelConfig::parse(config.as_bytes()).expect("a config");
-    let recipe = toolchains.recipe_for(&config).expect("a shipped one");
+    let recipes = toolchains.recipes_for(&config).expect("a shipped one");
+    for recipe in recipes {
+        make_root(&cache, recipe, compiler_text, rust_compiler_text);
+    }
+    toolchains.root_for(&config, &apt, &SilentObserver)
+}
+
+/// Makes a root with one program in it, and the binutils of Debian 12.
+fn make_root(cache: &Cache, recipe: &Recipe, compiler: &str, rust: Option<&str>) -> Utf8PathBuf {
+    let place = cache.toolchain_roots().join(&recipe.name);
+    let program = place.join("root/usr/bin/as");
+    fs_err::create_dir_all(program.parent().expect("it has one")).expect("own directory");
+    fs_err::write(&program, "an assembler").expect("own file");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(&program, mode).expect("own file");
+    let contents = contents::Contents::read(&place.join("root")).expect("own directory");
     let packages = vec!["gcc-12 12.2.0-14 amd64".to_owned()];
     let facts = RootFacts {
         recipe: recipe.digest,
         digest: Sha256Digest::of(packages.join("\n").as_bytes()),
         packages,
-        compiler_text: compiler_text.to_owned(),
-        rust_compiler_text: rust_compiler_text.map(str::to_owned),
+        compiler_text: compiler.to_owned(),
+        rust_compiler_text: rust.map(str::to_owned),
+        tools: tools::ToolVersions::read(
+            compiler,
+            "GNU assembler (GNU Binutils for Debian) 2.40",
+            "GNU ld (GNU Binutils for Debian) 2.40",
+        ),
+        contents: Some(contents.digest()),
     };
-    let place = cache.toolchain_roots().join(&recipe.name);
-    fs_err::create_dir(&place).expect("own directory");
-    let text = serde_json::to_vec(&facts).expect("plain data");
-    fs_err::write(place.join("root.json"), text).expect("own file");
-    toolchains.root_for(&config, &apt, &SilentObserver)
+    facts.write(&place, &contents).expect("own directory");
+    place
 }
 
 fn compiled_by(compiler_text: &str) -> String {
@@ -77,4 +95,109 @@ fn root_with_another_rust_compiler_or_none_is_refused_with_both() {
         assert!(failure.message.starts_with(&compiled), "{}", failure.message);
         assert!(failure.message.ends_with(said), "{}", failure.message);
     }
+}
+
+#[test]
+fn root_with_another_assembler_or_linker_is_refused_with_both_versions() {
+    let binutils = |version: u32| {
+        let numbers = format!("CONFIG_AS_VERSION={version}\nCONFIG_LD_VERSION={version}\n");
+        root_for(&(compiled_by(UPDATED) + &numbers), UPDATED, None)
+    };
+    binutils(24_000).expect("Debian 12's own");
+    let failure = binutils(24_400).expect_err("the compiler alone is not all");
+    assert_eq!(failure.class, FailureClass::ToolchainUnknown);
+    assert_eq!(
+        failure.message,
+        "the toolchain root debian-12-gcc-12 has the target's compiler, but not its binutils: \
+         assembler: 2.44 in the target (CONFIG_AS_VERSION), 2.40 here; GNU linker: 2.44 in the target \
+         (CONFIG_LD_VERSION), 2.40 here"
+    );
+}
+
+/// A cache with two roots that the begin of a text serves: `mine` and `mine-too`.
+struct Two {
+    _temporary: tempfile::TempDir,
+    cache: Cache,
+    apt: Apt,
+    toolchains: Toolchains,
+}
+
+impl Two {
+    fn new() -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        let mirror = Some("http://127.0.0.1:9/debian".to_owned());
+        let options =
+            DebianOptions { mirror: mirror.clone(), security_mirror: mirror, ..Default::default() };
+        let apt = Apt::open(&cache, &options).expect("own directory");
+        let recipe = |name: &str| {
+            let text = format!(
+                "name = \"{name}\"\narchitecture = \"x86_64\"\ncompiler = \"gcc-12\"\n\
+                 compiler_text_begins = \"gcc-12 (Debian 12.2\"\n\
+                 suites = [\"bookworm\"]\npackages = [\"no-such-package\"]\n"
+            );
+            Recipe::parse(&text).expect("valid")
+        };
+        let toolchains = Toolchains::of(&cache, vec![recipe("mine"), recipe("mine-too")]);
+        Self { _temporary: temporary, cache, apt, toolchains }
+    }
+
+    fn make(&self, index: usize, compiler: &str) -> Utf8PathBuf {
+        make_root(&self.cache, &self.toolchains.recipes[index], compiler, None)
+    }
+
+    fn root_for(&self, compiler: &str) -> Result<ToolchainRoot, Failure> {
+        let config = compiled_by(compiler);
+        let config = KernelConfig::parse(config.as_bytes()).expect("a config");
+        self.toolchains.root_for(&config, &self.apt, &SilentObserver)
+    }
+}
+
+#[test]
+fn of_several_versions_side_by_side_the_one_of_the_target_is_taken() {
+    let two = Two::new();
+    two.make(0, RELEASED);
+    two.make(1, UPDATED);
+    assert_eq!(two.root_for(RELEASED).expect("the first").record().name, "mine");
+    assert_eq!(two.root_for(UPDATED).expect("the second").record().name, "mine-too");
+    // Almost right is not right, and all that there are are named.
+    let other = "gcc-12 (Debian 12.2.0-14+deb12u2) 12.2.0";
+    let failure = two.root_for(other).expect_err("neither");
+    assert_eq!(failure.class, FailureClass::ToolchainUnknown);
+    assert!(failure.message.starts_with(&format!("the target was compiled by {other}, and ")));
+    let expected = [
+        format!("mine: compiler: {other} in the target, {RELEASED} here"),
+        format!("mine-too: compiler: {other} in the target, {UPDATED} here"),
+    ];
+    assert_eq!(failure.details, expected);
+}
+
+#[test]
+fn root_whose_program_was_changed_is_not_used_and_verified_as_what_it_is() {
+    let two = Two::new();
+    let place = two.make(0, UPDATED);
+    two.make(1, UPDATED);
+    let recipe = &two.toolchains.recipes[0];
+    assert_eq!(two.toolchains.verify(recipe), Ok(Some(Vec::new())));
+    fs_err::write(place.join("root/usr/bin/as"), "something else").expect("own file");
+    let seen = Ok(Some(vec!["usr/bin/as is changed".to_owned()]));
+    assert_eq!(two.toolchains.verify(recipe), seen);
+    // It is made anew, which this recipe cannot be: no livepatch comes of a changed assembler.
+    let failure = two.root_for(UPDATED).expect_err("damaged");
+    assert_eq!(failure.class, FailureClass::ToolchainFailed);
+    fs_err::remove_dir_all(&place).expect("own directory");
+    assert_eq!(two.toolchains.verify(recipe), Ok(None));
+}
+
+#[test]
+fn list_of_contents_that_was_changed_with_the_program_is_seen_by_its_own_digest() {
+    let two = Two::new();
+    let place = two.make(0, UPDATED);
+    fs_err::write(place.join("root/usr/bin/as"), "something else").expect("own file");
+    let forged = contents::Contents::read(&place.join("root")).expect("own directory");
+    fs_err::write(place.join("contents"), forged.to_text()).expect("own file");
+    let seen = two.toolchains.verify(&two.toolchains.recipes[0]).expect("readable");
+    let said = "contents, the list of its files, is missing or changed".to_owned();
+    assert_eq!(seen, Some(vec![said]));
 }

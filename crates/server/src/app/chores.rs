@@ -56,6 +56,17 @@ impl ChoreBoard {
             tracing::error!(chore = name, error = &error as &dyn std::error::Error, "chore failed");
             error.to_string()
         });
+        self.note(name, outcome);
+    }
+
+    fn record_outcome(&self, name: &'static str, outcome: Result<usize, String>) {
+        if let Err(error) = &outcome {
+            tracing::error!(chore = name, error, "chore failed");
+        }
+        self.note(name, outcome);
+    }
+
+    fn note(&self, name: &'static str, outcome: Result<usize, String>) {
         if let Ok(done @ 1..) = outcome {
             tracing::info!(chore = name, done, "chore done");
         }
@@ -101,6 +112,12 @@ impl App {
             }
         });
         ChoreRunner { tasks: vec![leases, uploads, orphans] }
+    }
+
+    /// Notes the run of a chore that is not the server's own: what it needs is elsewhere. The outcome
+    /// is how many things it did, or why it failed.
+    pub fn record_chore(&self, name: &'static str, outcome: Result<usize, String>) {
+        self.inner.chores.record_outcome(name, outcome);
     }
 
     /// When each chore last ran.

@@ -4,7 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::{
-    BuilderSection, ConfigError, DebianSection, PolicySection, ServerConfig, SourceSection,
+    BuilderSection, CacheSection, ConfigError, DebianSection, PolicySection, ServerConfig,
+    SourceSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -15,7 +16,9 @@ pub(super) struct ConfigFile {
     i_know_that_there_is_no_authentication_yet: Option<bool>,
     data_directory: Option<Utf8PathBuf>,
     cache_directory: Option<Utf8PathBuf>,
+    toolchain_recipes: Option<Utf8PathBuf>,
     queue_limit: Option<u32>,
+    cache: CacheSection,
     builder: BuilderSection,
     policy: PolicySection,
     debian: DebianSection,
@@ -45,6 +48,8 @@ impl ConfigFile {
                 .unwrap_or(defaults.i_know_that_there_is_no_authentication_yet),
             data_directory: self.data_directory.unwrap_or(defaults.data_directory),
             cache_directory: self.cache_directory.unwrap_or(defaults.cache_directory),
+            toolchain_recipes: self.toolchain_recipes.or(defaults.toolchain_recipes),
+            cache: self.cache,
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
             builder: self.builder,
             policy: self.policy,

@@ -1,5 +1,6 @@
 //! The server's config file.
 
+mod cache;
 mod debian;
 mod error;
 mod file;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub use cache::CacheSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use limits::{BuilderSection, MOST_WORKERS};
@@ -37,6 +39,10 @@ pub struct ServerConfig {
     pub data_directory: Utf8PathBuf,
     /// Packages, toolchain roots and bases: safe to delete.
     pub cache_directory: Utf8PathBuf,
+    /// Where the administrator's own toolchain recipes are; absent: he has none.
+    pub toolchain_recipes: Option<Utf8PathBuf>,
+    /// What the cache may take.
+    pub cache: CacheSection,
     /// How many builds may wait.
     pub queue_limit: u32,
     /// How builds are run.
@@ -68,6 +74,8 @@ impl ServerConfig {
             i_know_that_there_is_no_authentication_yet: false,
             data_directory: places.data_directory.clone(),
             cache_directory: places.cache_directory.clone(),
+            toolchain_recipes: None,
+            cache: CacheSection::default(),
             queue_limit: DEFAULT_QUEUE_LIMIT,
             builder: BuilderSection::default(),
             policy: PolicySection::default(),

@@ -33,6 +33,10 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # while the server is stopped: all of it can be made again. A Debian kernel takes about 4 GB.
 {cache_mark}cache_directory = {cache}
 
+# Recipes of toolchain roots beside those that come with elivepatch, a file NAME.toml each. Without it
+# there are only those: elivepatch-server toolchain list
+#toolchain_recipes = "/etc/elivepatch/toolchains"
+
 # How many builds may wait; further ones are refused with "queue-full". At ten seconds a build, the
 # default is almost three hours of work.
 #queue_limit = {queue_limit}
@@ -101,6 +105,13 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # crash the machine or corrupt its data; what protects from that then is only the trial, which runs on
 # the kernel that the server has.
 #allow_unproven = {unproven}
+
+[cache]
+# The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
+# sources that were not used the longest are removed, but none that is in use or pinned
+# (elivepatch-server base pin). Each can be made or fetched again. Without it nothing is removed. A
+# kernel takes about 4 GB, and what is being made comes on top: leave as much free for each worker.
+#disk_budget_gib = 40
 
 [debian]
 # The base URL of a Debian archive, such as "http://mirror.example.org/debian". When it is absent, the

@@ -6,6 +6,10 @@ use super::{ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at};
 /// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
 const MOST_MIB: u64 = 1024 * 1024;
 
+/// The smallest disk budget, in GiB: one stock kernel's packages, toolchain root and base fit, and
+/// are not made anew for each build.
+const LEAST_BUDGET_GIB: u64 = 5;
+
 /// The longest time, in seconds: 31 days, for the same reason.
 const MOST_SECONDS: u64 = 31 * 24 * 3600;
 
@@ -50,6 +54,10 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     }
     found.at_least("builder.process_limit", builder.process_limit.into(), 16);
     found.at_least("builder.header_objects", builder.header_objects as u64, 1);
+    if let Some(budget) = config.cache.disk_budget_gib {
+        found.at_least("cache.disk_budget_gib", budget, LEAST_BUDGET_GIB);
+        found.at_most("cache.disk_budget_gib", budget, MOST_MIB);
+    }
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems
@@ -62,6 +70,11 @@ fn directories(config: &ServerConfig, found: &mut Problems<'_>) {
         if !directory.is_absolute() {
             found.add(key, format!("\"{directory}\" is not an absolute path"));
         }
+    }
+    if let Some(recipes) = &config.toolchain_recipes
+        && !recipes.is_absolute()
+    {
+        found.add("toolchain_recipes", format!("\"{recipes}\" is not an absolute path"));
     }
     let inside = |inner: &Utf8Path, outer: &Utf8Path| inner.starts_with(outer);
     if inside(data, cache) {

@@ -87,7 +87,7 @@ pub(super) fn build(
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
     let sandbox = sandbox.with_limits(input.base_limits);
-    let make = KernelMake::new(input.toolchain.compiler(), input.release, input.jobs);
+    let make = KernelMake::new(input.toolchain, input.release, input.jobs);
     let building = Building { input, source, sandbox, observer, make };
     let mut staging = Staging::open(place, identity, &building.sandbox)?;
     match building.run(&mut staging) {

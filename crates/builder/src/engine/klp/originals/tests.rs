@@ -46,7 +46,7 @@ impl Bench {
         let input = KpatchEngine {
             base: &self.base,
             patched: &patched,
-            make: KernelMake::new(toolchain.compiler(), release, available_cores()),
+            make: KernelMake::new(&toolchain, release, available_cores()),
             module_name: "livepatch_test",
             sandbox,
             observer,

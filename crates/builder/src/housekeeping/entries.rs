@@ -1,0 +1,210 @@
+//! What is in the cache: entries with their size, last use and state, and what was left over.
+
+use std::time::SystemTime;
+
+use camino::Utf8PathBuf;
+
+use super::{
+    HousekeepingError,
+    notes::{self, SUFFIXES},
+};
+use crate::{
+    Cache,
+    base::Base,
+    cache::{EntryKind, PARTIAL, REMOVED, remove_anything, remove_entry},
+};
+
+/// An entry of the cache.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub kind: EntryKind,
+    pub path: Utf8PathBuf,
+    pub last_used: SystemTime,
+    pub is_pinned: bool,
+}
+
+/// Something that is no entry: half made, or half removed.
+#[derive(Debug, Clone)]
+pub(super) struct Leftover {
+    pub kind: EntryKind,
+    pub path: Utf8PathBuf,
+    /// The entry whose lock protects it.
+    pub entry: Utf8PathBuf,
+    /// When something was last added to it, as far as that shows.
+    pub modified: SystemTime,
+    /// Whether it is half removed, not half made.
+    pub is_removed: bool,
+}
+
+/// All entries of a kind, and what is left over beside them.
+pub(super) fn read(
+    cache: &Cache,
+    kind: EntryKind,
+) -> Result<(Vec<Entry>, Vec<Leftover>), HousekeepingError> {
+    let directory = cache.place_of(kind);
+    let failed = HousekeepingError::io("read", directory.clone());
+    let names = directory
+        .read_dir_utf8()
+        .and_then(|items| items.map(|item| Ok(item?.file_name().to_owned())).collect())
+        .map_err(failed)?;
+    let mut names: Vec<String> = names;
+    names.sort_unstable();
+    let (mut entries, mut leftovers) = (Vec::new(), Vec::new());
+    for name in names {
+        let path = directory.join(&name);
+        if let Some((entry, is_removed)) = left_over(&name) {
+            let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
+            // It is gone already.
+            let Ok(modified) = modified else { continue };
+            let entry = directory.join(entry);
+            leftovers.push(Leftover { kind, path, entry, modified, is_removed });
+        } else if !name.ends_with(".lock") && !SUFFIXES.iter().any(|end| name.ends_with(end)) {
+            let (last_used, is_pinned) = (notes::last_used(&path), notes::is_pinned(&path));
+            entries.push(Entry { kind, path, last_used, is_pinned });
+        }
+    }
+    Ok((entries, leftovers))
+}
+
+/// Whether the name is that of something half made or half removed: the entry's name, and whether
+/// it is half removed.
+fn left_over(name: &str) -> Option<(&str, bool)> {
+    if let Some(entry) = name.strip_suffix(REMOVED) {
+        return Some((entry, true));
+    }
+    // Some have the number of the process that makes them behind it.
+    let (entry, rest) = name.rsplit_once(PARTIAL)?;
+    let is_number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
+    (rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number)).then_some((entry, false))
+}
+
+impl Entry {
+    pub fn name(&self) -> &str {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    /// What it takes on the disk, in bytes.
+    pub fn bytes(&self) -> Result<u64, HousekeepingError> {
+        let none = |_: &str| false;
+        let bytes = match self.kind {
+            EntryKind::Base => notes::disk_bytes(&self.path, "base.json", &Base::changes_later),
+            EntryKind::ToolchainRoot => notes::disk_bytes(&self.path, "root.json", &none),
+            EntryKind::Package | EntryKind::Source => Ok(notes::bytes_below(&self.path)),
+        };
+        match bytes {
+            // Somebody else removes it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            result => result.map_err(HousekeepingError::io("measure", self.path.clone())),
+        }
+    }
+
+    /// Removes it, unless somebody uses or makes it, or pins it or has used it since this value was
+    /// made.
+    pub fn remove(&self, cache: &Cache) -> Result<(), HousekeepingError> {
+        let (kind, name) = (self.kind, self.name().to_owned());
+        let locked = cache.try_lock(&self.path);
+        let locked = locked.map_err(HousekeepingError::io("lock", self.path.clone()))?;
+        let Some(_alone) = locked else { return Err(HousekeepingError::InUse { kind, name }) };
+        if notes::is_pinned(&self.path) {
+            return Err(HousekeepingError::Pinned { kind, name });
+        }
+        if notes::last_used(&self.path) != self.last_used {
+            return Err(HousekeepingError::InUse { kind, name });
+        }
+        let failed = |action| HousekeepingError::io(action, self.path.clone());
+        remove_entry(&self.path).map_err(failed("remove"))?;
+        notes::forget(&self.path).map_err(failed("forget"))
+    }
+}
+
+/// The one entry whose name is, or begins with, `name`. Of a base also the digest at the end of its
+/// name will do.
+pub(super) fn find(
+    entries: Vec<Entry>,
+    kind: EntryKind,
+    name: &str,
+) -> Result<Entry, HousekeepingError> {
+    if let Some(entry) = entries.iter().find(|entry| entry.name() == name) {
+        return Ok(entry.clone());
+    }
+    let begins = |entry: &&Entry| {
+        let digest = entry.name().rsplit_once('-').map(|(_, digest)| digest);
+        entry.name().starts_with(name)
+            || (kind == EntryKind::Base && digest.is_some_and(|digest| digest.starts_with(name)))
+    };
+    let names = |entries: &[&Entry]| entries.iter().map(|entry| entry.name().to_owned()).collect();
+    let matches: Vec<&Entry> = entries.iter().filter(begins).collect();
+    match matches[..] {
+        [entry] if !name.is_empty() => Ok(entry.clone()),
+        [_, _, ..] if !name.is_empty() => {
+            Err(HousekeepingError::Ambiguous { name: name.to_owned(), matches: names(&matches) })
+        }
+        _ => {
+            let known = names(&entries.iter().collect::<Vec<_>>());
+            Err(HousekeepingError::Unknown { kind, name: name.to_owned(), known })
+        }
+    }
+}
+
+/// The time for people and programs.
+pub(super) fn timestamp(time: SystemTime) -> jiff::Timestamp {
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    // Nobody needs more.
+    timestamp.round(jiff::Unit::Second).unwrap_or(timestamp)
+}
+
+impl Leftover {
+    pub fn name(&self) -> &str {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        notes::bytes_below(&self.path)
+    }
+
+    /// Removes it, unless somebody works on it; says whether it did.
+    pub fn remove(&self, cache: &Cache) -> Result<bool, HousekeepingError> {
+        let locked = cache.try_lock(&self.entry);
+        let locked = locked.map_err(HousekeepingError::io("lock", self.entry.clone()))?;
+        let Some(_alone) = locked else { return Ok(false) };
+        remove_anything(&self.path).map_err(HousekeepingError::io("remove", self.path.clone()))?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_over_is_known_by_its_name() {
+        assert_eq!(left_over("6.1-abc.partial"), Some(("6.1-abc", false)));
+        assert_eq!(left_over("72863ca1c282.partial-17"), Some(("72863ca1c282", false)));
+        assert_eq!(left_over("6.1-abc.removed"), Some(("6.1-abc", true)));
+        assert_eq!(left_over("6.1-abc"), None);
+        assert_eq!(left_over("6.1.partially-abc"), None);
+    }
+
+    #[test]
+    fn name_may_be_cut_as_long_as_it_says_which_one() {
+        let entry = |name: &str| Entry {
+            kind: EntryKind::Base,
+            path: Utf8Path::new("/bases").join(name),
+            last_used: SystemTime::UNIX_EPOCH,
+            is_pinned: false,
+        };
+        let all = || vec![entry("6.1.0-50-91477d"), entry("6.1.0-5-04ab"), entry("6.1.0-50-0aaa")];
+        let found = |name: &str| find(all(), EntryKind::Base, name).map(|e| e.name().to_owned());
+        assert_eq!(found("6.1.0-50-91").expect("one"), "6.1.0-50-91477d");
+        assert_eq!(found("91").expect("its digest"), "6.1.0-50-91477d");
+        let error = found("6.1.0-50").expect_err("two");
+        assert_eq!(error.to_string(), "6.1.0-50 may be any of 6.1.0-50-91477d, 6.1.0-50-0aaa");
+        for name in ["7", ""] {
+            let error = found(name).expect_err("none");
+            assert!(matches!(error, HousekeepingError::Unknown { .. }), "{error}");
+            assert!(error.hint().contains("6.1.0-5-04ab"), "{}", error.hint());
+        }
+    }
+}

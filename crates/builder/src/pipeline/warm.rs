@@ -1,0 +1,51 @@
+//! Making a base ready before anybody orders a livepatch: the first steps of a build.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+use elivepatch_model::{BaseKind, BuildKey, Failure, Sha256Digest, Step, StepName, TargetFacts};
+
+use super::Job;
+use crate::{BuildOrder, Builder, Observer, steps::Steps};
+
+/// A base that is ready.
+#[derive(Debug, Clone)]
+pub struct WarmBase {
+    /// Its name in the cache.
+    pub name: String,
+    /// Whether it is prepared or built.
+    pub kind: BaseKind,
+    /// The steps that it took.
+    pub steps: Vec<Step>,
+}
+
+/// Runs the steps of a build up to the base.
+pub(crate) fn warm(
+    builder: &Builder,
+    target: &TargetFacts,
+    config: &[u8],
+    observer: &dyn Observer,
+) -> Result<WarmBase, Failure> {
+    let order = BuildOrder {
+        // No build: nothing is made that would have it.
+        key: BuildKey(Sha256Digest::of(b"")),
+        target: target.clone(),
+        config: config.to_vec(),
+        fixes: Vec::new(),
+        checks: Vec::new(),
+        without: BTreeSet::new(),
+        engine: None,
+        accept_unproven: false,
+        kallsyms: None,
+        baseline: Vec::new(),
+        rebuild: None,
+    };
+    // None of these steps writes into a build's directory.
+    let job = Job { builder, order: &order, observer, work: Utf8Path::new("/nonexistent") };
+    let mut steps = Steps::new(observer);
+    let (config, source) = steps.run(StepName::Source, || job.find_source())?;
+    let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    let (name, kind) = (base.name().to_owned(), source.base_kind());
+    Ok(WarmBase { name, kind, steps: steps.into_done() })
+}
