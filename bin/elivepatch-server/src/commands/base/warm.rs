@@ -27,12 +27,7 @@ pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandErr
         CommandError::bug(anyhow::anyhow!("the temporary directory is not UTF-8"))
     })?;
     let builder = Builder::open(runner::options(&config), place).map_err(failed)?;
-    let target = TargetFacts {
-        release: warm.release.clone(),
-        architecture: Architecture::X86_64,
-        build_id: None,
-        kernel_version: None,
-    };
+    let target = TargetFacts::new(warm.release.clone(), Architecture::X86_64);
     let base = builder.warm(&target, &text, &Talker).map_err(failed)?;
     anstream::println!("{} is ready", base.name);
     if config.cache.disk_budget_gib.is_some() {
