@@ -141,6 +141,7 @@ impl Kernel<'_> {
             checks: Vec::new(),
             without,
             engine,
+            baseline: Vec::new(),
             rebuild: None,
         }
     }

@@ -6,6 +6,7 @@ mod error;
 mod logging;
 mod report;
 mod runner;
+mod source_options;
 mod worker;
 
 use std::process::ExitCode;

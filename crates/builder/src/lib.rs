@@ -47,12 +47,15 @@ mod work_directory;
 
 pub use builder::Builder;
 pub use cache::Cache;
-pub use debian::{Apt, DebianOptions, stock_config, unpack_source_tarball};
+pub use debian::{Apt, DebianOptions, PackageDirectory, stock_config, unpack_source_tarball};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
-pub use source::{SourceTree, TARBALLS};
+pub use source::{
+    BaselinePatch, DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind,
+    SourceOptions, SourceTree, TARBALLS, TarballCheck, TarballOptions,
+};
 pub use toolchain::{Recipe, ToolchainRoot, Toolchains};
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,

@@ -6,6 +6,8 @@ use elivepatch_model::{
     RequestRecord, Sha256Digest, TargetFacts,
 };
 
+use crate::BaselinePatch;
+
 /// One build to be done.
 #[derive(Debug, Clone)]
 pub struct BuildOrder {
@@ -21,6 +23,9 @@ pub struct BuildOrder {
     pub checks: Vec<BehaviourCheck>,
     /// The adaptations that are switched off.
     pub without: BTreeSet<AdaptationKind>,
+    /// The patches that are compiled into the target's kernel, in the order in which they were
+    /// applied to its source.
+    pub baseline: Vec<BaselinePatch>,
     /// The engine to use; absent: the builder chooses.
     pub engine: Option<Engine>,
     /// The livepatch that is to be made again.

@@ -97,6 +97,7 @@ impl Archive {
             security_mirror: Some(mirror),
             suites: suites.iter().map(|suite| (*suite).to_owned()).collect(),
             keyring: self.path(keyring),
+            ..DebianOptions::default()
         };
         let apt = Apt::open(&cache, &options).expect("the mirror is given");
         (cache, apt)
@@ -378,6 +379,7 @@ fn mirror_that_does_not_answer_is_named() {
         security_mirror: Some(mirror),
         suites: vec!["sample".to_owned()],
         keyring: archive.path("keyring.gpg"),
+        ..DebianOptions::default()
     };
     let apt = Apt::open(&cache, &options).expect("the mirror is given");
     let failure = apt.versions("elivepatch-sample", &SilentObserver).expect_err("nobody there");

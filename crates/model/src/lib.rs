@@ -23,6 +23,9 @@ pub mod limits;
 mod manifest;
 mod rebuild;
 mod release;
+mod release_pattern;
+mod source_record;
+mod source_template;
 mod target;
 
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
@@ -31,7 +34,7 @@ pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
 pub use build_options::BuildOptions;
-pub use builder_identity::BuilderIdentity;
+pub use builder_identity::{BuilderIdentity, SourceIdentity};
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
@@ -42,9 +45,12 @@ pub use failure_class::{FailureClass, Fault};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::ConfigRefusal;
 pub use manifest::{
-    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
-    RequestRecord, SourceRecord, ToolchainRecord, TrialEvidence,
+    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction, RequestRecord,
+    ToolchainRecord, TrialEvidence,
 };
 pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};
+pub use release_pattern::{ReleasePattern, ReleasePatternError};
+pub use source_record::{GitRecord, PackageRecord, PatchRecord, SourceRecord};
+pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};

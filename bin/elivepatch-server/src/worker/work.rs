@@ -117,6 +117,7 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         checks: build.checks.clone(),
         without: build.options.without.clone(),
         engine: build.options.engine,
+        baseline: Vec::new(),
         rebuild: build.rebuild.clone(),
     })
 }

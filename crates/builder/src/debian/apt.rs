@@ -62,8 +62,15 @@ impl Apt {
     /// # Errors
     /// When no mirror is known, or the cache cannot be written.
     pub fn open(cache: &Cache, options: &DebianOptions) -> Result<Self, Failure> {
-        let mirrors = find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
-        let sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        let mut mirrors =
+            find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
+        if options.without_security {
+            mirrors.security.clone_from(&options.security_mirror);
+        }
+        let mut sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        if !options.valid_until {
+            sources.push_str("# whatever the time until which it is valid\n");
+        }
         // Servers with other mirrors or suites may share the cache: each has an index of its own, or
         // one would look for its kernels in what the other fetched.
         let directory = cache.apt().join(Sha256Digest::of(sources.as_bytes()).short());
@@ -84,7 +91,7 @@ impl Apt {
         // them read and write this one file.
         let directory =
             directory.canonicalize_utf8().map_err(|error| apt_io("find", &directory, &error))?;
-        apt.write("apt.conf", &configuration_text(&directory))?;
+        apt.write("apt.conf", &configuration_text(&directory, options.valid_until))?;
         Ok(apt)
     }
 
@@ -283,8 +290,10 @@ fn missing_suites(output: &str) -> Option<Vec<String>> {
 }
 
 /// apt's configuration for a state directory of its own; nothing of the machine's is read.
-fn configuration_text(directory: &Utf8Path) -> String {
+fn configuration_text(directory: &Utf8Path, valid_until: bool) -> String {
     let proxies = machine_proxies();
+    // The signature is checked whatever this says.
+    let check = format!("Acquire::Check-Valid-Until \"{valid_until}\";\n");
     format!(
         "Dir::State \"{directory}/state\";\nDir::State::status \"{directory}/status\";\n\
          Dir::Cache \"{directory}\";\nDir::Cache::archives \"{directory}/archives\";\n\
@@ -295,7 +304,7 @@ fn configuration_text(directory: &Utf8Path) -> String {
          APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
          APT::Sandbox::User \"root\";\nAPT::Get::AllowUnauthenticated \"false\";\n\
          Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n\
-         {proxies}"
+         {check}{proxies}"
     )
 }
 

@@ -56,7 +56,8 @@ impl KernelPackages {
             })
             .collect();
         packages.sort_by(|a, b| a.name.cmp(&b.name));
-        SourceRecord { kind: "debian".to_owned(), version: self.version.clone(), packages }
+        let (kind, version) = ("debian".to_owned(), self.version.clone());
+        SourceRecord { kind, version, packages, ..SourceRecord::default() }
     }
 }
 

@@ -17,6 +17,6 @@ mod unpack;
 
 pub use apt::Apt;
 pub use kernel_packages::{KernelPackages, find_kernel};
-pub use options::DebianOptions;
+pub use options::{DebianOptions, PackageDirectory};
 pub use stock_config::stock_config;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};

@@ -6,43 +6,53 @@ use super::{Job, Summed};
 use crate::{
     BuildOrder, Builder,
     base::{Base, BaseInput},
-    debian::find_kernel,
+    debian::Apt,
     rebuild,
-    source::KernelSource,
+    source::{FoundSource, KernelSource, Search, Wanted},
     toolchain::ToolchainRoot,
 };
 
 impl Job<'_> {
     /// Refuses what can be refused at once, and finds (and when it is needed fetches) the packages.
-    pub(super) fn find_source(&self) -> Summed<(KernelConfig, KernelSource)> {
+    pub(super) fn find_source(&self) -> Summed<(KernelConfig, FoundSource)> {
         let config = read_config(self.order)?;
         self.builder.toolchains.check(&config)?;
-        if let Some(tree) = self.builder.source_tree(&self.order.target.release)? {
-            let summary = format!("the server's {}", tree.path);
-            return Ok(((config, KernelSource::Tree(tree)), summary));
-        }
-        let apt = self.builder.apt()?;
-        let target = &self.order.target;
         let version = rebuild::kernel_version(self.order);
-        let version = version.as_deref();
-        let prepared = Base::packages_of(&self.builder.cache, &target.release);
-        let packages = match find_kernel(apt, &target.release, version, self.observer) {
-            Ok(packages) => packages,
-            // A base that is there serves also when the archive does not answer, or has the kernel
-            // no more.
-            Err(failure) => match prepared.iter().find(|packages| packages.serve(version)) {
-                Some(packages) => packages.clone(),
-                None => return Err(failure),
-            },
+        let release = &self.order.target.release;
+        let wanted = Wanted {
+            release,
+            config: &config,
+            kernel_version: version.as_deref(),
+            baseline: &self.order.baseline,
         };
-        rebuild::check_source(self.order, &packages.record())?;
-        if !prepared.contains(&packages) {
-            for package in packages.all() {
-                apt.fetch(package, self.observer)?;
+        let found = self.builder.sources.find(&wanted, &self.search())?;
+        rebuild::check_source(self.order, &found.record())?;
+        let summary = match &found.source {
+            KernelSource::Tree(tree) => tree.summary(),
+            KernelSource::Debian(packages) => {
+                if !Base::packages_of(&self.builder.cache, release).contains(packages) {
+                    let apt = self.apt_of(&found)?;
+                    for package in packages.all() {
+                        apt.fetch(package, self.observer)?;
+                    }
+                }
+                format!("Debian's {} {}", packages.image.name, packages.version)
             }
+        };
+        Ok(((config, found), summary))
+    }
+
+    fn search(&self) -> Search<'_> {
+        Search {
+            cache: &self.builder.cache,
+            sandbox: &self.builder.sandbox,
+            observer: self.observer,
+            apt: Box::new(|| self.builder.apt()),
         }
-        let summary = format!("Debian's {} {}", packages.image.name, packages.version);
-        Ok(((config, KernelSource::Debian(Box::new(packages))), summary))
+    }
+
+    fn apt_of(&self, found: &FoundSource) -> Result<&Apt, Failure> {
+        self.builder.sources.apt(found, &self.search())
     }
 
     pub(super) fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
@@ -56,9 +66,10 @@ impl Job<'_> {
     pub(super) fn base(
         &self,
         config: &KernelConfig,
-        source: &KernelSource,
+        found: &FoundSource,
         toolchain: &ToolchainRoot,
     ) -> Summed<Base> {
+        let source = &found.source;
         let Builder { cache, sandbox, .. } = self.builder;
         let target = &self.order.target;
         let jobs = self.builder.jobs();
@@ -67,12 +78,13 @@ impl Job<'_> {
             config,
             config_text: &self.order.config,
             source,
+            baseline: &self.order.baseline,
             toolchain,
             jobs,
             base_limits: self.builder.options.base_limits,
         };
         let (base, was_there) =
-            Base::ready(&input, cache, &|| self.builder.apt(), sandbox, self.observer)?;
+            Base::ready(&input, cache, &|| self.apt_of(found), sandbox, self.observer)?;
         base.check_build_id(target.build_id.as_ref())?;
         let how = match (was_there, source.base_kind()) {
             (true, _) => "ready",

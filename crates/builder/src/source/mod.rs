@@ -1,8 +1,12 @@
-//! Where the source of a kernel comes from: Debian's archive, or a tree that an administrator put
-//! on the server.
+//! Where the source of a kernel comes from: the sources of the server's config, in their order.
 
 mod archive;
+mod baseline;
+mod catalog;
+mod describe;
 mod directory;
+mod local;
+mod options;
 mod rules;
 mod tree;
 mod unpack;
@@ -11,6 +15,13 @@ mod walk;
 use elivepatch_model::{BaseKind, SourceRecord};
 use serde::{Deserialize, Serialize};
 
+pub use baseline::BaselinePatch;
+pub(crate) use baseline::{Unpacking, apply_baseline};
+pub(crate) use catalog::{FoundSource, Search, Sources, Wanted};
+pub use options::{
+    DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind, SourceOptions,
+    TarballCheck, TarballOptions,
+};
 pub use tree::{SourceTree, TreeFacts};
 pub use unpack::TARBALLS;
 
@@ -24,7 +35,7 @@ use crate::debian::KernelPackages;
 pub enum KernelSource {
     /// The packages of a stock kernel.
     Debian(Box<KernelPackages>),
-    /// A source tree of the server's administrator.
+    /// A source of which the whole kernel is built.
     Tree(TreeFacts),
 }
 
@@ -53,7 +64,7 @@ impl KernelSource {
                 .iter()
                 .map(|package| format!("{} {} {}\n", package.name, package.version, package.digest))
                 .collect(),
-            Self::Tree(tree) => format!("tree {}\n", tree.digest),
+            Self::Tree(tree) => tree.identity(),
         }
     }
 

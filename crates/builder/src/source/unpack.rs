@@ -6,14 +6,8 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass, Sha256Digest, StepName};
 use sha2::{Digest, Sha256};
 
-use super::{TreeFacts, archive, directory, walk::unreadable};
-use crate::{
-    Observer,
-    base::{TREE, WORK},
-    failures::io_failure,
-    sandbox::{Sandbox, SandboxCommand},
-    untrusted_file::open_untrusted,
-};
+use super::{TreeFacts, Unpacking, archive, directory, walk::unreadable};
+use crate::{base::WORK, failures::io_failure, untrusted_file::open_untrusted};
 
 /// The endings of tarballs, with what decompresses them to standard output.
 pub const TARBALLS: [(&str, &str); 8] = [
@@ -50,14 +44,8 @@ fn decompressor(path: &Utf8Path) -> Option<&'static str> {
 ///
 /// # Errors
 /// `source-unusable`, naming the member that is not to be in a source tree; those of the sandbox.
-pub(super) fn unpack(
-    source: &TreeFacts,
-    tree: &Utf8Path,
-    scratch: &Utf8Path,
-    toolchain_root: &Utf8Path,
-    sandbox: &Sandbox,
-    observer: &dyn Observer,
-) -> Result<Sha256Digest, Failure> {
+pub(super) fn unpack(source: &TreeFacts, unpacking: &Unpacking) -> Result<Sha256Digest, Failure> {
+    let Unpacking { tree, scratch, sandbox, observer, .. } = *unpacking;
     let tarball = &source.path;
     let Some(program) = decompressor(tarball) else {
         let endings: Vec<&str> = TARBALLS.iter().map(|(ending, _)| *ending).collect();
@@ -74,10 +62,7 @@ pub(super) fn unpack(
         return Ok(found);
     }
     let run = |script: &str| {
-        let command = SandboxCommand::new(toolchain_root, ["sh", "-c", script])
-            .writable(tree, TREE)
-            .writable(scratch, WORK)
-            .directory(TREE);
+        let command = unpacking.command(["sh", "-c", script]);
         let class = FailureClass::SourceUnusable;
         sandbox.run_checked(&command, StepName::Base, observer, class).map_err(|failure| {
             let Failure { class: FailureClass::SourceUnusable, details, .. } = failure else {
