@@ -62,13 +62,15 @@ impl SourceTemplate {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
-    /// The kernel that it is filled for when it gives `text`, by the release or version in it: of a
-    /// version the release without anything behind it. `None` when there is none.
+    /// The kernel that it is filled for when it gives `text`, by the release, version or series in it: of
+    /// a version or series the release without anything behind it. `None` when there is none.
     pub fn kernel_of(&self, text: &str) -> Option<KernelRelease> {
         let named = |part: &Part| {
             matches!(part, Part::Placeholder(Placeholder::Release | Placeholder::Version))
         };
-        let at = self.parts.iter().position(named)?;
+        let is_series = |part: &Part| *part == Part::Placeholder(Placeholder::Series);
+        let mut parts = self.parts.iter();
+        let at = parts.position(named).or_else(|| self.parts.iter().position(is_series))?;
         let literal = |part: Option<&Part>| match part {
             Some(Part::Literal(text)) => Some(text.clone()),
             _ => None,
@@ -161,6 +163,9 @@ mod tests {
         assert_eq!(tarball.kernel_of("/srv/v6.x/linux-6.12.tar.xz"), Some(release("6.12")));
         assert_eq!(tarball.kernel_of("/srv/v5.x/linux-6.12.tar.xz"), None);
         assert_eq!(tarball.kernel_of("/srv/v6.x/linux-6.12.0.tar.xz"), None);
+        let series = template("/srv/linux-{series}.tar");
+        assert_eq!(series.kernel_of("/srv/linux-6.12.tar"), Some(release("6.12")));
+        assert_eq!(series.kernel_of("/srv/linux-6.12.1.tar"), None);
         assert_eq!(template("/srv/linux").kernel_of("/srv/linux"), None);
     }
 

@@ -8,7 +8,7 @@ use crate::{
     base::{Base, BaseInput},
     debian::Apt,
     rebuild,
-    source::{FoundSource, KernelSource, Search, Wanted},
+    source::{FoundSource, KernelSource, Search, Tools, Wanted},
     toolchain::ToolchainRoot,
 };
 
@@ -44,9 +44,11 @@ impl Job<'_> {
 
     fn search(&self) -> Search<'_> {
         Search {
-            cache: &self.builder.cache,
-            sandbox: &self.builder.sandbox,
-            observer: self.observer,
+            tools: Tools {
+                cache: &self.builder.cache,
+                sandbox: &self.builder.sandbox,
+                observer: self.observer,
+            },
             apt: Box::new(|| self.builder.apt()),
         }
     }

@@ -127,7 +127,10 @@ pub(crate) fn apply_baseline(
 
 /// A file that tools in the sandbox can read. It lies beside what they can write: they may have put a
 /// link there.
-fn temporary_file(text: &[u8], sandbox: &Sandbox) -> Result<tempfile::NamedTempFile, Failure> {
+pub(super) fn temporary_file(
+    text: &[u8],
+    sandbox: &Sandbox,
+) -> Result<tempfile::NamedTempFile, Failure> {
     let made = || -> std::io::Result<tempfile::NamedTempFile> {
         let mut file = tempfile::NamedTempFile::new()?;
         std::io::Write::write_all(&mut file, text)?;
@@ -162,9 +165,9 @@ fn misfits(finished: &Finished) -> Vec<String> {
             found.push(format!("the file of its line {rest} is not in the source"));
         } else if let Some(rest) = line.strip_prefix("patch: **** ") {
             found.push(rest.to_owned());
-        } else if line.starts_with("Ignoring potentially dangerous file name") {
-            found.push(line.to_owned());
-        } else if line.ends_with("; ignoring") || line.starts_with("File ") {
+        } else if line.starts_with("Ignoring potentially dangerous file name")
+            || line.starts_with("File ")
+        {
             found.push(line.to_owned());
         }
     }

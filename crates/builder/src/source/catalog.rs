@@ -11,6 +11,7 @@ use elivepatch_model::{
 use super::{
     KernelSource, SourceKind, SourceOptions, TreeFacts,
     local::{LocalFiles, changed},
+    tarball::Tarballs,
 };
 use crate::{
     BaselinePatch, Cache, Observer,
@@ -52,14 +53,39 @@ pub(crate) struct Wanted<'a> {
     pub baseline: &'a [BaselinePatch],
 }
 
-/// What the search works with.
-pub(crate) struct Search<'a> {
+impl Wanted<'_> {
+    /// Looks whether the release says of which version of Linux the kernel is: many distributions' do
+    /// not.
+    ///
+    /// # Errors
+    /// `release-unknown` when the config was made by another version.
+    pub(super) fn check_version(&self) -> Result<(), Failure> {
+        let version = self.release.upstream_version();
+        let made_by = self.config.header_version().map(KernelRelease::upstream_version);
+        match made_by.filter(|made_by| *made_by != version) {
+            None => Ok(()),
+            Some(made_by) => Err(not_here(format!(
+                "the config was made by Linux {made_by}, and the release names {version}"
+            ))),
+        }
+    }
+}
+
+/// What sources work with.
+#[derive(Clone, Copy)]
+pub(crate) struct Tools<'a> {
     /// The cache directory.
     pub cache: &'a Cache,
     /// Where foreign tools run.
     pub sandbox: &'a Sandbox,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+}
+
+/// What the search works with.
+pub(crate) struct Search<'a> {
+    /// What sources work with.
+    pub tools: Tools<'a>,
     /// Debian's archive as the `[debian]` section has it.
     pub apt: Box<dyn Fn() -> Result<&'a Apt, Failure> + 'a>,
 }
@@ -167,7 +193,7 @@ impl Sources {
             }
             let name = &entry.options.name;
             let log = |line: String| {
-                search.observer.event(BuildEvent::Log { step: StepName::Source, line });
+                search.tools.observer.event(BuildEvent::Log { step: StepName::Source, line });
             };
             match entry.find(wanted, search) {
                 Ok(source) => {
@@ -240,7 +266,7 @@ impl Entry {
             SourceKind::Debian(_) if !wanted.baseline.is_empty() => return Err(takes_no_patches()),
             SourceKind::Debian(_) => return self.find_packages(wanted, search),
             SourceKind::Release(tree) => {
-                let facts = tree.facts(search.cache)?;
+                let facts = tree.facts(search.tools.cache)?;
                 match &self.tree {
                     Some(Ok(opened)) if *opened == facts => facts,
                     _ => return Err(changed(&tree.path)),
@@ -248,11 +274,15 @@ impl Entry {
             }
             SourceKind::Directory(directory) => {
                 let path = directory.path.fill(release);
-                let facts = self.local.facts(&path, search.cache)?;
+                let facts = self.local.facts(&path, search.tools.cache)?;
                 let facts = facts.ok_or_else(|| not_here(format!("{path} is not there")))?;
                 facts.with_origin(self.options.kind.as_str(), release.upstream_version(), None)
             }
-            SourceKind::Tarball(_) | SourceKind::Git(_) | SourceKind::Portage(_) => {
+            SourceKind::Tarball(options) => {
+                wanted.check_version()?;
+                Tarballs::new(options, &self.local, release, search.tools).find()?
+            }
+            SourceKind::Git(_) | SourceKind::Portage(_) => {
                 return Err(not_here("not made yet".to_owned()));
             }
         };
@@ -266,12 +296,12 @@ impl Entry {
     ) -> Result<KernelSource, Failure> {
         let (release, version) = (wanted.release, wanted.kernel_version);
         let apt = self.apt(search)?;
-        let packages = match find_kernel(apt, release, version, search.observer) {
+        let packages = match find_kernel(apt, release, version, search.tools.observer) {
             Ok(packages) => packages,
             // A base that is there serves also when the archive does not answer, or has the kernel
             // no more.
             Err(failure) => {
-                let mut prepared = Base::packages_of(search.cache, release).into_iter();
+                let mut prepared = Base::packages_of(search.tools.cache, release).into_iter();
                 match prepared.find(|packages| packages.serve(version)) {
                     Some(packages) => packages,
                     None => return Err(failure),
@@ -286,7 +316,7 @@ impl Entry {
         if let Some(apt) = self.apt.get() {
             return Ok(apt);
         }
-        let apt = Apt::open(search.cache, options)?;
+        let apt = Apt::open(search.tools.cache, options)?;
         Ok(self.apt.get_or_init(|| apt))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig};
 
-use super::{Search, SourceKind, Sources, Wanted};
+use super::{Search, SourceKind, Sources, Tools, Wanted};
 use crate::{
     BaselinePatch, Cache, DirectoryOptions, Observer, Sandbox, SandboxLimits, SourceOptions,
     SourceTree, source::FoundSource,
@@ -58,9 +58,7 @@ impl Server {
             Err(Failure::new(FailureClass::ReleaseUnknown, "the archive does not have it", "look"))
         };
         let search = Search {
-            cache: &self.cache,
-            sandbox: &self.sandbox,
-            observer: &self.log,
+            tools: Tools { cache: &self.cache, sandbox: &self.sandbox, observer: &self.log },
             apt: Box::new(no_archive),
         };
         opened.find(&wanted, &search)

@@ -5,9 +5,15 @@ mod baseline;
 mod catalog;
 mod describe;
 mod directory;
+mod fetch;
 mod local;
 mod options;
 mod rules;
+mod signature;
+mod sums;
+mod tarball;
+#[cfg(test)]
+mod test_web;
 mod tree;
 mod unpack;
 mod walk;
@@ -17,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use baseline::BaselinePatch;
 pub(crate) use baseline::{Unpacking, apply_baseline};
-pub(crate) use catalog::{FoundSource, Search, Sources, Wanted};
+pub(crate) use catalog::{FoundSource, Search, Sources, Tools, Wanted};
 pub use options::{
     DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind, SourceOptions,
     TarballCheck, TarballOptions,

@@ -222,15 +222,20 @@ impl TreeFacts {
         } else {
             unpack::unpack(self, unpacking)?
         };
-        if found == self.digest {
-            return Ok(());
+        if found != self.digest {
+            return Err(changed(&self.path));
         }
-        Err(Failure::new(
-            FailureClass::SourceUnusable,
-            format!("the source {} changed while it was copied", self.path),
-            "leave it alone while a base is built, and submit the build again",
-        ))
+        self.increments.iter().try_for_each(|file| unpack::apply_increment(file, unpacking))
     }
+}
+
+/// The failure of a source that is not any more what it was.
+pub(super) fn changed(path: &Utf8Path) -> Failure {
+    Failure::new(
+        FailureClass::SourceUnusable,
+        format!("the source {path} changed while it was copied"),
+        "leave it alone while a base is built, and submit the build again",
+    )
 }
 
 fn is_directory(path: &Utf8Path) -> Result<bool, Failure> {
