@@ -10,6 +10,7 @@ use elivepatch_model::{
 
 use super::{
     KernelSource, SourceKind, SourceOptions, TreeFacts,
+    git::GitSource,
     local::{LocalFiles, changed},
     tarball::Tarballs,
 };
@@ -282,7 +283,11 @@ impl Entry {
                 wanted.check_version()?;
                 Tarballs::new(options, &self.local, release, search.tools).find()?
             }
-            SourceKind::Git(_) | SourceKind::Portage(_) => {
+            SourceKind::Git(options) => {
+                wanted.check_version()?;
+                GitSource { options, release, tools: search.tools }.find()?
+            }
+            SourceKind::Portage(_) => {
                 return Err(not_here("not made yet".to_owned()));
             }
         };

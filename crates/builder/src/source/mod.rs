@@ -6,6 +6,7 @@ mod catalog;
 mod describe;
 mod directory;
 mod fetch;
+mod git;
 mod local;
 mod options;
 mod rules;

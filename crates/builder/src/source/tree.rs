@@ -8,7 +8,7 @@ use elivepatch_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Unpacking, directory, unpack, walk::unreadable};
+use super::{Unpacking, directory, git, unpack, walk::unreadable};
 use crate::{Cache, digest_file::digest_open_file};
 
 /// How old the last change of a source must be, in seconds, before what was found out is kept: a
@@ -23,6 +23,10 @@ pub struct SourceTree {
     /// A directory, or a tarball with one directory at its top.
     pub path: Utf8PathBuf,
 }
+
+/// What the tree of a tag takes while it is exported, in bytes: all files in one, and the tree. Linux 7.3
+/// has 1.6 GB and 1.8.
+const GIT_BYTES: u64 = 4_000_000_000;
 
 /// What is known of a source of which the whole kernel is built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +109,10 @@ impl TreeFacts {
         let increments = self.increments.iter().map(|file| format!("increment {}\n", file.digest));
         let baseline = self.baseline.iter().map(|patch| format!("baseline {}\n", patch.digest));
         [format!("tree {}\n", self.digest)].into_iter().chain(increments).chain(baseline).collect()
+    }
+
+    fn git(&self) -> Option<&GitRecord> {
+        self.origin.as_ref()?.git.as_ref()
     }
 
     /// What it is, for people.
@@ -204,6 +212,9 @@ impl TreeFacts {
     /// # Errors
     /// `source-unusable`.
     pub(crate) fn unpacking_bytes(&self) -> Result<u64, Failure> {
+        if self.git().is_some() {
+            return Ok(GIT_BYTES);
+        }
         if is_directory(&self.path)? {
             return directory::bytes(&self.path);
         }
@@ -217,6 +228,9 @@ impl TreeFacts {
     /// # Errors
     /// `source-unusable` also when it is not any more what it was.
     pub(crate) fn unpack(&self, unpacking: &Unpacking) -> Result<(), Failure> {
+        if let Some(record) = self.git() {
+            return git::export(&self.path, record, unpacking);
+        }
         let found = if is_directory(&self.path)? {
             directory::copy(&self.path, unpacking.tree, unpacking.sandbox)?
         } else {
