@@ -50,7 +50,7 @@ pub struct PackageFile {
 #[derive(Debug)]
 pub struct Apt {
     pub(super) cache: Cache,
-    options: DebianOptions,
+    pub(super) options: DebianOptions,
     mirrors: Mirrors,
     directory: Utf8PathBuf,
     pub(super) proxy: Option<String>,
@@ -182,6 +182,11 @@ impl Apt {
         observer: &dyn Observer,
     ) -> Result<Vec<PackageFile>, Failure> {
         let all = [packages, optional].concat();
+        let kept = self.kept_packages(packages)?;
+        if packages.iter().all(|name| kept.iter().any(|package| package.name == *name)) {
+            // All of it was kept: the archive need not answer. But it may have newer ones.
+            return self.show_or_kept(&all, observer);
+        }
         if self.index_age().is_some() {
             let found = self.show(&all, observer)?;
             if packages.iter().all(|name| found.iter().any(|package| package.name == *name)) {
@@ -190,6 +195,18 @@ impl Apt {
         }
         self.update(observer)?;
         self.show(&all, observer)
+    }
+
+    /// What index and kept files have; without an index, the kept files alone.
+    fn show_or_kept(
+        &self,
+        packages: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Vec<PackageFile>, Failure> {
+        match self.index_age() {
+            Some(_) => self.show(packages, observer),
+            None => self.kept_packages(packages),
+        }
     }
 
     fn show(
@@ -203,6 +220,12 @@ impl Apt {
         let stanzas = read_stanzas(&String::from_utf8_lossy(&output.stdout));
         let mut found: Vec<PackageFile> = stanzas.into_iter().filter_map(into_package).collect();
         found.retain(|package| packages.contains(&package.name.as_str()));
+        // What was kept comes behind what the archive has: without a version, its newest is meant.
+        for package in self.kept_packages(packages)? {
+            if !found.contains(&package) {
+                found.push(package);
+            }
+        }
         Ok(found)
     }
 

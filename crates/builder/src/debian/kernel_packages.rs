@@ -87,8 +87,9 @@ pub fn find_kernel(
 
 /// What can be done about a kernel of which the archive has not all any more.
 const LEFT_THE_ARCHIVE: &str = "the kernel has left the archive: update the target to a kernel that \
-    is there, or have the server's administrator name its source in a [[source]] of the server's \
-    config";
+    is there, or have the server's administrator add a [[source]] of the kind debian with the archive as \
+    it was (mirror = \"https://snapshot.debian.org/archive/debian/TIMESTAMP\", valid_until = false), or with \
+    the directory in which its .deb files were kept (packages)";
 
 fn look_up(
     apt: &Apt,

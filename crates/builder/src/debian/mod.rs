@@ -7,6 +7,7 @@
 
 mod apt;
 mod download;
+mod kept_packages;
 mod kernel_packages;
 mod mirror;
 mod options;
