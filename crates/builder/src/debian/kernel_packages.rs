@@ -318,4 +318,42 @@ mod tests {
         assert_eq!(debian_version(text), Some("6.1.176-1"));
         assert_eq!(debian_version("#1 SMP PREEMPT_DYNAMIC @0"), None);
     }
+
+    /// With `--ignored --nocapture`: needs the archive that this machine's apt is configured with.
+    #[test]
+    #[ignore = "fetches the archive's indexes, 230 MB"]
+    fn every_stock_kernel_of_the_archive_is_found() {
+        use crate::{Cache, DebianOptions, SilentObserver};
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = camino::Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        let apt = Apt::open(&cache, &DebianOptions::default()).expect("a mirror");
+        apt.update(&SilentObserver).expect("the archive answers");
+        let releases = served_releases(&apt, &SilentObserver).expect("an index");
+        let mut lines = Vec::new();
+        for release in &releases {
+            let parsed: KernelRelease = release.parse().expect("a release");
+            lines.push(match find_kernel(&apt, &parsed, None, &SilentObserver) {
+                Ok(packages) => {
+                    let bytes: u64 = packages.all().iter().map(|package| package.size_bytes).sum();
+                    format!(
+                        "{release}: {} packages, {}, {} MB",
+                        packages.all().len(),
+                        packages.version,
+                        bytes / 1_000_000
+                    )
+                }
+                Err(failure) => format!("{release}: FAILED: {failure}"),
+            });
+        }
+        let text = lines.join("\n");
+        println!("{text}");
+        for flavour in ["-amd64", "-cloud-amd64", "-rt-amd64"] {
+            assert!(
+                releases.iter().any(|release| release.ends_with(flavour)),
+                "no {flavour}: {text}"
+            );
+        }
+        assert!(!text.contains("FAILED"), "{text}");
+    }
 }

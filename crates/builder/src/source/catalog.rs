@@ -12,6 +12,7 @@ use super::{
     KernelSource, SourceKind, SourceOptions, TreeFacts,
     git::GitSource,
     local::{LocalFiles, changed},
+    portage::Portage,
     tarball::Tarballs,
 };
 use crate::{
@@ -287,8 +288,9 @@ impl Entry {
                 wanted.check_version()?;
                 GitSource { options, release, tools: search.tools }.find()?
             }
-            SourceKind::Portage(_) => {
-                return Err(not_here("not made yet".to_owned()));
+            SourceKind::Portage(options) => {
+                wanted.check_version()?;
+                Portage { options, release, tools: search.tools, stand_in: None }.find()?
             }
         };
         Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))

@@ -9,6 +9,7 @@ mod fetch;
 mod git;
 mod local;
 mod options;
+mod portage;
 mod rules;
 mod signature;
 mod sums;
