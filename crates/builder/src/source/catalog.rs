@@ -170,6 +170,13 @@ impl Sources {
             if let Some(Err(failure)) = tree {
                 found.push((format!("of {}", options.name), failure.clone()));
             }
+            let missing = options.needed_paths().into_iter().filter(|(_, path)| !path.exists());
+            for (key, path) in missing {
+                let hint = "put it there, or correct the [[source]] in the server's config";
+                let message = format!("its {key} {path} is not there");
+                let failure = Failure::new(FailureClass::SourceUnusable, message, hint);
+                found.push((options.name.clone(), failure));
+            }
             for (release, failure) in local.unusable() {
                 found.push((format!("{} for {release}", options.name), failure.clone()));
             }

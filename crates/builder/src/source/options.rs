@@ -1,6 +1,6 @@
 //! What the server's config says of its sources.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{KernelRelease, ReleasePattern, Sha256Digest, SourceTemplate};
 
 use super::SourceTree;
@@ -175,6 +175,37 @@ impl SourceOptions {
             Place::Url(_) => None,
         });
         paths.collect()
+    }
+
+    /// The files and directories that must be on the server whatever the kernel is, each with its key
+    /// in the config.
+    pub(crate) fn needed_paths(&self) -> Vec<(&'static str, &Utf8Path)> {
+        let mut needed: Vec<(&'static str, Option<&Utf8PathBuf>)> = Vec::new();
+        match &self.kind {
+            SourceKind::Release(_) | SourceKind::Directory(_) | SourceKind::Debian(None) => {}
+            SourceKind::Debian(Some(options)) => {
+                needed.push(("keyring", Some(&options.keyring)));
+                let packages = options.packages.as_ref();
+                needed.push(("packages", packages.map(|packages| &packages.directory)));
+            }
+            SourceKind::Tarball(options) => needed.push(match &options.check {
+                TarballCheck::None => ("keyring", None),
+                TarballCheck::Sums { keyring, .. } => ("keyring", keyring.as_ref()),
+                TarballCheck::Signature { keyring, .. } => ("keyring", Some(keyring)),
+            }),
+            SourceKind::Git(options) => {
+                if let Repository::Path(path) = &options.repository {
+                    needed.push(("path", Some(path)));
+                }
+                needed.push(("verify_tag", options.verify_tag.as_ref()));
+            }
+            SourceKind::Portage(options) => {
+                needed.push(("root", Some(&options.root)));
+                needed.push(("repository", Some(&options.repository)));
+                needed.push(("distfiles", Some(&options.distfiles)));
+            }
+        }
+        needed.into_iter().filter_map(|(key, path)| Some((key, path?.as_path()))).collect()
     }
 
     /// A digest of all that the config says of it.
