@@ -4,22 +4,21 @@ use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease, SourceIdentity, SourceRecord,
-    StepName,
+    BuildEvent, Failure, FailureClass, KernelRelease, SourceIdentity, SourceRecord, StepName,
 };
 
 use super::{
-    KernelSource, SourceKind, SourceOptions, TreeFacts,
+    KernelSource, Search, SourceKind, SourceOptions, TreeFacts, Wanted,
     git::GitSource,
     local::{LocalFiles, changed},
+    not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
     portage::Portage,
     tarball::Tarballs,
 };
 use crate::{
-    BaselinePatch, Cache, Observer,
+    Cache,
     base::Base,
     debian::{Apt, find_kernel},
-    sandbox::Sandbox,
 };
 
 /// The name of the source that is there without being named: Debian's archive as the machine or the
@@ -41,55 +40,6 @@ struct Entry {
     /// Of a source for one release.
     tree: Option<Result<TreeFacts, Failure>>,
     apt: OnceLock<Apt>,
-}
-
-/// What a source is looked for.
-pub(crate) struct Wanted<'a> {
-    /// The target's release.
-    pub release: &'a KernelRelease,
-    /// Its config.
-    pub config: &'a KernelConfig,
-    /// Its `uname -v`, where that is known.
-    pub kernel_version: Option<&'a str>,
-    /// The patches that are compiled into it.
-    pub baseline: &'a [BaselinePatch],
-}
-
-impl Wanted<'_> {
-    /// Looks whether the release says of which version of Linux the kernel is: many distributions' do
-    /// not.
-    ///
-    /// # Errors
-    /// `release-unknown` when the config was made by another version.
-    pub(super) fn check_version(&self) -> Result<(), Failure> {
-        let version = self.release.upstream_version();
-        let made_by = self.config.header_version().map(KernelRelease::upstream_version);
-        match made_by.filter(|made_by| *made_by != version) {
-            None => Ok(()),
-            Some(made_by) => Err(not_here(format!(
-                "the config was made by Linux {made_by}, and the release names {version}"
-            ))),
-        }
-    }
-}
-
-/// What sources work with.
-#[derive(Clone, Copy)]
-pub(crate) struct Tools<'a> {
-    /// The cache directory.
-    pub cache: &'a Cache,
-    /// Where foreign tools run.
-    pub sandbox: &'a Sandbox,
-    /// Who hears of it.
-    pub observer: &'a dyn Observer,
-}
-
-/// What the search works with.
-pub(crate) struct Search<'a> {
-    /// What sources work with.
-    pub tools: Tools<'a>,
-    /// Debian's archive as the `[debian]` section has it.
-    pub apt: Box<dyn Fn() -> Result<&'a Apt, Failure> + 'a>,
 }
 
 /// A kernel's source, with what it is called.
@@ -195,7 +145,7 @@ impl Sources {
         wanted: &Wanted,
         search: &Search<'a>,
     ) -> Result<FoundSource, Failure> {
-        let mut passed: Vec<(&Entry, Failure)> = Vec::new();
+        let mut passed: Vec<(&str, Failure)> = Vec::new();
         for (number, entry) in self.entries.iter().enumerate() {
             if entry.tree.is_some() && !entry.options.may_serve(wanted.release) {
                 continue;
@@ -216,7 +166,7 @@ impl Sources {
                     if self.entries.len() > 1 {
                         log(format!("the source {name} does not serve: {}", failure.message));
                     }
-                    passed.push((entry, failure));
+                    passed.push((name, failure));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -232,36 +182,6 @@ impl Sources {
     ) -> Result<&'a Apt, Failure> {
         self.entries[found.entry].apt(search)
     }
-}
-
-/// Whether the search goes on behind a source that fails so.
-fn is_passed(failure: &Failure) -> bool {
-    matches!(failure.class, FailureClass::ReleaseUnknown | FailureClass::BaselineDoesNotApply)
-}
-
-fn nobody_serves(wanted: &Wanted, mut passed: Vec<(&Entry, Failure)>) -> Failure {
-    if passed.len() == 1 {
-        return passed.remove(0).1;
-    }
-    let takes_none =
-        |(_, failure): &&(&Entry, Failure)| failure.class == FailureClass::BaselineDoesNotApply;
-    let (class, hint) = match passed.iter().find(takes_none) {
-        Some((_, failure)) => (failure.class, failure.hint.clone()),
-        None => (
-            FailureClass::ReleaseUnknown,
-            "name the release as `uname -r` on the target prints it: --kernel RELEASE; or have the \
-             server's administrator add a [[source]] that has it"
-                .to_owned(),
-        ),
-    };
-    let mut details = Vec::new();
-    for (entry, failure) in passed {
-        details.push(format!("{}: {}", entry.options.name, failure.message));
-        details.extend(failure.details);
-    }
-    let with = if wanted.baseline.is_empty() { "" } else { " with baseline patches" };
-    let message = format!("no source of this server has {}{with}", wanted.release);
-    Failure::new(class, message, hint).with_details(details)
 }
 
 impl Entry {
@@ -356,25 +276,6 @@ impl Entry {
         }
         line
     }
-}
-
-/// The failure of a source that does not have a kernel.
-pub(super) fn not_here(message: String) -> Failure {
-    Failure::new(
-        FailureClass::ReleaseUnknown,
-        message,
-        "name the release as `uname -r` on the target prints it: --kernel RELEASE; or have the \
-         server's administrator look at the [[source]]s of the server's config",
-    )
-}
-
-fn takes_no_patches() -> Failure {
-    Failure::new(
-        FailureClass::BaselineDoesNotApply,
-        "it has stock kernels only, and those hold no patches but Debian's own",
-        "leave --baseline out when the target runs Debian's own kernel; for a kernel of your own, its \
-         source belongs into a [[source]] of the server's config",
-    )
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig};
 
-use super::{Search, SourceKind, Sources, Tools, Wanted};
+use super::{Search, SourceKind, Sources, Wanted};
 use crate::{
     BaselinePatch, Cache, DirectoryOptions, Observer, Sandbox, SandboxLimits, SourceOptions,
-    SourceTree, source::FoundSource,
+    SourceTree,
+    source::{FoundSource, Tools},
 };
 
 /// Keeps the lines of the log.

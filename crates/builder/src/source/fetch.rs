@@ -5,7 +5,7 @@ use std::{cell::Cell, process::Child, time::Duration};
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
-use super::catalog::not_here;
+use super::not_served::not_here;
 use crate::{
     Observer,
     failures::{cancelled, io_failure},

@@ -8,9 +8,11 @@ mod directory;
 mod fetch;
 mod git;
 mod local;
+mod not_served;
 mod options;
 mod portage;
 mod rules;
+mod search;
 mod signature;
 mod sums;
 mod tarball;
@@ -25,11 +27,12 @@ use serde::{Deserialize, Serialize};
 
 pub use baseline::BaselinePatch;
 pub(crate) use baseline::{Unpacking, apply_baseline};
-pub(crate) use catalog::{FoundSource, Search, Sources, Tools, Wanted};
+pub(crate) use catalog::{FoundSource, Sources};
 pub use options::{
     DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind, SourceOptions,
     TarballCheck, TarballOptions,
 };
+pub(crate) use search::{Search, Tools, Wanted};
 pub use tree::{SourceTree, TreeFacts};
 pub use unpack::TARBALLS;
 

@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, KernelRelease, Sha256Digest, StepName};
 
 use super::{
-    PortageOptions, Tools, TreeFacts, catalog::not_here, directory, tree::facts_of,
+    PortageOptions, Tools, TreeFacts, directory, not_served::not_here, tree::facts_of,
     walk::unreadable,
 };
 use crate::{base::WORK, cache::StagingDirectory, failures::io_failure, sandbox::SandboxCommand};

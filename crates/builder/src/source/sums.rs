@@ -2,7 +2,7 @@
 
 use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 
-use super::catalog::not_here;
+use super::not_served::not_here;
 
 /// The digest of a file in a list. `at` is where the list lies. Lines that are no digests, such as those of
 /// a signature, are passed over.

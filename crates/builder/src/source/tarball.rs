@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Place, TarballCheck, TarballOptions, Tools, TreeFacts,
-    catalog::not_here,
     fetch::{Download, SLOW_SECONDS, TARBALL_BYTES, fetch_text},
     local::LocalFiles,
+    not_served::not_here,
     signature::Signatures,
     sums::digest_in,
     tree::FileFacts,

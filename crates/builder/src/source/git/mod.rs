@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{Failure, FailureClass, GitRecord, KernelRelease, Sha256Digest, StepName};
 
 use super::{
-    GitOptions, Repository, Tools, TreeFacts, baseline::temporary_file, catalog::not_here,
+    GitOptions, Repository, Tools, TreeFacts, baseline::temporary_file, not_served::not_here,
     signature::Signatures,
 };
 use crate::{
