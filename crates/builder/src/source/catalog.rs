@@ -171,6 +171,13 @@ impl Sources {
                 Err(failure) => return Err(failure),
             }
         }
+        // A base that is there serves also when no archive has the kernel any more.
+        for (number, entry) in self.entries.iter().enumerate() {
+            if let Some(source) = entry.prepared(wanted, search) {
+                let name = entry.options.name.clone();
+                return Ok(FoundSource { name, source, entry: number });
+            }
+        }
         Err(nobody_serves(wanted, passed))
     }
 
@@ -230,19 +237,25 @@ impl Entry {
     ) -> Result<KernelSource, Failure> {
         let (release, version) = (wanted.release, wanted.kernel_version);
         let apt = self.apt(search)?;
-        let packages = match find_kernel(apt, release, version, search.tools.observer) {
-            Ok(packages) => packages,
-            // A base that is there serves also when the archive does not answer, or has the kernel
-            // no more.
-            Err(failure) => {
-                let mut prepared = Base::packages_of(search.tools.cache, release).into_iter();
-                match prepared.find(|packages| packages.serve(version)) {
-                    Some(packages) => packages,
-                    None => return Err(failure),
-                }
-            }
-        };
-        Ok(KernelSource::Debian(Box::new(packages)))
+        match find_kernel(apt, release, version, search.tools.observer) {
+            Ok(packages) => Ok(KernelSource::Debian(Box::new(packages))),
+            // Another source may have what this one has not.
+            Err(failure) if failure.class == FailureClass::ReleaseUnknown => Err(failure),
+            // A base that is there serves also when the archive does not answer.
+            Err(failure) => self.prepared(wanted, search).ok_or(failure),
+        }
+    }
+
+    /// The packages of a base that is there, for a source of stock kernels that may serve the kernel.
+    fn prepared(&self, wanted: &Wanted, search: &Search) -> Option<KernelSource> {
+        let is_of_packages = matches!(self.options.kind, SourceKind::Debian(_));
+        let may_serve = self.options.may_serve(wanted.release) && wanted.baseline.is_empty();
+        if !is_of_packages || !may_serve {
+            return None;
+        }
+        let mut prepared = Base::packages_of(search.tools.cache, wanted.release).into_iter();
+        let packages = prepared.find(|packages| packages.serve(wanted.kernel_version))?;
+        Some(KernelSource::Debian(Box::new(packages)))
     }
 
     fn apt<'a>(&'a self, search: &Search<'a>) -> Result<&'a Apt, Failure> {
