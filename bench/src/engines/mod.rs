@@ -103,7 +103,7 @@ impl Setting {
         let mut options = BuilderOptions::new(cache_directory.clone());
         for kernel in [&plain, &newest] {
             let path = source_tarball(kernel, &cache_directory, &apt)?;
-            options.sources.push(SourceTree { release: kernel.release.clone(), path });
+            options.sources.push(SourceTree { release: kernel.release.clone(), path }.into());
         }
         let builder = Builder::open(options, &scratch.join("probe"))?;
         Ok(Self { builder, cache, cache_directory, apt, scratch, plain, newest })

@@ -7,6 +7,7 @@ mod housekeeping;
 mod logging;
 mod report;
 mod runner;
+mod source_options;
 mod worker;
 
 use std::process::ExitCode;

@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use camino::Utf8Path;
 use elivepatch_builder::{
     Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
-    SandboxLimits, SourceTree, Swept, Toolchains,
+    SandboxLimits, Swept, Toolchains,
 };
 use elivepatch_model::{BuilderIdentity, Failure, KernelRelease};
 use elivepatch_server::ServerConfig;
 
-use crate::error::CommandError;
+use crate::{error::CommandError, source_options::source_options};
 
 /// What the worker needs of a builder. Calls block.
 pub trait BuildRunner: Send + Sync {
@@ -23,8 +23,9 @@ pub trait BuildRunner: Send + Sync {
     /// What it can do and what limits it, one line each, for the start of the server.
     fn describe(&self) -> Vec<String>;
 
-    /// Why source trees of the config cannot be used, with the release that each is for.
-    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)>;
+    /// Why sources of the config cannot be used, each with what says which one it is behind the word
+    /// `[[source]]`.
+    fn unusable_sources(&self) -> Vec<(String, Failure)>;
 
     /// Cleans the cache.
     ///
@@ -109,11 +110,6 @@ pub fn options(config: &ServerConfig) -> BuilderOptions {
         disk_bytes: section.base_disk_limit_mib << 20,
         ..options.limits
     };
-    options.sources = config
-        .sources
-        .iter()
-        .map(|source| SourceTree { release: source.release.clone(), path: source.path.clone() })
-        .collect();
     options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
     options.jobs = section.jobs;
     options.header_objects = section.header_objects;
@@ -125,6 +121,11 @@ pub fn options(config: &ServerConfig) -> BuilderOptions {
     options.debian.mirror.clone_from(&config.debian.mirror);
     options.debian.security_mirror.clone_from(&config.debian.security_mirror);
     options.debian.suites.clone_from(&config.debian.suites);
+    options.sources = config
+        .sources
+        .iter()
+        .filter_map(|source| source_options(source, &options.debian))
+        .collect();
     options
 }
 
@@ -141,7 +142,7 @@ impl BuildRunner for Builder {
         Builder::describe(self)
     }
 
-    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
+    fn unusable_sources(&self) -> Vec<(String, Failure)> {
         Builder::unusable_sources(self)
     }
 

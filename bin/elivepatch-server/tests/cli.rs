@@ -146,6 +146,35 @@ fn source_that_cannot_be_used_is_named_by_its_release_with_the_next_step() {
 }
 
 #[test]
+fn check_config_says_what_each_source_would_serve_and_what_it_lacks() {
+    let home = Home::new();
+    let (data, cache) = (home.path("data"), home.path("cache"));
+    std::fs::create_dir_all(home.path("src/linux-6.12.31-mine")).expect("made");
+    let check = |sources: &str| {
+        let text = format!("data_directory = {data:?}\ncache_directory = {cache:?}\n{sources}");
+        std::fs::write(home.path("server.toml"), text).expect("written");
+        home.run(&["check-config"])
+    };
+    let trees = format!(
+        "[[source]]\nname = \"trees\"\nkind = \"directory\"\nreleases = [\"*-mine\"]\npath = \"{}/linux-{{release}}\"\n",
+        text(&home.path("src"))
+    );
+    let fine = check(&trees);
+    assert!(fine.status.success(), "{}", stderr(&fine));
+    let told = stdout(&fine);
+    assert!(told.contains("source trees (directory, for *-mine): "), "{told}");
+    assert!(told.contains("; there are linux-6.12.31-mine"), "{told}");
+    let git = "[[source]]\nname = \"stable\"\nkind = \"git\"\npath = \"/no/such/linux\"\n";
+    let refused = check(&format!("{trees}{git}"));
+    assert_eq!(refused.status.code(), Some(1));
+    let told = stderr(&refused);
+    assert!(
+        told.contains("the [[source]] stable cannot be used: its path /no/such/linux is not there"),
+        "{told}"
+    );
+}
+
+#[test]
 fn address_beyond_this_machine_is_written_by_init_and_waits_for_the_consent() {
     let home = Home::new();
     let (data, cache) = (home.path("data"), home.path("cache"));

@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs_err::create_dir_all(&scratch)?;
     let mut options = BuilderOptions::new(cache.into());
     if let Ok(path) = std::env::var("SOURCE") {
-        options.sources.push(SourceTree { release: release.parse()?, path: path.into() });
+        let tree = SourceTree { release: release.parse()?, path: path.into() };
+        options.sources.push(tree.into());
     }
     let builder = Builder::open(options, &scratch)?;
     for line in builder.describe() {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use camino::Utf8Path;
-use elivepatch_model::{BuilderIdentity, Failure, FailureClass, KernelRelease, TargetFacts};
+use elivepatch_model::{BuilderIdentity, Failure, TargetFacts};
 
 use crate::{
     BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer, Sweep, Swept,
@@ -10,7 +10,7 @@ use crate::{
     pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
-    source::{SourceTree, TreeFacts},
+    source::Sources,
     toolchain::Toolchains,
     trial::Accelerator,
 };
@@ -26,8 +26,8 @@ pub struct Builder {
     pub(crate) cache: Cache,
     pub(crate) sandbox: Sandbox,
     pub(crate) toolchains: Toolchains,
-    /// The source trees of the options, as they were found when the builder was opened.
-    trees: Vec<Result<TreeFacts, Failure>>,
+    /// The sources of the options, as they were found when the builder was opened.
+    pub(crate) sources: Sources,
     apt: OnceLock<Apt>,
     accelerator: OnceLock<Accelerator>,
 }
@@ -48,9 +48,9 @@ impl Builder {
             None => Toolchains::new(&cache),
         };
         // Builds are known by their keys, and those by what the trees are now.
-        let trees = options.sources.iter().map(|tree| tree.facts(&cache)).collect();
+        let sources = Sources::open(&options.sources, &cache);
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { options, cache, sandbox, toolchains, trees, apt, accelerator })
+        Ok(Self { options, cache, sandbox, toolchains, sources, apt, accelerator })
     }
 
     /// What decides the builder's results beside the order: its version and code, its recipes and
@@ -59,41 +59,13 @@ impl Builder {
         let recipes = self.toolchains.recipes().iter();
         let recipes: String =
             recipes.map(|recipe| format!(" {} {}", recipe.name, recipe.digest)).collect();
-        let trees = self.options.sources.iter().zip(&self.trees);
-        let usable =
-            trees.filter_map(|(tree, facts)| Some((&tree.release, facts.as_ref().ok()?.digest)));
         let mut sources = BTreeMap::new();
-        for (release, digest) in usable {
+        for (release, facts) in self.sources.trees() {
             // The first one serves.
-            sources.entry(release.clone()).or_insert(digest);
+            sources.entry(release.clone()).or_insert(facts.digest);
         }
         let common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
-        BuilderIdentity { common, sources }
-    }
-
-    /// The source tree of the server's administrator for a release; `None` when he has put none
-    /// there.
-    ///
-    /// # Errors
-    /// `source-unusable` when it cannot be used, or has changed since the builder was opened: what
-    /// comes of it would be taken for what came of the old one.
-    pub(crate) fn source_tree(
-        &self,
-        release: &KernelRelease,
-    ) -> Result<Option<TreeFacts>, Failure> {
-        let mut trees = self.options.sources.iter().zip(&self.trees);
-        let Some((tree, opened)) = trees.find(|(tree, _)| tree.release == *release) else {
-            return Ok(None);
-        };
-        let facts = tree.facts(&self.cache)?;
-        if opened.as_ref().is_ok_and(|opened| *opened == facts) {
-            return Ok(Some(facts));
-        }
-        Err(Failure::new(
-            FailureClass::SourceUnusable,
-            format!("the source {} has changed since the server was started", tree.path),
-            "restart elivepatch-server: it then takes the new source for what it is",
-        ))
+        BuilderIdentity { common, sources, named: self.sources.identities() }
     }
 
     /// What it can do, one line each, for people.
@@ -102,12 +74,7 @@ impl Builder {
         lines.extend(self.toolchains.recipes().iter().map(|recipe| {
             format!("toolchain root {}: for kernels built by {}", recipe.name, recipe.compilers())
         }));
-        let trees = self.options.sources.iter().zip(&self.trees);
-        lines.extend(
-            trees
-                .filter(|(_, facts)| facts.is_ok())
-                .map(|(tree, _)| format!("source of {}: {}", tree.release, tree.path)),
-        );
+        lines.extend(self.sources.describe());
         let warm = self.warm_releases();
         lines.push(match warm.len() {
             0 => "bases ready: none yet; the first build of a kernel takes a minute longer"
@@ -117,14 +84,10 @@ impl Builder {
         lines
     }
 
-    /// Why source trees of the options cannot be used, with the release that each is for. Builds for
-    /// these releases fail.
-    pub fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
-        let trees = self.options.sources.iter().zip(&self.trees);
-        let problem = |(tree, facts): (&SourceTree, &Result<TreeFacts, Failure>)| {
-            Some((tree.release.clone(), facts.as_ref().err()?.clone()))
-        };
-        trees.filter_map(problem).collect()
+    /// Why sources of the options cannot be used, each with what says which one it is behind the
+    /// word `[[source]]`. Builds that need one of them fail.
+    pub fn unusable_sources(&self) -> Vec<(String, Failure)> {
+        self.sources.unusable()
     }
 
     /// The releases of which a base is ready.

@@ -99,7 +99,8 @@ impl Cache {
         self.directory.join("toolchain-roots")
     }
 
-    /// What was found out of source trees, a small file each.
+    /// What was found out of source trees, a small file each; beside them what was fetched or prepared
+    /// of sources: `tarballs/`, `git-…`, `portage-…`, each with a lock beside it.
     pub fn sources(&self) -> Utf8PathBuf {
         self.directory.join("sources")
     }

@@ -48,17 +48,20 @@ mod work_directory;
 
 pub use builder::Builder;
 pub use cache::{Cache, EntryKind};
-pub use debian::{Apt, DebianOptions, stock_config, unpack_source_tarball};
+pub use debian::{Apt, DebianOptions, PackageDirectory, stock_config, unpack_source_tarball};
 pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
     pin_base, remove_base,
 };
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
-pub use order::{BaselinePatch, BuildOrder, FinishedBuild, FixText};
+pub use order::{BuildOrder, FinishedBuild, FixText};
 pub use pipeline::WarmBase;
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
-pub use source::{SourceTree, TARBALLS};
+pub use source::{
+    BaselinePatch, DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind,
+    SourceOptions, SourceTree, TARBALLS, TarballCheck, TarballOptions,
+};
 pub use toolchain::{
     ListedToolchain, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
 };

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree};
+use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceOptions};
 
 /// The usual limit for patches to headers. On two cores a build compiles some 100 objects a minute,
 /// so that one at the limit takes 20 minutes to 40; headers with more dependents reach most of the
@@ -28,9 +28,9 @@ pub struct BuilderOptions {
     pub limits: SandboxLimits,
     /// What building a whole kernel may use: once for each kernel, and much more than a livepatch.
     pub base_limits: SandboxLimits,
-    /// The source trees that the server's administrator has put there; the first one for a release
-    /// serves it. All other kernels are looked for in Debian's archive.
-    pub sources: Vec<SourceTree>,
+    /// The sources of kernels; the first that has a kernel serves it. Unless one of them is of the
+    /// kind `debian`, Debian's archive is the last.
+    pub sources: Vec<SourceOptions>,
     /// How long a trial may take.
     pub trial_time: Duration,
     /// Cores to use; 0 for all.

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, PatchRecord,
-    RebuildOf, RequestRecord, Sha256Digest, TargetFacts,
+    AdaptationKind, BehaviourCheck, BuildKey, BuildOptions, Engine, Fix, Manifest, RebuildOf,
+    RequestRecord, Sha256Digest, TargetFacts,
 };
+
+use crate::BaselinePatch;
 
 /// One build to be done.
 #[derive(Debug, Clone)]
@@ -60,22 +62,6 @@ pub struct FixText {
     pub fix: Fix,
     /// The patch as it was sent.
     pub text: Vec<u8>,
-}
-
-/// A patch that is compiled into the running kernel.
-#[derive(Debug, Clone)]
-pub struct BaselinePatch {
-    /// A name for people: a file name without directories.
-    pub name: String,
-    /// The patch as it was sent.
-    pub text: Vec<u8>,
-}
-
-impl BaselinePatch {
-    /// The record for the manifest.
-    pub fn record(&self) -> PatchRecord {
-        PatchRecord { name: self.name.clone(), digest: Sha256Digest::of(&self.text) }
-    }
 }
 
 /// What a successful build leaves.

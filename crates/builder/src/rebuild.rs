@@ -21,16 +21,10 @@ pub(crate) fn kernel_version(order: &BuildOrder) -> Option<String> {
 pub(crate) fn check_source(order: &BuildOrder, found: &SourceRecord) -> Result<(), Failure> {
     let Some(rebuild) = strict(order) else { return Ok(()) };
     let then = &rebuild.source;
-    if then == found {
+    if then.is_same(found) {
         return Ok(());
     }
-    let line = |record: &SourceRecord| {
-        let packages = record.packages.iter();
-        packages
-            .map(|package| format!("{} {} {}", package.name, package.version, package.digest))
-            .collect::<Vec<_>>()
-    };
-    let (old, new) = (line(then), line(found));
+    let (old, new) = (then.lines(), found.lines());
     let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("then: {line}"));
     let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("now:  {line}"));
     let message = format!(
@@ -85,6 +79,7 @@ mod tests {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
             packages: vec![package],
+            ..SourceRecord::default()
         }
     }
 

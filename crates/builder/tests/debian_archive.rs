@@ -2,7 +2,7 @@
 //! the loopback interface, and faulty on demand.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     process::Command,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_builder::{Apt, Cache, DebianOptions, Observer, SilentObserver};
+use elivepatch_builder::{Apt, Cache, DebianOptions, Observer, PackageDirectory, SilentObserver};
 use elivepatch_model::{BuildEvent, FailureClass, Sha256Digest};
 
 /// What the mirror does wrong.
@@ -52,6 +52,11 @@ struct Archive {
 
 impl Archive {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// One whose Release file has these lines, too.
+    fn with(release_lines: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let root = directory.path();
         let package = build_package(root);
@@ -64,7 +69,7 @@ impl Archive {
         );
         let release = format!(
             "Origin: Debian\nLabel: Debian\nSuite: sample\nCodename: sample\nArchitectures: amd64\n\
-             Components: main\nDate: Thu, 01 Oct 2026 00:00:00 UTC\nSHA256:\n {} {} main/binary-amd64/Packages\n",
+             Components: main\nDate: Thu, 01 Oct 2026 00:00:00 UTC\n{release_lines}SHA256:\n {} {} main/binary-amd64/Packages\n",
             Sha256Digest::of(packages.as_bytes()),
             packages.len()
         );
@@ -97,10 +102,94 @@ impl Archive {
             security_mirror: Some(mirror),
             suites: suites.iter().map(|suite| (*suite).to_owned()).collect(),
             keyring: self.path(keyring),
+            ..DebianOptions::default()
         };
         let apt = Apt::open(&cache, &options).expect("the mirror is given");
         (cache, apt)
     }
+}
+
+impl Archive {
+    /// apt as a source of its own has it.
+    fn apt_with(&self, keyring: &str, change: impl FnOnce(&mut DebianOptions)) -> Apt {
+        let cache = Cache::open(&self.path("cache")).expect("own directory");
+        let mut options = DebianOptions {
+            mirror: Some(format!("{}/debian", self.address)),
+            without_security: true,
+            suites: vec!["sample".to_owned()],
+            keyring: self.path(keyring),
+            ..DebianOptions::default()
+        };
+        change(&mut options);
+        Apt::open(&cache, &options).expect("the mirror is given")
+    }
+
+    /// The package as it was built, in a directory of its own.
+    fn keep(&self) -> (PackageDirectory, Utf8PathBuf) {
+        let directory = self.path("kept");
+        std::fs::create_dir_all(&directory).expect("own directory");
+        let file = directory.join("elivepatch-sample_1.0_amd64.deb");
+        std::fs::copy(self.path("sample.deb"), &file).expect("it was built");
+        (PackageDirectory { directory, digests: BTreeMap::new() }, file)
+    }
+}
+
+#[test]
+fn index_past_its_time_is_accepted_only_where_the_config_says_so_and_signed_all_the_same() {
+    let archive = Archive::with("Valid-Until: Fri, 02 Oct 2026 00:00:00 UTC\n");
+    let apt = archive.apt_with("keyring.gpg", |_| {});
+    let failure = apt.versions("elivepatch-sample", &SilentObserver).expect_err("it has expired");
+    assert_eq!(failure.class, FailureClass::FetchFailed);
+    assert!(failure.details.iter().any(|line| line.contains("expired")), "{failure:?}");
+    let apt = archive.apt_with("keyring.gpg", |options| options.valid_until = false);
+    assert_eq!(apt.versions("elivepatch-sample", &SilentObserver).expect("a snapshot").len(), 1);
+    let apt = archive.apt_with("other.gpg", |options| options.valid_until = false);
+    apt.versions("elivepatch-sample", &SilentObserver).expect_err("signed by somebody else");
+}
+
+#[test]
+fn file_that_was_kept_is_taken_instead_of_fetching_it() {
+    let archive = Archive::new();
+    let (packages, file) = archive.keep();
+    let apt = archive.apt_with("keyring.gpg", |options| options.packages = Some(packages));
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    let path = apt.fetch(&versions[0], &SilentObserver).expect("it is there");
+    assert_eq!(file_digest(&path), versions[0].digest);
+    assert_eq!(archive.faults.lock().expect("unused").sent, 0, "it was fetched");
+
+    std::fs::remove_file(path).expect("in the cache");
+    std::fs::write(&file, "another file").expect("own file");
+    let failure = apt.fetch(&versions[0], &SilentObserver).expect_err("another digest");
+    assert_eq!(failure.class, FailureClass::SourceUnusable);
+    assert!(failure.message.contains(file.as_str()), "{failure}");
+}
+
+#[test]
+fn package_that_left_the_archive_is_served_from_where_it_was_kept() {
+    let archive = Archive::new();
+    let (mut packages, file) = archive.keep();
+    let digest = file_digest(&file);
+    packages.digests.insert("elivepatch-sample_1.0_amd64.deb".to_owned(), digest);
+    let unused = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let open = |packages: &PackageDirectory| {
+        archive.apt_with("keyring.gpg", |options| {
+            options.mirror = Some(format!("http://{unused}/debian"));
+            options.packages = Some(packages.clone());
+        })
+    };
+    let apt = open(&packages);
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("nobody is asked");
+    assert_eq!((versions[0].version.as_str(), versions[0].digest), ("1.0", digest));
+    let path = apt.fetch(&versions[0], &SilentObserver).expect("it was kept");
+    assert_eq!(file_digest(&path), digest);
+
+    // Without a digest in the config an index has to say what it is, and that does not answer.
+    packages.digests.clear();
+    let failure = open(&packages).versions("elivepatch-sample", &SilentObserver);
+    assert_eq!(failure.expect_err("no index").class, FailureClass::FetchFailed);
+    packages.digests.insert("elivepatch-sample_1.0_amd64.deb".to_owned(), Sha256Digest::of(b"x"));
+    let failure = open(&packages).versions("elivepatch-sample", &SilentObserver);
+    assert_eq!(failure.expect_err("another digest").class, FailureClass::SourceUnusable);
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -378,6 +467,7 @@ fn mirror_that_does_not_answer_is_named() {
         security_mirror: Some(mirror),
         suites: vec!["sample".to_owned()],
         keyring: archive.path("keyring.gpg"),
+        ..DebianOptions::default()
     };
     let apt = Apt::open(&cache, &options).expect("the mirror is given");
     let failure = apt.versions("elivepatch-sample", &SilentObserver).expect_err("nobody there");

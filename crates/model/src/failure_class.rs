@@ -105,14 +105,14 @@ failure_classes! {
     ConfigUnsupported = "config-unsupported", Request,
         "The message names the option. Only a kernel that is built with another config can be \
          live-patched.";
-    /// The server has no source for the target's release.
+    /// No source of the server has the target's release.
     ReleaseUnknown = "release-unknown", Request,
-        "The details list the releases that the server can serve. Name the right one with \
-         `--kernel`, add its suite to `[debian] suites`, or update the target to a kernel \
-         that is in the archive. For a kernel of your own, name its source tree in a `[[source]]` \
-         of the server's config.";
-    /// The source tree that the server's config names for the release is missing or damaged, holds
-    /// what no source tree holds, or is of another version.
+        "The details say of each source why it does not serve, and which releases there are. Name \
+         the right one with `--kernel`, or update the target to a kernel that is in the archive. \
+         The server's administrator can add a `[[source]]`: of older Debian kernels, of kernel.org, \
+         of your own (see [operation](operation.md#sources)).";
+    /// A source that the server's config names is missing or damaged, holds what no source tree
+    /// holds, or is of another version.
     SourceUnusable = "source-unusable", Infrastructure,
         "This is for the server's administrator. The message names the file and what is wrong \
          with it. Put a clean source tree there, or correct the `[[source]]` in the server's \
@@ -122,8 +122,7 @@ failure_classes! {
     BaselineDoesNotApply = "baseline-does-not-apply", Request,
         "The message names patch, file and hunk. Send the patches that were applied when the running \
          kernel was built, all of them and in that order; and none for a stock kernel of Debian.";
-    /// The whole kernel does not build from the source tree that the server's config names for the
-    /// release, with this config.
+    /// The whole kernel does not build from its source with this config.
     KernelDoesNotBuild = "kernel-does-not-build", Request,
         "The message has the first error of the build. Send the running kernel's own config; \
          if it is that, the server's administrator should look whether the source is the one \
@@ -300,10 +299,10 @@ failure_classes! {
     SandboxFailed = "sandbox-failed", Infrastructure,
         "Install bubblewrap and allow user namespaces (see \
          [operation](operation.md#what-the-server-says-at-its-start)).";
-    /// A package could not be fetched, or its digest was wrong.
+    /// A package, a tarball or a tag could not be fetched, or its digest or signature was wrong.
     FetchFailed = "fetch-failed", Infrastructure,
-        "Check the network and the mirror in the `[debian]` section, then submit again. What \
-         was fetched is kept.";
+        "Check the network, and the mirror in the `[debian]` section or the address in the \
+         `[[source]]`, then submit again. What was fetched is kept.";
     /// The toolchain root could not be made.
     ToolchainFailed = "toolchain-failed", Infrastructure,
         "The server needs root to make a toolchain root. The build's log has the output of \

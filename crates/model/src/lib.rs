@@ -25,6 +25,9 @@ mod machine;
 mod manifest;
 mod rebuild;
 mod release;
+mod release_pattern;
+mod source_record;
+mod source_template;
 mod target;
 
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
@@ -33,7 +36,7 @@ pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
 pub use build_options::BuildOptions;
-pub use builder_identity::BuilderIdentity;
+pub use builder_identity::{BuilderIdentity, SourceIdentity};
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};
@@ -46,9 +49,12 @@ pub use kallsyms::{Kallsyms, KallsymsError};
 pub use kpatch_support::ConfigRefusal;
 pub use machine::{Distribution, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{
-    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PackageRecord, PatchedFunction,
-    RequestRecord, SourceRecord, ToolchainRecord, TrialEvidence,
+    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction, RequestRecord,
+    ToolchainRecord, TrialEvidence,
 };
 pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};
+pub use release_pattern::{ReleasePattern, ReleasePatternError};
+pub use source_record::{GitRecord, PackageRecord, SourceRecord};
+pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine, Fix,
-    KernelRelease, PatchRecord, Sha256Digest, Step, TargetFacts,
+    KernelRelease, PatchRecord, Sha256Digest, SourceRecord, Step, TargetFacts,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -107,30 +107,6 @@ pub enum BaseKind {
     Prepared,
     /// The whole kernel was built from a config and a source tree.
     Built,
-}
-
-/// The source that was compiled: named packages with their digests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SourceRecord {
-    /// The kind of source: `debian`, or `tree` for a source tree of the server's administrator.
-    pub kind: String,
-    /// The version of the packages, such as `6.1.176-1`, or the name of the tree's file.
-    pub version: String,
-    /// Package file name and digest, in the order of their names.
-    pub packages: Vec<PackageRecord>,
-}
-
-/// One package file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PackageRecord {
-    /// The package's name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The digest of the file, as in the archive's signed index.
-    pub digest: Sha256Digest,
 }
 
 /// The toolchain root that was used.

@@ -101,12 +101,8 @@ fn compare(found: &mut Vec<Difference>, what: &str, then: &str, now: &str) {
 }
 
 fn source(record: &SourceRecord) -> String {
-    let packages = record
-        .packages
-        .iter()
-        .map(|package| format!("{} {} {}", package.name, package.version, package.digest));
     let mut words = vec![format!("{} {}", record.kind, record.version)];
-    words.extend(packages);
+    words.extend(record.lines());
     words.join(", ")
 }
 
@@ -135,7 +131,7 @@ mod tests {
             source: SourceRecord {
                 kind: "debian".to_owned(),
                 version: "6.1.176-1".to_owned(),
-                packages: Vec::new(),
+                ..SourceRecord::default()
             },
             toolchain: ToolchainRecord {
                 name: "debian-12-gcc-12".to_owned(),

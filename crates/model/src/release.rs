@@ -51,6 +51,19 @@ impl KernelRelease {
         format!("{}.{}", self.version.0, self.version.1)
     }
 
+    /// The version as kernel.org names it in its files and tags: `6.1.176` of `6.1.176-custom`,
+    /// `6.12` of `6.12.0`, `6.13-rc3` of `6.13.0-rc3`.
+    pub fn upstream_version(&self) -> String {
+        let (major, minor, patch) = self.version;
+        if patch > 0 {
+            return format!("{major}.{minor}.{patch}");
+        }
+        let candidate = self.suffix().strip_prefix("-rc").unwrap_or_default();
+        let number: String = candidate.chars().take_while(char::is_ascii_digit).collect();
+        let candidate = if number.is_empty() { number } else { format!("-rc{number}") };
+        format!("{major}.{minor}{candidate}")
+    }
+
     /// What follows the version numbers, such as `-50-cloud-amd64`; may be empty.
     pub fn suffix(&self) -> &str {
         let end = self

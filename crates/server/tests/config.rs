@@ -34,13 +34,13 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     // These two are shown with an example: their default is to ask apt.
     assert!(config.debian.mirror.take().is_some());
     assert!(config.debian.security_mirror.take().is_some());
-    assert_eq!(std::mem::take(&mut config.sources).len(), 1, "so is this one");
+    assert_eq!(std::mem::take(&mut config.sources).len(), 8, "each of these is an example");
     // Without these there are no other recipes, and no budget.
     assert!(config.toolchain_recipes.take().is_some());
     assert!(config.cache.disk_budget_gib.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 27, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 64, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -77,6 +77,66 @@ fn sources_that_cannot_serve_are_named() {
     ));
     insta::assert_snapshot!(error("[[source]]\nrelease = \"../x\"\npath = \"/srv/linux\"\n"));
     insta::assert_snapshot!(error("[[source]]\nrelease = \"6.12.117-a\"\n"));
+}
+
+#[test]
+fn named_source_that_cannot_serve_is_refused_with_its_name_and_line() {
+    let named =
+        |text: &str| error(&format!("queue_limit = 5\n[[source]]\nname = \"mine\"\n{text}"));
+    for (text, expected) in [
+        ("", "mine: a source has both, a name and a kind"),
+        ("kind = \"rpm\"\n", "unknown variant `rpm`"),
+        (
+            "kind = \"directory\"\nurl = \"https://x.example/\"\n",
+            "mine: url is not a key of the kind directory, which has path",
+        ),
+        ("kind = \"directory\"\npath = \"/usr/src/linux\"\n", "would be the same for all kernels"),
+        ("kind = \"directory\"\npath = \"/usr/src/{name}\"\n", "something else in braces"),
+        ("kind = \"directory\"\npath = \"/usr/../src/{release}\"\n", "is not an absolute path"),
+        ("kind = \"tarball\"\n", "it needs one of url and path"),
+        (
+            "kind = \"tarball\"\nurl = \"https://k.example/linux-{version}.tar.xz\"\n",
+            "must be checked",
+        ),
+        (
+            "kind = \"tarball\"\nurl = \"ftp://k.example/linux-{version}.tar.xz\"\nkeyring = \"/k\"\n",
+            "is not an http:// or https:// URL",
+        ),
+        (
+            "kind = \"tarball\"\npath = \"/linux-{version}.tar\"\nsha256sums = \"http://k.example/sums\"\n",
+            "by plain http must be signed",
+        ),
+        ("kind = \"git\"\nurl = \"ext::sh -c id\"\n", "does not begin with one of https://"),
+        ("kind = \"git\"\nurl = \"ssh://-oProxyCommand=id/x\"\n", "does not begin with one of"),
+        ("kind = \"git\"\nurl = \"file:///srv/linux\"\n", "does not begin with one of"),
+        (
+            "kind = \"git\"\npath = \"/srv/linux\"\ntag = \"--upload-pack=x{version}\"\n",
+            "is not the name of a tag",
+        ),
+        (
+            "kind = \"git\"\npath = \"/srv/linux\"\ntag = \"newest\"\n",
+            "would be the same for all kernels",
+        ),
+        ("kind = \"debian\"\nvalid_until = false\n", "name its mirror"),
+        ("kind = \"debian\"\nsuites = [\"../x\"]\n", "is not the name of a suite"),
+        ("kind = \"debian\"\nsha256 = {{ \"a.deb\" = \"{D}\" }}\n", "in the directory packages"),
+        ("kind = \"portage\"\n", "distfiles is missing"),
+        ("kind = \"portage\"\ndistfiles = \"/d\"\npackage = \"../x\"\n", "is not a package"),
+        ("kind = \"git\"\npath = \"/srv/linux\"\nreleases = [\"6.[0-9]\"]\n", "is not a pattern"),
+    ] {
+        let text = text.replace("{D}", &"0".repeat(64)).replace("{{", "{").replace("}}", "}");
+        let told = named(&text);
+        assert!(told.contains(expected), "{text}\n{told}");
+        assert!(told.contains("line "), "{told}");
+    }
+    let twice = "[[source]]\nname = \"a\"\nkind = \"debian\"\n".repeat(2);
+    assert!(
+        error(&twice).contains("line 4: source: a: two sources have this name"),
+        "{}",
+        error(&twice)
+    );
+    let name = error("[[source]]\nname = \"a b\"\nkind = \"debian\"\n");
+    assert!(name.contains("is not a name"), "{name}");
 }
 
 #[test]

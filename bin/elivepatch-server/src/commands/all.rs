@@ -170,9 +170,9 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
     for line in runner.describe() {
         anstream::eprintln!("worker: {line}");
     }
-    for (release, failure) in runner.unusable_sources() {
+    for (source, failure) in runner.unusable_sources() {
         report::warn(&format!(
-            "builds for {release} will fail, as its [[source]] cannot be used: {failure}; {}",
+            "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
             failure.hint
         ));
     }

@@ -63,7 +63,7 @@ fn try_builder(mut config: ServerConfig) -> Result<(), CommandError> {
     let Some((_, first)) = unusable.first() else { return Ok(()) };
     let lines: Vec<String> = unusable
         .iter()
-        .map(|(release, failure)| format!("the [[source]] of {release} cannot be used: {failure}"))
+        .map(|(source, failure)| format!("the [[source]] {source} cannot be used: {failure}"))
         .collect();
     Err(CommandError::input(anyhow::anyhow!("{}", lines.join("; ")), first.hint.clone()))
 }

@@ -15,8 +15,8 @@ use elivepatch_api::{
 use elivepatch_builder::{BuildOrder, FinishedBuild, HousekeepingError, Observer, Swept};
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
-    FailureClass, KernelRelease, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName,
-    TargetFacts, ToolchainRecord, TrialEvidence,
+    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts,
+    ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
@@ -50,7 +50,7 @@ where
         vec![]
     }
 
-    fn unusable_sources(&self) -> Vec<(KernelRelease, Failure)> {
+    fn unusable_sources(&self) -> Vec<(String, Failure)> {
         vec![]
     }
 
@@ -361,7 +361,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "1".to_owned(),
-            packages: vec![],
+            ..SourceRecord::default()
         },
         toolchain: ToolchainRecord {
             name: "none".to_owned(),

@@ -43,7 +43,7 @@ use whole::TreeMark;
 pub use workspace::{TREE, WORK, Workspace};
 
 use crate::{
-    Cache, Observer,
+    BaselinePatch, Cache, Observer,
     cache::{CacheLock, PARTIAL, REMOVED},
     debian::{Apt, KernelPackages},
     failures::io_failure,
@@ -71,6 +71,8 @@ pub struct BaseInput<'a> {
     pub config_text: &'a [u8],
     /// The source of the target's kernel.
     pub source: &'a KernelSource,
+    /// The patches that are compiled into the target's kernel; their digests are in the source.
+    pub baseline: &'a [BaselinePatch],
     /// The toolchain root that holds its compiler.
     pub toolchain: &'a ToolchainRoot,
     /// Cores to use.
@@ -152,6 +154,7 @@ impl Base {
                         prepare::prepare(input, packages, &place, apt()?, sandbox, observer)?;
                     }
                     KernelSource::Tree(tree) => {
+                        let _held = tree.hold(cache, observer)?;
                         built::build(input, tree, identity, &place, sandbox, observer)?;
                     }
                 }

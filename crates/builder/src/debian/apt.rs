@@ -50,7 +50,7 @@ pub struct PackageFile {
 #[derive(Debug)]
 pub struct Apt {
     pub(super) cache: Cache,
-    options: DebianOptions,
+    pub(super) options: DebianOptions,
     mirrors: Mirrors,
     directory: Utf8PathBuf,
     pub(super) proxy: Option<String>,
@@ -62,8 +62,15 @@ impl Apt {
     /// # Errors
     /// When no mirror is known, or the cache cannot be written.
     pub fn open(cache: &Cache, options: &DebianOptions) -> Result<Self, Failure> {
-        let mirrors = find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
-        let sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        let mut mirrors =
+            find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
+        if options.without_security {
+            mirrors.security.clone_from(&options.security_mirror);
+        }
+        let mut sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        if !options.valid_until {
+            sources.push_str("# whatever the time until which it is valid\n");
+        }
         // Servers with other mirrors or suites may share the cache: each has an index of its own, or
         // one would look for its kernels in what the other fetched.
         let directory = cache.apt().join(Sha256Digest::of(sources.as_bytes()).short());
@@ -84,7 +91,7 @@ impl Apt {
         // them read and write this one file.
         let directory =
             directory.canonicalize_utf8().map_err(|error| apt_io("find", &directory, &error))?;
-        apt.write("apt.conf", &configuration_text(&directory))?;
+        apt.write("apt.conf", &configuration_text(&directory, options.valid_until))?;
         Ok(apt)
     }
 
@@ -175,6 +182,11 @@ impl Apt {
         observer: &dyn Observer,
     ) -> Result<Vec<PackageFile>, Failure> {
         let all = [packages, optional].concat();
+        let kept = self.kept_packages(packages)?;
+        if packages.iter().all(|name| kept.iter().any(|package| package.name == *name)) {
+            // All of it was kept: the archive need not answer. But it may have newer ones.
+            return self.show_or_kept(&all, observer);
+        }
         if self.index_age().is_some() {
             let found = self.show(&all, observer)?;
             if packages.iter().all(|name| found.iter().any(|package| package.name == *name)) {
@@ -183,6 +195,18 @@ impl Apt {
         }
         self.update(observer)?;
         self.show(&all, observer)
+    }
+
+    /// What index and kept files have; without an index, the kept files alone.
+    fn show_or_kept(
+        &self,
+        packages: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Vec<PackageFile>, Failure> {
+        match self.index_age() {
+            Some(_) => self.show(packages, observer),
+            None => self.kept_packages(packages),
+        }
     }
 
     fn show(
@@ -196,6 +220,12 @@ impl Apt {
         let stanzas = read_stanzas(&String::from_utf8_lossy(&output.stdout));
         let mut found: Vec<PackageFile> = stanzas.into_iter().filter_map(into_package).collect();
         found.retain(|package| packages.contains(&package.name.as_str()));
+        // What was kept comes behind what the archive has: without a version, its newest is meant.
+        for package in self.kept_packages(packages)? {
+            if !found.contains(&package) {
+                found.push(package);
+            }
+        }
         Ok(found)
     }
 
@@ -283,8 +313,10 @@ fn missing_suites(output: &str) -> Option<Vec<String>> {
 }
 
 /// apt's configuration for a state directory of its own; nothing of the machine's is read.
-fn configuration_text(directory: &Utf8Path) -> String {
+fn configuration_text(directory: &Utf8Path, valid_until: bool) -> String {
     let proxies = machine_proxies();
+    // The signature is checked whatever this says.
+    let check = format!("Acquire::Check-Valid-Until \"{valid_until}\";\n");
     format!(
         "Dir::State \"{directory}/state\";\nDir::State::status \"{directory}/status\";\n\
          Dir::Cache \"{directory}\";\nDir::Cache::archives \"{directory}/archives\";\n\
@@ -295,7 +327,7 @@ fn configuration_text(directory: &Utf8Path) -> String {
          APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
          APT::Sandbox::User \"root\";\nAPT::Get::AllowUnauthenticated \"false\";\n\
          Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n\
-         {proxies}"
+         {check}{proxies}"
     )
 }
 

@@ -77,6 +77,9 @@ impl Apt {
             });
             fs_err::remove_file(&path).map_err(|error| apt_io("remove", &path, &error))?;
         }
+        if self.take_kept(package, &path)? {
+            return Ok(());
+        }
         let address = self.address(package)?;
         // A first file that was resumed may be damaged; a second one is fetched whole.
         for _ in 0..2 {

@@ -56,7 +56,8 @@ impl KernelPackages {
             })
             .collect();
         packages.sort_by(|a, b| a.name.cmp(&b.name));
-        SourceRecord { kind: "debian".to_owned(), version: self.version.clone(), packages }
+        let (kind, version) = ("debian".to_owned(), self.version.clone());
+        SourceRecord { kind, version, packages, ..SourceRecord::default() }
     }
 }
 
@@ -86,8 +87,9 @@ pub fn find_kernel(
 
 /// What can be done about a kernel of which the archive has not all any more.
 const LEFT_THE_ARCHIVE: &str = "the kernel has left the archive: update the target to a kernel that \
-    is there, or have the server's administrator name its source in a [[source]] of the server's \
-    config";
+    is there, or have the server's administrator add a [[source]] of the kind debian with the archive as \
+    it was (mirror = \"https://snapshot.debian.org/archive/debian/TIMESTAMP\", valid_until = false), or with \
+    the directory in which its .deb files were kept (packages)";
 
 fn look_up(
     apt: &Apt,
@@ -315,5 +317,43 @@ mod tests {
         let text = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)";
         assert_eq!(debian_version(text), Some("6.1.176-1"));
         assert_eq!(debian_version("#1 SMP PREEMPT_DYNAMIC @0"), None);
+    }
+
+    /// With `--ignored --nocapture`: needs the archive that this machine's apt is configured with.
+    #[test]
+    #[ignore = "fetches the archive's indexes, 230 MB"]
+    fn every_stock_kernel_of_the_archive_is_found() {
+        use crate::{Cache, DebianOptions, SilentObserver};
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = camino::Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        let apt = Apt::open(&cache, &DebianOptions::default()).expect("a mirror");
+        apt.update(&SilentObserver).expect("the archive answers");
+        let releases = served_releases(&apt, &SilentObserver).expect("an index");
+        let mut lines = Vec::new();
+        for release in &releases {
+            let parsed: KernelRelease = release.parse().expect("a release");
+            lines.push(match find_kernel(&apt, &parsed, None, &SilentObserver) {
+                Ok(packages) => {
+                    let bytes: u64 = packages.all().iter().map(|package| package.size_bytes).sum();
+                    format!(
+                        "{release}: {} packages, {}, {} MB",
+                        packages.all().len(),
+                        packages.version,
+                        bytes / 1_000_000
+                    )
+                }
+                Err(failure) => format!("{release}: FAILED: {failure}"),
+            });
+        }
+        let text = lines.join("\n");
+        println!("{text}");
+        for flavour in ["-amd64", "-cloud-amd64", "-rt-amd64"] {
+            assert!(
+                releases.iter().any(|release| release.ends_with(flavour)),
+                "no {flavour}: {text}"
+            );
+        }
+        assert!(!text.contains("FAILED"), "{text}");
     }
 }

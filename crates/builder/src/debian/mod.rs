@@ -7,6 +7,7 @@
 
 mod apt;
 mod download;
+mod kept_packages;
 mod kernel_packages;
 mod mirror;
 mod options;
@@ -18,6 +19,6 @@ mod unpack;
 pub use apt::Apt;
 pub use download::HeldPackage;
 pub use kernel_packages::{KernelPackages, find_kernel};
-pub use options::DebianOptions;
+pub use options::{DebianOptions, PackageDirectory};
 pub use stock_config::stock_config;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use camino::Utf8PathBuf;
+use elivepatch_model::Sha256Digest;
 
 /// The suites whose kernels the shipped toolchain roots can serve.
 pub const DEFAULT_SUITES: [&str; 7] = [
@@ -18,11 +21,36 @@ pub struct DebianOptions {
     pub mirror: Option<String>,
     /// The security archive; `None` as above, and without it security updates are not found.
     pub security_mirror: Option<String>,
+    /// Whether there is no security archive unless one is named: a snapshot of the main archive would
+    /// else be mixed with what is in the other today.
+    pub without_security: bool,
     /// The suites to look in. Those that end in `-security` are in the security archive. One that
     /// the mirror lacks is left out.
     pub suites: Vec<String>,
     /// The keys that the archive must be signed with.
     pub keyring: Utf8PathBuf,
+    /// Whether an index is refused that is past the time until which it is valid. A snapshot's always
+    /// is; its signature is checked all the same.
+    pub valid_until: bool,
+    /// Package files on the server, for kernels that have left the archive.
+    pub packages: Option<PackageDirectory>,
+}
+
+/// A directory with package files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageDirectory {
+    /// The directory.
+    pub directory: Utf8PathBuf,
+    /// The digests of files by their names; one that is not named must be in a signed index.
+    pub digests: BTreeMap<String, Sha256Digest>,
+}
+
+impl DebianOptions {
+    /// Where it looks, for people.
+    pub(crate) fn describe(&self) -> String {
+        let mirror = self.mirror.as_deref().unwrap_or("the archive of the machine's own apt");
+        format!("{mirror}, suites {}", self.suites.join(", "))
+    }
 }
 
 impl Default for DebianOptions {
@@ -30,8 +58,11 @@ impl Default for DebianOptions {
         Self {
             mirror: None,
             security_mirror: None,
+            without_security: false,
             suites: DEFAULT_SUITES.map(str::to_owned).to_vec(),
             keyring: "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
+            valid_until: true,
+            packages: None,
         }
     }
 }

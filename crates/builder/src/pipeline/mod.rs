@@ -29,7 +29,7 @@ use crate::{
     inspect::inspect,
     module_name::module_name,
     ownership::{Units, find_units},
-    source::KernelSource,
+    source::{FoundSource, KernelSource},
     steps::Steps,
     toolchain::ToolchainRoot,
     unit::Unit,
@@ -73,11 +73,12 @@ fn livepatch(
     job: &Job,
     mut steps: Steps,
     config: &KernelConfig,
-    source: &KernelSource,
+    found: &FoundSource,
     toolchain: &ToolchainRoot,
     base: &Base,
 ) -> Result<FinishedBuild, Failure> {
     let Job { builder, order, observer, work } = *job;
+    let source = &found.source;
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
         let (checked, summary) = job.check(kind, config, source, toolchain, base)?;
@@ -168,7 +169,7 @@ fn livepatch(
         config: config.digest(),
         fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
         adaptations: compiled.adaptations,
-        source: source.record(),
+        source: found.record(),
         toolchain: toolchain.record(),
         base: source.base_kind(),
         engine: kind,

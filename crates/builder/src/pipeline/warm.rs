@@ -46,6 +46,6 @@ pub(crate) fn warm(
     let (config, source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
     let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
-    let (name, kind) = (base.name().to_owned(), source.base_kind());
+    let (name, kind) = (base.name().to_owned(), source.source.base_kind());
     Ok(WarmBase { name, kind, steps: steps.into_done() })
 }

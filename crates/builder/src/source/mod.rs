@@ -1,9 +1,23 @@
-//! Where the source of a kernel comes from: Debian's archive, or a tree that an administrator put
-//! on the server.
+//! Where the source of a kernel comes from: the sources of the server's config, in their order.
 
 mod archive;
+mod baseline;
+mod catalog;
+mod describe;
 mod directory;
+mod fetch;
+mod git;
+mod local;
+mod not_served;
+mod options;
+mod portage;
 mod rules;
+mod search;
+mod signature;
+mod sums;
+mod tarball;
+#[cfg(test)]
+mod test_web;
 mod tree;
 mod unpack;
 mod walk;
@@ -11,6 +25,14 @@ mod walk;
 use elivepatch_model::{BaseKind, SourceRecord};
 use serde::{Deserialize, Serialize};
 
+pub use baseline::BaselinePatch;
+pub(crate) use baseline::{Unpacking, apply_baseline};
+pub(crate) use catalog::{FoundSource, Sources};
+pub use options::{
+    DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind, SourceOptions,
+    TarballCheck, TarballOptions,
+};
+pub(crate) use search::{Search, Tools, Wanted};
 pub use tree::{SourceTree, TreeFacts};
 pub use unpack::TARBALLS;
 
@@ -24,7 +46,7 @@ use crate::debian::KernelPackages;
 pub enum KernelSource {
     /// The packages of a stock kernel.
     Debian(Box<KernelPackages>),
-    /// A source tree of the server's administrator.
+    /// A source of which the whole kernel is built.
     Tree(TreeFacts),
 }
 
@@ -53,7 +75,7 @@ impl KernelSource {
                 .iter()
                 .map(|package| format!("{} {} {}\n", package.name, package.version, package.digest))
                 .collect(),
-            Self::Tree(tree) => format!("tree {}\n", tree.digest),
+            Self::Tree(tree) => tree.identity(),
         }
     }
 

@@ -3,12 +3,15 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Failure, FailureClass, KernelRelease, PackageRecord, Sha256Digest, SourceRecord,
+    Failure, FailureClass, GitRecord, KernelRelease, PackageRecord, PatchRecord, Sha256Digest,
+    SourceRecord,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{directory, unpack, walk::unreadable};
-use crate::{Cache, Observer, digest_file::digest_open_file, sandbox::Sandbox};
+use super::{Unpacking, directory, git, unpack, walk::unreadable};
+use crate::{
+    Cache, Observer, cache::CacheLock, digest_file::digest_open_file, housekeeping::mark_used,
+};
 
 /// How old the last change of a source must be, in seconds, before what was found out is kept: a
 /// change in the same instant would not show.
@@ -23,31 +26,130 @@ pub struct SourceTree {
     pub path: Utf8PathBuf,
 }
 
-/// What is known of a source tree.
+/// What the tree of a tag takes while it is exported, in bytes: all files in one, and the tree. Linux 7.3
+/// has 1.6 GB and 1.8.
+const GIT_BYTES: u64 = 4_000_000_000;
+
+/// What is known of a source of which the whole kernel is built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeFacts {
+    /// Where it lies: a directory, a tarball, or a git repository.
+    pub path: Utf8PathBuf,
+    /// The digest of the tarball, or of all that is in the directory; of a git repository that of
+    /// the names of commit and tree.
+    pub digest: Sha256Digest,
+    /// The kind of source and the version that it has; `None`: the config names it for a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// The patches of the stable branch that are applied to it, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub increments: Vec<FileFacts>,
+    /// The patches that are compiled into the target's kernel, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<PatchRecord>,
+}
+
+/// What a source of a kind is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The kind, as in the config.
+    pub kind: String,
+    /// The version of the kernel.
+    pub version: String,
+    /// What the tag of a git repository leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitRecord>,
+}
+
+/// A file with its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
     /// Where it lies.
     pub path: Utf8PathBuf,
-    /// The digest of the tarball, or of all that is in the directory.
+    /// The digest of it.
     pub digest: Sha256Digest,
 }
 
+impl FileFacts {
+    /// Its name without its directory.
+    pub fn name(&self) -> &str {
+        self.path.file_name().unwrap_or(self.path.as_str())
+    }
+
+    fn record(&self) -> PackageRecord {
+        let version = String::new();
+        PackageRecord { name: self.name().to_owned(), version, digest: self.digest }
+    }
+}
+
 impl TreeFacts {
+    /// A directory or tarball as it is.
+    pub(crate) fn of(path: &Utf8Path, digest: Sha256Digest) -> Self {
+        let (increments, baseline) = (Vec::new(), Vec::new());
+        Self { path: path.to_owned(), digest, origin: None, increments, baseline }
+    }
+
+    /// The same of a source with a kind.
+    #[must_use]
+    pub(crate) fn with_origin(
+        mut self,
+        kind: &str,
+        version: String,
+        git: Option<GitRecord>,
+    ) -> Self {
+        self.origin = Some(Origin { kind: kind.to_owned(), version, git });
+        self
+    }
+
     /// The name of its file or directory, for people.
     pub fn name(&self) -> &str {
         self.path.file_name().unwrap_or(self.path.as_str())
     }
 
+    /// What decides what is made from it, as a text of a line each.
+    pub fn identity(&self) -> String {
+        let increments = self.increments.iter().map(|file| format!("increment {}\n", file.digest));
+        let baseline = self.baseline.iter().map(|patch| format!("baseline {}\n", patch.digest));
+        [format!("tree {}\n", self.digest)].into_iter().chain(increments).chain(baseline).collect()
+    }
+
+    fn git(&self) -> Option<&GitRecord> {
+        self.origin.as_ref()?.git.as_ref()
+    }
+
+    /// What it is, for people.
+    pub fn summary(&self) -> String {
+        let what = match &self.origin {
+            None => format!("the server's {}", self.path),
+            Some(Origin { kind, version, git: None }) => {
+                format!("Linux {version} of the {kind} {}", self.name())
+            }
+            Some(Origin { version, git: Some(git), .. }) => {
+                format!("Linux {version} of {}, commit {}", self.path, git.commit)
+            }
+        };
+        match self.baseline.len() {
+            0 => what,
+            1 => format!("{what}, with 1 baseline patch"),
+            count => format!("{what}, with {count} baseline patches"),
+        }
+    }
+
     /// The record for the manifest.
     pub fn record(&self) -> SourceRecord {
+        let own = FileFacts { path: self.path.clone(), digest: self.digest }.record();
+        let git = self.origin.as_ref().and_then(|origin| origin.git.clone());
+        let own = git.is_none().then_some(own);
         SourceRecord {
-            kind: "tree".to_owned(),
-            version: self.name().to_owned(),
-            packages: vec![PackageRecord {
-                name: self.name().to_owned(),
-                version: String::new(),
-                digest: self.digest,
-            }],
+            kind: self.origin.as_ref().map_or("tree", |origin| origin.kind.as_str()).to_owned(),
+            name: String::new(),
+            version: self.origin.as_ref().map_or(self.name(), |origin| &origin.version).to_owned(),
+            packages: own
+                .into_iter()
+                .chain(self.increments.iter().map(FileFacts::record))
+                .collect(),
+            git,
+            patches: self.baseline.clone(),
         }
     }
 }
@@ -60,51 +162,86 @@ struct Remembered {
 }
 
 impl SourceTree {
-    /// Finds out what is in it. All of it is read when it has changed since it was last read: half
-    /// a second for a tarball, some ten for a directory.
+    /// Finds out what is in it.
     ///
     /// # Errors
-    /// `source-unusable` when it is missing, cannot be read, or holds what no source tree holds.
+    /// As [`facts_of`].
     pub(crate) fn facts(&self, cache: &Cache) -> Result<TreeFacts, Failure> {
-        let is_directory = is_directory(&self.path)?;
-        let (fingerprint, newest) = fingerprint(&self.path, is_directory)?;
-        let path = self.path.clone();
-        let place = cache.sources().join(Sha256Digest::of(self.path.as_str().as_bytes()).short());
-        let remembered = fs_err::read(&place)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
-            .filter(|remembered| remembered.fingerprint == fingerprint);
-        if let Some(Remembered { digest, .. }) = remembered {
-            return Ok(TreeFacts { path, digest });
-        }
-        let now = jiff::Timestamp::now().as_second();
-        let digest = if is_directory {
-            directory::digest(&self.path)?
-        } else {
-            // The administrator may well have put a symbolic link there, and means what it leads to.
-            std::fs::File::open(&self.path)
-                .and_then(digest_open_file)
-                .map_err(|error| unreadable(&self.path, "", &error))?
-        };
-        if newest + SETTLED_SECONDS < now {
-            let text = serde_json::to_vec(&Remembered { fingerprint, digest });
-            let text = text.expect("plain data has a JSON form");
-            // Only a saving of time: without it the source is read again.
-            let partial = place.with_extension(format!("partial-{}", std::process::id()));
-            if fs_err::write(&partial, text).is_ok() {
-                let _ = fs_err::rename(&partial, &place);
-            }
-        }
-        Ok(TreeFacts { path, digest })
+        facts_of(&self.path, cache)
     }
 }
 
+/// Finds out what is in a directory or tarball. All of it is read when it has changed since it was
+/// last read: half a second for a tarball, some ten for a directory.
+///
+/// # Errors
+/// `source-unusable` when it is missing, cannot be read, or holds what no source tree holds.
+pub(crate) fn facts_of(path: &Utf8Path, cache: &Cache) -> Result<TreeFacts, Failure> {
+    let is_directory = is_directory(path)?;
+    let (fingerprint, newest) = fingerprint(path, is_directory)?;
+    let place = cache.sources().join(Sha256Digest::of(path.as_str().as_bytes()).short());
+    let remembered = fs_err::read(&place)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
+        .filter(|remembered| remembered.fingerprint == fingerprint);
+    if let Some(Remembered { digest, .. }) = remembered {
+        return Ok(TreeFacts::of(path, digest));
+    }
+    let now = jiff::Timestamp::now().as_second();
+    let digest = if is_directory {
+        directory::digest(path)?
+    } else {
+        // The administrator may well have put a symbolic link there, and means what it leads to.
+        std::fs::File::open(path)
+            .and_then(digest_open_file)
+            .map_err(|error| unreadable(path, "", &error))?
+    };
+    if newest + SETTLED_SECONDS < now {
+        let text = serde_json::to_vec(&Remembered { fingerprint, digest });
+        let text = text.expect("plain data has a JSON form");
+        // Only a saving of time: without it the source is read again.
+        let partial = place.with_extension(format!("partial-{}", std::process::id()));
+        if fs_err::write(&partial, text).is_ok() {
+            let _ = fs_err::rename(&partial, &place);
+        }
+    }
+    Ok(TreeFacts::of(path, digest))
+}
+
 impl TreeFacts {
+    /// Keeps what of it lies in the cache from being removed while the locks live, and notes that it was
+    /// used.
+    ///
+    /// # Errors
+    /// When a lock cannot be had.
+    pub(crate) fn hold(
+        &self,
+        cache: &Cache,
+        observer: &dyn Observer,
+    ) -> Result<Vec<CacheLock>, Failure> {
+        let sources = cache.sources();
+        let files = self.increments.iter().map(|file| &file.path);
+        let below = |path: &Utf8PathBuf| {
+            let first = path.strip_prefix(&sources).ok()?.components().next()?;
+            Some(sources.join(first.as_str()))
+        };
+        let entries = std::iter::once(&self.path).chain(files).filter_map(below);
+        let hold = |entry: Utf8PathBuf| {
+            let lock = cache.share(&entry, observer)?;
+            mark_used(&entry);
+            Ok(lock)
+        };
+        entries.map(hold).collect()
+    }
+
     /// How much disk unpacking takes at its height, in bytes, by the size of what there is.
     ///
     /// # Errors
     /// `source-unusable`.
     pub(crate) fn unpacking_bytes(&self) -> Result<u64, Failure> {
+        if self.git().is_some() {
+            return Ok(GIT_BYTES);
+        }
         if is_directory(&self.path)? {
             return directory::bytes(&self.path);
         }
@@ -113,32 +250,33 @@ impl TreeFacts {
         Ok(packed.saturating_mul(unpack::growth(&self.path)))
     }
 
-    /// Puts it into the empty directory `tree`, which belongs to the sandbox's user.
+    /// Puts it into the empty directory of the tree.
     ///
     /// # Errors
     /// `source-unusable` also when it is not any more what it was.
-    pub(crate) fn unpack(
-        &self,
-        tree: &Utf8Path,
-        scratch: &Utf8Path,
-        toolchain_root: &Utf8Path,
-        sandbox: &Sandbox,
-        observer: &dyn Observer,
-    ) -> Result<(), Failure> {
-        let found = if is_directory(&self.path)? {
-            directory::copy(&self.path, tree, sandbox)?
-        } else {
-            unpack::unpack(self, tree, scratch, toolchain_root, sandbox, observer)?
-        };
-        if found == self.digest {
-            return Ok(());
+    pub(crate) fn unpack(&self, unpacking: &Unpacking) -> Result<(), Failure> {
+        if let Some(record) = self.git() {
+            return git::export(&self.path, record, unpacking);
         }
-        Err(Failure::new(
-            FailureClass::SourceUnusable,
-            format!("the source {} changed while it was copied", self.path),
-            "leave it alone while a base is built, and submit the build again",
-        ))
+        let found = if is_directory(&self.path)? {
+            directory::copy(&self.path, unpacking.tree, unpacking.sandbox)?
+        } else {
+            unpack::unpack(self, unpacking)?
+        };
+        if found != self.digest {
+            return Err(changed(&self.path));
+        }
+        self.increments.iter().try_for_each(|file| unpack::apply_increment(file, unpacking))
     }
+}
+
+/// The failure of a source that is not any more what it was.
+pub(super) fn changed(path: &Utf8Path) -> Failure {
+    Failure::new(
+        FailureClass::SourceUnusable,
+        format!("the source {path} changed while it was copied"),
+        "leave it alone while a base is built, and submit the build again",
+    )
 }
 
 fn is_directory(path: &Utf8Path) -> Result<bool, Failure> {

@@ -6,13 +6,18 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass, Sha256Digest, StepName};
 use sha2::{Digest, Sha256};
 
-use super::{TreeFacts, archive, directory, walk::unreadable};
+use super::{
+    TreeFacts, Unpacking, archive,
+    baseline::temporary_file,
+    directory,
+    tree::{FileFacts, changed},
+    walk::unreadable,
+};
 use crate::{
-    Observer,
-    base::{TREE, WORK},
+    base::WORK,
     failures::io_failure,
-    sandbox::{Sandbox, SandboxCommand},
-    untrusted_file::open_untrusted,
+    process::Finished,
+    untrusted_file::{open_untrusted, read_untrusted},
 };
 
 /// The endings of tarballs, with what decompresses them to standard output.
@@ -32,15 +37,35 @@ pub const TARBALLS: [(&str, &str); 8] = [
 /// How many times its size a tarball takes while it is unpacked: its copy, the tar and the tree.
 /// Measured: linux-source-6.12.tar.xz has 0.15 GB, its tar 1.6 and the tree 1.8.
 pub(super) fn growth(path: &Utf8Path) -> u64 {
-    match decompressor(path) {
+    match tarball_decompressor(path) {
         Some("cat") => 4,
         Some(program) if program.starts_with("gzip") => 17,
         _ => 25,
     }
 }
 
-/// What decompresses a tarball of that name; `None` when its ending is not known.
-fn decompressor(path: &Utf8Path) -> Option<&'static str> {
+/// The endings of patches of the stable branch.
+const PATCHES: [(&str, &str); 3] = [
+    (".xz", "xz --decompress --stdout"),
+    (".gz", "gzip --decompress --stdout"),
+    (".zst", "zstd --decompress --stdout --quiet"),
+];
+
+/// The most that a tarball may unpack to, in bytes: Linux 7.3 has 1.7 GB.
+pub(super) const UNPACKED_BYTES: u64 = 8 << 30;
+
+/// The most that a patch of the stable branch may unpack to, in bytes: that of 6.1.176 has 25 MB.
+const PATCH_BYTES: u64 = 256 << 20;
+
+/// What decompresses a tarball or patch of that name to standard output; `None` when its ending is not
+/// known.
+pub(super) fn decompressor(name: &str) -> Option<&'static str> {
+    let known = TARBALLS.iter().chain(&PATCHES);
+    known.clone().find(|(ending, _)| name.ends_with(ending)).map(|(_, program)| *program)
+}
+
+/// What decompresses the tarball of that name; `None` when its ending is not known.
+fn tarball_decompressor(path: &Utf8Path) -> Option<&'static str> {
     let name = path.file_name()?;
     TARBALLS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, program)| *program)
 }
@@ -50,16 +75,10 @@ fn decompressor(path: &Utf8Path) -> Option<&'static str> {
 ///
 /// # Errors
 /// `source-unusable`, naming the member that is not to be in a source tree; those of the sandbox.
-pub(super) fn unpack(
-    source: &TreeFacts,
-    tree: &Utf8Path,
-    scratch: &Utf8Path,
-    toolchain_root: &Utf8Path,
-    sandbox: &Sandbox,
-    observer: &dyn Observer,
-) -> Result<Sha256Digest, Failure> {
+pub(super) fn unpack(source: &TreeFacts, unpacking: &Unpacking) -> Result<Sha256Digest, Failure> {
+    let Unpacking { tree, scratch, .. } = *unpacking;
     let tarball = &source.path;
-    let Some(program) = decompressor(tarball) else {
+    let Some(program) = tarball_decompressor(tarball) else {
         let endings: Vec<&str> = TARBALLS.iter().map(|(ending, _)| *ending).collect();
         return Err(Failure::new(
             FailureClass::SourceUnusable,
@@ -73,35 +92,15 @@ pub(super) fn unpack(
     if found != source.digest {
         return Ok(found);
     }
-    let run = |script: &str| {
-        let command = SandboxCommand::new(toolchain_root, ["sh", "-c", script])
-            .writable(tree, TREE)
-            .writable(scratch, WORK)
-            .directory(TREE);
-        let class = FailureClass::SourceUnusable;
-        sandbox.run_checked(&command, StepName::Base, observer, class).map_err(|failure| {
-            let Failure { class: FailureClass::SourceUnusable, details, .. } = failure else {
-                return failure;
-            };
-            Failure::new(
-                FailureClass::SourceUnusable,
-                format!(
-                    "the source {tarball} cannot be unpacked: {}",
-                    details.last().map_or("it is damaged", String::as_str)
-                ),
-                "put the source there again; `tar --list --file` shows whether it is whole",
-            )
-            .with_details(details)
-        })
-    };
-    run(&format!("{program} < {WORK}/source.packed > {WORK}/source.tar"))?;
+    decompress(unpacking, tarball, program, ("source.packed", "source.tar"), UNPACKED_BYTES)?;
     let failed = |error: io::Error| unreadable(tarball, "", &error);
     let unpacked = scratch.join("source.tar");
     archive::check(open_untrusted(&unpacked).map_err(failed)?, tarball)?;
-    run(&format!(
+    let script = format!(
         "tar --extract --strip-components=1 --no-same-owner --no-same-permissions \
          --file={WORK}/source.tar"
-    ))?;
+    );
+    run(unpacking, tarball, &script)?;
     for file in [packed, unpacked] {
         fs_err::remove_file(&file)
             .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &file, &error))?;
@@ -109,6 +108,99 @@ pub(super) fn unpack(
     // tar may understand an odd tarball in another way than our reader.
     directory::check(tree)?;
     Ok(found)
+}
+
+/// Applies a patch of the stable branch to the unpacked tarball.
+///
+/// # Errors
+/// `source-unusable` when it is not what it was, cannot be read, or does not fit; those of the sandbox.
+pub(super) fn apply_increment(file: &FileFacts, unpacking: &Unpacking) -> Result<(), Failure> {
+    let path = &file.path;
+    let (packed, plain) = (unpacking.scratch.join("packed"), unpacking.scratch.join("plain"));
+    if copy(path, &packed)? != file.digest {
+        return Err(changed(path));
+    }
+    let program = decompressor(file.name()).unwrap_or("cat");
+    decompress(unpacking, path, program, ("packed", "plain"), PATCH_BYTES)?;
+    let text = read_untrusted(&plain, PATCH_BYTES).map_err(|error| unreadable(path, "", &error))?;
+    let patch = temporary_file(&text, unpacking.sandbox)?;
+    let place = Utf8Path::from_path(patch.path()).unwrap_or(Utf8Path::new("/dev/null"));
+    unpacking.apply(place)?.map_err(|misfits| {
+        Failure::new(
+            FailureClass::SourceUnusable,
+            format!(
+                "the patch {path} does not fit its tarball: {}",
+                misfits.first().map_or("it cannot be read", String::as_str)
+            ),
+            "kernel.org's patches lead from X.Y to X.Y.Z: the tarball must be that of X.Y",
+        )
+        .with_details(misfits.into_iter().skip(1))
+    })?;
+    for file in [packed, plain] {
+        fs_err::remove_file(&file)
+            .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &file, &error))?;
+    }
+    Ok(())
+}
+
+/// Decompresses a file of the scratch directory into another, in the sandbox. `source` is what it is
+/// for people.
+fn decompress(
+    unpacking: &Unpacking,
+    source: &Utf8Path,
+    program: &str,
+    (from, to): (&str, &str),
+    limit_bytes: u64,
+) -> Result<(), Failure> {
+    // `head` ends what does not end; the exit code of the program it hides.
+    let failed = unpacking.scratch.join("failed");
+    let script = format!(
+        "{{ {program} < {WORK}/{from} || echo $? > {WORK}/failed; }} | head --bytes={} > {WORK}/{to}",
+        limit_bytes + 1
+    );
+    let finished = run(unpacking, source, &script)?;
+    let size = open_untrusted(&unpacking.scratch.join(to))
+        .and_then(|file| file.metadata())
+        .map_err(|error| unreadable(source, "", &error))?
+        .len();
+    if size > limit_bytes {
+        return Err(Failure::new(
+            FailureClass::SourceUnusable,
+            format!(
+                "the source {source} unpacks to more than {} MiB: no kernel's source does",
+                limit_bytes >> 20
+            ),
+            "it is made to fill the disk, or is something else: get it from where it comes from again",
+        ));
+    }
+    if failed.symlink_metadata().is_ok() {
+        return Err(not_unpacked(source, finished.last_lines(20)));
+    }
+    Ok(())
+}
+
+fn run(unpacking: &Unpacking, source: &Utf8Path, script: &str) -> Result<Finished, Failure> {
+    let command = unpacking.command(["sh", "-c", script]);
+    let Unpacking { sandbox, observer, .. } = *unpacking;
+    let class = FailureClass::SourceUnusable;
+    sandbox.run_checked(&command, StepName::Base, observer, class).map_err(|failure| match failure
+        .class
+    {
+        FailureClass::SourceUnusable => not_unpacked(source, failure.details),
+        _ => failure,
+    })
+}
+
+fn not_unpacked(source: &Utf8Path, details: Vec<String>) -> Failure {
+    Failure::new(
+        FailureClass::SourceUnusable,
+        format!(
+            "the source {source} cannot be unpacked: {}",
+            details.last().map_or("it is damaged", String::as_str)
+        ),
+        "put the source there again; `tar --list --file` shows whether it is whole",
+    )
+    .with_details(details)
 }
 
 /// Copies the tarball, and gives its digest.
@@ -128,3 +220,7 @@ fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Sha256Digest, Failure> {
         target.write_all(&buffer[..count]).map_err(failed)?;
     }
 }
+
+#[cfg(test)]
+#[path = "unpack_tests.rs"]
+mod tests;

@@ -8,6 +8,8 @@ mod limits;
 mod places;
 mod policy;
 mod source;
+mod source_problems;
+mod source_template;
 mod template;
 mod validate;
 
@@ -21,7 +23,7 @@ pub use error::{ConfigError, ConfigProblem};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use policy::PolicySection;
-pub use source::SourceSection;
+pub use source::{SourceKindName, SourceSection};
 pub use template::template;
 
 /// How many builds may wait when the config does not say. At ten seconds a build this is almost
@@ -51,7 +53,7 @@ pub struct ServerConfig {
     pub policy: PolicySection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
-    /// The sources of kernels that are not Debian's, the first one for a release first.
+    /// The sources of kernels: the first that has one serves it.
     pub sources: Vec<SourceSection>,
 }
 

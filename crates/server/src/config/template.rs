@@ -1,6 +1,6 @@
 use camino::Utf8Path;
 
-use super::{MOST_WORKERS, Overrides, Places, ServerConfig};
+use super::{MOST_WORKERS, Overrides, Places, ServerConfig, source_template::SOURCES};
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
 /// and the reason for it. It is the reference documentation of the config. The keys in `chosen` are
@@ -125,15 +125,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # read from the security archive. A suite that the mirror lacks is left out; the build's log says so.
 #suites = [{suites}]
 
-# Kernels that are not Debian's: a source tree for each release, as often as need be. The kernel is
-# built from it once for each config that requests send. After a change of a source, restart the
-# server.
-#[[source]]
-# uname -r of the kernels that were built from it
-#release = "6.12.117-custom"
-# a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst) with one directory at its top
-#path = "/srv/kernels/linux-6.12.117-custom.tar.xz"
-"##,
+{SOURCES}"##,
         listen_mark = mark(chosen.listen.is_some()),
         listen = config.listen,
         // For an address that needs it, taking the "#" away is to be all that is left to do.

@@ -1,7 +1,9 @@
 use camino::Utf8Path;
 use toml::de::DeTable;
 
-use super::{ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at};
+use super::{
+    ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at, source_problems::source_problems,
+};
 
 /// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
 const MOST_MIB: u64 = 1024 * 1024;
@@ -101,34 +103,21 @@ fn debian(config: &ServerConfig, found: &mut Problems<'_>) {
     if config.debian.suites.is_empty() {
         found.add("debian.suites", "it is empty, so no kernel would ever be found".to_owned());
     }
-    let is_name = |suite: &str| {
-        suite.starts_with(|first: char| first.is_ascii_lowercase())
-            && suite
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || b"-/.0123456789".contains(&byte))
-            && !suite.contains("..")
-    };
-    for suite in config.debian.suites.iter().filter(|suite| !is_name(suite)) {
+    for suite in config.debian.suites.iter().filter(|suite| !is_suite(suite)) {
         found.add("debian.suites", format!("{suite:?} is not the name of a suite"));
     }
 }
 
+/// Whether the text may be the name of a suite.
+pub(super) fn is_suite(suite: &str) -> bool {
+    suite.starts_with(|first: char| first.is_ascii_lowercase())
+        && suite.bytes().all(|byte| byte.is_ascii_lowercase() || b"-/.0123456789".contains(&byte))
+        && !suite.contains("..")
+}
+
 fn sources(config: &ServerConfig, found: &mut Problems<'_>) {
-    for (index, source) in config.sources.iter().enumerate() {
-        let (release, path) = (&source.release, &source.path);
-        if !path.is_absolute() {
-            let message = format!("\"{path}\" of {release} is not an absolute path");
-            found.add_to_source(index, message);
-        }
-        if config.sources[..index].iter().any(|before| before.release == *release) {
-            let message = format!("{release} has two sources, and only the first would serve");
-            found.add_to_source(index, message);
-        }
-        let own = [&config.cache_directory, &config.data_directory];
-        if own.into_iter().any(|directory| path.starts_with(directory)) {
-            let message = format!("{path} lies in the server's own directories; put it elsewhere");
-            found.add_to_source(index, message);
-        }
+    for (index, message) in source_problems(config) {
+        found.add_to_source(index, message);
     }
 }
 

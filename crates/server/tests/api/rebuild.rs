@@ -29,7 +29,7 @@ fn request_of(submission: &BuildSubmission) -> RebuildRequest {
             source: SourceRecord {
                 kind: "debian".to_owned(),
                 version: "6.1.176-1".to_owned(),
-                packages: vec![],
+                ..SourceRecord::default()
             },
             toolchain: ToolchainRecord {
                 name: "debian-12-gcc-12".to_owned(),

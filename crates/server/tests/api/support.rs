@@ -67,6 +67,7 @@ impl Server {
                     Sha256Digest::of(b"a source tree"),
                 )]
                 .into(),
+                named: Vec::new(),
             },
         })
         .await
@@ -163,7 +164,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
-            packages: vec![],
+            ..SourceRecord::default()
         },
         toolchain: ToolchainRecord {
             name: "debian-12-gcc-12".to_owned(),

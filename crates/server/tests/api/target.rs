@@ -307,8 +307,11 @@ async fn livepatch_without_proof_is_a_matter_of_policy() {
 fn rebuild_of(submission: &BuildSubmission) -> RebuildRequest {
     let build = &submission.build;
     let digest = Sha256Digest::of(b"x");
-    let source =
-        SourceRecord { kind: "tree".to_owned(), version: "linux".to_owned(), packages: vec![] };
+    let source = SourceRecord {
+        kind: "tree".to_owned(),
+        version: "linux".to_owned(),
+        ..SourceRecord::default()
+    };
     let (name, compiler) = ("debian-12-gcc-12".to_owned(), "gcc".to_owned());
     RebuildRequest {
         build_key: build.key,

@@ -7,7 +7,7 @@ fn rebuild() -> RebuildOf {
     let (kind, version) = ("debian".to_owned(), "1".to_owned());
     RebuildOf {
         module: digest,
-        source: SourceRecord { kind, version, packages: vec![] },
+        source: SourceRecord { kind, version, ..SourceRecord::default() },
         toolchain: ToolchainRecord { name: "t".to_owned(), digest, compiler: "gcc".to_owned() },
         builder: "builder".to_owned(),
         anyway: true,

@@ -129,7 +129,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
         source: SourceRecord {
             kind: "debian".to_owned(),
             version: "6.1.176-1".to_owned(),
-            packages: vec![],
+            ..SourceRecord::default()
         },
         toolchain: ToolchainRecord {
             name: "debian-12-gcc-12".to_owned(),

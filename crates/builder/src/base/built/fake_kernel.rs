@@ -11,7 +11,7 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, KernelRe
 
 use super::super::{Base, BaseInput};
 use crate::{
-    Cache, Observer,
+    BaselinePatch, Cache, Observer,
     process::available_cores,
     sandbox::{Sandbox, SandboxLimits},
     source::{KernelSource, SourceTree},
@@ -30,6 +30,8 @@ pub(crate) struct Kernel {
     pub(crate) cache: Cache,
     pub(crate) sandbox: Sandbox,
     pub(crate) release: KernelRelease,
+    /// The patches that are compiled into the target's kernel.
+    pub(crate) baseline: Vec<BaselinePatch>,
 }
 
 impl Kernel {
@@ -41,7 +43,8 @@ impl Kernel {
         let sandbox = Sandbox::probe(limits, &directory.join(probe)).expect("a sandbox");
         let release = "6.12.117-small".parse().expect("a release");
         let directory = directory.to_owned();
-        Self { directory, _temporary: None, cache, sandbox, release }
+        let baseline = Vec::new();
+        Self { directory, _temporary: None, cache, sandbox, release, baseline }
     }
 
     pub(crate) fn new() -> Self {
@@ -84,7 +87,8 @@ impl Kernel {
 
     pub(crate) fn source(&self, name: &str) -> KernelSource {
         let tree = SourceTree { release: self.release.clone(), path: self.path(name) };
-        KernelSource::Tree(tree.facts(&self.cache).expect("a source"))
+        let facts = tree.facts(&self.cache).expect("a source");
+        KernelSource::Tree(facts.with_baseline(&self.baseline))
     }
 
     pub(crate) fn ready(
@@ -108,6 +112,7 @@ impl Kernel {
             config: &parsed,
             config_text: config.as_bytes(),
             source,
+            baseline: &self.baseline,
             toolchain: &toolchain,
             jobs: available_cores(),
             base_limits: SandboxLimits::default(),

@@ -24,7 +24,7 @@ use crate::{
     kernel_build::{KernelRun, Subject, counting_script},
     process::Finished,
     sandbox::{Sandbox, SandboxCommand},
-    source::TreeFacts,
+    source::{TreeFacts, Unpacking, apply_baseline},
     untrusted_file::{open_untrusted_below, read_untrusted_below},
 };
 use staging::{Stage, Staging};
@@ -130,7 +130,15 @@ impl Building<'_> {
         self.stage(0);
         let (tree, scratch) = (staging.tree(), staging.scratch());
         let root = self.input.toolchain.path();
-        self.source.unpack(&tree, &scratch, &root, &self.sandbox, self.observer)?;
+        let unpacking = Unpacking {
+            tree: &tree,
+            scratch: &scratch,
+            toolchain_root: &root,
+            sandbox: &self.sandbox,
+            observer: self.observer,
+        };
+        self.source.unpack(&unpacking)?;
+        apply_baseline(self.input.baseline, self.source.name(), &unpacking)?;
         staging.resumable.reached(Stage::Unpacked)
     }
 
@@ -298,6 +306,8 @@ fn local_version(tree: &Utf8Path) -> String {
         .collect()
 }
 
+#[cfg(test)]
+mod baseline_tests;
 #[cfg(test)]
 pub(crate) mod fake_kernel;
 #[cfg(test)]

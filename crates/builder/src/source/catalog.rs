@@ -1,0 +1,296 @@
+//! The sources of the server's config in their order, and the search for the one that has a kernel.
+
+use std::sync::OnceLock;
+
+use camino::Utf8PathBuf;
+use elivepatch_model::{
+    BuildEvent, Failure, FailureClass, KernelRelease, SourceIdentity, SourceRecord, StepName,
+};
+
+use super::{
+    KernelSource, Search, SourceKind, SourceOptions, TreeFacts, Wanted,
+    git::GitSource,
+    local::{LocalFiles, changed},
+    not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
+    portage::Portage,
+    tarball::Tarballs,
+};
+use crate::{
+    Cache,
+    base::Base,
+    debian::{Apt, find_kernel},
+};
+
+/// The name of the source that is there without being named: Debian's archive as the machine or the
+/// `[debian]` section has it.
+const IMPLIED: &str = "debian";
+
+/// The sources as they were found when the builder was opened.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    options: SourceOptions,
+    /// Whether the config names it.
+    is_named: bool,
+    local: LocalFiles,
+    /// Of a source for one release.
+    tree: Option<Result<TreeFacts, Failure>>,
+    apt: OnceLock<Apt>,
+}
+
+/// A kernel's source, with what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoundSource {
+    /// The name in the config.
+    pub name: String,
+    /// The source itself.
+    pub source: KernelSource,
+    entry: usize,
+}
+
+impl FoundSource {
+    /// The record for the manifest.
+    pub(crate) fn record(&self) -> SourceRecord {
+        let record = self.source.record();
+        let name = if record.kind == "tree" { String::new() } else { self.name.clone() };
+        SourceRecord { name, ..record }
+    }
+}
+
+impl Sources {
+    /// Looks for what is on the server. Debian's archive is the last one unless the config has one
+    /// of that kind.
+    pub(crate) fn open(options: &[SourceOptions], cache: &Cache) -> Self {
+        let has_debian = options.iter().any(|o| matches!(o.kind, SourceKind::Debian(_)));
+        let implied = (!has_debian).then(|| SourceOptions {
+            name: IMPLIED.to_owned(),
+            releases: Vec::new(),
+            kind: SourceKind::Debian(None),
+        });
+        let named = options.iter().cloned().map(|options| (options, true));
+        let all = named.chain(implied.map(|options| (options, false)));
+        let entries = all.map(|(options, is_named)| Entry {
+            local: LocalFiles::open(&options.local_places(), &options.releases, cache),
+            tree: match &options.kind {
+                SourceKind::Release(tree) => Some(tree.facts(cache)),
+                _ => None,
+            },
+            options,
+            is_named,
+            apt: OnceLock::new(),
+        });
+        Self { entries: entries.collect() }
+    }
+
+    /// What of the named sources decides the builder's results, in their order.
+    pub(crate) fn identities(&self) -> Vec<SourceIdentity> {
+        let named = self.entries.iter().filter(|entry| entry.is_named && entry.tree.is_none());
+        let identity = |entry: &Entry| SourceIdentity {
+            releases: entry.options.releases.clone(),
+            digest: entry.options.digest(),
+            places: entry.options.local_places(),
+            files: entry.local.digests(),
+        };
+        named.map(identity).collect()
+    }
+
+    /// The sources for one release each, with what is in them.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = (&KernelRelease, &TreeFacts)> {
+        self.entries.iter().filter_map(|entry| match (&entry.options.kind, &entry.tree) {
+            (SourceKind::Release(tree), Some(Ok(facts))) => Some((&tree.release, facts)),
+            _ => None,
+        })
+    }
+
+    /// What each would serve, a line each, for people.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let named = self.entries.iter().filter(|entry| entry.is_named);
+        let usable = named.filter(|entry| !matches!(entry.tree, Some(Err(_))));
+        usable.map(Entry::describe).collect()
+    }
+
+    /// What cannot be used: which source, to be put behind `[[source]]`, and why.
+    pub(crate) fn unusable(&self) -> Vec<(String, Failure)> {
+        let mut found = Vec::new();
+        for Entry { options, tree, local, .. } in &self.entries {
+            if let Some(Err(failure)) = tree {
+                found.push((format!("of {}", options.name), failure.clone()));
+            }
+            let missing = options.needed_paths().into_iter().filter(|(_, path)| !path.exists());
+            for (key, path) in missing {
+                let hint = "put it there, or correct the [[source]] in the server's config";
+                let message = format!("its {key} {path} is not there");
+                let failure = Failure::new(FailureClass::SourceUnusable, message, hint);
+                found.push((options.name.clone(), failure));
+            }
+            for (release, failure) in local.unusable() {
+                found.push((format!("{} for {release}", options.name), failure.clone()));
+            }
+        }
+        found
+    }
+
+    /// The first source that has the kernel.
+    ///
+    /// # Errors
+    /// `release-unknown` when none has it, with the reason of each; `baseline-does-not-apply` when
+    /// there is but a stock kernel, which takes no patches; why a source that has it, or may have it, cannot
+    /// be used: the search does not go on then, or the source would depend on the network of the day.
+    pub(crate) fn find<'a>(
+        &'a self,
+        wanted: &Wanted,
+        search: &Search<'a>,
+    ) -> Result<FoundSource, Failure> {
+        let mut passed: Vec<(&str, Failure)> = Vec::new();
+        for (number, entry) in self.entries.iter().enumerate() {
+            if entry.tree.is_some() && !entry.options.may_serve(wanted.release) {
+                continue;
+            }
+            let name = &entry.options.name;
+            let log = |line: String| {
+                search.tools.observer.event(BuildEvent::Log { step: StepName::Source, line });
+            };
+            match entry.find(wanted, search) {
+                Ok(source) => {
+                    if !passed.is_empty() {
+                        log(format!("the source {name} serves {}", wanted.release));
+                    }
+                    let name = name.clone();
+                    return Ok(FoundSource { name, source, entry: number });
+                }
+                Err(failure) if is_passed(&failure) => {
+                    if self.entries.len() > 1 {
+                        log(format!("the source {name} does not serve: {}", failure.message));
+                    }
+                    passed.push((name, failure));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        // A base that is there serves also when no archive has the kernel any more.
+        for (number, entry) in self.entries.iter().enumerate() {
+            if let Some(source) = entry.prepared(wanted, search) {
+                let name = entry.options.name.clone();
+                return Ok(FoundSource { name, source, entry: number });
+            }
+        }
+        Err(nobody_serves(wanted, passed))
+    }
+
+    /// The archive that the packages of a source come from.
+    pub(crate) fn apt<'a>(
+        &'a self,
+        found: &FoundSource,
+        search: &Search<'a>,
+    ) -> Result<&'a Apt, Failure> {
+        self.entries[found.entry].apt(search)
+    }
+}
+
+impl Entry {
+    fn find<'a>(&'a self, wanted: &Wanted, search: &Search<'a>) -> Result<KernelSource, Failure> {
+        let release = wanted.release;
+        if !self.options.may_serve(release) {
+            let patterns: Vec<&str> = self.options.releases.iter().map(|p| p.as_str()).collect();
+            return Err(not_here(format!("it is for {} only", patterns.join(", "))));
+        }
+        let tree = match &self.options.kind {
+            SourceKind::Debian(_) if !wanted.baseline.is_empty() => return Err(takes_no_patches()),
+            SourceKind::Debian(_) => return self.find_packages(wanted, search),
+            SourceKind::Release(tree) => {
+                let facts = tree.facts(search.tools.cache)?;
+                match &self.tree {
+                    Some(Ok(opened)) if *opened == facts => facts,
+                    _ => return Err(changed(&tree.path)),
+                }
+            }
+            SourceKind::Directory(directory) => {
+                let path = directory.path.fill(release);
+                let facts = self.local.facts(&path, search.tools.cache)?;
+                let facts = facts.ok_or_else(|| not_here(format!("{path} is not there")))?;
+                facts.with_origin(self.options.kind.as_str(), release.upstream_version(), None)
+            }
+            SourceKind::Tarball(options) => {
+                wanted.check_version()?;
+                Tarballs::new(options, &self.local, release, search.tools).find()?
+            }
+            SourceKind::Git(options) => {
+                wanted.check_version()?;
+                GitSource { options, release, tools: search.tools }.find()?
+            }
+            SourceKind::Portage(options) => {
+                wanted.check_version()?;
+                Portage { options, release, tools: search.tools, stand_in: None }.find()?
+            }
+        };
+        Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))
+    }
+
+    fn find_packages<'a>(
+        &'a self,
+        wanted: &Wanted,
+        search: &Search<'a>,
+    ) -> Result<KernelSource, Failure> {
+        let (release, version) = (wanted.release, wanted.kernel_version);
+        let apt = self.apt(search)?;
+        match find_kernel(apt, release, version, search.tools.observer) {
+            Ok(packages) => Ok(KernelSource::Debian(Box::new(packages))),
+            // Another source may have what this one has not.
+            Err(failure) if failure.class == FailureClass::ReleaseUnknown => Err(failure),
+            // A base that is there serves also when the archive does not answer.
+            Err(failure) => self.prepared(wanted, search).ok_or(failure),
+        }
+    }
+
+    /// The packages of a base that is there, for a source of stock kernels that may serve the kernel.
+    fn prepared(&self, wanted: &Wanted, search: &Search) -> Option<KernelSource> {
+        let is_of_packages = matches!(self.options.kind, SourceKind::Debian(_));
+        let may_serve = self.options.may_serve(wanted.release) && wanted.baseline.is_empty();
+        if !is_of_packages || !may_serve {
+            return None;
+        }
+        let mut prepared = Base::packages_of(search.tools.cache, wanted.release).into_iter();
+        let packages = prepared.find(|packages| packages.serve(wanted.kernel_version))?;
+        Some(KernelSource::Debian(Box::new(packages)))
+    }
+
+    fn apt<'a>(&'a self, search: &Search<'a>) -> Result<&'a Apt, Failure> {
+        let SourceKind::Debian(Some(options)) = &self.options.kind else { return (search.apt)() };
+        if let Some(apt) = self.apt.get() {
+            return Ok(apt);
+        }
+        let apt = Apt::open(search.tools.cache, options)?;
+        Ok(self.apt.get_or_init(|| apt))
+    }
+
+    fn describe(&self) -> String {
+        let SourceOptions { name, releases, kind } = &self.options;
+        if let SourceKind::Release(tree) = kind {
+            return format!("source of {}: {}", tree.release, tree.path);
+        }
+        let patterns: Vec<&str> = releases.iter().map(|pattern| pattern.as_str()).collect();
+        let what = match patterns.len() {
+            0 => String::new(),
+            _ => format!(", for {}", patterns.join(", ")),
+        };
+        let mut line = format!("source {name} ({}{what}): {}", kind.as_str(), kind.describe());
+        if !self.options.local_places().is_empty() {
+            let there: Vec<Utf8PathBuf> =
+                self.local.usable().into_iter().map(ToOwned::to_owned).collect();
+            let there: Vec<&str> = there.iter().filter_map(|path| path.file_name()).collect();
+            line.push_str(&match there.len() {
+                0 => "; nothing is there yet".to_owned(),
+                _ => format!("; there are {}", there.join(", ")),
+            });
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! The search for the source that has a kernel.
+
+use std::sync::Mutex;
+
+use camino::Utf8Path;
+use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig};
+
+use super::{Search, SourceKind, Sources, Wanted};
+use crate::{
+    BaselinePatch, Cache, DirectoryOptions, Observer, Sandbox, SandboxLimits, SourceOptions,
+    SourceTree,
+    source::{FoundSource, Tools},
+};
+
+/// Keeps the lines of the log.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Observer for Log {
+    fn event(&self, event: BuildEvent) {
+        if let BuildEvent::Log { line, .. } = event {
+            self.0.lock().expect("nobody panicked").push(line);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+struct Server {
+    _temporary: tempfile::TempDir,
+    cache: Cache,
+    sandbox: Sandbox,
+    log: Log,
+}
+
+impl Server {
+    fn new() -> (Self, camino::Utf8PathBuf) {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
+        let sandbox = sandbox.expect("a sandbox");
+        (Self { _temporary: temporary, cache, sandbox, log: Log::default() }, directory)
+    }
+
+    fn find(
+        &self,
+        sources: &[SourceOptions],
+        release: &str,
+        baseline: &[BaselinePatch],
+    ) -> Result<FoundSource, Failure> {
+        let opened = Sources::open(sources, &self.cache);
+        let config = KernelConfig::parse(b"CONFIG_X86_64=y\n").expect("a config");
+        let release = release.parse().expect("a release");
+        let wanted = Wanted { release: &release, config: &config, kernel_version: None, baseline };
+        let no_archive = || {
+            Err(Failure::new(FailureClass::ReleaseUnknown, "the archive does not have it", "look"))
+        };
+        let search = Search {
+            tools: Tools { cache: &self.cache, sandbox: &self.sandbox, observer: &self.log },
+            apt: Box::new(no_archive),
+        };
+        opened.find(&wanted, &search)
+    }
+}
+
+fn directory(name: &str, releases: &[&str], path: &str) -> SourceOptions {
+    SourceOptions {
+        name: name.to_owned(),
+        releases: releases.iter().map(|pattern| pattern.parse().expect("a pattern")).collect(),
+        kind: SourceKind::Directory(DirectoryOptions { path: path.parse().expect("a template") }),
+    }
+}
+
+fn tree(directory: &Utf8Path, name: &str) {
+    let tree = directory.join(name);
+    fs_err::create_dir_all(&tree).expect("own directory");
+    fs_err::write(tree.join("Makefile"), "all:\n").expect("own file");
+}
+
+#[test]
+fn first_source_that_has_the_kernel_serves_it_and_those_before_say_why_not() {
+    let (server, place) = Server::new();
+    tree(&place, "b/linux-6.12.31-x");
+    tree(&place, "c/linux-6.12.31-x");
+    let path = |part: &str| format!("{place}/{part}/linux-{{release}}");
+    let sources = [
+        directory("gentoo", &["*-gentoo*"], &path("b")),
+        directory("empty", &[], &path("a")),
+        directory("second", &[], &path("b")),
+        directory("third", &[], &path("c")),
+    ];
+    let found = server.find(&sources, "6.12.31-x", &[]).expect("it is there");
+    assert_eq!(found.name, "second");
+    let record = found.record();
+    assert_eq!((record.kind.as_str(), record.name.as_str()), ("directory", "second"));
+    assert_eq!(record.version, "6.12.31");
+    assert_eq!(record.packages[0].name, "linux-6.12.31-x");
+    let log = server.log.0.lock().expect("nobody panicked").join("\n");
+    assert!(log.contains("gentoo does not serve: it is for *-gentoo* only"), "{log}");
+    assert!(log.contains("empty does not serve: ") && log.contains("is not there"), "{log}");
+    assert!(log.contains("the source second serves 6.12.31-x") && !log.contains("third"), "{log}");
+}
+
+#[test]
+fn kernel_that_nobody_has_is_told_with_the_reason_of_each_source() {
+    let (server, place) = Server::new();
+    let sources = [
+        directory("gentoo", &["*-gentoo*"], &format!("{place}/{{release}}")),
+        directory("trees", &[], &format!("{place}/{{release}}")),
+    ];
+    let failure = server.find(&sources, "6.12.31-x", &[]).expect_err("nobody has it");
+    assert_eq!(failure.class, FailureClass::ReleaseUnknown);
+    assert_eq!(failure.message, "no source of this server has 6.12.31-x");
+    let expected = [
+        "gentoo: it is for *-gentoo* only".to_owned(),
+        format!("trees: {place}/6.12.31-x is not there"),
+        "debian: the archive does not have it".to_owned(),
+    ];
+    assert_eq!(failure.details, expected);
+}
+
+#[test]
+fn source_that_has_the_kernel_and_is_unusable_is_not_passed_over() {
+    let (server, place) = Server::new();
+    tree(&place, "a/linux-6.12.31-x");
+    std::os::unix::fs::symlink("/etc", place.join("a/linux-6.12.31-x/out")).expect("own link");
+    tree(&place, "b/linux-6.12.31-x");
+    let path = |part: &str| format!("{place}/{part}/linux-{{release}}");
+    let sources = [directory("first", &[], &path("a")), directory("other", &[], &path("b"))];
+    let failure = server.find(&sources, "6.12.31-x", &[]).expect_err("it is not clean");
+    assert_eq!(failure.class, FailureClass::SourceUnusable);
+    let opened = Sources::open(&sources, &server.cache);
+    let unusable = opened.unusable();
+    assert_eq!(unusable.len(), 1);
+    assert_eq!(unusable[0].0, "first for 6.12.31-x");
+}
+
+#[test]
+fn baseline_is_part_of_what_a_tree_is_and_nothing_for_stock_kernels() {
+    let (server, place) = Server::new();
+    tree(&place, "linux-6.12.31-x");
+    let sources = [directory("trees", &[], &format!("{place}/linux-{{release}}"))];
+    let patch = BaselinePatch { name: "a.patch".to_owned(), text: b"x".to_vec() };
+    let plain = server.find(&sources, "6.12.31-x", &[]).expect("it is there");
+    let patched = server.find(&sources, "6.12.31-x", std::slice::from_ref(&patch));
+    let patched = patched.expect("it is there");
+    assert_ne!(plain.source.identity(), patched.source.identity());
+    assert_eq!(patched.record().patches[0].name, "a.patch");
+    let failure = server.find(&[], "6.1.0-50-cloud-amd64", &[patch]).expect_err("a stock kernel");
+    assert_eq!(failure.class, FailureClass::BaselineDoesNotApply);
+    assert!(failure.hint.contains("--baseline"), "{failure:?}");
+}
+
+#[test]
+fn source_of_one_release_is_what_it_was_before_there_were_names() {
+    let (server, place) = Server::new();
+    tree(&place, "linux");
+    let release = "6.12.31-x".parse().expect("a release");
+    let sources = [SourceTree { release, path: place.join("linux") }.into()];
+    let record = server.find(&sources, "6.12.31-x", &[]).expect("it is there").record();
+    assert_eq!((record.kind.as_str(), record.name.as_str()), ("tree", ""));
+    assert_eq!(record.version, "linux");
+    let other = server.find(&sources, "6.12.32-x", &[]).expect_err("of one release");
+    assert_eq!(other.message, "the archive does not have it");
+}

@@ -1,0 +1,211 @@
+//! Fetching files of sources by curl: resumed, bounded, and by one protocol only.
+
+use std::{cell::Cell, process::Child, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+
+use super::not_served::not_here;
+use crate::{
+    Observer,
+    failures::{cancelled, io_failure},
+    process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
+};
+
+/// curl itself gives up on a line that brings nothing; this is for one that brings little forever.
+const FETCH_LIMITS: ProcessLimits = ProcessLimits {
+    time: Duration::from_secs(3600),
+    silence: Duration::from_secs(3600),
+    output_bytes: 1 << 20,
+};
+
+/// The largest tarball that is fetched, in bytes: Linux 7.3 has 0.16 GB with xz and 0.27 with gzip.
+pub(super) const TARBALL_BYTES: u64 = 2 << 30;
+
+/// The largest list of digests or signature, in bytes: kernel.org's longest list has 0.1 MB.
+pub(super) const LIST_BYTES: u64 = 16 << 20;
+
+/// What to fetch.
+pub(super) struct Download<'a> {
+    /// The `http://` or `https://` address.
+    pub url: &'a str,
+    /// Where what has come in lies; it is gone on with.
+    pub partial: &'a Utf8Path,
+    /// The most that it may have, in bytes.
+    pub limit_bytes: u64,
+    /// For how long fewer than 1000 bytes a second may come in, in seconds.
+    pub slow_seconds: u64,
+}
+
+/// How long a line may bring next to nothing, in seconds.
+pub(super) const SLOW_SECONDS: u64 = 60;
+
+impl Download<'_> {
+    /// Brings it in, going on where an earlier run stopped.
+    ///
+    /// # Errors
+    /// `release-unknown` when the server says that there is no such file; `fetch-failed` when it does not
+    /// come, is too large, or would come by another protocol.
+    pub(super) fn run(&self, observer: &dyn Observer) -> Result<(), Failure> {
+        let mut may_begin_anew = true;
+        loop {
+            let before = self.size();
+            let (finished, is_too_large) = self.curl(observer)?;
+            let answer = Answer::of(&finished);
+            if is_too_large || finished.code() == Some(63) {
+                self.remove()?;
+                let limit = self.limit_bytes >> 20;
+                return Err(self.failed(&format!("has more than {limit} MiB"), &finished));
+            }
+            match finished.code() {
+                Some(0) => return Ok(()),
+                Some(22) if answer.code == Some(404) => {
+                    return Err(not_here(format!("{} is not there (404)", self.url)));
+                }
+                // The protocol of a redirect is none of those that are allowed.
+                Some(1) => {
+                    let text = finished.text();
+                    let said = text.lines().find_map(|line| line.strip_prefix("curl: (1) "));
+                    let what = format!("leads to another protocol: {}", said.unwrap_or_default());
+                    return Err(self.failed(&what, &finished));
+                }
+                // All of it was there already (416), or the server cannot send the rest.
+                Some(22 | 33) if before > 0 && may_begin_anew => {
+                    may_begin_anew = false;
+                    self.remove()?;
+                }
+                Some(28) => return Err(self.failed("is too slow or does not answer", &finished)),
+                // A line that drops now and then still gets there; one that brings nothing does not.
+                _ if self.size() <= before => {
+                    let code = answer.code.filter(|code| *code >= 400);
+                    let what = match code {
+                        Some(code) => format!("cannot be fetched: the server answers {code}"),
+                        None => "cannot be fetched".to_owned(),
+                    };
+                    return Err(self.failed(&what, &finished));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Removes what has come in: it is of no use.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        match fs_err::remove_file(self.partial) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_failure(FailureClass::FetchFailed, "remove", self.partial, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        fs_err::metadata(self.partial).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Runs curl once. The flag says whether it was stopped because of the size: older versions look at it
+    /// only where the server tells it before.
+    fn curl(&self, observer: &dyn Observer) -> Result<(Finished, bool), Failure> {
+        let protocol = if self.url.starts_with("https://") { "=https" } else { "=http" };
+        let mut curl = mortal_command("curl");
+        // Nothing of a .curlrc: it could switch any of the following off.
+        curl.args(["--disable", "--fail", "--silent", "--show-error", "--location", "--globoff"]);
+        curl.args(["--proto", protocol, "--proto-redir", protocol, "--max-redirs", "5"]);
+        curl.args(["--connect-timeout", "30", "--speed-limit", "1000"]);
+        curl.args(["--speed-time", &self.slow_seconds.to_string()]);
+        curl.args(["--max-filesize", &self.limit_bytes.to_string(), "--continue-at", "-"]);
+        curl.args(["--write-out", "\nanswer %{http_code}\n"]);
+        curl.args(["--output", self.partial.as_str(), "--", self.url]);
+        let name = self.url.rsplit('/').next().unwrap_or(self.url).to_owned();
+        let (calls, is_too_large) = (Cell::new(0u32), Cell::new(false));
+        let mut watch = |_: &Child| {
+            let size = self.size();
+            if size > self.limit_bytes {
+                is_too_large.set(true);
+                return Some(Ended::LimitExceeded("it is too large".to_owned()));
+            }
+            calls.set(calls.get() + 1);
+            if calls.get().is_multiple_of(5) {
+                observer.event(BuildEvent::Progress {
+                    step: StepName::Source,
+                    what: name.clone(),
+                    done: size,
+                    total: 0,
+                    unit: "bytes".to_owned(),
+                });
+            }
+            observer.is_cancelled().then_some(Ended::Cancelled)
+        };
+        let mut on_line = |line: &str| {
+            if !line.starts_with("answer ") {
+                observer.event(BuildEvent::Log { step: StepName::Source, line: line.to_owned() });
+            }
+        };
+        let finished =
+            supervise(curl, FETCH_LIMITS, &mut on_line, &mut watch).map_err(|error| {
+                Failure::new(
+                    FailureClass::FetchFailed,
+                    format!("cannot run curl: {error}"),
+                    "apt-get install curl: it fetches the files of sources",
+                )
+            })?;
+        if finished.ended == Ended::Cancelled {
+            return Err(cancelled());
+        }
+        let is_too_large = is_too_large.get() || self.size() > self.limit_bytes;
+        Ok((finished, is_too_large))
+    }
+
+    fn failed(&self, what: &str, finished: &Finished) -> Failure {
+        let text = finished.text();
+        let full = text.contains("No space left on device") || finished.code() == Some(23);
+        let class = if full { FailureClass::DiskFull } else { FailureClass::FetchFailed };
+        let lines = text.lines().filter(|line| !line.starts_with("answer ") && !line.is_empty());
+        Failure::new(
+            class,
+            format!("{} {what}", self.url),
+            "check the network and the address in the [[source]] of the server's config, then submit \
+             the build again: what was fetched is kept",
+        )
+        .with_details(lines.map(str::to_owned).collect::<Vec<_>>())
+    }
+}
+
+/// What the server said last.
+struct Answer {
+    code: Option<u16>,
+}
+
+impl Answer {
+    fn of(finished: &Finished) -> Self {
+        let text = finished.text();
+        let last = text.lines().rev().find_map(|line| line.strip_prefix("answer "));
+        Self { code: last.and_then(|code| code.parse().ok()) }
+    }
+}
+
+/// Fetches a small file whole, and reads it.
+///
+/// # Errors
+/// As [`Download::run`].
+pub(super) fn fetch_text(
+    url: &str,
+    directory: &Utf8Path,
+    observer: &dyn Observer,
+) -> Result<Vec<u8>, Failure> {
+    let name = elivepatch_model::Sha256Digest::of(url.as_bytes()).short();
+    let partial: Utf8PathBuf = directory.join(format!("{name}-{}.list", std::process::id()));
+    let slow_seconds = SLOW_SECONDS;
+    let download = Download { url, partial: &partial, limit_bytes: LIST_BYTES, slow_seconds };
+    // Not gone on with: it may have changed.
+    download.remove()?;
+    let result = download.run(observer).and_then(|()| {
+        fs_err::read(&partial)
+            .map_err(|error| io_failure(FailureClass::FetchFailed, "read", &partial, &error))
+    });
+    download.remove()?;
+    result
+}

@@ -1,0 +1,176 @@
+//! Fetching tags of remote repositories into one of our own. It holds nothing but what was fetched: no
+//! settings, no hooks, no work tree.
+
+use std::{process::Child, process::Command, time::Duration};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
+
+use super::{no_tag, program};
+use crate::{
+    Cache, Observer,
+    failures::{cancelled, io_failure},
+    process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
+};
+
+/// git tells its progress once a second while something comes in; some servers count objects for
+/// minutes before.
+const FETCH_LIMITS: ProcessLimits = ProcessLimits {
+    time: Duration::from_secs(3600),
+    silence: Duration::from_secs(300),
+    output_bytes: 16 << 20,
+};
+
+/// The largest pack that is fetched, in bytes: one version of Linux has 0.28 GB.
+const PACK_BYTES: u64 = 4 << 30;
+
+/// The protocols that are allowed. Others run programs (`ext`) or read files of this machine.
+const PROTOCOLS: [&str; 4] = ["https", "http", "git", "ssh"];
+
+/// What a fetch is told, whatever the repository's settings are.
+const SETTINGS: [&str; 8] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.sshCommand=ssh -oBatchMode=yes",
+    "credential.helper=",
+    "fetch.fsckObjects=true",
+    "gc.auto=0",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+];
+
+/// Of the server's own environment what leads to the network.
+const PASSED_ON: [&str; 9] = [
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSH_AUTH_SOCK",
+];
+
+/// Where what is fetched from an address lies.
+pub(super) fn place(cache: &Cache, url: &str) -> Utf8PathBuf {
+    cache.sources().join(format!("git-{}", Sha256Digest::of(url.as_bytes()).short()))
+}
+
+/// Fetches one tag, without its history. The caller holds the lock of `place`.
+///
+/// # Errors
+/// `release-unknown` when the repository has no such tag; `fetch-failed`.
+pub(super) fn fetch(
+    place: &Utf8Path,
+    url: &str,
+    tag: &str,
+    observer: &dyn Observer,
+) -> Result<(), Failure> {
+    if !place.join("HEAD").exists() {
+        let mut init = git(url)?;
+        init.args(["init", "--bare", "--quiet", "--template=", "--", place.as_str()]);
+        let finished = run(init, observer)?;
+        if !finished.succeeded() {
+            return Err(failed(url, &finished));
+        }
+    }
+    let mut fetch = git(url)?;
+    fetch.arg(format!("--git-dir={place}"));
+    fetch.args(["fetch", "--progress", "--depth=1", "--no-tags", "--no-write-fetch-head"]);
+    fetch.args(["--no-recurse-submodules", "--no-auto-maintenance", "--end-of-options", url]);
+    fetch.arg(format!("+refs/tags/{tag}:refs/tags/{tag}"));
+    let result = run(fetch, observer);
+    let finished = match result {
+        Ok(finished) if finished.succeeded() => return Ok(()),
+        result => {
+            remove_half_made(place)?;
+            result?
+        }
+    };
+    let text = finished.text();
+    if text.contains(&format!("find remote ref refs/tags/{tag}")) {
+        return Err(no_tag(url, tag));
+    }
+    Err(failed(url, &finished))
+}
+
+/// A git that knows nothing of this machine's settings, and one protocol.
+fn git(url: &str) -> Result<Command, Failure> {
+    let scheme = PROTOCOLS.into_iter().find(|scheme| url.starts_with(&format!("{scheme}://")));
+    let scheme = scheme.ok_or_else(|| {
+        Failure::new(
+            FailureClass::SourceUnusable,
+            format!("the address {url:?} has a protocol that is not used"),
+            "name one with https, http, git or ssh in the [[source]] of the server's config",
+        )
+    })?;
+    let mut command = mortal_command("prlimit");
+    command.arg(format!("--fsize={PACK_BYTES}")).arg("--").arg(program()?.as_str());
+    for setting in SETTINGS {
+        command.args(["-c", setting]);
+    }
+    command.env_clear();
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ALLOW_PROTOCOL", scheme)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C");
+    Ok(command)
+}
+
+fn run(command: Command, observer: &dyn Observer) -> Result<Finished, Failure> {
+    let mut on_line = |line: &str| {
+        // Progress comes as one line that is written over and over.
+        let last = line.rsplit('\r').next().unwrap_or(line).to_owned();
+        observer.event(BuildEvent::Log { step: StepName::Source, line: last });
+    };
+    let mut watch = |_: &Child| observer.is_cancelled().then_some(Ended::Cancelled);
+    let finished = supervise(command, FETCH_LIMITS, &mut on_line, &mut watch).map_err(|error| {
+        let hint = "apt-get install git util-linux";
+        Failure::new(FailureClass::FetchFailed, format!("cannot run git: {error}"), hint)
+    })?;
+    if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
+}
+
+/// Removes what git leaves of a fetch that did not end well.
+fn remove_half_made(place: &Utf8Path) -> Result<(), Failure> {
+    let packs = place.join("objects/pack");
+    for entry in packs.read_dir_utf8().into_iter().flatten().flatten() {
+        if entry.file_name().starts_with("tmp_") {
+            let path = entry.path();
+            fs_err::remove_file(path)
+                .map_err(|error| io_failure(FailureClass::FetchFailed, "remove", path, &error))?;
+        }
+    }
+    let locks = ["shallow.lock", "packed-refs.lock"].map(|name| place.join(name));
+    for lock in locks.iter().filter(|lock| lock.exists()) {
+        // Nobody else works here: we hold the lock of the place.
+        let _ = fs_err::remove_file(lock);
+    }
+    Ok(())
+}
+
+fn failed(url: &str, finished: &Finished) -> Failure {
+    let what = match &finished.ended {
+        Ended::LimitExceeded(reason) => format!("git {reason}"),
+        _ => {
+            let lines = finished.last_lines(5);
+            let said = lines.iter().rev().find(|line| line.starts_with("fatal: "));
+            said.map_or("git cannot fetch it".to_owned(), Clone::clone)
+        }
+    };
+    Failure::new(
+        FailureClass::FetchFailed,
+        format!("cannot fetch from {url}: {what}"),
+        "check the network and the address in the [[source]] of the server's config, then submit the \
+         build again",
+    )
+    .with_details(finished.last_lines(8))
+}
