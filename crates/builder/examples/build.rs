@@ -77,6 +77,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         without: switched_off()?,
         rebuild: None,
         engine,
+        kallsyms: std::env::var("KALLSYMS").ok().map(fs_err::read).transpose()?,
+        accept_unproven: std::env::var_os("ACCEPT_UNPROVEN").is_some(),
     };
     match builder.build(&order, &Printer, &work) {
         Ok(finished) => println!("{}", serde_json::to_string_pretty(&finished.manifest)?),

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree};
+use crate::{
+    ACCEPT_UNPROVEN_UNASKED, debian::DebianOptions, sandbox::SandboxLimits, source::SourceTree,
+};
 
 /// The usual limit for patches to headers. On two cores a build compiles some 100 objects a minute,
 /// so that one at the limit takes 20 minutes to 40; headers with more dependents reach most of the
@@ -39,6 +41,8 @@ pub struct BuilderOptions {
     /// Whether builds may share a base by overlay; else each gets a copy, as on machines that
     /// allow no overlay.
     pub overlay: bool,
+    /// Whether an order may be served without a proof that the base is the target's kernel.
+    pub allow_unproven: bool,
 }
 
 impl BuilderOptions {
@@ -55,6 +59,7 @@ impl BuilderOptions {
             header_objects: HEADER_OBJECTS,
             originals_bytes: ORIGINALS_BYTES,
             overlay: true,
+            allow_unproven: ACCEPT_UNPROVEN_UNASKED,
         }
     }
 }

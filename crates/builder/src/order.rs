@@ -25,7 +25,18 @@ pub struct BuildOrder {
     pub engine: Option<Engine>,
     /// The livepatch that is to be made again.
     pub rebuild: Option<RebuildOf>,
+    /// The text of the target's `/proc/kallsyms`: proves that a kernel that was built here is the
+    /// target's. Untrusted, like all that a client sends.
+    pub kallsyms: Option<Vec<u8>>,
+    /// Whether the livepatch is to be made without a proof that the base is the target's kernel; it
+    /// counts only where [`crate::BuilderOptions::allow_unproven`] does.
+    pub accept_unproven: bool,
 }
+
+/// Whether builds are accepted unproven for which nobody was asked: what
+/// [`BuildOrder::accept_unproven`] and [`crate::BuilderOptions::allow_unproven`] are while requests
+/// cannot say it. To be `false`, and gone, once they can.
+pub const ACCEPT_UNPROVEN_UNASKED: bool = true;
 
 impl BuildOrder {
     /// The order as the manifest holds it, so that the livepatch can be built again.

@@ -17,6 +17,7 @@ mod engine;
 mod engine_support;
 mod failure;
 mod failure_class;
+mod fit;
 mod fix;
 mod kpatch_support;
 pub mod limits;
@@ -39,6 +40,7 @@ pub use engine::{Engine, EngineError};
 pub use engine_support::{config_refusals, engine_refusals};
 pub use failure::Failure;
 pub use failure_class::{FailureClass, Fault};
+pub use fit::{BuildIdFit, CodeFitRecord, FitRecord, ObjectFitRecord, SymbolFitRecord};
 pub use fix::{BehaviourCheck, Fix};
 pub use kpatch_support::ConfigRefusal;
 pub use manifest::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Does `work` for each item, with as many threads as there are cores; results in their order.
-pub(super) fn on_all_cores<T: Sync, R: Send>(
+pub(crate) fn on_all_cores<T: Sync, R: Send>(
     cores: u32,
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
