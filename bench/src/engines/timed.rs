@@ -142,6 +142,9 @@ impl Kernel<'_> {
             without,
             engine,
             rebuild: None,
+            kallsyms: None,
+            // The kernels are built here, and run nowhere.
+            accept_unproven: true,
         }
     }
 }

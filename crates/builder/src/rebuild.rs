@@ -118,6 +118,8 @@ mod tests {
                 builder: String::new(),
                 anyway,
             }),
+            kallsyms: None,
+            accept_unproven: false,
         }
     }
 

@@ -8,7 +8,9 @@ use elivepatch_api::{
     CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
     client::{ClientError, LeaseClient},
 };
-use elivepatch_builder::{BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory};
+use elivepatch_builder::{
+    ACCEPT_UNPROVEN_UNASKED, BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory,
+};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
 use tokio_util::sync::CancellationToken;
 
@@ -118,6 +120,8 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         without: build.options.without.clone(),
         engine: build.options.engine,
         rebuild: build.rebuild.clone(),
+        kallsyms: None,
+        accept_unproven: ACCEPT_UNPROVEN_UNASKED,
     })
 }
 
