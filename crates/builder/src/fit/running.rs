@@ -87,6 +87,12 @@ fn compare_vmlinux(
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut found: Vec<(&RunningSymbol<'_>, u64)> = Vec::new();
     for symbol in &running_symbols {
+        // The kernel calls all code that lies in a section which can be run, and data may lie there,
+        // too: of a name that data has, nothing can be said.
+        let known = listing.named(symbol.name).len();
+        if known > places.get(symbol.name).map_or(0, |places| places.all.len()) {
+            continue;
+        }
         let nth = seen.entry(symbol.name).or_default();
         match places.get(symbol.name).and_then(|places| places.all.get(*nth)) {
             Some(place) => found.push((symbol, *place)),
@@ -98,7 +104,10 @@ fn compare_vmlinux(
     }
     places.retain(|name, places| places.is_sure && !is_left_out(name));
     let mut missing: Vec<&str> = (places.iter())
-        .filter(|(name, places)| seen.get(**name).copied().unwrap_or_default() < places.all.len())
+        .filter(|(name, places)| {
+            let known = listing.named(name).len();
+            known == places.all.len() && seen.get(**name).copied().unwrap_or_default() < known
+        })
         .map(|(name, _)| *name)
         .collect();
     missing.sort_unstable();
@@ -154,14 +163,13 @@ fn code_symbols(listing: &SymbolListing) -> HashMap<&str, Places> {
     let is_function = |symbol: &&ListedSymbol| symbol.kind == SymbolKind::Function;
     let code: BTreeSet<u32> =
         listing.symbols().iter().filter(is_function).filter_map(|symbol| symbol.section).collect();
+    let is_code = |symbol: &&ListedSymbol| symbol.section.is_some_and(|one| code.contains(&one));
     let mut places: HashMap<&str, Places> = HashMap::new();
-    for symbol in listing.symbols() {
-        if symbol.section.is_some_and(|section| code.contains(&section)) {
-            let entry = places.entry(symbol.name.as_str());
-            let places = entry.or_insert(Places { all: Vec::new(), is_sure: true });
-            places.all.push(symbol.value);
-            places.is_sure &= symbol.kind == SymbolKind::Function;
-        }
+    for symbol in listing.symbols().iter().filter(is_code) {
+        let entry = places.entry(symbol.name.as_str());
+        let places = entry.or_insert(Places { all: Vec::new(), is_sure: true });
+        places.all.push(symbol.value);
+        places.is_sure &= symbol.kind == SymbolKind::Function;
     }
     for places in places.values_mut() {
         places.all.sort_unstable();
