@@ -7,6 +7,7 @@ mod compare;
 mod disk_use;
 mod engines;
 mod figures;
+mod fit;
 mod median;
 mod memory;
 mod process_memory;
@@ -42,11 +43,13 @@ enum Command {
     Run(setting::Inputs),
     /// Measure the engines on kernels that are built from source, and write engines.json.
     Engines(engines::Inputs),
+    /// Measure the proof that a base fits, and write sources.json.
+    Sources(fit::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
     /// Name the figures that miss their targets, in one line.
     Missed {
-        /// What the parts wrote: build.json, engines.json.
+        /// What the parts wrote: build.json, engines.json, sources.json.
         #[arg(required = true)]
         files: Vec<Utf8PathBuf>,
     },
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(inputs) => run(&inputs),
         Command::Engines(inputs) => engines::run(&inputs),
+        Command::Sources(inputs) => fit::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
         Command::Missed { files } => missed(&files),
         Command::ReadVmlinux { file } => vmlinux::read_and_report(&file),
