@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -171,7 +172,7 @@ impl CodeProver<'_> {
         parent: &Parent,
         units: &[&'u Unit],
         modules: &Modules,
-    ) -> Result<Vec<(&'u Unit, Result<Found, Failure>)>, Failure> {
+    ) -> Result<Vec<FoundOf<'u>>, Failure> {
         let base = self.compiler.base;
         let objects: Vec<(&'u Unit, Vec<u8>)> = (units.iter())
             .map(|unit| Ok((*unit, self.compiler.read(&unit.object())?)))
@@ -195,8 +196,8 @@ impl CodeProver<'_> {
             Parent::Vmlinux => {
                 let mut names = HashSet::new();
                 codes.iter().for_each(|(_, code)| code.add_names(&mut names));
-                let file = kernel_code(base)?;
-                compare(&vmlinux(base, &file, &names)?)
+                let (file, symbols) = vmlinux(base, &names)?;
+                compare(&CodeImage::Vmlinux(VmlinuxCode::new(&file, symbols)))
             }
             Parent::Module(name) => {
                 let bytes = modules.bytes(base, name)?;
@@ -209,10 +210,13 @@ impl CodeProver<'_> {
 
     /// The target's text of `/proc/version`.
     fn banner(&self) -> Result<Option<String>, Failure> {
-        let file = kernel_code(self.compiler.base)?;
-        Ok(vmlinux(self.compiler.base, &file, &HashSet::from([BANNER]))?.text(BANNER))
+        let (file, symbols) = vmlinux(self.compiler.base, &HashSet::from([BANNER]))?;
+        Ok(CodeImage::Vmlinux(VmlinuxCode::new(&file, symbols)).text(BANNER))
     }
 }
+
+/// What was found of a unit.
+type FoundOf<'u> = (&'u Unit, Result<Found, Failure>);
 
 struct Found {
     fit: CodeFit,
@@ -225,16 +229,19 @@ impl Differing {
     }
 }
 
-fn vmlinux<'a>(
-    base: &Base,
-    file: &'a VmlinuxFile,
-    names: &HashSet<&str>,
-) -> Result<CodeImage<'a>, Failure> {
-    let path = base.symbol_table();
-    let text = fs_err::read(&path)
-        .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error))?;
-    let text = String::from_utf8_lossy(&text);
-    Ok(CodeImage::Vmlinux(VmlinuxCode::new(file, ImageSymbols::from_listing(&text, names))))
+/// The kernel's code, and of its symbols those of these names.
+fn vmlinux(base: &Base, names: &HashSet<&str>) -> Result<(VmlinuxFile, ImageSymbols), Failure> {
+    // Both read some ten megabytes: the one to look whether they are as they were.
+    let (file, symbols) = thread::scope(|scope| {
+        let file = scope.spawn(|| kernel_code(base));
+        let path = base.symbol_table();
+        let text = fs_err::read(&path)
+            .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error));
+        let symbols =
+            text.map(|text| ImageSymbols::from_listing(&String::from_utf8_lossy(&text), names));
+        (file.join().expect("reading the code reports errors, not panics"), symbols)
+    });
+    Ok((file?, symbols?))
 }
 
 /// The modules of the target's packages.

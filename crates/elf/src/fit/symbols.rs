@@ -32,7 +32,8 @@ impl ImageSymbols {
         for line in text.lines() {
             // `NUMBER: VALUE SIZE TYPE BIND VISIBILITY SECTION NAME`
             let Some((before, name)) = line.rsplit_once(' ') else { continue };
-            if before.contains(" FILE ") {
+            // The name of a file is a mere number to the table.
+            if before.ends_with(" ABS") && before.contains(" FILE ") {
                 symbols.files.push(name.into());
             } else if wanted.contains(name)
                 && let Some(symbol) = read(before, symbols.files.len())
