@@ -91,7 +91,7 @@ fn survey(
     work: &Utf8Path,
 ) -> anyhow::Result<FitSurvey> {
     fs_err::create_dir_all(work)?;
-    let input = FitSurveyInput { release: release.clone(), objects };
+    let input = FitSurveyInput { release: release.clone(), objects, sources: Vec::new() };
     let survey = builder.survey_fit(&input, &SilentObserver, work).map_err(described)?;
     remove_work_directory(work)?;
     anyhow::ensure!(

@@ -1,5 +1,6 @@
 //! Compares objects of Debian's stock kernels with the kernels' own code, and prints a table:
-//! `fit_table CACHE WORK OBJECTS RELEASE…`. Exits with 1 when something differs, and when a kernel
+//! `fit_table CACHE WORK OBJECTS RELEASE…`. OBJECTS is a number, or sources with commas between them
+//! (`fs/exec.c,kernel/fork.c`). Exits with 1 when something differs, and when a kernel
 //! could not be looked at.
 //!
 //! Objects are picked at even distances from all that a kernel is made of, the same each time. What
@@ -33,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [cache, work, objects, releases @ ..] = arguments.as_slice() else {
         return Err("usage: fit_table CACHE WORK OBJECTS RELEASE…".into());
     };
-    let objects: usize = objects.parse()?;
+    let (objects, sources) = match objects.parse::<usize>() {
+        Ok(number) => (number, Vec::new()),
+        Err(_) => (0, objects.split(',').map(str::to_owned).collect()),
+    };
     let work = Utf8PathBuf::from(work);
     let scratch = work.join("scratch");
     fs_err::create_dir_all(&scratch)?;
@@ -42,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut all_fit = true;
     for release in releases {
         eprintln!("== {release}");
-        let input = FitSurveyInput { release: release.parse()?, objects };
+        let input = FitSurveyInput { release: release.parse()?, objects, sources: sources.clone() };
         let directory = work.join(release);
         fs_err::create_dir_all(&directory)?;
         let result = builder.survey_fit(&input, &Progress, &directory);

@@ -25,6 +25,9 @@ pub struct FitSurveyInput {
     pub release: KernelRelease,
     /// How many objects, or all when there are fewer.
     pub objects: usize,
+    /// The sources of these objects, by their paths in the tree; when there are none, the objects are
+    /// picked.
+    pub sources: Vec<String>,
 }
 
 /// What came out.
@@ -102,7 +105,12 @@ impl Builder {
         let tree = base.tree();
         let mut units = index.units();
         units.retain(|unit| is_regular_file(&tree, &unit.source));
-        let units = pick(&units, input.objects);
+        let units = match input.sources.is_empty() {
+            true => pick(&units, input.objects),
+            false => {
+                units.into_iter().filter(|unit| input.sources.contains(&unit.source)).collect()
+            }
+        };
         let Compared { equal, failures, took } = CodeProver { compiler }.compare(&units)?;
         let differing = units.len() - equal.len();
         let equal = equal.into_iter().map(|fit| SurveyedObject {
