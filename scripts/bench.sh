@@ -2,10 +2,11 @@
 # Measures elivepatch: a real server on Debian's stock kernel (build.json), then the engines on kernels
 # that are built from source (engines.json), each beside the same work done by other means.
 #
-# usage: scripts/bench.sh [build|engines]
+# usage: scripts/bench.sh [build|engines|sources]
 #   build     only the first part: five minutes
 #   engines   only the second: half an hour, and as much again the first time, for two kernels are
 #             built, one of them again by kpatch-build
+#   sources   only the third, what it costs to prove that a base fits: ten minutes (sources.json)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -13,8 +14,8 @@ use_cargo
 
 part=${1:-all}
 case $part in
-    all | build | engines) ;;
-    *) sed -n 's/^# \{0,1\}//; 5,8p' "$0" >&2; exit 2 ;;
+    all | build | engines | sources) ;;
+    *) sed -n 's/^# \{0,1\}//; 5,9p' "$0" >&2; exit 2 ;;
 esac
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -29,7 +30,7 @@ mkdir -p "$output"
 set --
 on_cores="on $(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg)"
 
-if [ "$part" != engines ]; then
+if [ "$part" = all ] || [ "$part" = build ]; then
     say "the config of Debian's stock kernel $release"
     image=$(fetch_package "linux-image-$release" "$version")
     dpkg-deb --fsys-tarfile "$image" | tar --extract --to-stdout "./boot/config-$release" \
@@ -45,11 +46,18 @@ if [ "$part" != engines ]; then
     set -- "$output/build.json" "$output/sources.json"
 fi
 
-if [ "$part" != build ]; then
+if [ "$part" = all ] || [ "$part" = engines ]; then
     say "measuring $on_cores: both engines on kernels that are built from source, and kpatch-build"
     target/release/elivepatch-bench engines --cache "$cache_directory" \
         --kernels end-to-end/kernels --output "$output"
     set -- "$@" "$output/engines.json"
+fi
+
+if [ "$part" = all ] || [ "$part" = sources ]; then
+    say "measuring $on_cores: comparing objects of a stock kernel with its own code"
+    target/release/elivepatch-bench sources --cache "$cache_directory" --release "$release" \
+        --output "$output"
+    set -- "$@" "$output/sources.json"
 fi
 
 # A target that is missed is for people to judge: other work on the machine slows everything down.

@@ -89,6 +89,19 @@ ELIVEPATCH_TEST_VMLINUX=$material/vmlinux-$release
 export ELIVEPATCH_TEST_PROGRAMS ELIVEPATCH_TEST_CACHE ELIVEPATCH_TEST_KERNEL
 export ELIVEPATCH_TEST_MODULES ELIVEPATCH_TEST_VMLINUX
 
+# fit_table CACHE OBJECTS RELEASE…: whether what is compiled equals the stock kernels' own code.
+fit_table() {
+    place=$(mktemp -d "$cache_directory/test/servers/fit.XXXXXX")
+    cargo run --locked --quiet $fit_profile --package elivepatch-builder --example fit_table -- \
+        "$1" "$place" "$2" "$3"
+    rm -rf "$place"
+}
+
+say "12 objects of $release, compiled and compared with the kernel's own code"
+fit_profile=
+mkdir -p "$cache_directory/test/servers"
+fit_table "$cache_directory" 12 "$release"
+
 say "all tests; those on a real kernel take some minutes"
 run_tests --workspace
 cargo test --quiet --doc --workspace --locked
@@ -125,6 +138,27 @@ if [ "$full" = yes ]; then
     say "the same livepatch from this cache and from that one"
     ELIVEPATCH_TEST_OTHER_CACHE=$cold cargo test --locked --package elivepatch-end-to-end \
         --test livepatch -- --ignored livepatch_is_rebuilt_to_the_same_bytes_from_another_cache
+fi
+
+# Each base and its packages take 2.5 GB (a full amd64 flavour 5 GB), so one is there at a time.
+if [ "$full" = yes ]; then
+    say "300 objects of each of Debian 12's kernels, compared with the kernels' own code"
+    fit_profile=--release
+    fit_cache=$(mktemp -d "$cache_directory/test/fit.XXXXXX")
+    trap 'rm -rf "$fit_cache" ${cold:+"$cold"}' EXIT
+    ln -s "$cache_directory/toolchain-roots" "$fit_cache/toolchain-roots"
+    fit_failed=
+    table=target/fit-table.md
+    : > "$table"
+    for kernel in 6.1.0-47-cloud-amd64 6.1.0-50-cloud-amd64 6.1.0-53-cloud-amd64 \
+        6.1.0-54-cloud-amd64 6.1.0-55-cloud-amd64 6.1.0-56-cloud-amd64 6.1.0-56-amd64; do
+        rows=$(fit_table "$fit_cache" 300 "$kernel") || fit_failed="$fit_failed $kernel"
+        [ -s "$table" ] || echo "$rows" | head -n 2 >> "$table"
+        echo "$rows" | tail -n +3 >> "$table"
+        rm -rf "$fit_cache/bases" "$fit_cache/packages"
+    done
+    cat "$table"
+    [ -z "$fit_failed" ] || fail "not proven:$fit_failed" "the messages above say what differs"
 fi
 
 if [ "$full" = yes ]; then

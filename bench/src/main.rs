@@ -8,6 +8,7 @@ mod compare;
 mod disk_use;
 mod engines;
 mod figures;
+mod fit;
 mod median;
 mod memory;
 mod process_memory;
@@ -43,6 +44,8 @@ enum Command {
     Run(setting::Inputs),
     /// Measure the engines on kernels that are built from source, and write engines.json.
     Engines(engines::Inputs),
+    /// Measure the proof that a base fits, and write sources.json.
+    Sources(fit::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
     /// Measure making a base ready and its size on the disk, and write both to sources.json.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(inputs) => run(&inputs),
         Command::Engines(inputs) => engines::run(&inputs),
+        Command::Sources(inputs) => fit::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
         Command::Base(inputs) => base::run(&inputs),
         Command::Missed { files } => missed(&files),

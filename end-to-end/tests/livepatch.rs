@@ -91,13 +91,20 @@ fn check_label_manifest(manifest: &Manifest) {
     assert!(manifest.toolchain.compiler.contains("12.2.0"), "{}", manifest.toolchain.compiler);
 
     let steps: Vec<StepName> = manifest.steps.iter().map(|step| step.name).collect();
-    assert_eq!(steps, &StepName::ALL[..9], "all but the publishing");
+    assert_eq!(steps, &StepName::ALL[..10], "all but the publishing");
     for step in &manifest.steps {
         assert_eq!(step.state, StepState::Done);
         assert!(step.duration_seconds.is_some_and(|seconds| seconds >= 0.0), "{step:?}");
     }
     let compile = manifest.steps[4].duration_seconds.expect("a time");
     assert!(compile > 0.1, "a compiler that takes {compile} s has not run");
+
+    let fit = manifest.fit.as_ref().expect("every livepatch has one");
+    assert!(fit.is_proven() && !fit.accepted_unproven, "{fit:?}");
+    let code = fit.code.as_ref().expect("a stock kernel's code is compared");
+    let [object] = code.objects.as_slice() else { panic!("{:?}", code.objects) };
+    assert_eq!((object.object.as_str(), object.parent.as_str()), ("fs/proc/meminfo.o", "vmlinux"));
+    assert!(code.functions >= 2 && code.fields > 50, "{code:?}");
 
     let trial = &manifest.trial;
     assert_eq!(trial.guest_release.as_str(), RELEASE);

@@ -24,6 +24,8 @@ fn visible_change(release: &str) -> Manifest {
     assert_eq!((manifest.engine, manifest.base), (Engine::Kpatch, BaseKind::Prepared));
     assert_eq!(manifest.functions.len(), 1);
     assert_eq!(manifest.trial.checks.len(), 1);
+    let fit = manifest.fit.as_ref().expect("every livepatch has one");
+    assert!(fit.is_proven() && fit.code.is_some(), "{fit:?}");
     let audit = manifest.branch_audit.as_ref().expect("a kernel with IBT");
     assert!(audit.functions_checked > 0 && audit.note.contains("Looked at, too"), "{audit:?}");
     manifest

@@ -101,6 +101,7 @@ impl Setting {
         let plain = SourceKernel::read(&kernels, "6.12-small", "linux-source-6.12")?;
         let newest = SourceKernel::read(&kernels, "7.3-small-ibt", "linux-source-7.3")?;
         let mut options = BuilderOptions::new(cache_directory.clone());
+        options.allow_unproven = true;
         for kernel in [&plain, &newest] {
             let path = source_tarball(kernel, &cache_directory, &apt)?;
             options.sources.push(SourceTree { release: kernel.release.clone(), path }.into());

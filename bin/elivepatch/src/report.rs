@@ -8,7 +8,8 @@ use std::{
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use elivepatch_api::{BuildList, BuildResource};
 use elivepatch_model::{
-    Adaptation, BaseKind, CheckEvidence, Failure, Fix, Manifest, PatchedFunction, Step, StepState,
+    Adaptation, BaseKind, CheckEvidence, Failure, FitRecord, Fix, Manifest, PatchedFunction, Step,
+    StepState,
 };
 use serde::Serialize;
 
@@ -158,6 +159,9 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     for adaptation in &manifest.adaptations {
         row(table, "adapted", &adaptation_text(adaptation));
     }
+    if let Some(fit) = &manifest.fit {
+        row(table, "fit", &fit_text(fit));
+    }
     row(table, "engine", manifest.engine.as_str());
     row(table, "functions replaced", &functions_text(&manifest.functions));
     row(table, "steps", &steps_text(&manifest.steps));
@@ -184,13 +188,23 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     }
 }
 
-/// What a livepatch for a kernel that the server has built itself does not prove.
+/// What proves that the livepatch was compiled as the kernel was; names in it are of a server.
+fn fit_text(fit: &FitRecord) -> String {
+    printable_lines(&fit.to_string())
+}
+
+/// What a livepatch is made of for a kernel that the server has built itself.
 fn built_base_text(manifest: &Manifest) -> String {
     let sources =
         manifest.source.packages.iter().map(|package| printable(&package.name).to_string());
+    // Manifests from before the proof say nothing of it.
+    let unproven = match &manifest.fit {
+        Some(_) => "",
+        None => "\nnot proven: that it equals the kernel that you run",
+    };
     format!(
-        "the server built this kernel itself, from {} and your config\nnot proven: that it equals the \
-         kernel that you run. The trial ran on the server's build",
+        "the server built this kernel itself, from {} and your config{unproven}\nthe trial ran on the \
+         server's build",
         sources.collect::<Vec<_>>().join(", ")
     )
 }

@@ -7,8 +7,8 @@ mod rebuild;
 use std::fs;
 
 use elivepatch_model::{
-    Adaptation, AdaptationKind, BaseKind, BuildState, Engine, Failure, FailureClass, Manifest,
-    PatchedFunction, StepName,
+    Adaptation, AdaptationKind, BaseKind, BuildState, Engine, Failure, FailureClass, FitRecord,
+    Manifest, PatchedFunction, StepName,
 };
 
 use crate::double::{
@@ -24,8 +24,8 @@ fn classic_form_stores_module_and_manifest() {
         0,
         &[
             "kernel: 6.1.0-50-cloud-amd64 (from CONFIG_BUILD_SALT; config config)",
-            "[ 1/10] source: fetch the kernel's packages … done in 1.5 s: linux 6.1.176-1\n",
-            "[ 5/10] compile: compile original and patched code … done in 1.5 s: 1 file\n",
+            "[ 1/11] source: fetch the kernel's packages … done in 1.5 s: linux 6.1.176-1\n",
+            "[ 5/11] compile: compile original and patched code … done in 1.5 s: 1 file\n",
         ],
     );
     assert!(!ended.stderr.contains("CC fs/proc"), "{ended:#?}");
@@ -87,6 +87,11 @@ fn report_tells_adaptations_engine_base_and_modules() {
     now.functions.push(second);
     now.trial.modules_loaded = vec!["xfs".to_owned()];
     now.trial.modules_absent = vec!["kvm: no such device".to_owned()];
+    now.fit = Some(FitRecord {
+        not_proven: vec!["nobody has sent /proc/kallsyms".to_owned()],
+        accepted_unproven: true,
+        ..FitRecord::default()
+    });
     let mut script = success();
     script.manifest = serde_json::to_string(&now).expect("plain data");
     script.build.manifest = Some(now);
@@ -98,7 +103,9 @@ fn report_tells_adaptations_engine_base_and_modules() {
         "fs/proc/meminfo.c: kept: its code stays in the running kernel",
         "--without removed-file switches it off",
         "klp-build",
-        "not proven: that it equals the kernel that you run",
+        "the server built this kernel itself",
+        "not proven: nobody has sent /proc/kallsyms",
+        "made all the same, as the request asks for",
         "xfs_file_open (xfs)",
         "the changes to kvm: no such device",
     ] {
@@ -169,7 +176,7 @@ fn server_that_stays_away_ends_the_client_with_how_to_go_on() {
     let begun = events(BuildState::Succeeded, None)[..3].to_vec();
     script.connections = [Connection::Hangs(begun)].into();
     let mut server = Double::start(script);
-    let running = desk.start_until(&server.url, &["--give-up-after", "1"], "[ 1/10]");
+    let running = desk.start_until(&server.url, &["--give-up-after", "1"], "[ 1/11]");
     server.die();
     let follow = format!("elivepatch build --url {} --follow 7", server.url);
     running.end().expect(4, &["error: cannot reach the server", &follow]);
@@ -183,7 +190,7 @@ fn ctrl_c_leaves_the_build_and_says_how_to_follow_and_cancel() {
     let begun = events(BuildState::Succeeded, None)[..3].to_vec();
     script.connections = [Connection::Hangs(begun)].into();
     let server = Double::start(script);
-    let running = desk.start_until(&server.url, &[], "[ 1/10]");
+    let running = desk.start_until(&server.url, &[], "[ 1/11]");
     let process = rustix::process::Pid::from_child(&running.child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
     let follow = format!("elivepatch build --url {} --follow 7", server.url);
@@ -197,7 +204,7 @@ fn earlier_build_is_followed_without_config_or_patch() {
     let (desk, server) = (Desk::new(), Double::start(success()));
     let ended =
         desk.run(&["build", "--url", &server.url, "--follow", "7", "--output", "out/my.ko"]);
-    ended.expect(0, &["[ 1/10] source"]);
+    ended.expect(0, &["[ 1/11] source"]);
     assert!(server.seen().parts.is_empty());
     assert_eq!(desk.results(), ["my.ko", "my.ko.manifest.json"]);
 }
@@ -309,7 +316,7 @@ fn failed_build_shows_class_step_details_and_hint() {
     ended.expect(
         3,
         &[
-            "[ 5/10] compile: compile original and patched code … failed after 1.5 s",
+            "[ 5/11] compile: compile original and patched code … failed after 1.5 s",
             "error: build 7 failed in step compile: the patch does not compile (compile-failed)\n",
             "  meminfo.patch:12: error: 'x' undeclared\n",
             "hint: fix it\n",

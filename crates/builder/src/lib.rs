@@ -15,6 +15,7 @@ mod digest_file;
 mod disk_need;
 mod engine;
 mod failures;
+mod fit;
 mod generators;
 mod headers;
 mod housekeeping;
@@ -49,6 +50,7 @@ mod work_directory;
 pub use builder::Builder;
 pub use cache::{Cache, EntryKind};
 pub use debian::{Apt, DebianOptions, PackageDirectory, stock_config, unpack_source_tarball};
+pub use fit::{FitSurvey, FitSurveyInput, SurveyedObject};
 pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
     pin_base, remove_base,

@@ -40,11 +40,17 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes a name into account and makes it a text.
-    pub(crate) fn take_text(&mut self, name: &[u8]) -> Result<String, ElfError> {
+    /// Takes a name into account.
+    pub(crate) fn take_name(&mut self, name: &[u8]) -> Result<(), ElfError> {
         // Empty names count as well: a loop over them must end, too.
         self.text_left = (self.text_left.checked_sub(name.len() + 1))
             .ok_or(ElfError::TooMuchText { limit: TEXT_BYTES })?;
+        Ok(())
+    }
+
+    /// Takes a name into account and makes it a text.
+    pub(crate) fn take_text(&mut self, name: &[u8]) -> Result<String, ElfError> {
+        self.take_name(name)?;
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 }

@@ -10,6 +10,7 @@ mod compile_units;
 mod debug_sections;
 mod defined_functions;
 mod error;
+mod fit;
 mod included_sources;
 mod klp_functions;
 mod kpatch_entries;
@@ -47,6 +48,10 @@ mod vmlinux_branches;
 pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
 pub use defined_functions::defined_functions;
 pub use error::ElfError;
+pub use fit::{
+    CodeDifference, CodeFit, CodeImage, CompiledCode, DifferenceKind, ImageSymbols, ModuleCode,
+    VmlinuxCode, VmlinuxFile,
+};
 pub use kpatch_object::KpatchObject;
 pub use layouts::{LayoutChange, LayoutChangeKind, Layouts, SignatureChange};
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};

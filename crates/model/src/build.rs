@@ -72,6 +72,8 @@ pub enum StepName {
     Compile,
     /// Find the changed functions.
     Diff,
+    /// Prove that what the base compiles is what the target runs.
+    Fit,
     /// Link the module.
     Link,
     /// Inspect the finished module.
@@ -84,13 +86,14 @@ pub enum StepName {
 
 impl StepName {
     /// All steps, in their order.
-    pub const ALL: [StepName; 10] = [
+    pub const ALL: [StepName; 11] = [
         StepName::Source,
         StepName::Toolchain,
         StepName::Base,
         StepName::Check,
         StepName::Compile,
         StepName::Diff,
+        StepName::Fit,
         StepName::Link,
         StepName::Inspect,
         StepName::Trial,
@@ -106,6 +109,7 @@ impl StepName {
             StepName::Check => "check",
             StepName::Compile => "compile",
             StepName::Diff => "diff",
+            StepName::Fit => "fit",
             StepName::Link => "link",
             StepName::Inspect => "inspect",
             StepName::Trial => "trial",
@@ -122,6 +126,7 @@ impl StepName {
             StepName::Check => "apply and check the patch",
             StepName::Compile => "compile original and patched code",
             StepName::Diff => "find the changed functions",
+            StepName::Fit => "compare the code with the kernel's own",
             StepName::Link => "link the module",
             StepName::Inspect => "inspect the module",
             StepName::Trial => "try it in a virtual machine",

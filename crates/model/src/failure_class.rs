@@ -147,6 +147,18 @@ failure_classes! {
     /// The list of the running kernel's symbols cannot be read.
     KallsymsUnreadable = "kallsyms-unreadable", Request,
         "Send it as `elivepatch facts` collects it. The message names the line that cannot be read.";
+    /// What the base compiles is not what the target runs.
+    BaseDoesNotFit = "base-does-not-fit", Request,
+        "The message says which function differs, and the likely cause: another compiler or patch \
+         level of it, another config option, or a patch that the running kernel was built with and \
+         the source on the server lacks. Give the server the right one. `--accept-unproven` makes \
+         the livepatch all the same where the server's policy allows it; what it does to the \
+         running kernel is then not known.";
+    /// Nothing proves that the base is what the target runs.
+    FitUnproven = "fit-unproven", Request,
+        "Send the running kernel's `/proc/kallsyms` with the request, best as root: then it has \
+         addresses. For a kernel that cannot be compared, `--accept-unproven` makes the livepatch \
+         all the same where the server's policy allows it.";
     /// The engine that the request asks for cannot serve this kernel.
     EngineUnsupported = "engine-unsupported", Request,
         "Leave `--engine` out: the server then decides. The message says what stands in the way.";

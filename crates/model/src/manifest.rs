@@ -2,8 +2,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine, Fix,
-    KernelRelease, PatchRecord, Sha256Digest, SourceRecord, Step, TargetFacts,
+    Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine,
+    FitRecord, Fix, KernelRelease, PatchRecord, Sha256Digest, SourceRecord, Step, TargetFacts,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -24,7 +24,7 @@ pub struct Manifest {
     /// The target's architecture.
     pub architecture: Architecture,
     /// The build-id of the vmlinux that the livepatch was made for. Of a built base it is that of the
-    /// server's own vmlinux, never the target's: that the two are equal is not proven.
+    /// server's own vmlinux; [`Manifest::fit`] says what proves that the target's is equal.
     pub build_id: ElfBuildId,
     /// The digest of the target's config ([`crate::KernelConfig::digest`]).
     pub config: Sha256Digest,
@@ -50,6 +50,9 @@ pub struct Manifest {
     pub steps: Vec<Step>,
     /// What the trial saw.
     pub trial: TrialEvidence,
+    /// What was proven of the base; absent in older manifests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<FitRecord>,
     /// What was looked at of indirect branches; absent for kernels without `CONFIG_X86_KERNEL_IBT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch_audit: Option<BranchAudit>,

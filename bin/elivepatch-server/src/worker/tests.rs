@@ -380,6 +380,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             build_id: None,
         },
         steps: vec![],
+        fit: None,
         branch_audit: None,
         trial: TrialEvidence {
             modules_loaded: vec![],

@@ -38,7 +38,7 @@ pub fn for_stderr(verbose: bool) -> Box<dyn Progress> {
     }
 }
 
-/// `[ 3/10] base: prepare the base`.
+/// `[ 3/11] base: prepare the base`.
 fn title(step: StepName) -> String {
     format!("{} {step}: {}", position(step), step.describe())
 }

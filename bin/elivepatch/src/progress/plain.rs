@@ -12,7 +12,7 @@ use crate::{output::say, text::printable};
 /// a log file.
 const AMOUNT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Plain lines for a pipe or a file: `[ 3/10] base: prepare the base … done in 12.3 s: SUMMARY`.
+/// Plain lines for a pipe or a file: `[ 3/11] base: prepare the base … done in 12.3 s: SUMMARY`.
 ///
 /// The first half of a line appears when the step begins. When something else has to be said in
 /// between, the second half comes on a line of its own.
@@ -139,8 +139,8 @@ mod tests {
         });
         assert_eq!(
             text,
-            "[ 3/10] base: prepare the base … done in 12.3 s: 6.1.176-1\n\
-             [ 4/10] check: apply and check the patch … failed after 12.3 s: 6.1.176-1\n"
+            "[ 3/11] base: prepare the base … done in 12.3 s: 6.1.176-1\n\
+             [ 4/11] check: apply and check the patch … failed after 12.3 s: 6.1.176-1\n"
         );
     }
 
@@ -154,8 +154,8 @@ mod tests {
         });
         assert_eq!(
             text,
-            "waiting for a worker\n[10/10] publish: publish the livepatch …\n    tool\\u{1b}[31m\n\
-             [10/10] publish: done in 12.3 s: 6.1.176-1\n"
+            "waiting for a worker\n[11/11] publish: publish the livepatch …\n    tool\\u{1b}[31m\n\
+             [11/11] publish: done in 12.3 s: 6.1.176-1\n"
         );
     }
 

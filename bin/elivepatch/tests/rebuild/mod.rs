@@ -190,7 +190,7 @@ fn ctrl_c_leaves_the_rebuild_and_the_command_it_names_compares_the_modules() {
     let text = serde_json::to_string(&then).expect("plain data");
     fs::write(desk.path().join(manifest_name()), text).expect("a file");
     let line = ["rebuild", &manifest_name(), "--url", &server.url];
-    let running = desk.start_line_until(&line, "[ 1/10]");
+    let running = desk.start_line_until(&line, "[ 1/11]");
     let process = rustix::process::Pid::from_child(&running.child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).expect("it runs");
     let (url, name) = (&server.url, manifest_name());
@@ -198,7 +198,7 @@ fn ctrl_c_leaves_the_rebuild_and_the_command_it_names_compares_the_modules() {
     running.end().expect(130, &["interrupted; build 7 goes on", &follow]);
     assert!(!server.seen().parts.is_empty());
     let ended = desk.run(&["rebuild", "--url", url, "--follow", "7", &name]);
-    ended.expect(0, &["[ 1/10] source"]);
+    ended.expect(0, &["[ 1/11] source"]);
     assert!(ended.stdout.starts_with("rebuild: identical\n"), "{}", ended.stdout);
     assert!(server.seen().parts.is_empty(), "nothing is submitted again");
 }

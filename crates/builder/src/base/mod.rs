@@ -208,6 +208,11 @@ impl Base {
         self.place.join(ORIGINALS)
     }
 
+    /// Where it is kept what was compared with the kernel's own code, and that code.
+    pub fn fit(&self) -> Utf8PathBuf {
+        self.place.join("fit")
+    }
+
     /// Ends the use of the base, and does `work` on its originals when nobody else uses it now. Builds
     /// share the base's lock until they end and read originals by their paths all the while; with the
     /// lock alone in our hands there is none. On a base that is never left alone nothing is done.

@@ -16,7 +16,7 @@ mod message_rules;
 mod messages;
 mod moved;
 mod new_object;
-mod on_all_cores;
+pub(crate) mod on_all_cores;
 mod parents;
 mod references;
 mod runtime_constants;
@@ -38,7 +38,7 @@ use crate::{
 };
 
 pub(crate) use choice::{choose, only_kpatch_can};
-pub(crate) use compile::OBJECT_BYTES;
+pub(crate) use compile::{Debug, OBJECT_BYTES, PlainCompiler};
 pub(crate) use diff::ChangedObject;
 use klp::KlpEngine;
 pub(crate) use livepatch_engine::LivepatchEngine;

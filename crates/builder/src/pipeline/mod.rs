@@ -1,6 +1,7 @@
 //! The steps from an order to a livepatch, one function each, in their order.
 
 mod compile;
+mod fit;
 mod once_more;
 mod ready;
 mod try_out;
@@ -139,10 +140,12 @@ fn livepatch(
             format!("{} of {} changed", changed.len(), count(checked.units.len(), "object"));
         Ok((changed, summary))
     })?;
+    let fit = steps.run(StepName::Fit, || job.fit(&engine, base, &changed))?;
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
     let (module, inspected) = steps.run(StepName::Inspect, || {
         let inspected = inspect(&module, &name, base, config, &engine, &changed)?;
+        fit.covers(&inspected.functions)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
         let summary = format!("replaces {}", names.join(", "));
@@ -177,6 +180,7 @@ fn livepatch(
         module: inspected.record,
         steps: steps.into_done(),
         trial,
+        fit: Some(fit.record),
         branch_audit: inspected.branch_audit,
         builder_version: env!("CARGO_PKG_VERSION").to_owned(),
         builder: builder.identity().of_builds_for(&order.target.release),

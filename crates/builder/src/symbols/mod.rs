@@ -19,7 +19,7 @@ use elivepatch_elf::{LivepatchSymbol, Module, ReplacedFunction, SymbolKind, obje
 use elivepatch_model::{Failure, FailureClass, KernelConfig};
 
 pub(crate) use self::{
-    listing::SymbolListing,
+    listing::{ListedSymbol, SymbolListing},
     origin::{CompiledFile, is_prefix},
 };
 use self::{

@@ -195,6 +195,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             checks: vec![],
             console_notes: vec![],
         },
+        fit: None,
         branch_audit: None,
         builder_version: "0.1.0".to_owned(),
         builder: "test".to_owned(),

@@ -8,6 +8,7 @@ mod constants;
 mod missed_units;
 mod originals;
 mod parent_check;
+mod plain;
 mod progress;
 mod saved_command;
 mod script;
@@ -25,7 +26,11 @@ pub(super) use self::{
     script::{Job, compile_by_script},
     store::Original,
 };
-pub(crate) use self::{originals::OBJECT_BYTES, store::limit_originals};
+pub(crate) use self::{
+    originals::OBJECT_BYTES,
+    plain::{Debug, PlainCompiler},
+    store::limit_originals,
+};
 use self::{parent_check::check_parents, store::Store};
 use super::{KpatchEngine, compiler_errors::compiler_errors};
 use crate::{

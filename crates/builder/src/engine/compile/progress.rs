@@ -12,6 +12,7 @@ const QUIET_SECONDS: u64 = 5;
 
 /// Passes everything on, and counts the objects that tools say they compiled.
 pub(in crate::engine) struct CompileProgress<'a> {
+    step: StepName,
     what: &'static str,
     total: usize,
     done: AtomicU64,
@@ -26,7 +27,17 @@ impl<'a> CompileProgress<'a> {
         total: usize,
         observer: &'a dyn Observer,
     ) -> Self {
-        Self { what, total, done: AtomicU64::new(0), started: Instant::now(), observer }
+        Self::in_step(StepName::Compile, what, total, observer)
+    }
+
+    /// The same in another step.
+    pub(in crate::engine) fn in_step(
+        step: StepName,
+        what: &'static str,
+        total: usize,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        Self { step, what, total, done: AtomicU64::new(0), started: Instant::now(), observer }
     }
 }
 
@@ -46,7 +57,7 @@ impl Observer for CompileProgress<'_> {
             None => format!("{} objects", self.what),
         };
         self.observer.event(BuildEvent::Progress {
-            step: StepName::Compile,
+            step: self.step,
             what,
             done,
             total: self.total as u64,

@@ -31,6 +31,21 @@ pub(in crate::engine) fn compile_by_script(
     sandbox: &Sandbox,
     observer: &dyn Observer,
 ) -> Result<Finished, Failure> {
+    compile_by_script_in(StepName::Compile, jobs, cores, workspace, sandbox, observer)
+}
+
+/// The same in another step.
+///
+/// # Errors
+/// Those of the sandbox.
+pub(in crate::engine) fn compile_by_script_in(
+    step: StepName,
+    jobs: &[Job],
+    cores: u32,
+    workspace: &Workspace,
+    sandbox: &Sandbox,
+    observer: &dyn Observer,
+) -> Result<Finished, Failure> {
     let mut inside = String::new();
     for (number, job) in jobs.iter().enumerate() {
         inside = workspace.write_input(&format!("compile-{number}.sh"), script(job).as_bytes())?;
@@ -47,7 +62,7 @@ pub(in crate::engine) fn compile_by_script(
         // on output could not stop a flood. Compilers write each message in one go.
         &format!("--makefile={makefile}"),
     ]);
-    sandbox.run(&command, StepName::Compile, observer)
+    sandbox.run(&command, step, observer)
 }
 
 /// A shell script for one object. Kbuild's commands are lists that it runs under `set -e`, too:
