@@ -50,9 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let directory = work.join(release);
         fs_err::create_dir_all(&directory)?;
         let result = builder.survey_fit(&input, &Progress, &directory);
-        if std::env::var_os("FIT_KEEP").is_none() {
-            remove_work_directory(&directory)?;
-        }
+        remove_work_directory(&directory)?;
         all_fit &= match result {
             Ok(survey) => print_row(release, &survey),
             Err(failure) => print_failure(release, &failure),
