@@ -212,7 +212,7 @@ fn field_that_leads_elsewhere_is_found_though_no_other_byte_differs() {
         // Another function of the same kind.
         ("open_file(\"a text\", x)", "close_file(\"a text\", x)", "close_file"),
         // Another text of the same length.
-        ("open_file(\"a text\"", "open_file(\"a next\"", ".rodata.str1.1"),
+        ("open_file(\"a text\"", "open_file(\"a next\"", "the text \"a next\" (there: \"a text\")"),
         // Another static variable.
         ("+ opened; }", "+ closed; }", ""),
         ("counters[x & 7]", "others[x & 7]", "others"),
