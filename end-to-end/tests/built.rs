@@ -2,9 +2,12 @@
 //! config of the request. That takes minutes for each, so these tests are for `make test-full`, which
 //! names the tarball of Debian's linux-source-6.12 in `ELIVEPATCH_TEST_SOURCE_6_12`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use elivepatch_end_to_end::{ClientRun, ServerOptions, TestServer, own_patch, patch};
+use elivepatch_end_to_end::{
+    ClientRun, ServerOptions, TestServer, cache_directory, facts_of_running, own_patch, patch,
+    program,
+};
 use elivepatch_model::{BaseKind, FailureClass, Manifest};
 
 const RELEASE: &str = "6.12.117-small";
@@ -16,7 +19,11 @@ fn tarball() -> String {
 
 fn server() -> TestServer {
     let tarball = tarball();
-    let config = format!("[[source]]\nrelease = \"{RELEASE}\"\npath = \"{tarball}\"\n");
+    // The kernel runs nowhere but in the trial, so that nothing can prove that it fits.
+    let config = format!(
+        "[policy]\nallow_unproven = true\n\
+         [[source]]\nrelease = \"{RELEASE}\"\npath = \"{tarball}\"\n"
+    );
     TestServer::start(ServerOptions { config, ..ServerOptions::default() })
 }
 
@@ -26,7 +33,8 @@ fn kernel_config(name: &str) -> PathBuf {
 
 fn order(server: &TestServer, config: &str, patch_name: &str) -> ClientRun {
     let checks = patch("demo/meminfo-label").with_file_name("meminfo-label.checks.toml");
-    let command = server.client("build").args(["--kernel", RELEASE, "--config"]);
+    let command =
+        server.client("build").args(["--accept-unproven", "--kernel", RELEASE, "--config"]);
     let command = command.args([kernel_config(config)]);
     let command = match patch_name {
         "built-meminfo" => command.args(["--checks".as_ref(), checks.as_os_str()]),
@@ -113,6 +121,56 @@ fn header_of_a_built_kernel_reaches_the_objects_that_include_it() {
     let (_, manifest) = run.livepatch();
     let names: Vec<&str> = manifest.functions.iter().map(|found| found.name.as_str()).collect();
     assert_eq!(names, ["proc_fd_link", "seq_show", "tid_fd_revalidate"]);
+}
+
+/// What the guest's own kernel tells proves that the server's build is the one that it runs; what the
+/// kernel with IBT tells does not.
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn symbols_of_the_running_kernel_prove_the_one_that_was_built() {
+    let config = format!("[[source]]\nrelease = \"{RELEASE}\"\npath = \"{}\"\n", tarball());
+    let server = TestServer::start(ServerOptions { config, ..ServerOptions::default() });
+    let order = |facts: &Path| {
+        let command = server.client("build").args(["--facts".as_ref(), facts.as_os_str()]);
+        command.patch(&own_patch("built-meminfo")).run()
+    };
+    // The bases are there: their images are what such machines run.
+    let plain = facts_of("6.12-small", false);
+    let run = order(plain.path().join("facts.json").as_path()).succeeds();
+    let (_, manifest) = run.livepatch();
+    let fit = manifest.fit.as_ref().expect("every livepatch has one");
+    let symbols = fit.symbols.as_ref().expect("the symbols were compared");
+    assert!(fit.is_proven() && symbols.sizes && symbols.names > 10_000, "{fit:?}");
+    assert!(run.stdout.contains("equal the running kernel's"), "{}", run.stdout);
+
+    let other = facts_of("6.12-small-ibt", true);
+    let run = order(other.path().join("facts.json").as_path());
+    run.fails_with(1, FailureClass::BaseDoesNotFit);
+}
+
+/// The facts of a machine that runs the kernel of the config, `facts.json` in the directory; with
+/// `says_plain` that machine says that its config is that of the kernel without IBT.
+fn facts_of(config: &str, says_plain: bool) -> tempfile::TempDir {
+    let unproven = server();
+    let run = order(&unproven, config, "built-meminfo").succeeds();
+    let (_, manifest) = run.livepatch();
+    let bases = std::fs::read_dir(cache_directory().join("bases")).expect("bases").flatten();
+    let build_id = manifest.build_id.as_str();
+    let base = bases.map(|entry| entry.path()).find(|path| {
+        let facts = std::fs::read_to_string(path.join("base.json")).unwrap_or_default();
+        facts.contains(build_id)
+    });
+    let root = facts_of_running(&base.expect("the base").join("vmlinuz"));
+    let config = kernel_config(if says_plain { "6.12-small" } else { config });
+    let output = root.path().join("facts.json");
+    let ran = std::process::Command::new(program("elivepatch"))
+        .arg("facts")
+        .args(["--root".as_ref(), root.path().as_os_str(), "--config".as_ref(), config.as_os_str()])
+        .args(["--output".as_ref(), output.as_os_str()])
+        .output()
+        .expect("elivepatch");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    root
 }
 
 #[test]

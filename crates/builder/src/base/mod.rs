@@ -55,7 +55,7 @@ use crate::{
 };
 
 /// Changes when bases are prepared in another way than before: older ones are then not used.
-const PREPARATION: u32 = 9;
+const PREPARATION: u32 = 10;
 
 /// The same for bases that are built, each of which costs minutes to hours. A change of what both
 /// kinds keep changes both numbers.

@@ -80,7 +80,18 @@ impl Job<'_> {
                 .map(|changed| changed.unit.parent.name())
                 .collect();
             match compare_running(text, base, &modules) {
-                Ok(symbols) => record.symbols = Some(symbols),
+                Ok(symbols) => {
+                    let loaded =
+                        |module: &&&str| symbols.modules.iter().any(|name| name == **module);
+                    let missing = modules.iter().filter(|module| !is_prepared && !loaded(module));
+                    record.not_proven.extend(missing.map(|module| {
+                        format!(
+                            "the module {module} is not loaded on the target, so that its functions were \
+                             not compared with it"
+                        )
+                    }));
+                    record.symbols = Some(symbols);
+                }
                 Err(failure) => self.accept(failure, &mut record)?,
             }
         } else if !is_prepared && build_id != BuildIdFit::Equal {
