@@ -126,7 +126,8 @@ if [ "$full" = yes ]; then
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
     say "the other stock kernels of Debian 13 and its backports"
-    ELIVEPATCH_TEST_ALL_STOCK_KERNELS=1 run_tests --package elivepatch-end-to-end --test stock
+    ELIVEPATCH_TEST_ALL_STOCK_KERNELS=1 run_tests --package elivepatch-end-to-end \
+        --test stock --test newer_kernels
     say "a build on copies of the base, as where no overlay is allowed"
     ELIVEPATCH_TEST_NO_OVERLAY=1 run_one_test $visible
     say "a build in an empty cache"

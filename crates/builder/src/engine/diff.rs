@@ -194,7 +194,7 @@ fn without_prefix_symbols(symbols: &str) -> String {
 
 /// Compares all objects, as many at once as there are cores. What an earlier comparison of this build
 /// left must not be taken for the result of this one.
-const COMPARE_ALL: &str = r#"rm -rf /scratch/changed-* && exec xargs "$@""#;
+const COMPARE_ALL: &str = r#"rm -rf /scratch/changed-* && exec xargs --no-run-if-empty "$@""#;
 
 /// Compares all objects in one sandbox. Gives what create-diff-object said of each.
 fn compare(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<Finished>, Failure> {
