@@ -46,7 +46,7 @@ pub fn facts_of_running(image: &Path) -> tempfile::TempDir {
     assert!(ended.success(), "the guest did not end by itself:\n{console}");
     let root = tempfile::tempdir().expect("a directory");
     let unpacked = Command::new("sh")
-        .args(["-c", "base64 -d | tar -xz -C \"$1\"", "sh"])
+        .args(["-c", "base64 -di | tar -xz -C \"$1\"", "sh"])
         .arg(root.path())
         .stdin(File::open(path("facts")).expect("what the guest sent"))
         .status()

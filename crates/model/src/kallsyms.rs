@@ -178,7 +178,9 @@ impl<'a> Symbol<'a> {
         let is_hexadecimal = address.bytes().all(|byte| byte.is_ascii_hexdigit());
         let address = u64::from_str_radix(address, 16).ok().filter(|_| is_hexadecimal)?;
         let (kind, rest) = rest.split_once(' ')?;
-        let kind = kind.parse::<char>().ok().filter(char::is_ascii_alphabetic)?;
+        // nm has ? for symbols of sections that it does not know, such as those of .data_nosave.
+        let is_kind = |kind: &char| kind.is_ascii_alphabetic() || "?-".contains(*kind);
+        let kind = kind.parse::<char>().ok().filter(is_kind)?;
         let (name, module) = match rest.split_once('\t') {
             None => (rest, None),
             Some((name, module)) => {

@@ -43,6 +43,13 @@ fn list_without_its_first_symbol_tells_no_address() {
 }
 
 #[test]
+fn symbols_of_sections_that_nm_does_not_know_are_kept() {
+    let list =
+        read("ffffffff81000000 T _text\nffffffff81a8e000 ? __nosave_begin\n").expect("a list");
+    assert_eq!(list.text(), "0 T _text\na8e000 ? __nosave_begin\n");
+}
+
+#[test]
 fn modules_that_are_not_wanted_are_left_out() {
     let list = Kallsyms::read(RAW.as_bytes(), |name| name == "ext4").expect("symbols");
     assert_eq!(list.modules(), 1);
