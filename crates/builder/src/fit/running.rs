@@ -226,13 +226,15 @@ fn compare_module(
     let mut lines = Vec::new();
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut distances: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    // In the normal form a module's first function is at 0: only when all are, nothing was shown.
+    let are_shown = running.iter().any(|symbol| symbol.address != 0);
     for symbol in running.iter().filter(|symbol| !is_left_out(symbol.name)) {
         *seen.entry(symbol.name).or_default() += 1;
         let Some(ours) = expected.get(symbol.name) else {
             lines.push(format!("the running {module} has {}, and the base's has not", symbol.name));
             continue;
         };
-        let ([ours], true) = (ours.as_slice(), symbol.address != 0) else { continue };
+        let ([ours], true) = (ours.as_slice(), are_shown) else { continue };
         let start = symbol.address.wrapping_sub(ours.value);
         match distances.get(ours.section.as_str()) {
             None => drop(distances.insert(&ours.section, (start, symbol.name))),
@@ -342,5 +344,28 @@ mod tests {
         let other = [symbol(0, "read"), symbol(0, "append")];
         let lines = compare_module("ext4", &other, &expected).expect_err("other functions");
         assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+    #[test]
+    fn first_function_of_a_module_counts_in_the_normal_form() {
+        let function = |value| vec![ModuleFunction { section: ".text".to_owned(), value }];
+        let expected = ModuleFunctions::from([
+            ("read".to_owned(), function(0)),
+            ("write".to_owned(), function(64)),
+        ]);
+        let found = |distance: u64| {
+            let first = 0xffff_ffff_c000_0000_u64;
+            let raw = format!(
+                "ffffffff81000000 T _text\n{first:x} t read\t[ext4]\n{:x} t write\t[ext4]\n",
+                first + distance
+            );
+            let normal = elivepatch_model::Kallsyms::read(raw.as_bytes(), |_| true);
+            let normal = normal.expect("a text of the kernel");
+            assert!(normal.text().contains("\n0 t read\t[ext4]\n"), "{normal:?}");
+            let running = Kallsyms::parse(normal.text().as_bytes()).expect("the normal form");
+            compare_module("ext4", &running.modules["ext4"], &expected)
+        };
+        assert_eq!(found(64), Ok(()));
+        let lines = found(80).expect_err("read has another size");
+        assert!(lines[0].contains("write lies elsewhere, seen from read"), "{lines:?}");
     }
 }
