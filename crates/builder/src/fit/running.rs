@@ -1,5 +1,6 @@
 //! Comparing a running kernel's symbols with those of a base: the names of its functions, their order,
-//! and where addresses are given, the distances between them, which are their sizes.
+//! and where addresses are given, the distances between them, which are their sizes. Both within a
+//! section: what lies between two of them is no code.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -85,7 +86,7 @@ fn compare_vmlinux(
 
     // The places of those that the base has, in the running kernel's order.
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut found: Vec<(&RunningSymbol<'_>, u64)> = Vec::new();
+    let mut found: Vec<(&RunningSymbol<'_>, Spot)> = Vec::new();
     for symbol in &running_symbols {
         // The kernel calls all code that lies in a section which can be run, and data may lie there,
         // too: of a name that data has, nothing can be said.
@@ -95,7 +96,7 @@ fn compare_vmlinux(
         }
         let nth = seen.entry(symbol.name).or_default();
         match places.get(symbol.name).and_then(|places| places.all.get(*nth)) {
-            Some(place) => found.push((symbol, *place)),
+            Some(spot) => found.push((symbol, *spot)),
             None => {
                 lines.push(format!("the running kernel has {}, and the base has not", symbol.name))
             }
@@ -118,8 +119,13 @@ fn compare_vmlinux(
         return Err(lines);
     }
 
-    for pair in found.windows(2) {
-        let [(before, low), (after, high)] = pair else { continue };
+    // What lies between two sections is data as well, of a size of its own: keys, an initramfs.
+    let mut sections: BTreeMap<u32, Vec<(&RunningSymbol<'_>, u64)>> = BTreeMap::new();
+    for (symbol, spot) in &found {
+        sections.entry(spot.section).or_default().push((symbol, spot.value));
+    }
+    let neighbours = || sections.values().flat_map(|symbols| symbols.iter().zip(&symbols[1..]));
+    for ((before, low), (after, high)) in neighbours() {
         if low > high {
             lines.push(format!(
                 "in the running kernel {} comes before {}, and in the base behind it",
@@ -133,8 +139,7 @@ fn compare_vmlinux(
     let sizes = running.has_addresses();
     if sizes {
         // The kernel may be moved as a whole when it boots.
-        for pair in found.windows(2) {
-            let [(before, low), (after, high)] = pair else { continue };
+        for ((before, low), (after, high)) in neighbours() {
             let (theirs, ours) = (after.address.wrapping_sub(before.address), high - low);
             if theirs != ours {
                 lines.push(format!(
@@ -150,10 +155,17 @@ fn compare_vmlinux(
     Ok(SymbolFitRecord { names: found.len() as u64, sizes, modules: Vec::new() })
 }
 
+/// Where a symbol of the base is: its address, and the number of its section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    value: u64,
+    section: u32,
+}
+
 /// The places of the symbols of a name in code, by address.
 #[derive(Debug, Default)]
 struct Places {
-    all: Vec<u64>,
+    all: Vec<Spot>,
     /// Whether all of them are functions, which every kernel's table has.
     is_sure: bool,
 }
@@ -163,12 +175,14 @@ fn code_symbols(listing: &SymbolListing) -> HashMap<&str, Places> {
     let is_function = |symbol: &&ListedSymbol| symbol.kind == SymbolKind::Function;
     let code: BTreeSet<u32> =
         listing.symbols().iter().filter(is_function).filter_map(|symbol| symbol.section).collect();
-    let is_code = |symbol: &&ListedSymbol| symbol.section.is_some_and(|one| code.contains(&one));
     let mut places: HashMap<&str, Places> = HashMap::new();
-    for symbol in listing.symbols().iter().filter(is_code) {
+    for symbol in listing.symbols() {
+        let Some(section) = symbol.section.filter(|section| code.contains(section)) else {
+            continue;
+        };
         let entry = places.entry(symbol.name.as_str());
         let places = entry.or_insert(Places { all: Vec::new(), is_sure: true });
-        places.all.push(symbol.value);
+        places.all.push(Spot { value: symbol.value, section });
         places.is_sure &= symbol.kind == SymbolKind::Function;
     }
     for places in places.values_mut() {
@@ -324,6 +338,40 @@ mod tests {
             lines,
             ["from twin to twin are 48 bytes in the running kernel, and 32 in the base"]
         );
+    }
+
+    #[test]
+    fn data_between_sections_may_have_another_size() {
+        let listing = format!(
+            "{LISTING}     9: ffffffff83000000    16 FUNC    LOCAL  DEFAULT    3 init_first\n\
+             10: ffffffff83000010    16 FUNC    LOCAL  DEFAULT    3 init_second\n\
+             11: ffffffff83002000    16 FUNC    LOCAL  DEFAULT    5 exit_first\n\
+             12: ffffffff83002010    16 FUNC    LOCAL  DEFAULT    5 exit_second\n"
+        );
+        // The certificates between .init.text and .exit.text are larger by a page.
+        let with = |second: u64, exit_second: u64| {
+            let init = 0xffff_ffff_9300_0000_u64;
+            let more = [
+                (init, "init_first"),
+                (init + second, "init_second"),
+                (init + 0x3000, "exit_first"),
+                (init + 0x3000 + exit_second, "exit_second"),
+            ];
+            let running = [&RUNNING[..], &more].concat();
+            let lines = running.iter().map(|(address, name)| format!("{address:x} t {name}\n"));
+            let text: String = lines.collect();
+            let parsed = Kallsyms::parse(text.as_bytes()).expect("a text of the kernel");
+            compare_vmlinux(&parsed, &SymbolListing::parse(&listing))
+        };
+        assert_eq!(with(0x10, 0x10).expect("the same code").names, 9);
+        let lines = with(0x10, 0x20).expect_err("another size in .exit.text");
+        assert_eq!(
+            lines,
+            [
+                "from exit_first to exit_second are 32 bytes in the running kernel, and 16 in the base"
+            ]
+        );
+        assert_eq!(with(0x18, 0x10).expect_err("another size in .init.text").len(), 1);
     }
 
     #[test]
