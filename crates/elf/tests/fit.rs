@@ -281,6 +281,36 @@ fn call_of_the_hook_may_have_become_nothing_with_its_field() {
 }
 
 #[test]
+fn merged_texts_of_wide_characters_end_with_their_first_zero() {
+    let wide = |function: &str, texts: [&str; 2]| {
+        let [one, two] = texts;
+        format!(
+            "extern void use(const void *); void {function}(void) {{ use(L\"{one}\"); use(L\"{two}\"); }}\n"
+        )
+    };
+    let flags = &["-fshort-wchar"];
+    let kernel = Kernel::new();
+    kernel.compile("early", &wide("early", ["BootOrder", "SecureBoot"]), flags);
+    let text = wide("late", ["Setup", "BootOrder"]);
+    let object = kernel.compile("late", &text, flags);
+    kernel.compile("rest", "void use(const void *text) { } int _start(void) { return 0; }", &[]);
+    let listing = kernel.link(&["early", "late", "rest"]);
+    let module = kernel.link_module(&["early", "late"]);
+    for fit in [kernel.compare(&object, &listing), with_module(&object, &module)] {
+        assert!(fit.holds() && fit.fields >= 4, "{fit:?}");
+    }
+    // A character that differs in its upper byte only, and one behind a zero byte.
+    for (from, to) in [("Setup", "Se\\x0174up"), ("Setup", "Setur")] {
+        let changed = kernel.compile("late", &text.replace(from, to), flags);
+        for fit in [kernel.compare(&changed, &listing), with_module(&changed, &module)] {
+            let (function, kind) = only_difference(&fit);
+            assert_eq!(function, "late");
+            assert!(matches!(kind, DifferenceKind::Target { .. }), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn static_functions_of_files_of_one_name_are_told_apart() {
     let kernel = Kernel::new();
     let text = |number| {

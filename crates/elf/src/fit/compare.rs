@@ -440,7 +440,14 @@ impl<'c, 'data> Comparison<'c, 'data> {
         if section.holds_strings && entry == 1 {
             return is_same_text(ours, self.image.bytes_from(to, CONTENT_BYTES));
         }
-        let length = if section.holds_strings { CONTENT_BYTES } else { entry };
+        // A text of wider characters ends with the first that is zero; the linker merges each alone.
+        let length = match section.holds_strings {
+            true => {
+                let end = ours.chunks(entry).position(|one| one.iter().all(|byte| *byte == 0));
+                end.map_or(CONTENT_BYTES, |end| (end + 1).saturating_mul(entry))
+            }
+            false => entry,
+        };
         let length = length.min(CONTENT_BYTES).min(ours.len());
         self.image.bytes_from(to, length) == &ours[..length]
     }
