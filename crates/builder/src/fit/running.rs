@@ -29,17 +29,27 @@ const SURE_NAME_BYTES: usize = 127;
 /// scripts/mksysmap, from 6.1 to 7.3).
 const LEFT_OUT: [&str; 6] = ["$", ".L", "L0", "__efistub_", "__pi_", "__kvm_nvhe_"];
 
+/// What comparing with the running kernel gave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct RunningFit {
+    /// What is equal; absent when vmlinux itself differs.
+    pub symbols: Option<SymbolFitRecord>,
+    /// What differs or cannot be compared: one failure for vmlinux, one for each module.
+    pub failures: Vec<Failure>,
+    /// The modules that the running kernel has not loaded.
+    pub not_loaded: Vec<String>,
+}
+
 /// Compares the text of the target's `/proc/kallsyms` with the base: vmlinux, and of the modules those
 /// that are named and loaded.
 ///
 /// # Errors
-/// `base-does-not-fit` with what differs; `fit-unproven` when the text is none; those of reading the
-/// base.
+/// `fit-unproven` when the text is none; those of reading the base. What differs is no error.
 pub(crate) fn compare_running(
     text: &[u8],
     base: &Base,
     modules: &BTreeSet<&str>,
-) -> Result<SymbolFitRecord, Failure> {
+) -> Result<RunningFit, Failure> {
     let running = Kallsyms::parse(text).map_err(|error| {
         Failure::new(
             FailureClass::FitUnproven,
@@ -48,14 +58,37 @@ pub(crate) fn compare_running(
         )
     })?;
     let listing = read_listing(base, &Parent::Vmlinux)?;
-    let mut record = compare_vmlinux(&running, &listing).map_err(differs)?;
-    for module in modules {
-        let Some(symbols) = running.modules.get(module) else { continue };
-        let expected = functions_of_module(base, module)?;
-        compare_module(module, symbols, &expected).map_err(differs)?;
-        record.modules.push((*module).to_owned());
+    compare_all(&running, &listing, modules, &|module| functions_of_module(base, module))
+}
+
+fn compare_all(
+    running: &Kallsyms<'_>,
+    listing: &SymbolListing,
+    modules: &BTreeSet<&str>,
+    functions_of: &dyn Fn(&str) -> Result<ModuleFunctions, Failure>,
+) -> Result<RunningFit, Failure> {
+    let mut fit = RunningFit::default();
+    match compare_vmlinux(running, listing) {
+        Ok(record) => fit.symbols = Some(record),
+        Err(lines) => fit.failures.push(differs(lines)),
     }
-    Ok(record)
+    for module in modules {
+        let Some(symbols) = running.modules.get(module) else {
+            fit.not_loaded.push((*module).to_owned());
+            continue;
+        };
+        let compared = match functions_of(module) {
+            Ok(expected) => compare_module(module, symbols, &expected).map_err(differs),
+            Err(failure) if failure.class == FailureClass::FitUnproven => Err(failure),
+            Err(failure) => return Err(failure),
+        };
+        match (compared, &mut fit.symbols) {
+            (Ok(()), Some(record)) => record.modules.push((*module).to_owned()),
+            (Ok(()), None) => {}
+            (Err(failure), _) => fit.failures.push(failure),
+        }
+    }
+    Ok(fit)
 }
 
 fn differs(lines: Vec<String>) -> Failure {
@@ -270,150 +303,5 @@ fn compare_module(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LISTING: &str = "
-     1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS a.c
-     2: ffffffff81000000    16 FUNC    LOCAL  DEFAULT    1 first
-     3: ffffffff81000010    32 FUNC    LOCAL  DEFAULT    1 twin
-     4: ffffffff81000030    16 FUNC    LOCAL  DEFAULT    1 twin
-     5: ffffffff81000040     0 NOTYPE  LOCAL  DEFAULT    1 label
-     6: ffffffff81000040    16 FUNC    GLOBAL DEFAULT    1 last
-     7: ffffffff81000030    16 FUNC    LOCAL  DEFAULT    1 __pfx_last
-     8: ffffffff82000000    16 OBJECT  GLOBAL DEFAULT    2 data
-";
-
-    const RUNNING: [(u64, &str); 5] = [
-        (0xffff_ffff_9100_0000, "first"),
-        (0xffff_ffff_9100_0010, "twin"),
-        (0xffff_ffff_9100_0030, "twin"),
-        (0xffff_ffff_9100_0040, "last"),
-        (0xffff_ffff_9100_0040, "label"),
-    ];
-
-    fn compare(running: &[(u64, &str)]) -> Result<SymbolFitRecord, Vec<String>> {
-        let lines = running.iter().map(|(address, name)| format!("{address:016x} t {name}\n"));
-        let text: String = lines.collect();
-        let parsed = Kallsyms::parse(text.as_bytes()).expect("a text of the kernel");
-        compare_vmlinux(&parsed, &SymbolListing::parse(LISTING))
-    }
-
-    #[test]
-    fn same_kernel_at_another_address_fits_with_its_sizes() {
-        let record = compare(&RUNNING).expect("the same kernel");
-        assert_eq!(record, SymbolFitRecord { names: 5, sizes: true, modules: Vec::new() });
-    }
-
-    #[test]
-    fn without_addresses_names_and_order_are_compared() {
-        let hidden = RUNNING.map(|(_, name)| (0, name));
-        let record = compare(&hidden).expect("the same kernel");
-        assert_eq!((record.names, record.sizes), (5, false));
-        let mut swapped = hidden;
-        swapped.swap(0, 1);
-        let lines = compare(&swapped).expect_err("another order");
-        assert!(lines[0].contains("twin comes before first"), "{lines:?}");
-    }
-
-    #[test]
-    fn function_that_one_side_lacks_is_named() {
-        let lines = compare(&RUNNING[1..]).expect_err("one is missing");
-        assert_eq!(lines, ["the base has first, and the running kernel has not"]);
-        let more = [&RUNNING[..], &[(0xffff_ffff_9100_0050, "more")]].concat();
-        let lines = compare(&more).expect_err("one is there in excess");
-        assert_eq!(lines, ["the running kernel has more, and the base has not"]);
-        let lines = compare(&[&RUNNING[..2], &RUNNING[3..]].concat()).expect_err("one of two");
-        assert_eq!(lines, ["the base has twin, and the running kernel has not"]);
-    }
-
-    #[test]
-    fn other_size_of_a_function_is_found_by_the_next_one() {
-        let mut longer = RUNNING;
-        for (address, _) in &mut longer[2..] {
-            *address += 16;
-        }
-        let lines = compare(&longer).expect_err("another size");
-        assert_eq!(
-            lines,
-            ["from twin to twin are 48 bytes in the running kernel, and 32 in the base"]
-        );
-    }
-
-    #[test]
-    fn data_between_sections_may_have_another_size() {
-        let listing = format!(
-            "{LISTING}     9: ffffffff83000000    16 FUNC    LOCAL  DEFAULT    3 init_first\n\
-             10: ffffffff83000010    16 FUNC    LOCAL  DEFAULT    3 init_second\n\
-             11: ffffffff83002000    16 FUNC    LOCAL  DEFAULT    5 exit_first\n\
-             12: ffffffff83002010    16 FUNC    LOCAL  DEFAULT    5 exit_second\n"
-        );
-        // The certificates between .init.text and .exit.text are larger by a page.
-        let with = |second: u64, exit_second: u64| {
-            let init = 0xffff_ffff_9300_0000_u64;
-            let more = [
-                (init, "init_first"),
-                (init + second, "init_second"),
-                (init + 0x3000, "exit_first"),
-                (init + 0x3000 + exit_second, "exit_second"),
-            ];
-            let running = [&RUNNING[..], &more].concat();
-            let lines = running.iter().map(|(address, name)| format!("{address:x} t {name}\n"));
-            let text: String = lines.collect();
-            let parsed = Kallsyms::parse(text.as_bytes()).expect("a text of the kernel");
-            compare_vmlinux(&parsed, &SymbolListing::parse(&listing))
-        };
-        assert_eq!(with(0x10, 0x10).expect("the same code").names, 9);
-        let lines = with(0x10, 0x20).expect_err("another size in .exit.text");
-        assert_eq!(
-            lines,
-            [
-                "from exit_first to exit_second are 32 bytes in the running kernel, and 16 in the base"
-            ]
-        );
-        assert_eq!(with(0x18, 0x10).expect_err("another size in .init.text").len(), 1);
-    }
-
-    #[test]
-    fn module_is_compared_by_names_and_places_and_without_its_init_code() {
-        let function = |section: &str, value| ModuleFunction { section: section.to_owned(), value };
-        let expected = ModuleFunctions::from([
-            ("read".to_owned(), vec![function(".text", 0)]),
-            ("write".to_owned(), vec![function(".text", 64)]),
-            ("start".to_owned(), vec![function(".init.text", 0)]),
-        ]);
-        let symbol = |address, name| RunningSymbol { address, name };
-        let base = 0xffff_ffff_c000_0000_u64;
-        let same = [symbol(base, "read"), symbol(base + 64, "write")];
-        assert_eq!(compare_module("ext4", &same, &expected), Ok(()));
-        let moved = [symbol(base, "read"), symbol(base + 80, "write")];
-        let lines = compare_module("ext4", &moved, &expected).expect_err("another size");
-        assert!(lines[0].contains("write lies elsewhere, seen from read"), "{lines:?}");
-        let other = [symbol(0, "read"), symbol(0, "append")];
-        let lines = compare_module("ext4", &other, &expected).expect_err("other functions");
-        assert_eq!(lines.len(), 2, "{lines:?}");
-    }
-    #[test]
-    fn first_function_of_a_module_counts_in_the_normal_form() {
-        let function = |value| vec![ModuleFunction { section: ".text".to_owned(), value }];
-        let expected = ModuleFunctions::from([
-            ("read".to_owned(), function(0)),
-            ("write".to_owned(), function(64)),
-        ]);
-        let found = |distance: u64| {
-            let first = 0xffff_ffff_c000_0000_u64;
-            let raw = format!(
-                "ffffffff81000000 T _text\n{first:x} t read\t[ext4]\n{:x} t write\t[ext4]\n",
-                first + distance
-            );
-            let normal = elivepatch_model::Kallsyms::read(raw.as_bytes(), |_| true);
-            let normal = normal.expect("a text of the kernel");
-            assert!(normal.text().contains("\n0 t read\t[ext4]\n"), "{normal:?}");
-            let running = Kallsyms::parse(normal.text().as_bytes()).expect("the normal form");
-            compare_module("ext4", &running.modules["ext4"], &expected)
-        };
-        assert_eq!(found(64), Ok(()));
-        let lines = found(80).expect_err("read has another size");
-        assert!(lines[0].contains("write lies elsewhere, seen from read"), "{lines:?}");
-    }
-}
+#[path = "running_tests.rs"]
+mod tests;
