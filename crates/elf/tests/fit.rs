@@ -236,6 +236,81 @@ fn field_that_leads_elsewhere_is_found_though_no_other_byte_differs() {
 }
 
 #[test]
+fn number_in_place_of_a_field_of_a_module_is_found() {
+    const TEXT: &str = "struct table { void (*read)(void); void (*write)(void); };\n\
+        extern void read_it(void), write_it(void);\n\
+        void fill(struct table *table) { table->read = read_it; table->write = WRITE; }\n\
+        void clear(struct table *table) { table->read = 0; }\n";
+    let kernel = Kernel::new();
+    let object = kernel.compile("table", TEXT, &["-mno-sse", "-DWRITE=write_it"]);
+    let module = kernel.link_module(&["table"]);
+    assert!(with_module(&object, &module).holds());
+    let without = kernel.compile("table", TEXT, &["-mno-sse", "-DWRITE=0"]);
+    let fit = with_module(&without, &module);
+    let (function, kind) = only_difference(&fit);
+    assert_eq!(function, "fill");
+    // movq $read_it, (%rdi) and movq $0, 8(%rdi), whose number begins after four bytes.
+    assert_eq!(*kind, DifferenceKind::Number { offset: 11 });
+    // The other way round the field leads nowhere.
+    let fit = with_module(&object, &kernel.link_module(&["table"]));
+    let (function, kind) = only_difference(&fit);
+    assert_eq!(function, "fill");
+    assert!(matches!(kind, DifferenceKind::Target { offset: 11, .. }), "{kind:?}");
+}
+
+#[test]
+fn call_of_the_hook_may_have_become_nothing_with_its_field() {
+    const TEXT: &str = "int traced(int x) { return x + 1; }\n";
+    let kernel = Kernel::new();
+    let object = kernel.compile("traced", TEXT, &["-pg", "-mfentry", "-fno-pie"]);
+    let module = kernel.link_module(&["traced"]);
+    assert!(with_module(&object, &module).holds());
+    // As `objtool --mnop` leaves it: five bytes that do nothing, and a relocation that is a note.
+    let call = [0xe8, 0, 0, 0, 0];
+    let at = object.windows(5).position(|bytes| bytes == call).expect("a call");
+    let mut nop = object.clone();
+    nop[at..at + 5].copy_from_slice(&[0x0f, 0x1f, 0x44, 0x00, 0x00]);
+    assert!(!with_module(&object, &nop).holds(), "the field is still there");
+    let rela = object
+        .windows(16)
+        .position(|bytes| bytes[..8] == 1_u64.to_le_bytes() && matches!(bytes[8], 2 | 4))
+        .expect("a relocation");
+    nop[rela + 8] = 0;
+    let fit = with_module(&object, &nop);
+    assert!(fit.holds(), "{fit:?}");
+}
+
+#[test]
+fn merged_texts_of_wide_characters_end_with_their_first_zero() {
+    let wide = |function: &str, texts: [&str; 2]| {
+        let [one, two] = texts;
+        format!(
+            "extern void use(const void *); void {function}(void) {{ use(L\"{one}\"); use(L\"{two}\"); }}\n"
+        )
+    };
+    let flags = &["-fshort-wchar"];
+    let kernel = Kernel::new();
+    kernel.compile("early", &wide("early", ["BootOrder", "SecureBoot"]), flags);
+    let text = wide("late", ["Setup", "BootOrder"]);
+    let object = kernel.compile("late", &text, flags);
+    kernel.compile("rest", "void use(const void *text) { } int _start(void) { return 0; }", &[]);
+    let listing = kernel.link(&["early", "late", "rest"]);
+    let module = kernel.link_module(&["early", "late"]);
+    for fit in [kernel.compare(&object, &listing), with_module(&object, &module)] {
+        assert!(fit.holds() && fit.fields >= 4, "{fit:?}");
+    }
+    // A character that differs in its upper byte only, and one behind a zero byte.
+    for (from, to) in [("Setup", "Se\\x0174up"), ("Setup", "Setur")] {
+        let changed = kernel.compile("late", &text.replace(from, to), flags);
+        for fit in [kernel.compare(&changed, &listing), with_module(&changed, &module)] {
+            let (function, kind) = only_difference(&fit);
+            assert_eq!(function, "late");
+            assert!(matches!(kind, DifferenceKind::Target { .. }), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn static_functions_of_files_of_one_name_are_told_apart() {
     let kernel = Kernel::new();
     let text = |number| {

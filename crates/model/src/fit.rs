@@ -89,6 +89,12 @@ impl FitRecord {
             self.build_id == BuildIdFit::Equal || self.code.is_some() || self.symbols.is_some();
         has_proof && self.not_proven.is_empty()
     }
+
+    /// Whether code was compared with the distribution's package, and nothing says that the target runs
+    /// it.
+    pub fn is_of_the_package_only(&self) -> bool {
+        self.code.is_some() && self.build_id == BuildIdFit::Unknown && self.symbols.is_none()
+    }
 }
 
 /// For people: the proofs, one line each, then what is not proven.
@@ -104,8 +110,12 @@ impl fmt::Display for FitRecord {
                 0 => String::new(),
                 number => format!(", {number} weak ones are overridden"),
             };
+            let (whose, open) = match self.is_of_the_package_only() {
+                true => ("those of the package", "; that the target runs it was not shown"),
+                false => ("the kernel's", ""),
+            };
             lines.push(format!(
-                "{} of {} equal the kernel's byte for byte{besides}",
+                "{} of {} equal {whose} byte for byte{besides}{open}",
                 count(code.functions, "function"),
                 count(code.objects.len() as u64, "object")
             ));
@@ -155,6 +165,12 @@ mod tests {
             record.to_string(),
             "the target runs this very image (build-id)\n2 functions of 1 object equal the kernel's \
              byte for byte, 1 weak ones are overridden"
+        );
+        let unknown = FitRecord { build_id: BuildIdFit::Unknown, ..record.clone() };
+        assert_eq!(
+            unknown.to_string(),
+            "2 functions of 1 object equal those of the package byte for byte, 1 weak ones are \
+             overridden; that the target runs it was not shown"
         );
         record.not_proven.push("the module ext4".to_owned());
         record.accepted_unproven = true;

@@ -84,6 +84,9 @@ pub struct BaseInput<'a> {
 /// Where objects are kept that were compiled without any fix.
 const ORIGINALS: &str = "originals";
 
+/// Where it is kept what was compared with the kernel's code, beside the tree.
+const FIT: &str = "fit";
+
 /// How the lists begin that say which files include which.
 const INCLUDES: &str = "includes-";
 
@@ -185,7 +188,7 @@ impl Base {
 
     /// Whether a file or directory of a base changes after the base is complete.
     pub(crate) fn changes_later(name: &str) -> bool {
-        name == ORIGINALS || name.starts_with(INCLUDES)
+        name == ORIGINALS || name == FIT || name.starts_with(INCLUDES)
     }
 
     /// Its name in the cache.
@@ -210,7 +213,7 @@ impl Base {
 
     /// Where it is kept what was compared with the kernel's own code, and that code.
     pub fn fit(&self) -> Utf8PathBuf {
-        self.place.join("fit")
+        self.place.join(FIT)
     }
 
     /// Ends the use of the base, and does `work` on its originals when nobody else uses it now. Builds

@@ -60,19 +60,28 @@ pub(crate) struct Compared {
 pub(crate) struct Known<'u> {
     pub equal: Vec<ObjectFit>,
     pub missing: Vec<&'u Unit>,
+    /// `fit-unproven` for each module that the kernel's packages have not.
+    pub failures: Vec<Failure>,
 }
 
 impl<'u> Known<'u> {
     /// Looks up what is known of objects.
     ///
     /// # Errors
-    /// `fit-unproven` for an object of a module that is not there; those of reading the base.
+    /// Those of reading the base.
     pub(crate) fn of(base: &Base, make: &KernelMake, units: &[&'u Unit]) -> Result<Self, Failure> {
         let results = Results::of(base, make);
         let modules = Modules::read(base)?;
-        let mut known = Self { equal: Vec::new(), missing: Vec::new() };
+        let mut known = Self { equal: Vec::new(), missing: Vec::new(), failures: Vec::new() };
         for unit in units {
-            let image = modules.image_of(base, &unit.parent)?;
+            let image = match modules.image_of(base, &unit.parent) {
+                Ok(image) => image,
+                Err(failure) if known.failures.contains(&failure) => continue,
+                Err(failure) => {
+                    known.failures.push(failure);
+                    continue;
+                }
+            };
             match results.get(unit, image) {
                 Some(fit) => known.equal.push(fit),
                 None => known.missing.push(*unit),
@@ -83,19 +92,6 @@ impl<'u> Known<'u> {
 }
 
 impl CodeProver<'_> {
-    /// Proves that objects are equal by compiling and comparing them.
-    ///
-    /// # Errors
-    /// `base-does-not-fit` with all that differs; `fit-unproven` when something cannot be compared;
-    /// those of compiling.
-    pub(crate) fn prove(&self, units: &[&Unit]) -> Result<Vec<ObjectFit>, Failure> {
-        let compared = self.compare(units)?;
-        match compared.failures.into_iter().next() {
-            None => Ok(compared.equal),
-            Some(failure) => Err(failure),
-        }
-    }
-
     /// Compiles and compares objects, and keeps what is equal.
     ///
     /// # Errors
@@ -147,8 +143,22 @@ impl CodeProver<'_> {
         for (parent, units) in by_parent {
             let image = modules.image_of(base, parent)?;
             for units in units.chunks(AT_ONCE) {
-                for (unit, found) in self.compare_with(parent, units, &modules)? {
-                    let Found { fit, compiler } = found?;
+                let found = match self.compare_with(parent, units, &modules) {
+                    Ok(found) => found,
+                    Err(failure) if is_of_the_proof(&failure) => {
+                        compared.failures.push(failure);
+                        break;
+                    }
+                    Err(failure) => return Err(failure),
+                };
+                for (unit, found) in found {
+                    let Found { fit, compiler } = match found {
+                        Ok(found) => found,
+                        Err(failure) => {
+                            compared.failures.push(failure);
+                            continue;
+                        }
+                    };
                     let (object, parent) = (unit.object(), parent.name().to_owned());
                     if !fit.holds() {
                         differing.push(Differing { object, parent, fit, compiler });
@@ -213,6 +223,11 @@ impl CodeProver<'_> {
         let (file, symbols) = vmlinux(self.compiler.base, &HashSet::from([BANNER]))?;
         Ok(CodeImage::Vmlinux(VmlinuxCode::new(&file, symbols)).text(BANNER))
     }
+}
+
+/// Whether a failure says that something differs or cannot be compared, and is not the server's own.
+pub(crate) fn is_of_the_proof(failure: &Failure) -> bool {
+    matches!(failure.class, FailureClass::BaseDoesNotFit | FailureClass::FitUnproven)
 }
 
 /// What was found of a unit.

@@ -18,7 +18,8 @@ pub(super) struct Kallsyms<'text> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RunningSymbol<'text> {
-    /// 0 when the reader was not allowed to see it.
+    /// 0 when the reader was not allowed to see it; in the normal form the distance from `_text`, or
+    /// from the first function of the module, which is at 0 itself.
     pub address: u64,
     pub name: &'text str,
 }

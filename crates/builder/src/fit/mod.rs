@@ -13,7 +13,7 @@ mod running;
 mod store;
 mod survey;
 
-pub(crate) use code::{CodeProver, Known};
-pub(crate) use running::compare_running;
+pub(crate) use code::{CodeProver, Compared, Known, is_of_the_proof};
+pub(crate) use running::{RunningFit, compare_running};
 pub(crate) use store::ObjectFit;
 pub use survey::{FitSurvey, FitSurveyInput, SurveyedObject};

@@ -1,5 +1,6 @@
 //! Comparing a running kernel's symbols with those of a base: the names of its functions, their order,
-//! and where addresses are given, the distances between them, which are their sizes.
+//! and where addresses are given, the distances between them, which are their sizes. Both within a
+//! section: what lies between two of them is no code.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,17 +29,27 @@ const SURE_NAME_BYTES: usize = 127;
 /// scripts/mksysmap, from 6.1 to 7.3).
 const LEFT_OUT: [&str; 6] = ["$", ".L", "L0", "__efistub_", "__pi_", "__kvm_nvhe_"];
 
+/// What comparing with the running kernel gave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct RunningFit {
+    /// What is equal; absent when vmlinux itself differs.
+    pub symbols: Option<SymbolFitRecord>,
+    /// What differs or cannot be compared: one failure for vmlinux, one for each module.
+    pub failures: Vec<Failure>,
+    /// The modules that the running kernel has not loaded.
+    pub not_loaded: Vec<String>,
+}
+
 /// Compares the text of the target's `/proc/kallsyms` with the base: vmlinux, and of the modules those
 /// that are named and loaded.
 ///
 /// # Errors
-/// `base-does-not-fit` with what differs; `fit-unproven` when the text is none; those of reading the
-/// base.
+/// `fit-unproven` when the text is none; those of reading the base. What differs is no error.
 pub(crate) fn compare_running(
     text: &[u8],
     base: &Base,
     modules: &BTreeSet<&str>,
-) -> Result<SymbolFitRecord, Failure> {
+) -> Result<RunningFit, Failure> {
     let running = Kallsyms::parse(text).map_err(|error| {
         Failure::new(
             FailureClass::FitUnproven,
@@ -47,14 +58,37 @@ pub(crate) fn compare_running(
         )
     })?;
     let listing = read_listing(base, &Parent::Vmlinux)?;
-    let mut record = compare_vmlinux(&running, &listing).map_err(differs)?;
-    for module in modules {
-        let Some(symbols) = running.modules.get(module) else { continue };
-        let expected = functions_of_module(base, module)?;
-        compare_module(module, symbols, &expected).map_err(differs)?;
-        record.modules.push((*module).to_owned());
+    compare_all(&running, &listing, modules, &|module| functions_of_module(base, module))
+}
+
+fn compare_all(
+    running: &Kallsyms<'_>,
+    listing: &SymbolListing,
+    modules: &BTreeSet<&str>,
+    functions_of: &dyn Fn(&str) -> Result<ModuleFunctions, Failure>,
+) -> Result<RunningFit, Failure> {
+    let mut fit = RunningFit::default();
+    match compare_vmlinux(running, listing) {
+        Ok(record) => fit.symbols = Some(record),
+        Err(lines) => fit.failures.push(differs(lines)),
     }
-    Ok(record)
+    for module in modules {
+        let Some(symbols) = running.modules.get(module) else {
+            fit.not_loaded.push((*module).to_owned());
+            continue;
+        };
+        let compared = match functions_of(module) {
+            Ok(expected) => compare_module(module, symbols, &expected).map_err(differs),
+            Err(failure) if failure.class == FailureClass::FitUnproven => Err(failure),
+            Err(failure) => return Err(failure),
+        };
+        match (compared, &mut fit.symbols) {
+            (Ok(()), Some(record)) => record.modules.push((*module).to_owned()),
+            (Ok(()), None) => {}
+            (Err(failure), _) => fit.failures.push(failure),
+        }
+    }
+    Ok(fit)
 }
 
 fn differs(lines: Vec<String>) -> Failure {
@@ -85,7 +119,7 @@ fn compare_vmlinux(
 
     // The places of those that the base has, in the running kernel's order.
     let mut seen: HashMap<&str, usize> = HashMap::new();
-    let mut found: Vec<(&RunningSymbol<'_>, u64)> = Vec::new();
+    let mut found: Vec<(&RunningSymbol<'_>, Spot)> = Vec::new();
     for symbol in &running_symbols {
         // The kernel calls all code that lies in a section which can be run, and data may lie there,
         // too: of a name that data has, nothing can be said.
@@ -95,7 +129,7 @@ fn compare_vmlinux(
         }
         let nth = seen.entry(symbol.name).or_default();
         match places.get(symbol.name).and_then(|places| places.all.get(*nth)) {
-            Some(place) => found.push((symbol, *place)),
+            Some(spot) => found.push((symbol, *spot)),
             None => {
                 lines.push(format!("the running kernel has {}, and the base has not", symbol.name))
             }
@@ -118,8 +152,13 @@ fn compare_vmlinux(
         return Err(lines);
     }
 
-    for pair in found.windows(2) {
-        let [(before, low), (after, high)] = pair else { continue };
+    // What lies between two sections is data as well, of a size of its own: keys, an initramfs.
+    let mut sections: BTreeMap<u32, Vec<(&RunningSymbol<'_>, u64)>> = BTreeMap::new();
+    for (symbol, spot) in &found {
+        sections.entry(spot.section).or_default().push((symbol, spot.value));
+    }
+    let neighbours = || sections.values().flat_map(|symbols| symbols.iter().zip(&symbols[1..]));
+    for ((before, low), (after, high)) in neighbours() {
         if low > high {
             lines.push(format!(
                 "in the running kernel {} comes before {}, and in the base behind it",
@@ -133,8 +172,7 @@ fn compare_vmlinux(
     let sizes = running.has_addresses();
     if sizes {
         // The kernel may be moved as a whole when it boots.
-        for pair in found.windows(2) {
-            let [(before, low), (after, high)] = pair else { continue };
+        for ((before, low), (after, high)) in neighbours() {
             let (theirs, ours) = (after.address.wrapping_sub(before.address), high - low);
             if theirs != ours {
                 lines.push(format!(
@@ -150,10 +188,17 @@ fn compare_vmlinux(
     Ok(SymbolFitRecord { names: found.len() as u64, sizes, modules: Vec::new() })
 }
 
+/// Where a symbol of the base is: its address, and the number of its section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    value: u64,
+    section: u32,
+}
+
 /// The places of the symbols of a name in code, by address.
 #[derive(Debug, Default)]
 struct Places {
-    all: Vec<u64>,
+    all: Vec<Spot>,
     /// Whether all of them are functions, which every kernel's table has.
     is_sure: bool,
 }
@@ -163,12 +208,14 @@ fn code_symbols(listing: &SymbolListing) -> HashMap<&str, Places> {
     let is_function = |symbol: &&ListedSymbol| symbol.kind == SymbolKind::Function;
     let code: BTreeSet<u32> =
         listing.symbols().iter().filter(is_function).filter_map(|symbol| symbol.section).collect();
-    let is_code = |symbol: &&ListedSymbol| symbol.section.is_some_and(|one| code.contains(&one));
     let mut places: HashMap<&str, Places> = HashMap::new();
-    for symbol in listing.symbols().iter().filter(is_code) {
+    for symbol in listing.symbols() {
+        let Some(section) = symbol.section.filter(|section| code.contains(section)) else {
+            continue;
+        };
         let entry = places.entry(symbol.name.as_str());
         let places = entry.or_insert(Places { all: Vec::new(), is_sure: true });
-        places.all.push(symbol.value);
+        places.all.push(Spot { value: symbol.value, section });
         places.is_sure &= symbol.kind == SymbolKind::Function;
     }
     for places in places.values_mut() {
@@ -226,13 +273,15 @@ fn compare_module(
     let mut lines = Vec::new();
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut distances: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    // In the normal form a module's first function is at 0: only when all are, nothing was shown.
+    let are_shown = running.iter().any(|symbol| symbol.address != 0);
     for symbol in running.iter().filter(|symbol| !is_left_out(symbol.name)) {
         *seen.entry(symbol.name).or_default() += 1;
         let Some(ours) = expected.get(symbol.name) else {
             lines.push(format!("the running {module} has {}, and the base's has not", symbol.name));
             continue;
         };
-        let ([ours], true) = (ours.as_slice(), symbol.address != 0) else { continue };
+        let ([ours], true) = (ours.as_slice(), are_shown) else { continue };
         let start = symbol.address.wrapping_sub(ours.value);
         match distances.get(ours.section.as_str()) {
             None => drop(distances.insert(&ours.section, (start, symbol.name))),
@@ -254,93 +303,5 @@ fn compare_module(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LISTING: &str = "
-     1: 0000000000000000     0 FILE    LOCAL  DEFAULT  ABS a.c
-     2: ffffffff81000000    16 FUNC    LOCAL  DEFAULT    1 first
-     3: ffffffff81000010    32 FUNC    LOCAL  DEFAULT    1 twin
-     4: ffffffff81000030    16 FUNC    LOCAL  DEFAULT    1 twin
-     5: ffffffff81000040     0 NOTYPE  LOCAL  DEFAULT    1 label
-     6: ffffffff81000040    16 FUNC    GLOBAL DEFAULT    1 last
-     7: ffffffff81000030    16 FUNC    LOCAL  DEFAULT    1 __pfx_last
-     8: ffffffff82000000    16 OBJECT  GLOBAL DEFAULT    2 data
-";
-
-    const RUNNING: [(u64, &str); 5] = [
-        (0xffff_ffff_9100_0000, "first"),
-        (0xffff_ffff_9100_0010, "twin"),
-        (0xffff_ffff_9100_0030, "twin"),
-        (0xffff_ffff_9100_0040, "last"),
-        (0xffff_ffff_9100_0040, "label"),
-    ];
-
-    fn compare(running: &[(u64, &str)]) -> Result<SymbolFitRecord, Vec<String>> {
-        let lines = running.iter().map(|(address, name)| format!("{address:016x} t {name}\n"));
-        let text: String = lines.collect();
-        let parsed = Kallsyms::parse(text.as_bytes()).expect("a text of the kernel");
-        compare_vmlinux(&parsed, &SymbolListing::parse(LISTING))
-    }
-
-    #[test]
-    fn same_kernel_at_another_address_fits_with_its_sizes() {
-        let record = compare(&RUNNING).expect("the same kernel");
-        assert_eq!(record, SymbolFitRecord { names: 5, sizes: true, modules: Vec::new() });
-    }
-
-    #[test]
-    fn without_addresses_names_and_order_are_compared() {
-        let hidden = RUNNING.map(|(_, name)| (0, name));
-        let record = compare(&hidden).expect("the same kernel");
-        assert_eq!((record.names, record.sizes), (5, false));
-        let mut swapped = hidden;
-        swapped.swap(0, 1);
-        let lines = compare(&swapped).expect_err("another order");
-        assert!(lines[0].contains("twin comes before first"), "{lines:?}");
-    }
-
-    #[test]
-    fn function_that_one_side_lacks_is_named() {
-        let lines = compare(&RUNNING[1..]).expect_err("one is missing");
-        assert_eq!(lines, ["the base has first, and the running kernel has not"]);
-        let more = [&RUNNING[..], &[(0xffff_ffff_9100_0050, "more")]].concat();
-        let lines = compare(&more).expect_err("one is there in excess");
-        assert_eq!(lines, ["the running kernel has more, and the base has not"]);
-        let lines = compare(&[&RUNNING[..2], &RUNNING[3..]].concat()).expect_err("one of two");
-        assert_eq!(lines, ["the base has twin, and the running kernel has not"]);
-    }
-
-    #[test]
-    fn other_size_of_a_function_is_found_by_the_next_one() {
-        let mut longer = RUNNING;
-        for (address, _) in &mut longer[2..] {
-            *address += 16;
-        }
-        let lines = compare(&longer).expect_err("another size");
-        assert_eq!(
-            lines,
-            ["from twin to twin are 48 bytes in the running kernel, and 32 in the base"]
-        );
-    }
-
-    #[test]
-    fn module_is_compared_by_names_and_places_and_without_its_init_code() {
-        let function = |section: &str, value| ModuleFunction { section: section.to_owned(), value };
-        let expected = ModuleFunctions::from([
-            ("read".to_owned(), vec![function(".text", 0)]),
-            ("write".to_owned(), vec![function(".text", 64)]),
-            ("start".to_owned(), vec![function(".init.text", 0)]),
-        ]);
-        let symbol = |address, name| RunningSymbol { address, name };
-        let base = 0xffff_ffff_c000_0000_u64;
-        let same = [symbol(base, "read"), symbol(base + 64, "write")];
-        assert_eq!(compare_module("ext4", &same, &expected), Ok(()));
-        let moved = [symbol(base, "read"), symbol(base + 80, "write")];
-        let lines = compare_module("ext4", &moved, &expected).expect_err("another size");
-        assert!(lines[0].contains("write lies elsewhere, seen from read"), "{lines:?}");
-        let other = [symbol(0, "read"), symbol(0, "append")];
-        let lines = compare_module("ext4", &other, &expected).expect_err("other functions");
-        assert_eq!(lines.len(), 2, "{lines:?}");
-    }
-}
+#[path = "running_tests.rs"]
+mod tests;

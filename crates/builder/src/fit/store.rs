@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Changes when objects are compared in another way than before: older results are then not used.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The largest result that is read, in bytes: names of functions.
 const RESULT_BYTES: u64 = 16 * 1024 * 1024;

@@ -7,18 +7,19 @@ use elivepatch_model::{
     ObjectFitRecord, PatchedFunction, StepName,
 };
 
-use super::{Job, Summed, count};
+use super::{Job, Summed, count, running::RunningTarget};
 use crate::{
     base::Base,
     engine::{ChangedObject, LivepatchEngine, PlainCompiler},
-    fit::{CodeProver, Known, ObjectFit, compare_running},
+    fit::{CodeProver, Compared, Known, ObjectFit, compare_running, is_of_the_proof},
     unit::{Parent, Unit},
 };
 
 /// What was proven.
 pub(super) struct Fit {
     pub(super) record: FitRecord,
-    /// The objects that are equal; absent where code is not compared.
+    /// The objects that are equal; absent where code is not compared, and where some differ and that
+    /// was accepted.
     objects: Option<Vec<ObjectFit>>,
 }
 
@@ -26,9 +27,6 @@ impl Fit {
     /// Refuses a livepatch that replaces a function which was not compared.
     pub(super) fn covers(&self, functions: &[PatchedFunction]) -> Result<(), Failure> {
         let Some(objects) = &self.objects else { return Ok(()) };
-        if self.record.accepted_unproven {
-            return Ok(());
-        }
         let is_equal = |function: &PatchedFunction| {
             objects
                 .iter()
@@ -65,48 +63,38 @@ impl Job<'_> {
         let mut record = FitRecord { build_id, ..FitRecord::default() };
         let mut objects = None;
         if is_prepared {
-            match self.prove_code(engine, base, changed) {
-                Ok(equal) => {
-                    record.code = Some(code_record(&equal));
-                    objects = Some(equal);
-                }
-                Err(failure) => self.accept(failure, &mut record)?,
+            let Compared { mut equal, failures, .. } = self.compare_code(engine, base, changed)?;
+            if failures.is_empty() {
+                equal.sort_by(|a, b| (&a.object, &a.parent).cmp(&(&b.object, &b.parent)));
+                record.code = Some(code_record(&equal));
+                objects = Some(equal);
             }
+            self.accept_all(failures, &mut record)?;
         }
-        // The very same image has the same symbols.
-        if let (Some(text), true) = (&self.order.kallsyms, build_id != BuildIdFit::Equal) {
-            let modules: BTreeSet<&str> = (changed.iter())
-                .filter(|changed| changed.unit.parent != Parent::Vmlinux)
-                .map(|changed| changed.unit.parent.name())
-                .collect();
-            match compare_running(text, base, &modules) {
-                Ok(symbols) => {
-                    let loaded =
-                        |module: &&&str| symbols.modules.iter().any(|name| name == **module);
-                    let missing = modules.iter().filter(|module| !is_prepared && !loaded(module));
-                    record.not_proven.extend(missing.map(|module| {
-                        format!(
-                            "the module {module} is not loaded on the target, so that its functions were \
-                             not compared with it"
-                        )
-                    }));
-                    record.symbols = Some(symbols);
-                }
-                Err(failure) => self.accept(failure, &mut record)?,
-            }
-        } else if !is_prepared && build_id != BuildIdFit::Equal {
-            self.accept(nothing_to_compare_with(base), &mut record)?;
-        }
+        let modules: BTreeSet<&str> = (changed.iter())
+            .filter(|changed| changed.unit.parent != Parent::Vmlinux)
+            .map(|changed| changed.unit.parent.name())
+            .collect();
+        let target = RunningTarget {
+            symbols: self.order.kallsyms.as_deref(),
+            is_image_equal: build_id == BuildIdFit::Equal,
+            is_prepared,
+            source: facts.source.name().to_string(),
+            modules: &modules,
+        };
+        let compared = target.compare(&|text| compare_running(text, base, &modules))?;
+        record.symbols = compared.symbols;
+        self.accept_all(compared.failures, &mut record)?;
         let summary = summary(&record);
         Ok((Fit { record, objects }, summary))
     }
 
-    fn prove_code(
+    fn compare_code(
         &self,
         engine: &LivepatchEngine,
         base: &Base,
         changed: &[ChangedObject],
-    ) -> Result<Vec<ObjectFit>, Failure> {
+    ) -> Result<Compared, Failure> {
         let input = engine.input();
         let units: BTreeSet<&Unit> = (changed.iter())
             .map(|changed| &changed.unit)
@@ -114,22 +102,29 @@ impl Job<'_> {
             .filter(|unit| !input.new_sources.contains(&unit.source))
             .collect();
         let units: Vec<&Unit> = units.into_iter().collect();
-        let Known { mut equal, missing } = Known::of(base, &input.make, &units)?;
+        let Known { equal, missing, failures } = Known::of(base, &input.make, &units)?;
+        let mut all = Compared { equal, failures, ..Compared::default() };
         if !missing.is_empty() {
             let (sandbox, observer) = (input.sandbox, self.observer);
             let workspace = input.patched.another("plain", base, sandbox, observer)?;
             let compiler = PlainCompiler { base, make: &input.make, workspace, sandbox, observer };
-            equal.extend(CodeProver { compiler }.prove(&missing)?);
+            let compared = CodeProver { compiler }.compare(&missing)?;
+            all.equal.extend(compared.equal);
+            all.failures.extend(compared.failures);
         }
-        equal.sort_by(|a, b| (&a.object, &a.parent).cmp(&(&b.object, &b.parent)));
-        Ok(equal)
+        // What differs says more than what cannot be compared.
+        all.failures.sort_by_key(|failure| failure.class != FailureClass::BaseDoesNotFit);
+        Ok(all)
+    }
+
+    /// Lets failures of the proof pass where order and policy say so, and notes each.
+    fn accept_all(&self, failures: Vec<Failure>, record: &mut FitRecord) -> Result<(), Failure> {
+        failures.into_iter().try_for_each(|failure| self.accept(failure, record))
     }
 
     /// Lets a failure of the proof pass where order and policy say so, and notes it.
     fn accept(&self, failure: Failure, record: &mut FitRecord) -> Result<(), Failure> {
-        let is_of_the_proof =
-            matches!(failure.class, FailureClass::BaseDoesNotFit | FailureClass::FitUnproven);
-        if !is_of_the_proof || !self.order.accept_unproven {
+        if !is_of_the_proof(&failure) || !self.order.accept_unproven {
             return Err(failure);
         }
         if !self.builder.options.allow_unproven {
@@ -162,19 +157,6 @@ fn code_record(objects: &[ObjectFit]) -> CodeFitRecord {
     }
 }
 
-fn nothing_to_compare_with(base: &Base) -> Failure {
-    Failure::new(
-        FailureClass::FitUnproven,
-        format!(
-            "nothing proves that the kernel built from {} is the one that the target runs: the request \
-             has no /proc/kallsyms of it",
-            base.facts().source.name()
-        ),
-        "send the running kernel's /proc/kallsyms, best as root; --accept-unproven makes the livepatch \
-         without a proof where the server's policy allows it",
-    )
-}
-
 fn summary(record: &FitRecord) -> String {
     let mut parts = Vec::new();
     if record.build_id == BuildIdFit::Equal {
@@ -182,7 +164,13 @@ fn summary(record: &FitRecord) -> String {
     }
     if let Some(code) = &record.code {
         let functions = usize::try_from(code.functions).unwrap_or(usize::MAX);
-        parts.push(format!("{} equal the kernel's", count(functions, "function")));
+        let functions = count(functions, "function");
+        parts.push(match record.is_of_the_package_only() {
+            true => format!(
+                "{functions} equal those of Debian's package; that the target runs it was not shown"
+            ),
+            false => format!("{functions} equal the kernel's"),
+        });
     }
     if let Some(symbols) = &record.symbols {
         let names = usize::try_from(symbols.names).unwrap_or(usize::MAX);
@@ -192,4 +180,50 @@ fn summary(record: &FitRecord) -> String {
         parts.push("accepted unproven".to_owned());
     }
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use elivepatch_model::Sha256Digest;
+
+    use super::*;
+
+    #[test]
+    fn function_that_was_not_compared_is_refused_though_something_else_was_accepted() {
+        let objects = vec![ObjectFit {
+            object: "fs/exec.o".to_owned(),
+            parent: "vmlinux".to_owned(),
+            functions: vec!["open_exec".to_owned()],
+            overridden: Vec::new(),
+            fields: 1,
+            compared_with: Sha256Digest::of(b"image"),
+        }];
+        let record = FitRecord { accepted_unproven: true, ..FitRecord::default() };
+        let mut fit = Fit { record, objects: Some(objects) };
+        let function = |name: &str| PatchedFunction {
+            object: "vmlinux".to_owned(),
+            name: name.to_owned(),
+            position: 1,
+        };
+        assert_eq!(fit.covers(&[function("open_exec")]), Ok(()));
+        let failure = fit.covers(&[function("open_exec"), function("close_exec")]);
+        let failure = failure.expect_err("it was not compared");
+        assert_eq!(failure.class, FailureClass::BaseDoesNotFit);
+        assert!(failure.message.contains("close_exec of vmlinux"), "{failure:?}");
+        // Where the comparison of the code itself was given up there is nothing to look in.
+        fit.objects = None;
+        assert_eq!(fit.covers(&[function("close_exec")]), Ok(()));
+    }
+
+    #[test]
+    fn summary_tells_the_package_from_what_runs() {
+        let code = CodeFitRecord { functions: 3, ..CodeFitRecord::default() };
+        let mut record = FitRecord { code: Some(code), ..FitRecord::default() };
+        assert_eq!(
+            summary(&record),
+            "3 functions equal those of Debian's package; that the target runs it was not shown"
+        );
+        record.build_id = BuildIdFit::Equal;
+        assert_eq!(summary(&record), "the target's very image, 3 functions equal the kernel's");
+    }
 }

@@ -4,6 +4,7 @@ mod compile;
 mod fit;
 mod once_more;
 mod ready;
+mod running;
 mod try_out;
 mod warm;
 

@@ -76,6 +76,11 @@ pub enum DifferenceKind {
         /// What it leads to in the object.
         symbol: String,
     },
+    /// The image has a field where the object has a number.
+    Number {
+        /// The offset of the field in the function.
+        offset: u64,
+    },
     /// A field is of a kind that is not known.
     Relocation {
         /// The offset of the field in the function.
@@ -101,6 +106,10 @@ impl fmt::Display for DifferenceKind {
             Self::Target { offset, symbol } => write!(
                 formatter,
                 "at offset {offset:#x} it leads to {symbol}, and in the target elsewhere"
+            ),
+            Self::Number { offset } => write!(
+                formatter,
+                "at offset {offset:#x} it has a number, and the target leads to something"
             ),
             Self::Relocation { offset, kind } => {
                 write!(
@@ -317,6 +326,7 @@ impl<'c, 'data> Comparison<'c, 'data> {
         self.work_left = self.work_left.checked_sub(work).ok_or(ElfError::Overlap)?;
 
         let mut at = 0;
+        let mut filled = Vec::with_capacity(fields.len());
         for relocation in fields {
             let offset = relocation.offset - function.value;
             let Some(field) = Field::of(relocation.kind) else {
@@ -333,6 +343,9 @@ impl<'c, 'data> Comparison<'c, 'data> {
                 continue;
             }
             at = start.saturating_add(field.bytes()).max(at);
+            if field != Field::Nothing {
+                filled.push(offset);
+            }
             if with_fields && field != Field::Nothing {
                 self.fit.fields += 1;
                 if let Some(symbol) = self.leads_elsewhere(place.plus(offset), field, relocation) {
@@ -340,7 +353,13 @@ impl<'c, 'data> Comparison<'c, 'data> {
                 }
             }
         }
-        Ok(differing_byte(ours, theirs, at..ours.len(), Field::Nothing))
+        if let Some(kind) = differing_byte(ours, theirs, at..ours.len(), Field::Nothing) {
+            return Ok(Some(kind));
+        }
+        // A module's fields have no content yet: beside the object's zeros they would pass for equal.
+        let mut open_fields = self.image.open_fields(place, function.size);
+        let number = open_fields.find(|offset| filled.binary_search(offset).is_err());
+        Ok(number.map(|offset| DifferenceKind::Number { offset }))
     }
 
     fn symbol(&self, relocation: &Relocation) -> Option<&'c ObjectSymbol<'data>> {
@@ -421,7 +440,14 @@ impl<'c, 'data> Comparison<'c, 'data> {
         if section.holds_strings && entry == 1 {
             return is_same_text(ours, self.image.bytes_from(to, CONTENT_BYTES));
         }
-        let length = if section.holds_strings { CONTENT_BYTES } else { entry };
+        // A text of wider characters ends with the first that is zero; the linker merges each alone.
+        let length = match section.holds_strings {
+            true => {
+                let end = ours.chunks(entry).position(|one| one.iter().all(|byte| *byte == 0));
+                end.map_or(CONTENT_BYTES, |end| (end + 1).saturating_mul(entry))
+            }
+            false => entry,
+        };
         let length = length.min(CONTENT_BYTES).min(ours.len());
         self.image.bytes_from(to, length) == &ours[..length]
     }

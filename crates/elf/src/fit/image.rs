@@ -94,4 +94,13 @@ impl CodeImage<'_> {
             Self::Module(image) => image.lead(place, field, addend),
         }
     }
+    /// The offsets of the fields that are still to be filled in, in a number of bytes from a place;
+    /// nothing in vmlinux, where the linker has filled in all.
+    pub(super) fn open_fields(&self, place: Place, count: u64) -> impl Iterator<Item = u64> {
+        let fields = match self {
+            Self::Vmlinux(_) => None,
+            Self::Module(image) => Some(image.fields_in(place, count)),
+        };
+        fields.into_iter().flatten()
+    }
 }

@@ -19,6 +19,8 @@ pub struct ModuleCode<'data> {
     pub(super) symbols: ImageSymbols,
     sections: Vec<&'data [u8]>,
     fields: HashMap<Place, FieldTarget<'data>>,
+    /// The places of the fields, in order.
+    places: Vec<Place>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,9 @@ impl<'data> ModuleCode<'data> {
         }
         let symbols = read_symbols(&object, &mut budget)?;
         let fields = read_fields(&object, &mut budget)?;
-        Ok(Self { symbols, sections, fields })
+        let mut places: Vec<Place> = fields.keys().copied().collect();
+        places.sort_unstable();
+        Ok(Self { symbols, sections, fields, places })
     }
 
     pub(super) fn bytes(&self, place: Place, count: u64) -> Option<&[u8]> {
@@ -77,6 +81,14 @@ impl<'data> ModuleCode<'data> {
             },
             _ => Lead::Nowhere,
         }
+    }
+
+    /// The offsets of the fields in a number of bytes from a place.
+    pub(super) fn fields_in(&self, place: Place, count: u64) -> impl Iterator<Item = u64> {
+        let from = self.places.partition_point(|one| *one < place);
+        let offset = move |one: &Place| one.at.wrapping_sub(place.at);
+        let is_in = move |one: &&Place| one.section == place.section && offset(one) < count;
+        self.places[from..].iter().take_while(is_in).map(offset)
     }
 }
 
@@ -136,6 +148,10 @@ fn read_fields<'data>(
             };
             let at = Place { section: place.0, at: entry.r_offset(endian) };
             let field = Field::of(entry.r_type(endian, false).0);
+            // A mere note may stand where a field is, too.
+            if field == Some(Field::Nothing) {
+                continue;
+            }
             fields.insert(at, FieldTarget { field, addend: entry.r_addend(endian), symbol });
         }
     }
