@@ -133,7 +133,11 @@ impl<'a> Tarballs<'a> {
         Ok(FileFacts { path: place, digest })
     }
 
-    /// Looks whether a file is what it is said to be.
+    /// Looks whether a file that is there is what it is said to be. What says so must be there, too: else
+    /// the search would go on to a source that perhaps checks nothing.
+    ///
+    /// # Errors
+    /// `fetch-failed`, `source-unusable`; never `release-unknown`.
     fn check(&self, file: &FileFacts, address: &str, is_tarball: bool) -> Result<(), Failure> {
         let name = file_name(address);
         match &self.options.check {
@@ -144,7 +148,16 @@ impl<'a> Tarballs<'a> {
                 if let Some(keyring) = keyring {
                     text = self.signatures(keyring).clear_text(&text, &at)?;
                 }
-                let expected = digest_in(&text, name, &at)?;
+                let expected = digest_in(&text, name, &at).map_err(|failure| {
+                    let class = FailureClass::SourceUnusable;
+                    match failure.class {
+                        FailureClass::ReleaseUnknown => cannot_check(
+                            class,
+                            &format!("{address} is there, but {}", failure.message),
+                        ),
+                        _ => failure,
+                    }
+                })?;
                 if expected == file.digest {
                     return Ok(());
                 }
@@ -181,7 +194,16 @@ impl<'a> Tarballs<'a> {
     /// Reads a list or a signature; `place` says whether it lies on the server.
     fn read(&self, place: &Place, at: &str) -> Result<Vec<u8>, Failure> {
         match place {
-            Place::Url(_) => fetch_text(at, &self.tools.cache.sources(), self.tools.observer),
+            Place::Url(_) => {
+                let text = fetch_text(at, &self.tools.cache.sources(), self.tools.observer);
+                text.map_err(|failure| match failure.class {
+                    FailureClass::ReleaseUnknown => {
+                        let message = format!("{}, and what it is to check is", failure.message);
+                        cannot_check(FailureClass::FetchFailed, &message)
+                    }
+                    _ => failure,
+                })
+            }
             Place::Path(_) => {
                 let path = Utf8Path::new(at);
                 fs_err::read(path)
@@ -218,6 +240,16 @@ fn signature_of(address: &str) -> String {
     let endings = [".xz", ".gz", ".zst", ".zstd", ".bz2"];
     let plain = endings.iter().find_map(|ending| address.strip_suffix(ending));
     format!("{}.sign", plain.unwrap_or(address))
+}
+
+/// The failure of a file that is there without what it is to be checked by.
+fn cannot_check(class: FailureClass, message: &str) -> Failure {
+    Failure::new(
+        class,
+        message,
+        "look at sha256sums or signature of the [[source]] in the server's config; a mirror that is being \
+         filled has it soon",
+    )
 }
 
 fn failed(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
