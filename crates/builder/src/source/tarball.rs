@@ -96,16 +96,18 @@ impl<'a> Tarballs<'a> {
             Sha256Digest::of(url.as_bytes()).short(),
             file_name(url)
         ));
-        let _lock = cache.lock(&place, observer)?;
         let check = self.check_digest()?;
         let note = Utf8PathBuf::from(format!("{place}.json"));
-        let kept: Option<Kept> =
-            fs_err::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(kept) = kept.filter(|kept| kept.check == check && place.exists()) {
-            let digest = digest_file(&place).map_err(|error| failed("read", &place, &error))?;
-            if digest == kept.digest {
-                return Ok(FileFacts { path: place, digest });
-            }
+        // Bases that are being made of it share its lock for long: who finds it as it should be does not
+        // wait for them.
+        let shared = cache.share(&place, observer)?;
+        if let Some(file) = kept(&place, &note, check)? {
+            return Ok(file);
+        }
+        drop(shared);
+        let _lock = cache.lock(&place, observer)?;
+        if let Some(file) = kept(&place, &note, check)? {
+            return Ok(file);
         }
         let partial = Utf8PathBuf::from(format!("{place}.partial"));
         let (limit_bytes, slow_seconds) = (TARBALL_BYTES, self.slow_seconds);
@@ -227,6 +229,21 @@ impl<'a> Tarballs<'a> {
         let text = format!("{:?} {}", self.options.check, Sha256Digest::of(&keys));
         Ok(Sha256Digest::of(text.as_bytes()))
     }
+}
+
+/// What was fetched and checked before, when it is there and unchanged. The caller has its lock.
+fn kept(
+    place: &Utf8Path,
+    note: &Utf8Path,
+    check: Sha256Digest,
+) -> Result<Option<FileFacts>, Failure> {
+    let kept: Option<Kept> =
+        fs_err::read(note).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(kept) = kept.filter(|kept| kept.check == check && place.exists()) else {
+        return Ok(None);
+    };
+    let digest = digest_file(place).map_err(|error| failed("read", place, &error))?;
+    Ok((digest == kept.digest).then(|| FileFacts { path: place.to_owned(), digest }))
 }
 
 /// The name of a file in a path or URL.

@@ -93,9 +93,18 @@ impl GitSource<'_> {
     /// The tag in our own repository of what was fetched.
     fn remote(&self, url: &str, tag: &str) -> Result<(Utf8PathBuf, FoundTag), Failure> {
         let path = mirror::place(self.tools.cache, url);
-        let _lock = self.tools.cache.lock(&path, self.tools.observer)?;
         // Without git nothing is known of what is there.
         program()?;
+        // Bases that are being made of it share its lock for long: who finds his tag does not wait for
+        // them.
+        let shared = self.tools.cache.share(&path, self.tools.observer)?;
+        if path.exists()
+            && let Ok(Some(found)) = self.look_up(&path, tag)
+        {
+            return Ok((path, found));
+        }
+        drop(shared);
+        let _lock = self.tools.cache.lock(&path, self.tools.observer)?;
         if path.exists() {
             match self.look_up(&path, tag) {
                 Ok(Some(found)) => return Ok((path, found)),
