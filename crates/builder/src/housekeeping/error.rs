@@ -1,3 +1,5 @@
+use std::os::unix::fs::MetadataExt;
+
 use camino::Utf8PathBuf;
 
 use crate::cache::EntryKind;
@@ -80,8 +82,14 @@ impl HousekeepingError {
             Self::Pinned { kind, name } => {
                 format!("elivepatch-server {} unpin {name}", command(kind))
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                "run it as the user that the server runs as, or as root".to_owned()
+            Self::Io { path, source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                let owner = path.parent().and_then(|directory| directory.metadata().ok());
+                let owner = owner.map_or("OWNER".to_owned(), |owner| format!("'#{}'", owner.uid()));
+                format!(
+                    "run it as the user that the server runs as: sudo -u {owner} elivepatch-server …"
+                )
             }
             Self::Io { .. } => "look at the disk of the cache directory, then try again".to_owned(),
         }

@@ -15,7 +15,11 @@ use super::{
     tree::FileFacts,
     unpack::{UNPACKED_BYTES, decompressor},
 };
-use crate::{digest_file::digest_file, failures::io_failure};
+use crate::{
+    digest_file::digest_file,
+    failures::io_failure,
+    shared_file::{Flush, write_shared},
+};
 
 /// A tarball and its patches, for one kernel.
 pub(super) struct Tarballs<'a> {
@@ -131,7 +135,8 @@ impl<'a> Tarballs<'a> {
         };
         fs_err::rename(&partial, &place).map_err(|error| failed("move", &partial, &error))?;
         let text = serde_json::to_vec(&Kept { digest, check }).expect("plain data has a JSON form");
-        fs_err::write(&note, text).map_err(|error| failed("write", &note, &error))?;
+        write_shared(&note, &text, Flush::Unneeded)
+            .map_err(|error| failed("write", &note, &error))?;
         Ok(FileFacts { path: place, digest })
     }
 

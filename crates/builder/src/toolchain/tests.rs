@@ -187,7 +187,10 @@ fn root_whose_program_was_changed_is_not_used_and_verified_as_what_it_is() {
     let failure = two.root_for(UPDATED).expect_err("damaged");
     assert_eq!(failure.class, FailureClass::ToolchainFailed);
     fs_err::remove_dir_all(&place).expect("own directory");
+    let lock = place.with_file_name("mine.lock");
+    fs_err::remove_file(&lock).expect("own file");
     assert_eq!(two.toolchains.verify(recipe), Ok(None));
+    assert!(!lock.exists(), "looking changes nothing");
 }
 
 #[test]
