@@ -233,6 +233,20 @@ fn what_is_half_made_goes_after_a_day_or_at_once_when_asked_unless_somebody_make
 }
 
 #[test]
+fn leftover_that_cannot_be_removed_is_told_and_the_budget_is_kept_all_the_same() {
+    let place = Place::new();
+    place.package("x.deb.partial", 1, 3);
+    place.base("6.1-old", 3, 30);
+    // Root, too, cannot lock this.
+    fs_err::create_dir(place.cache.packages().join("x.deb.lock")).expect("own directory");
+    let swept = place.keep_to(2);
+    assert_eq!(removed(&swept), ["6.1-old"]);
+    let kept = kept(&swept);
+    assert_eq!((kept.len(), kept[0].0), (1, "x.deb.partial"));
+    assert!(kept[0].1.starts_with("cannot lock "), "{kept:?}");
+}
+
+#[test]
 fn toolchain_root_that_no_recipe_names_goes_after_a_week_or_at_once_when_asked() {
     let place = Place::new();
     let root = |name: &str, days_ago| {
