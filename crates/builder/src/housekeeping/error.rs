@@ -25,6 +25,16 @@ pub enum HousekeepingError {
         /// What it may be.
         matches: Vec<String>,
     },
+    /// What is to be removed is not named well enough.
+    #[error("{name} is too short to remove a {kind} by it: {}", matches.join(", "))]
+    TooShort {
+        /// The kind of entry.
+        kind: EntryKind,
+        /// What was asked for.
+        name: String,
+        /// The names that begin so.
+        matches: Vec<String>,
+    },
     /// Somebody uses or makes the entry, so that it cannot be removed.
     #[error("the {kind} {name} is in use")]
     InUse {
@@ -74,6 +84,11 @@ impl HousekeepingError {
             }
             Self::Unknown { known, .. } => format!("there are: {}", known.join(", ")),
             Self::Ambiguous { .. } => "give more of the name".to_owned(),
+            Self::TooShort { kind: EntryKind::Base, .. } => {
+                "give the whole name, its beginning with all of the release, or the digest at its end"
+                    .to_owned()
+            }
+            Self::TooShort { .. } => "give the whole name".to_owned(),
             Self::InUse { .. } => {
                 "wait for the builds that use it, or cancel them: elivepatch builds; elivepatch \
                  cancel BUILD"

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     HousekeepingError,
-    entries::{self, Entry, Leftover, timestamp},
+    entries::{self, Entry, Leftover, State, timestamp},
 };
 use crate::{Cache, cache::EntryKind};
 
@@ -194,7 +194,13 @@ impl Run<'_> {
         let bytes = leftover.bytes();
         self.swept.left_bytes += bytes;
         let rests = SystemTime::now().duration_since(leftover.modified).unwrap_or_default();
-        if !leftover.is_removed && !self.sweep.at_once && rests < HALF_MADE_RESTS {
+        let is_due = match leftover.state {
+            State::HalfRemoved => true,
+            State::HalfMade => self.sweep.at_once || rests >= HALF_MADE_RESTS,
+            // Nothing says whether somebody writes it.
+            State::Temporary => rests >= HALF_MADE_RESTS,
+        };
+        if !is_due {
             return;
         }
         let is_gone = match self.sweep.dry_run {
@@ -203,9 +209,9 @@ impl Run<'_> {
         };
         match is_gone {
             Ok(true) => {
-                let reason = match leftover.is_removed {
-                    true => SweepReason::HalfRemoved,
-                    false => SweepReason::HalfMade,
+                let reason = match leftover.state {
+                    State::HalfRemoved => SweepReason::HalfRemoved,
+                    State::HalfMade | State::Temporary => SweepReason::HalfMade,
                 };
                 let name = leftover.name().to_owned();
                 self.removed(leftover.kind, name, bytes, leftover.modified, reason);
