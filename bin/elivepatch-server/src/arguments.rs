@@ -53,7 +53,7 @@ pub enum Command {
     },
 }
 
-/// What is to be done with bases. They are named as `base list` shows them; the beginning will do.
+/// What is to be done with bases. They are named as `base list` shows them.
 #[derive(Debug, Subcommand)]
 pub enum BaseCommand {
     /// List the bases in the cache, those that were used last first.
@@ -102,7 +102,7 @@ pub struct ListArguments {
 /// What is named.
 #[derive(Debug, Args)]
 pub struct NameArguments {
-    /// The name, or its beginning.
+    /// The name, or its beginning where nothing is removed.
     pub name: String,
     #[command(flatten)]
     cache: CacheArguments,

@@ -115,7 +115,7 @@ fn base_that_is_in_use_or_pinned_is_not_removed_and_the_next_step_is_said() {
     let home = Home::new("");
     let base = home.base("6.1.0-50-91477d87e345", 3, 3);
     let mut holder = home.hold(&base);
-    let refused = home.run(&["base", "remove", "91477"]);
+    let refused = home.run(&["base", "remove", "91477d87e345"]);
     assert_eq!(refused.status.code(), Some(1));
     let told = stderr(&refused);
     assert!(told.contains("error: the base 6.1.0-50-91477d87e345 is in use\n"), "{told}");
@@ -123,14 +123,14 @@ fn base_that_is_in_use_or_pinned_is_not_removed_and_the_next_step_is_said() {
     holder.kill().and_then(|()| holder.wait()).expect("own process");
 
     stdout(&home.run(&["base", "pin", "91477"]));
-    let told = stderr(&home.run(&["base", "remove", "91477"]));
+    let told = stderr(&home.run(&["base", "remove", "91477d87e345"]));
     assert!(told.contains("hint: elivepatch-server base unpin 6.1.0-50-91477d87e345"), "{told}");
     stdout(&home.run(&["base", "unpin", "91477"]));
-    let removed = stdout(&home.run(&["base", "remove", "91477"]));
+    let removed = stdout(&home.run(&["base", "remove", "91477d87e345"]));
     assert!(removed.starts_with("6.1.0-50-91477d87e345 is removed: "), "{removed}");
     assert!(!base.exists());
-    let told = stderr(&home.run(&["base", "remove", "91477"]));
-    assert!(told.contains("error: there is no base 91477\n"), "{told}");
+    let told = stderr(&home.run(&["base", "remove", "91477d87e345"]));
+    assert!(told.contains("error: there is no base 91477d87e345\n"), "{told}");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn removal_that_is_killed_half_way_leaves_no_half_base_and_gc_removes_the_rest()
     let home = Home::new("");
     let base = home.base("6.1.0-50-91477d87e345", 40_000, 3);
     let away = base.with_file_name("6.1.0-50-91477d87e345.removed");
-    let mut removal = home.command(&["base", "remove", "91477"]).spawn().expect("it runs");
+    let mut removal = home.command(&["base", "remove", "91477d87e345"]).spawn().expect("it runs");
     let began = Instant::now();
     // As soon as it is out of its place the files go, one after the other.
     while !away.exists() {
@@ -239,7 +239,11 @@ fn toolchain_list_has_the_shipped_recipes_and_those_of_the_administrator() {
     assert!(told.contains("hint: elivepatch-server toolchain create mine"), "{told}");
     let told = stderr(&home.run(&["toolchain", "create", "debian-13"]));
     assert!(told.contains("debian-13 may be any of debian-13-clang-19, "), "{told}");
-    assert!(stdout(&home.run(&["toolchain", "remove", "old"])).starts_with("old-root is removed"));
+    let told = stderr(&home.run(&["toolchain", "remove", "old"]));
+    assert!(told.contains("error: old is too short to remove a toolchain root by it: old-root\n"));
+    assert!(told.contains("hint: give the whole name\n"), "{told}");
+    let removed = stdout(&home.run(&["toolchain", "remove", "old-root"]));
+    assert!(removed.starts_with("old-root is removed"), "{removed}");
     assert!(!root.exists());
 }
 

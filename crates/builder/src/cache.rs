@@ -4,6 +4,8 @@
 //! that what exists is whole. A lock file beside each entry keeps two servers (or a demo and a
 //! test) that share the cache from making the same entry twice, or removing one in use.
 
+mod lock_file;
+
 use std::{
     fs::{File, TryLockError},
     io,
@@ -19,6 +21,8 @@ use crate::{
     failures::{cancelled, io_failure},
     remove_work_directory,
 };
+pub(crate) use lock_file::open_shared;
+use lock_file::{give_new_directory, open_existing};
 
 /// The cache directory.
 #[derive(Debug, Clone)]
@@ -70,11 +74,18 @@ impl Cache {
     /// When a directory cannot be made.
     pub fn open(directory: &Utf8Path) -> Result<Self, Failure> {
         let cache = Self { directory: directory.to_owned() };
+        let failed = |part: &Utf8Path, error: io::Error| {
+            io_failure(FailureClass::Internal, "make", part, &error)
+        };
+        fs_err::create_dir_all(directory).map_err(|error| failed(directory, error))?;
         for part in
             [cache.apt(), cache.packages(), cache.toolchain_roots(), cache.bases(), cache.sources()]
         {
-            fs_err::create_dir_all(&part)
-                .map_err(|error| io_failure(FailureClass::Internal, "make", &part, &error))?;
+            match fs_err::create_dir(&part) {
+                Ok(()) => give_new_directory(&part).map_err(|error| failed(&part, error))?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(&part, error)),
+            }
         }
         Ok(cache)
     }
@@ -138,8 +149,7 @@ impl Cache {
 
     /// The lock of an entry that nobody else makes, removes or shares now; `None` otherwise.
     pub fn lock_at_once(&self, entry: &Utf8Path) -> Option<CacheLock> {
-        let path = lock_of(entry);
-        let file = File::options().write(true).open(path).ok()?;
+        let file = open_existing(&lock_of(entry)).ok()?;
         file.try_lock().ok()?;
         Some(CacheLock { _file: file })
     }
@@ -149,8 +159,7 @@ impl Cache {
     /// # Errors
     /// When the lock file cannot be made or locked.
     pub(crate) fn try_lock(&self, entry: &Utf8Path) -> io::Result<Option<CacheLock>> {
-        let path = lock_of(entry);
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = open_shared(&lock_of(entry))?;
         Ok(take_soon(&file)?.then_some(CacheLock { _file: file }))
     }
 
@@ -159,8 +168,7 @@ impl Cache {
     /// # Errors
     /// When the lock file cannot be made or locked.
     pub(crate) fn wait_for(&self, entry: &Utf8Path) -> io::Result<CacheLock> {
-        let path = lock_of(entry);
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = open_shared(&lock_of(entry))?;
         file.lock()?;
         Ok(CacheLock { _file: file })
     }
@@ -179,8 +187,7 @@ impl Cache {
     ) -> Result<CacheLock, Failure> {
         let path = lock_of(entry);
         let failed = |error| io_failure(FailureClass::Internal, "lock", &path, &error);
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = open_shared(&path).map_err(failed)?;
         loop {
             match try_lock(&file) {
                 Ok(()) => return Ok(CacheLock { _file: file }),

@@ -65,8 +65,8 @@ pub fn pin_base(cache: &Cache, name: &str, pinned: bool) -> Result<String, House
     Ok(entry.name().to_owned())
 }
 
-/// Removes the base with this name; a name may be cut. Gives its whole name, and the bytes that it
-/// took.
+/// Removes the base with this name, which may be cut behind the release, or with this digest. Gives its
+/// whole name, and the bytes that it took.
 ///
 /// # Errors
 /// When there is no such base, or several, or it is in use or pinned, or it cannot be removed.

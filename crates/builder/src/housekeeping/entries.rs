@@ -32,9 +32,22 @@ pub(super) struct Leftover {
     pub entry: Utf8PathBuf,
     /// When something was last added to it, as far as that shows.
     pub modified: SystemTime,
-    /// Whether it is half removed, not half made.
-    pub is_removed: bool,
+    pub state: State,
 }
+
+/// How something that is no entry came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// An entry is being made, or was given up.
+    HalfMade,
+    /// An entry's removal was interrupted.
+    HalfRemoved,
+    /// A file that gets its name when it is whole. No lock protects it: its name is nobody else's.
+    Temporary,
+}
+
+/// How the names of files begin that get their own name when they are whole.
+const TEMPORARY: &str = ".tmp";
 
 /// All entries of a kind, and what is left over beside them.
 pub(super) fn read(
@@ -43,12 +56,13 @@ pub(super) fn read(
 ) -> Result<(Vec<Entry>, Vec<Leftover>), HousekeepingError> {
     let directory = cache.place_of(kind);
     let failed = HousekeepingError::io("read", directory.clone());
-    let names = directory
-        .read_dir_utf8()
-        .and_then(|items| items.map(|item| Ok(item?.file_name().to_owned())).collect())
-        .map_err(failed)?;
-    let mut names: Vec<String> = names;
+    let names: Result<Vec<_>, std::io::Error> = std::fs::read_dir(&directory)
+        .and_then(|items| items.map(|item| Ok(item?.file_name())).collect());
+    // Nothing of ours has a name that is not UTF-8.
+    let names = names.map_err(failed)?.into_iter().filter_map(|name| name.into_string().ok());
+    let mut names: Vec<String> = names.collect();
     names.sort_unstable();
+    let is_directory = matches!(kind, EntryKind::Base | EntryKind::ToolchainRoot);
     let (mut entries, mut leftovers) = (Vec::new(), Vec::new());
     for name in names {
         let path = directory.join(&name);
@@ -57,8 +71,19 @@ pub(super) fn read(
             // It is gone already.
             let Ok(modified) = modified else { continue };
             let entry = directory.join(entry);
-            leftovers.push(Leftover { kind, path, entry, modified, is_removed });
-        } else if !name.ends_with(".lock") && !SUFFIXES.iter().any(|end| name.ends_with(end)) {
+            let state = if is_removed { State::HalfRemoved } else { State::HalfMade };
+            leftovers.push(Leftover { kind, path, entry, modified, state });
+        } else if name.starts_with(TEMPORARY) {
+            let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
+            let Ok(modified) = modified else { continue };
+            let (entry, state) = (path.clone(), State::Temporary);
+            leftovers.push(Leftover { kind, path, entry, modified, state });
+        } else if !name.starts_with('.')
+            && !name.ends_with(".lock")
+            && !SUFFIXES.iter().any(|end| name.ends_with(end))
+            // What somebody put there for himself.
+            && (!is_directory || path.is_dir())
+        {
             let (last_used, is_pinned) = (notes::last_used(&path), notes::is_pinned(&path));
             entries.push(Entry { kind, path, last_used, is_pinned });
         }
@@ -146,6 +171,32 @@ pub(super) fn find(
     }
 }
 
+/// The one entry that is to be removed: `name` is its whole name. Of a base also the digest at the end of
+/// the name will do, or a beginning that holds the release: `6` is a slip.
+pub(super) fn find_to_remove(
+    entries: Vec<Entry>,
+    kind: EntryKind,
+    name: &str,
+) -> Result<Entry, HousekeepingError> {
+    let says_which = |entry: &&Entry| {
+        let parts = entry.name().rsplit_once('-').filter(|_| kind == EntryKind::Base);
+        entry.name() == name
+            || parts.is_some_and(|(release, digest)| {
+                name == digest || (name.len() >= release.len() && entry.name().starts_with(name))
+            })
+    };
+    let matches: Vec<Entry> = entries.iter().filter(says_which).cloned().collect();
+    if !matches.is_empty() {
+        return find(matches, kind, name);
+    }
+    let names = match find(entries, kind, name) {
+        Ok(entry) => vec![entry.name().to_owned()],
+        Err(HousekeepingError::Ambiguous { matches, .. }) => matches,
+        Err(error) => return Err(error),
+    };
+    Err(HousekeepingError::TooShort { kind, name: name.to_owned(), matches: names })
+}
+
 /// The time for people and programs.
 pub(super) fn timestamp(time: SystemTime) -> jiff::Timestamp {
     let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -164,9 +215,17 @@ impl Leftover {
 
     /// Removes it, unless somebody works on it; says whether it did.
     pub fn remove(&self, cache: &Cache) -> Result<bool, HousekeepingError> {
-        let locked = cache.try_lock(&self.entry);
-        let locked = locked.map_err(HousekeepingError::io("lock", self.entry.clone()))?;
-        let Some(_alone) = locked else { return Ok(false) };
+        let _alone = match self.state {
+            State::Temporary => None,
+            State::HalfMade | State::HalfRemoved => {
+                let locked = cache.try_lock(&self.entry);
+                let locked = locked.map_err(HousekeepingError::io("lock", self.entry.clone()))?;
+                if locked.is_none() {
+                    return Ok(false);
+                }
+                locked
+            }
+        };
         remove_anything(&self.path).map_err(HousekeepingError::io("remove", self.path.clone()))?;
         Ok(true)
     }
@@ -185,6 +244,44 @@ mod tests {
         assert_eq!(left_over("6.1-abc.removed"), Some(("6.1-abc", true)));
         assert_eq!(left_over("6.1-abc"), None);
         assert_eq!(left_over("6.1.partially-abc"), None);
+    }
+
+    #[test]
+    fn what_is_removed_is_named_whole_by_its_digest_or_with_its_release() {
+        let entries = |kind: EntryKind, names: &[&str]| -> Vec<Entry> {
+            let entry = |name: &&str| Entry {
+                kind,
+                path: Utf8Path::new("/cache").join(name),
+                last_used: SystemTime::UNIX_EPOCH,
+                is_pinned: false,
+            };
+            names.iter().map(entry).collect()
+        };
+        let base = |name: &str| {
+            let there = ["6.1.0-50-91477d", "6.1.0-5-04ab", "6.12.1-0aaa"];
+            let found = find_to_remove(entries(EntryKind::Base, &there), EntryKind::Base, name);
+            found.map(|entry| entry.name().to_owned()).map_err(|error| error.to_string())
+        };
+        for name in ["6.1.0-50-91477d", "91477d", "6.1.0-50-9", "6.1.0-50"] {
+            assert_eq!(base(name).as_deref(), Ok("6.1.0-50-91477d"), "{name}");
+        }
+        // Also the beginning of the other's release.
+        assert_eq!(base("6.1.0-5").as_deref(), Ok("6.1.0-5-04ab"));
+        for name in ["6.12", "0a", "0aa"] {
+            let told = format!("{name} is too short to remove a base by it: 6.12.1-0aaa");
+            assert_eq!(base(name), Err(told));
+        }
+        assert!(base("6").expect_err("a slip").contains("6.1.0-5-04ab, 6.12.1-0aaa"));
+        assert_eq!(base("7"), Err("there is no base 7".to_owned()));
+        assert_eq!(base(""), Err("there is no base ".to_owned()));
+        let root = |name: &str| {
+            let kind = EntryKind::ToolchainRoot;
+            find_to_remove(entries(kind, &["debian-12-gcc-12"]), kind, name)
+        };
+        root("debian-12-gcc-12").expect("its name");
+        for name in ["debian-12", "debian-12-gcc", "debian-12-gcc-1", "12"] {
+            root(name).expect_err("cut");
+        }
     }
 
     #[test]

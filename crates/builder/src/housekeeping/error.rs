@@ -1,3 +1,5 @@
+use std::os::unix::fs::MetadataExt;
+
 use camino::Utf8PathBuf;
 
 use crate::cache::EntryKind;
@@ -21,6 +23,16 @@ pub enum HousekeepingError {
         /// What was asked for.
         name: String,
         /// What it may be.
+        matches: Vec<String>,
+    },
+    /// What is to be removed is not named well enough.
+    #[error("{name} is too short to remove a {kind} by it: {}", matches.join(", "))]
+    TooShort {
+        /// The kind of entry.
+        kind: EntryKind,
+        /// What was asked for.
+        name: String,
+        /// The names that begin so.
         matches: Vec<String>,
     },
     /// Somebody uses or makes the entry, so that it cannot be removed.
@@ -72,6 +84,11 @@ impl HousekeepingError {
             }
             Self::Unknown { known, .. } => format!("there are: {}", known.join(", ")),
             Self::Ambiguous { .. } => "give more of the name".to_owned(),
+            Self::TooShort { kind: EntryKind::Base, .. } => {
+                "give the whole name, its beginning with all of the release, or the digest at its end"
+                    .to_owned()
+            }
+            Self::TooShort { .. } => "give the whole name".to_owned(),
             Self::InUse { .. } => {
                 "wait for the builds that use it, or cancel them: elivepatch builds; elivepatch \
                  cancel BUILD"
@@ -80,8 +97,14 @@ impl HousekeepingError {
             Self::Pinned { kind, name } => {
                 format!("elivepatch-server {} unpin {name}", command(kind))
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                "run it as the user that the server runs as, or as root".to_owned()
+            Self::Io { path, source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                let owner = path.parent().and_then(|directory| directory.metadata().ok());
+                let owner = owner.map_or("OWNER".to_owned(), |owner| format!("'#{}'", owner.uid()));
+                format!(
+                    "run it as the user that the server runs as: sudo -u {owner} elivepatch-server …"
+                )
             }
             Self::Io { .. } => "look at the disk of the cache directory, then try again".to_owned(),
         }

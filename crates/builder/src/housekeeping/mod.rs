@@ -43,14 +43,14 @@ pub(crate) fn list(cache: &Cache, kind: EntryKind) -> Result<Vec<CacheEntry>, Ho
     entries::read(cache, kind)?.0.iter().map(listed).collect()
 }
 
-/// Removes the entry with this name, which may be cut. Gives its whole name, and the bytes that it
-/// took.
+/// Removes the entry with this name; that of a base may be cut behind its release. Gives its whole name,
+/// and the bytes that it took.
 pub(crate) fn remove(
     cache: &Cache,
     kind: EntryKind,
     name: &str,
 ) -> Result<(String, u64), HousekeepingError> {
-    let entry = entries::find(entries::read(cache, kind)?.0, kind, name)?;
+    let entry = entries::find_to_remove(entries::read(cache, kind)?.0, kind, name)?;
     let bytes = entry.bytes()?;
     entry.remove(cache)?;
     Ok((entry.name().to_owned(), bytes))

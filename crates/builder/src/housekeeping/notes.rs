@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::remove_anything,
+    cache::{open_shared, remove_anything},
     shared_file::{Flush, write_shared},
 };
 
@@ -41,10 +41,16 @@ pub(crate) fn mark_used(entry: &Utf8Path) {
         let file = if entry.is_file() {
             std::fs::File::open(entry)?
         } else {
-            let path = beside(entry, USED);
-            std::fs::File::options().create(true).truncate(false).write(true).open(path)?
+            open_shared(&beside(entry, USED))?
         };
-        file.set_modified(SystemTime::now())
+        match file.set_modified(SystemTime::now()) {
+            // It is another user's; the directory is ours.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !entry.is_file() => {
+                remove_anything(&beside(entry, USED))?;
+                open_shared(&beside(entry, USED)).map(drop)
+            }
+            result => result,
+        }
     };
     if let Err(error) = mark() {
         tracing::warn!("cannot note that {entry} is used: {error}");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     HousekeepingError,
-    entries::{self, Entry, Leftover, timestamp},
+    entries::{self, Entry, Leftover, State, timestamp},
 };
 use crate::{Cache, cache::EntryKind};
 
@@ -145,10 +145,16 @@ impl Sweep {
         for kind in EntryKind::ALL {
             let (entries, leftovers) = entries::read(cache, kind)?;
             for leftover in leftovers {
-                run.leftover(&leftover)?;
+                run.leftover(&leftover);
             }
             for entry in entries {
-                let bytes = entry.bytes()?;
+                let bytes = match entry.bytes() {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        run.kept(kind, entry.name(), told(&error));
+                        continue;
+                    }
+                };
                 run.swept.left_bytes += bytes;
                 if kind == EntryKind::ToolchainRoot {
                     if run.is_without_recipe(&entry) {
@@ -184,24 +190,40 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn leftover(&mut self, leftover: &Leftover) -> Result<(), HousekeepingError> {
+    fn leftover(&mut self, leftover: &Leftover) {
         let bytes = leftover.bytes();
         self.swept.left_bytes += bytes;
         let rests = SystemTime::now().duration_since(leftover.modified).unwrap_or_default();
-        if !leftover.is_removed && !self.sweep.at_once && rests < HALF_MADE_RESTS {
-            return Ok(());
+        let is_due = match leftover.state {
+            State::HalfRemoved => true,
+            State::HalfMade => self.sweep.at_once || rests >= HALF_MADE_RESTS,
+            // Nothing says whether somebody writes it.
+            State::Temporary => rests >= HALF_MADE_RESTS,
+        };
+        if !is_due {
+            return;
         }
         let is_gone = match self.sweep.dry_run {
-            true => !self.cache.is_in_use(&leftover.entry),
-            false => leftover.remove(self.cache)?,
+            true => Ok(!self.cache.is_in_use(&leftover.entry)),
+            false => leftover.remove(self.cache),
         };
-        if is_gone {
-            let reason =
-                if leftover.is_removed { SweepReason::HalfRemoved } else { SweepReason::HalfMade };
-            let name = leftover.name().to_owned();
-            self.removed(leftover.kind, name, bytes, leftover.modified, reason);
+        match is_gone {
+            Ok(true) => {
+                let reason = match leftover.state {
+                    State::HalfRemoved => SweepReason::HalfRemoved,
+                    State::HalfMade | State::Temporary => SweepReason::HalfMade,
+                };
+                let name = leftover.name().to_owned();
+                self.removed(leftover.kind, name, bytes, leftover.modified, reason);
+            }
+            Ok(false) => {}
+            // The budget is kept all the same.
+            Err(error) => self.kept(leftover.kind, leftover.name(), told(&error)),
         }
-        Ok(())
+    }
+
+    fn kept(&mut self, kind: EntryKind, name: &str, reason: String) {
+        self.swept.kept.push(KeptEntry { kind, name: name.to_owned(), reason });
     }
 
     fn is_without_recipe(&self, entry: &Entry) -> bool {
@@ -219,13 +241,13 @@ impl Run<'_> {
             false => entry.remove(self.cache).map_err(|error| match error {
                 HousekeepingError::Pinned { .. } => "it is pinned".to_owned(),
                 HousekeepingError::InUse { .. } => "it is in use".to_owned(),
-                error => format!("{error}: {}", source_of(&error)),
+                error => told(&error),
             }),
         };
         let name = entry.name().to_owned();
         match removed {
             Ok(()) => self.removed(entry.kind, name, bytes, entry.last_used, reason),
-            Err(reason) => self.swept.kept.push(KeptEntry { kind: entry.kind, name, reason }),
+            Err(reason) => self.kept(entry.kind, &name, reason),
         }
     }
 
@@ -244,6 +266,7 @@ impl Run<'_> {
     }
 }
 
-fn source_of(error: &HousekeepingError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+fn told(error: &HousekeepingError) -> String {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    format!("{error}: {}", source.unwrap_or_default())
 }

@@ -233,6 +233,45 @@ fn what_is_half_made_goes_after_a_day_or_at_once_when_asked_unless_somebody_make
 }
 
 #[test]
+fn leftover_that_cannot_be_removed_is_told_and_the_budget_is_kept_all_the_same() {
+    let place = Place::new();
+    place.package("x.deb.partial", 1, 3);
+    place.base("6.1-old", 3, 30);
+    // Root, too, cannot lock this.
+    fs_err::create_dir(place.cache.packages().join("x.deb.lock")).expect("own directory");
+    let swept = place.keep_to(2);
+    assert_eq!(removed(&swept), ["6.1-old"]);
+    let kept = kept(&swept);
+    assert_eq!((kept.len(), kept[0].0), (1, "x.deb.partial"));
+    assert!(kept[0].1.starts_with("cannot lock "), "{kept:?}");
+}
+
+#[test]
+fn files_that_are_no_entries_are_not_listed_and_old_temporary_ones_are_removed() {
+    let place = Place::new();
+    place.base("6.1-mine", 3, 1);
+    for directory in [place.cache.bases(), place.cache.toolchain_roots()] {
+        fs_err::write(directory.join("README"), "mine").expect("own file");
+        fs_err::create_dir(directory.join(".git")).expect("own directory");
+        fs_err::write(directory.join(".tmpAbC"), "half").expect("own file");
+    }
+    let old = place.package(".tmpOld", 1, 2);
+    let names = |listed: Vec<ListedBase>| -> Vec<String> {
+        listed.into_iter().map(|base| base.name).collect()
+    };
+    assert_eq!(names(list_bases(&place.cache).expect("own directory")), ["6.1-mine"]);
+    assert!(list(&place.cache, EntryKind::ToolchainRoot).expect("own directory").is_empty());
+    // Somebody may just be writing the new ones, whatever an administrator asks for.
+    let sweep = Sweep { at_once: true, budget_bytes: Some(0), ..Sweep::default() };
+    let swept = place.sweep(&Sweep { dry_run: true, ..sweep.clone() });
+    assert_eq!(removed(&swept), [".tmpOld", "6.1-mine"]);
+    assert_eq!(removed(&place.sweep(&sweep)), [".tmpOld", "6.1-mine"]);
+    assert!(!old.exists() && place.cache.bases().join(".tmpAbC").exists());
+    assert!(!place.cache.packages().join(".tmpOld.lock").exists());
+    assert_eq!(fs_err::read_to_string(place.cache.bases().join("README")).expect("mine"), "mine");
+}
+
+#[test]
 fn toolchain_root_that_no_recipe_names_goes_after_a_week_or_at_once_when_asked() {
     let place = Place::new();
     let root = |name: &str, days_ago| {

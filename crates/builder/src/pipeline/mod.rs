@@ -52,9 +52,9 @@ pub(crate) fn run(
 ) -> Result<FinishedBuild, Failure> {
     let job = Job { builder, order, observer, work };
     let mut steps = Steps::new(observer);
-    let (config, source) = steps.run(StepName::Source, || job.find_source())?;
+    let (config, mut source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
-    let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &mut source, &toolchain))?;
     // Whoever cleans the cache under a running build is told so, and not what came of it.
     let result = livepatch(&job, steps, &config, &source, &toolchain, &base)
         .map_err(|failure| base.explain(failure));

@@ -68,7 +68,7 @@ impl Job<'_> {
     pub(super) fn base(
         &self,
         config: &KernelConfig,
-        found: &FoundSource,
+        found: &mut FoundSource,
         toolchain: &ToolchainRoot,
     ) -> Summed<Base> {
         let source = &found.source;
@@ -86,9 +86,11 @@ impl Job<'_> {
             base_limits: self.builder.options.base_limits,
         };
         let (base, was_there) =
-            Base::ready(&input, cache, &|| self.apt_of(found), sandbox, self.observer)?;
+            Base::ready(&input, cache, &|| self.apt_of(&*found), sandbox, self.observer)?;
+        let kind = source.base_kind();
+        found.let_go();
         base.check_build_id(target.build_id.as_ref())?;
-        let how = match (was_there, source.base_kind()) {
+        let how = match (was_there, kind) {
             (true, _) => "ready",
             (false, BaseKind::Prepared) => "prepared",
             (false, BaseKind::Built) => "built",

@@ -43,9 +43,9 @@ pub(crate) fn warm(
     // None of these steps writes into a build's directory.
     let job = Job { builder, order: &order, observer, work: Utf8Path::new("/nonexistent") };
     let mut steps = Steps::new(observer);
-    let (config, source) = steps.run(StepName::Source, || job.find_source())?;
+    let (config, mut source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
-    let base = steps.run(StepName::Base, || job.base(&config, &source, &toolchain))?;
+    let base = steps.run(StepName::Base, || job.base(&config, &mut source, &toolchain))?;
     let (name, kind) = (base.name().to_owned(), source.source.base_kind());
     Ok(WarmBase { name, kind, steps: steps.into_done() })
 }

@@ -8,7 +8,7 @@ use elivepatch_model::{
 };
 
 use super::{
-    KernelSource, Search, SourceKind, SourceOptions, TreeFacts, Wanted,
+    KernelSource, Search, SourceKind, SourceOptions, Tools, TreeFacts, Wanted,
     git::GitSource,
     local::{LocalFiles, changed},
     not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Cache,
     base::Base,
+    cache::CacheLock,
     debian::{Apt, find_kernel},
 };
 
@@ -42,17 +43,24 @@ struct Entry {
     apt: OnceLock<Apt>,
 }
 
-/// A kernel's source, with what it is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A kernel's source, with what it is called. What of it lies in the cache is kept from removal until it is
+/// let go.
+#[derive(Debug)]
 pub(crate) struct FoundSource {
     /// The name in the config.
     pub name: String,
     /// The source itself.
     pub source: KernelSource,
     entry: usize,
+    held: Vec<CacheLock>,
 }
 
 impl FoundSource {
+    /// Ends the use of what lies in the cache: the base is ready.
+    pub(crate) fn let_go(&mut self) {
+        self.held.clear();
+    }
+
     /// The record for the manifest.
     pub(crate) fn record(&self) -> SourceRecord {
         let record = self.source.record();
@@ -160,7 +168,8 @@ impl Sources {
                         log(format!("the source {name} serves {}", wanted.release));
                     }
                     let name = name.clone();
-                    return Ok(FoundSource { name, source, entry: number });
+                    let (source, held) = entry.hold(source, wanted, search)?;
+                    return Ok(FoundSource { name, source, entry: number, held });
                 }
                 Err(failure) if is_passed(&failure) => {
                     if self.entries.len() > 1 {
@@ -175,7 +184,8 @@ impl Sources {
         for (number, entry) in self.entries.iter().enumerate() {
             if let Some(source) = entry.prepared(wanted, search) {
                 let name = entry.options.name.clone();
-                return Ok(FoundSource { name, source, entry: number });
+                let held = Vec::new();
+                return Ok(FoundSource { name, source, entry: number, held });
             }
         }
         Err(nobody_serves(wanted, passed))
@@ -192,6 +202,30 @@ impl Sources {
 }
 
 impl Entry {
+    /// Keeps what was found from removal, and notes that it was used: also a source whose base is there is
+    /// in use. What was removed between finding and holding is looked for once more.
+    fn hold<'a>(
+        &'a self,
+        source: KernelSource,
+        wanted: &Wanted,
+        search: &Search<'a>,
+    ) -> Result<(KernelSource, Vec<CacheLock>), Failure> {
+        let Tools { cache, observer, .. } = search.tools;
+        let hold = |source: KernelSource| {
+            let held = match &source {
+                KernelSource::Tree(tree) => tree.hold(cache, observer)?,
+                KernelSource::Debian(_) => Vec::new(),
+            };
+            Ok::<_, Failure>((source, held))
+        };
+        match hold(source) {
+            Err(failure) if failure.class == FailureClass::SourceUnusable => {
+                hold(self.find(wanted, search)?)
+            }
+            result => result,
+        }
+    }
+
     fn find<'a>(&'a self, wanted: &Wanted, search: &Search<'a>) -> Result<KernelSource, Failure> {
         let release = wanted.release;
         if !self.options.may_serve(release) {

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig};
 
-use super::{Search, SourceKind, Sources, Wanted};
+use super::{KernelSource, Search, SourceKind, Sources, Wanted};
 use crate::{
-    BaselinePatch, Cache, DirectoryOptions, Observer, Sandbox, SandboxLimits, SourceOptions,
-    SourceTree,
-    source::{FoundSource, Tools},
+    BaselinePatch, Cache, DirectoryOptions, Observer, Place, Sandbox, SandboxLimits, SourceOptions,
+    SourceTree, Sweep, TarballCheck, TarballOptions,
+    source::{FoundSource, Tools, test_web::Web},
 };
 
 /// Keeps the lines of the log.
@@ -165,4 +165,45 @@ fn source_of_one_release_is_what_it_was_before_there_were_names() {
     assert_eq!(record.version, "linux");
     let other = server.find(&sources, "6.12.32-x", &[]).expect_err("of one release");
     assert_eq!(other.message, "the archive does not have it");
+}
+
+#[test]
+fn source_that_was_found_is_in_use_until_its_base_is_ready() {
+    let (server, _) = Server::new();
+    let web = Web::new();
+    web.put_content("/linux-6.12.31.tar", &[7; 2 << 20]);
+    let url = format!("{}/linux-{{version}}.tar", web.address);
+    let place = Place::Url(url.parse().expect("a template"));
+    let options = TarballOptions { place, patches: None, check: TarballCheck::None };
+    let kind = SourceKind::Tarball(options);
+    let sources = [SourceOptions { name: "kernel.org".to_owned(), releases: Vec::new(), kind }];
+    let find = || server.find(&sources, "6.12.31", &[]).expect("it is there");
+    let path = |found: &FoundSource| match &found.source {
+        KernelSource::Tree(tree) => tree.path.clone(),
+        KernelSource::Debian(_) => panic!("it is a tarball"),
+    };
+    let modified = |path: &Utf8Path| path.metadata().and_then(|facts| facts.modified());
+    let mut first = find();
+    let path = path(&first);
+    // Finding is using, also when a base is there and nothing is unpacked.
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    std::fs::File::open(&path).and_then(|file| file.set_modified(old)).expect("own file");
+    // It does not wait for who makes a base of it.
+    let mut second = find();
+    assert!(modified(&path).expect("own file") > old);
+    assert_eq!(web.requests("/linux-6.12.31.tar"), 1);
+
+    let sweep = Sweep { budget_bytes: Some(0), ..Sweep::default() };
+    first.let_go();
+    let swept = sweep.run(&server.cache).expect("own directory");
+    assert_eq!(swept.kept[0].reason, "it is in use");
+    second.let_go();
+    sweep.run(&server.cache).expect("own directory");
+    assert!(!path.exists());
+    let KernelSource::Tree(tree) = &first.source else { panic!("it is a tarball") };
+    let failure = tree.hold(&server.cache, &server.log).expect_err("it is gone");
+    assert!(failure.message.contains("was removed from the cache"), "{failure}");
+    assert!(failure.hint.contains("it is fetched again"), "{failure:?}");
+    find();
+    assert_eq!(web.requests("/linux-6.12.31.tar"), 2);
 }

@@ -65,14 +65,20 @@ impl Portage<'_> {
         let ebuild = self.ebuild()?;
         let Tools { cache, observer, .. } = self.tools;
         let place = cache.sources().join(format!("portage-{}", self.key(&ebuild)?.short()));
-        let _lock = cache.lock(&place, observer)?;
+        let mut lock = cache.share(&place, observer)?;
         if !place.exists() {
-            let staging = StagingDirectory::empty(&place)?;
-            self.prepare(&ebuild, staging.path())?;
-            staging.publish(&place)?;
+            drop(lock);
+            lock = cache.lock(&place, observer)?;
+            // Someone else may have prepared it while we waited.
+            if !place.exists() {
+                let staging = StagingDirectory::empty(&place)?;
+                self.prepare(&ebuild, staging.path())?;
+                staging.publish(&place)?;
+            }
         }
         let tree = only_directory(&place)?;
         let facts = facts_of(&tree, cache)?;
+        drop(lock);
         Ok(facts.with_origin("portage", ebuild.version, None))
     }
 

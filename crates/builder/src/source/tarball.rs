@@ -15,7 +15,11 @@ use super::{
     tree::FileFacts,
     unpack::{UNPACKED_BYTES, decompressor},
 };
-use crate::{digest_file::digest_file, failures::io_failure};
+use crate::{
+    digest_file::digest_file,
+    failures::io_failure,
+    shared_file::{Flush, write_shared},
+};
 
 /// A tarball and its patches, for one kernel.
 pub(super) struct Tarballs<'a> {
@@ -96,16 +100,18 @@ impl<'a> Tarballs<'a> {
             Sha256Digest::of(url.as_bytes()).short(),
             file_name(url)
         ));
-        let _lock = cache.lock(&place, observer)?;
         let check = self.check_digest()?;
         let note = Utf8PathBuf::from(format!("{place}.json"));
-        let kept: Option<Kept> =
-            fs_err::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(kept) = kept.filter(|kept| kept.check == check && place.exists()) {
-            let digest = digest_file(&place).map_err(|error| failed("read", &place, &error))?;
-            if digest == kept.digest {
-                return Ok(FileFacts { path: place, digest });
-            }
+        // Bases that are being made of it share its lock for long: who finds it as it should be does not
+        // wait for them.
+        let shared = cache.share(&place, observer)?;
+        if let Some(file) = kept(&place, &note, check)? {
+            return Ok(file);
+        }
+        drop(shared);
+        let _lock = cache.lock(&place, observer)?;
+        if let Some(file) = kept(&place, &note, check)? {
+            return Ok(file);
         }
         let partial = Utf8PathBuf::from(format!("{place}.partial"));
         let (limit_bytes, slow_seconds) = (TARBALL_BYTES, self.slow_seconds);
@@ -129,11 +135,16 @@ impl<'a> Tarballs<'a> {
         };
         fs_err::rename(&partial, &place).map_err(|error| failed("move", &partial, &error))?;
         let text = serde_json::to_vec(&Kept { digest, check }).expect("plain data has a JSON form");
-        fs_err::write(&note, text).map_err(|error| failed("write", &note, &error))?;
+        write_shared(&note, &text, Flush::Unneeded)
+            .map_err(|error| failed("write", &note, &error))?;
         Ok(FileFacts { path: place, digest })
     }
 
-    /// Looks whether a file is what it is said to be.
+    /// Looks whether a file that is there is what it is said to be. What says so must be there, too: else
+    /// the search would go on to a source that perhaps checks nothing.
+    ///
+    /// # Errors
+    /// `fetch-failed`, `source-unusable`; never `release-unknown`.
     fn check(&self, file: &FileFacts, address: &str, is_tarball: bool) -> Result<(), Failure> {
         let name = file_name(address);
         match &self.options.check {
@@ -144,7 +155,16 @@ impl<'a> Tarballs<'a> {
                 if let Some(keyring) = keyring {
                     text = self.signatures(keyring).clear_text(&text, &at)?;
                 }
-                let expected = digest_in(&text, name, &at)?;
+                let expected = digest_in(&text, name, &at).map_err(|failure| {
+                    let class = FailureClass::SourceUnusable;
+                    match failure.class {
+                        FailureClass::ReleaseUnknown => cannot_check(
+                            class,
+                            &format!("{address} is there, but {}", failure.message),
+                        ),
+                        _ => failure,
+                    }
+                })?;
                 if expected == file.digest {
                     return Ok(());
                 }
@@ -181,7 +201,16 @@ impl<'a> Tarballs<'a> {
     /// Reads a list or a signature; `place` says whether it lies on the server.
     fn read(&self, place: &Place, at: &str) -> Result<Vec<u8>, Failure> {
         match place {
-            Place::Url(_) => fetch_text(at, &self.tools.cache.sources(), self.tools.observer),
+            Place::Url(_) => {
+                let text = fetch_text(at, &self.tools.cache.sources(), self.tools.observer);
+                text.map_err(|failure| match failure.class {
+                    FailureClass::ReleaseUnknown => {
+                        let message = format!("{}, and what it is to check is", failure.message);
+                        cannot_check(FailureClass::FetchFailed, &message)
+                    }
+                    _ => failure,
+                })
+            }
             Place::Path(_) => {
                 let path = Utf8Path::new(at);
                 fs_err::read(path)
@@ -207,6 +236,21 @@ impl<'a> Tarballs<'a> {
     }
 }
 
+/// What was fetched and checked before, when it is there and unchanged. The caller has its lock.
+fn kept(
+    place: &Utf8Path,
+    note: &Utf8Path,
+    check: Sha256Digest,
+) -> Result<Option<FileFacts>, Failure> {
+    let kept: Option<Kept> =
+        fs_err::read(note).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(kept) = kept.filter(|kept| kept.check == check && place.exists()) else {
+        return Ok(None);
+    };
+    let digest = digest_file(place).map_err(|error| failed("read", place, &error))?;
+    Ok((digest == kept.digest).then(|| FileFacts { path: place.to_owned(), digest }))
+}
+
 /// The name of a file in a path or URL.
 fn file_name(address: &str) -> &str {
     let path = address.split(['?', '#']).next().unwrap_or(address);
@@ -218,6 +262,16 @@ fn signature_of(address: &str) -> String {
     let endings = [".xz", ".gz", ".zst", ".zstd", ".bz2"];
     let plain = endings.iter().find_map(|ending| address.strip_suffix(ending));
     format!("{}.sign", plain.unwrap_or(address))
+}
+
+/// The failure of a file that is there without what it is to be checked by.
+fn cannot_check(class: FailureClass, message: &str) -> Failure {
+    Failure::new(
+        class,
+        message,
+        "look at sha256sums or signature of the [[source]] in the server's config; a mirror that is being \
+         filled has it soon",
+    )
 }
 
 fn failed(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {

@@ -192,7 +192,32 @@ fn file_with_another_digest_is_refused_and_nothing_is_left() {
     assert_eq!(setting.leftovers(), Vec::<String>::new());
     // The list says nothing of the file: kernel.org's are complete.
     let options = setting.by_digests("no digests\n");
-    refused(setting.find(&options, "6.12.31"), FailureClass::ReleaseUnknown, "has no digest of");
+    let unusable = FailureClass::SourceUnusable;
+    refused(setting.find(&options, "6.12.31"), unusable, "has no digest of");
+    assert_eq!(setting.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn file_without_its_signature_or_list_is_not_left_to_other_sources() {
+    let setting = Setting::new();
+    setting.web.put_content(&format!("/{NAME}"), b"kernel");
+    let key = Key::new(&setting.directory, "own");
+    let missing = format!("{}/missing", setting.web.address);
+    let list = Place::Url(missing.parse().expect("a template"));
+    let checks = [
+        TarballCheck::Signature { signature: None, keyring: key.keyring.clone() },
+        TarballCheck::Sums { list, keyring: None },
+    ];
+    for check in checks {
+        let options = TarballOptions { place: setting.url(), patches: None, check };
+        let found = setting.find(&options, "6.12.31");
+        let failure = refused(found, FailureClass::FetchFailed, "is not there (404)");
+        assert!(failure.hint.contains("[[source]]"), "{failure:?}");
+        // Where the kernel itself is missing, another source may have it.
+        let found = setting.find(&options, "6.12.32");
+        refused(found, FailureClass::ReleaseUnknown, "6.12.32.tar.xz is not there (404)");
+        assert_eq!(setting.leftovers(), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl TreeFacts {
     /// used.
     ///
     /// # Errors
-    /// When a lock cannot be had.
+    /// `source-unusable` when some of it was removed from the cache; when a lock cannot be had.
     pub(crate) fn hold(
         &self,
         cache: &Cache,
@@ -228,6 +228,9 @@ impl TreeFacts {
         let entries = std::iter::once(&self.path).chain(files).filter_map(below);
         let hold = |entry: Utf8PathBuf| {
             let lock = cache.share(&entry, observer)?;
+            if !entry.exists() {
+                return Err(gone(&entry));
+            }
             mark_used(&entry);
             Ok(lock)
         };
@@ -268,6 +271,18 @@ impl TreeFacts {
         }
         self.increments.iter().try_for_each(|file| unpack::apply_increment(file, unpacking))
     }
+}
+
+/// The failure of what was fetched or prepared, and removed from the cache since.
+fn gone(entry: &Utf8Path) -> Failure {
+    Failure::new(
+        FailureClass::SourceUnusable,
+        format!(
+            "{entry}, which was fetched or prepared for this kernel, was removed from the cache"
+        ),
+        "submit the build again: it is fetched again; nothing below the cache directory should be \
+         removed by hand while the server works",
+    )
 }
 
 /// The failure of a source that is not any more what it was.

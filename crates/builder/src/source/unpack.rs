@@ -17,6 +17,7 @@ use crate::{
     base::WORK,
     failures::io_failure,
     process::Finished,
+    sandbox::SandboxCommand,
     untrusted_file::{open_untrusted, read_untrusted},
 };
 
@@ -50,6 +51,9 @@ const PATCHES: [(&str, &str); 3] = [
     (".gz", "gzip --decompress --stdout"),
     (".zst", "zstd --decompress --stdout --quiet"),
 ];
+
+/// Where the sandbox shows the copy of what is decompressed.
+const PACKED: &str = "/inputs/packed";
 
 /// The most that a tarball may unpack to, in bytes: Linux 7.3 has 1.7 GB.
 pub(super) const UNPACKED_BYTES: u64 = 8 << 30;
@@ -86,13 +90,12 @@ pub(super) fn unpack(source: &TreeFacts, unpacking: &Unpacking) -> Result<Sha256
             format!("name a directory, or a file that ends in {}", endings.join(", ")),
         ));
     };
-    // A copy: what is looked through must be what is unpacked, and the file may change meanwhile.
-    let packed = scratch.join("source.packed");
-    let found = copy(tarball, &packed)?;
+    let (packed, found) = copy(tarball, unpacking)?;
     if found != source.digest {
         return Ok(found);
     }
-    decompress(unpacking, tarball, program, ("source.packed", "source.tar"), UNPACKED_BYTES)?;
+    decompress(unpacking, tarball, program, (&packed, "source.tar"), UNPACKED_BYTES)?;
+    drop(packed);
     let failed = |error: io::Error| unreadable(tarball, "", &error);
     let unpacked = scratch.join("source.tar");
     archive::check(open_untrusted(&unpacked).map_err(failed)?, tarball)?;
@@ -101,10 +104,8 @@ pub(super) fn unpack(source: &TreeFacts, unpacking: &Unpacking) -> Result<Sha256
          --file={WORK}/source.tar"
     );
     run(unpacking, tarball, &script)?;
-    for file in [packed, unpacked] {
-        fs_err::remove_file(&file)
-            .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &file, &error))?;
-    }
+    fs_err::remove_file(&unpacked)
+        .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &unpacked, &error))?;
     // tar may understand an odd tarball in another way than our reader.
     directory::check(tree)?;
     Ok(found)
@@ -116,12 +117,13 @@ pub(super) fn unpack(source: &TreeFacts, unpacking: &Unpacking) -> Result<Sha256
 /// `source-unusable` when it is not what it was, cannot be read, or does not fit; those of the sandbox.
 pub(super) fn apply_increment(file: &FileFacts, unpacking: &Unpacking) -> Result<(), Failure> {
     let path = &file.path;
-    let (packed, plain) = (unpacking.scratch.join("packed"), unpacking.scratch.join("plain"));
-    if copy(path, &packed)? != file.digest {
+    let plain = unpacking.scratch.join("plain");
+    let (packed, found) = copy(path, unpacking)?;
+    if found != file.digest {
         return Err(changed(path));
     }
     let program = decompressor(file.name()).unwrap_or("cat");
-    decompress(unpacking, path, program, ("packed", "plain"), PATCH_BYTES)?;
+    decompress(unpacking, path, program, (&packed, "plain"), PATCH_BYTES)?;
     let text = read_untrusted(&plain, PATCH_BYTES).map_err(|error| unreadable(path, "", &error))?;
     let patch = temporary_file(&text, unpacking.sandbox)?;
     let place = Utf8Path::from_path(patch.path()).unwrap_or(Utf8Path::new("/dev/null"));
@@ -136,29 +138,28 @@ pub(super) fn apply_increment(file: &FileFacts, unpacking: &Unpacking) -> Result
         )
         .with_details(misfits.into_iter().skip(1))
     })?;
-    for file in [packed, plain] {
-        fs_err::remove_file(&file)
-            .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &file, &error))?;
-    }
-    Ok(())
+    fs_err::remove_file(&plain)
+        .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", &plain, &error))
 }
 
-/// Decompresses a file of the scratch directory into another, in the sandbox. `source` is what it is
-/// for people.
+/// Decompresses a copy into a file of the scratch directory, in the sandbox. `source` is what it is for
+/// people.
 fn decompress(
     unpacking: &Unpacking,
     source: &Utf8Path,
     program: &str,
-    (from, to): (&str, &str),
+    (packed, to): (&tempfile::NamedTempFile, &str),
     limit_bytes: u64,
 ) -> Result<(), Failure> {
     // `head` ends what does not end; the exit code of the program it hides.
     let failed = unpacking.scratch.join("failed");
     let script = format!(
-        "{{ {program} < {WORK}/{from} || echo $? > {WORK}/failed; }} | head --bytes={} > {WORK}/{to}",
+        "{{ {program} < {PACKED} || echo $? > {WORK}/failed; }} | head --bytes={} > {WORK}/{to}",
         limit_bytes + 1
     );
-    let finished = run(unpacking, source, &script)?;
+    let path = Utf8Path::from_path(packed.path()).unwrap_or(Utf8Path::new("/dev/null"));
+    let command = unpacking.command(["sh", "-c", &script]).read_only(path, PACKED);
+    let finished = run_command(unpacking, source, &command)?;
     let size = open_untrusted(&unpacking.scratch.join(to))
         .and_then(|file| file.metadata())
         .map_err(|error| unreadable(source, "", &error))?
@@ -180,14 +181,21 @@ fn decompress(
 }
 
 fn run(unpacking: &Unpacking, source: &Utf8Path, script: &str) -> Result<Finished, Failure> {
-    let command = unpacking.command(["sh", "-c", script]);
+    run_command(unpacking, source, &unpacking.command(["sh", "-c", script]))
+}
+
+fn run_command(
+    unpacking: &Unpacking,
+    source: &Utf8Path,
+    command: &SandboxCommand,
+) -> Result<Finished, Failure> {
     let Unpacking { sandbox, observer, .. } = *unpacking;
     let class = FailureClass::SourceUnusable;
-    sandbox.run_checked(&command, StepName::Base, observer, class).map_err(|failure| match failure
-        .class
-    {
-        FailureClass::SourceUnusable => not_unpacked(source, failure.details),
-        _ => failure,
+    sandbox.run_checked(command, StepName::Base, observer, class).map_err(|failure| {
+        match failure.class {
+            FailureClass::SourceUnusable => not_unpacked(source, failure.details),
+            _ => failure,
+        }
     })
 }
 
@@ -203,18 +211,28 @@ fn not_unpacked(source: &Utf8Path, details: Vec<String>) -> Failure {
     .with_details(details)
 }
 
-/// Copies the tarball, and gives its digest.
-fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<Sha256Digest, Failure> {
+/// Copies a file, and gives the copy and its digest: what is looked through must be what is unpacked,
+/// and the file may change meanwhile. The copy lies beside the scratch directory and is only shown to
+/// tools: in what they can write, an earlier one may have put a link or a pipe in its place.
+fn copy(
+    from: &Utf8Path,
+    unpacking: &Unpacking,
+) -> Result<(tempfile::NamedTempFile, Sha256Digest), Failure> {
     let mut source =
         fs_err::File::open(from).map_err(|error| unreadable(from, "", &error))?.into_file();
-    let failed = |error: io::Error| io_failure(FailureClass::SourceUnusable, "copy to", to, &error);
-    let mut target = fs_err::File::create(to).map_err(failed)?;
+    let directory = unpacking.scratch.parent().unwrap_or(unpacking.scratch);
+    let failed =
+        |error: io::Error| io_failure(FailureClass::SourceUnusable, "copy to", directory, &error);
+    let mut target =
+        tempfile::Builder::new().prefix("packed-").tempfile_in(directory).map_err(failed)?;
+    let path = Utf8Path::from_path(target.path()).unwrap_or(Utf8Path::new(""));
+    unpacking.sandbox.hand_over(path).map_err(failed)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
         let count = source.read(&mut buffer).map_err(|error| unreadable(from, "", &error))?;
         if count == 0 {
-            return Ok(Sha256Digest::from_bytes(hasher.finalize().into()));
+            return Ok((target, Sha256Digest::from_bytes(hasher.finalize().into())));
         }
         hasher.update(&buffer[..count]);
         target.write_all(&buffer[..count]).map_err(failed)?;

@@ -102,11 +102,10 @@ impl Toolchains {
         self.recipes.iter().find(|recipe| recipe.name == name)
     }
 
-    /// Removes the root with this name, which may be cut. Gives its whole name, and the bytes that
-    /// it took.
+    /// Removes the root with this name. Gives the name, and the bytes that it took.
     ///
     /// # Errors
-    /// When there is no such root, or several, or it is in use, or cannot be removed.
+    /// When there is no such root, or it is in use, or cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(String, u64), HousekeepingError> {
         housekeeping::remove(&self.cache, EntryKind::ToolchainRoot, name)
     }

@@ -88,11 +88,11 @@ impl Toolchains {
 
     /// The root that holds the compiler, assembler and linker of `config`'s kernel; makes it when it
     /// is not there yet. When several recipes may serve, one that is there and is exactly the
-    /// target's is taken, else each is made until one is.
+    /// target's is taken, else each is made until one is; one that cannot be made is passed over.
     ///
     /// # Errors
     /// `toolchain-unknown` when no recipe gives that compiler, or what was made has another patch
-    /// level or other binutils; `toolchain-failed` when it cannot be made.
+    /// level or other binutils; `toolchain-failed` or `fetch-failed` when none fits and one cannot be made.
     pub fn root_for(
         &self,
         config: &KernelConfig,
@@ -111,15 +111,36 @@ impl Toolchains {
             (state, std::cmp::Reverse(recipe.compiler_text_begins.len()))
         });
         let mut misfits = Vec::new();
+        let mut unmade: Vec<(&Recipe, Failure)> = Vec::new();
         for recipe in recipes {
-            let root = self.root(recipe, apt, observer)?;
+            let was_there = self.peek(recipe).is_some();
+            let root = match self.root(recipe, apt, observer) {
+                Ok(root) => root,
+                Err(failure) if may_pass(&failure) => {
+                    let line =
+                        format!("the toolchain root {} cannot be made: {failure}", recipe.name);
+                    observer.event(BuildEvent::Log { step: StepName::Toolchain, line });
+                    unmade.push((recipe, failure));
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
             let differences = root.facts().differences(config);
             if differences.is_empty() {
                 return Ok(root);
             }
-            misfits.push((recipe, root, differences));
+            misfits.push(Misfit { recipe, root, differences, was_there });
         }
-        Err(misfit(config, &misfits))
+        if unmade.is_empty() {
+            return Err(misfit(config, &misfits));
+        }
+        // What could not be made may well be what is wanted.
+        let (_, failure) = unmade.remove(0);
+        let others =
+            unmade.into_iter().map(|(recipe, failure)| format!("{}: {failure}", recipe.name));
+        let details: Vec<String> = others.chain(misfits.iter().flat_map(Misfit::lines)).collect();
+        let told = failure.details.clone();
+        Err(failure.with_details(told.into_iter().chain(details)))
     }
 
     fn peek(&self, recipe: &Recipe) -> Option<RootFacts> {
@@ -237,9 +258,35 @@ impl Toolchains {
     }
 }
 
+/// Whether another recipe may be tried after this failure.
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.class, FailureClass::ToolchainFailed | FailureClass::FetchFailed)
+}
+
+/// A root that is not the target's own.
+struct Misfit<'a> {
+    recipe: &'a Recipe,
+    root: ToolchainRoot,
+    differences: Vec<String>,
+    /// Whether it was there before this build.
+    was_there: bool,
+}
+
+impl Misfit<'_> {
+    /// In what it differs, a line each.
+    fn lines(&self) -> impl Iterator<Item = String> {
+        self.differences.iter().map(|difference| format!("{}: {difference}", self.recipe.name))
+    }
+
+    /// Whether it might fit if it were made anew: the archive changes, what has a digest does not.
+    fn may_be_outdated(&self) -> bool {
+        self.was_there && self.recipe.origin.kind() == "debian"
+    }
+}
+
 /// The failure when no root is the target's own.
-fn misfit(config: &KernelConfig, misfits: &[(&Recipe, ToolchainRoot, Vec<String>)]) -> Failure {
-    let (recipe, root, differences) = &misfits[0];
+fn misfit(config: &KernelConfig, misfits: &[Misfit]) -> Failure {
+    let Misfit { recipe, root, differences, .. } = &misfits[0];
     let texts = [
         (Some(root.compiler_text()), config.compiler_text()),
         (root.rust_compiler_text(), config.text("RUSTC_VERSION_TEXT")),
@@ -257,14 +304,17 @@ fn misfit(config: &KernelConfig, misfits: &[(&Recipe, ToolchainRoot, Vec<String>
             differences.join("; ")
         ),
     };
-    let details = misfits.iter().flat_map(|(recipe, _, differences)| {
-        differences.iter().map(move |difference| format!("{}: {difference}", recipe.name))
-    });
-    Failure::new(
-        FailureClass::ToolchainUnknown,
-        message,
-        "a livepatch must be compiled by the target's own compiler, assembler and linker: add a recipe \
-         for them, or update the target to a kernel that these built",
-    )
-    .with_details(details)
+    let mut hint =
+        "a livepatch must be compiled by the target's own compiler, assembler and linker: \
+                    add a recipe for them, or update the target to a kernel that these built"
+            .to_owned();
+    if let Some(Misfit { recipe, .. }) = misfits.iter().find(|misfit| misfit.may_be_outdated()) {
+        hint.push_str(&format!(
+            "; where Debian has updated them since the root was made, `elivepatch-server toolchain remove \
+             {}` has the next build make it anew",
+            recipe.name
+        ));
+    }
+    Failure::new(FailureClass::ToolchainUnknown, message, hint)
+        .with_details(misfits.iter().flat_map(Misfit::lines))
 }

@@ -79,6 +79,9 @@ fn root_with_another_patch_level_of_the_compiler_is_refused_with_both() {
         )
     );
     assert!(failure.hint.contains("add a recipe"), "{}", failure.hint);
+    // Made at another time it may well fit.
+    let step = "`elivepatch-server toolchain remove debian-12-gcc-12`";
+    assert!(failure.hint.contains(step), "{}", failure.hint);
 }
 
 #[test]
@@ -112,6 +115,22 @@ fn root_with_another_assembler_or_linker_is_refused_with_both_versions() {
          assembler: 2.44 in the target (CONFIG_AS_VERSION), 2.40 here; GNU linker: 2.44 in the target \
          (CONFIG_LD_VERSION), 2.40 here"
     );
+}
+
+#[test]
+fn recipe_that_cannot_be_made_does_not_end_the_search() {
+    let two = Two::new();
+    // The first is not there, and its archive does not answer; the second is there and does not fit.
+    two.make(1, RELEASED);
+    let failure = two.root_for(UPDATED).expect_err("the first might fit");
+    assert_eq!(failure.class, FailureClass::ToolchainFailed);
+    let misfit = format!("mine-too: compiler: {UPDATED} in the target, {RELEASED} here");
+    assert!(failure.details.contains(&misfit), "{failure:?}");
+    // Now one that is there and fits, behind one that has to be made anew and cannot.
+    let place = two.make(0, UPDATED);
+    fs_err::write(place.join("root/usr/bin/as"), "something else").expect("own file");
+    two.make(1, UPDATED);
+    assert_eq!(two.root_for(UPDATED).expect("the second").record().name, "mine-too");
 }
 
 /// A cache with two roots that the begin of a text serves: `mine` and `mine-too`.
@@ -183,11 +202,17 @@ fn root_whose_program_was_changed_is_not_used_and_verified_as_what_it_is() {
     fs_err::write(place.join("root/usr/bin/as"), "something else").expect("own file");
     let seen = Ok(Some(vec!["usr/bin/as is changed".to_owned()]));
     assert_eq!(two.toolchains.verify(recipe), seen);
-    // It is made anew, which this recipe cannot be: no livepatch comes of a changed assembler.
+    // It is made anew, which this recipe cannot be: no livepatch comes of a changed assembler. Another
+    // one serves.
+    assert_eq!(two.root_for(UPDATED).expect("the second").record().name, "mine-too");
+    fs_err::remove_dir_all(place.with_file_name("mine-too")).expect("own directory");
     let failure = two.root_for(UPDATED).expect_err("damaged");
     assert_eq!(failure.class, FailureClass::ToolchainFailed);
     fs_err::remove_dir_all(&place).expect("own directory");
+    let lock = place.with_file_name("mine.lock");
+    fs_err::remove_file(&lock).expect("own file");
     assert_eq!(two.toolchains.verify(recipe), Ok(None));
+    assert!(!lock.exists(), "looking changes nothing");
 }
 
 #[test]

@@ -36,6 +36,10 @@ impl Toolchains {
     pub fn verify(&self, recipe: &Recipe) -> Result<Option<Vec<String>>, Failure> {
         let observer: &dyn Observer = &SilentObserver;
         let place = self.place(recipe);
+        // No lock for what is not there: looking changes nothing.
+        if !place.exists() {
+            return Ok(None);
+        }
         let _shared = self.cache.share(&place, observer)?;
         match RootFacts::read(&place, recipe)? {
             None => Ok(None),

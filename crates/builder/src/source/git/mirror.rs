@@ -9,6 +9,7 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName
 use super::{no_tag, program};
 use crate::{
     Cache, Observer,
+    cache::{StagingDirectory, remove_entry},
     failures::{cancelled, io_failure},
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
@@ -67,13 +68,11 @@ pub(super) fn fetch(
     tag: &str,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
-    if !place.join("HEAD").exists() {
-        let mut init = git(url)?;
-        init.args(["init", "--bare", "--quiet", "--template=", "--", place.as_str()]);
-        let finished = run(init, observer)?;
-        if !finished.succeeded() {
-            return Err(failed(url, &finished));
-        }
+    if place.exists() {
+        // What a git that was killed left would end this one.
+        remove_half_made(place)?;
+    } else {
+        init(place, url, observer)?;
     }
     let mut fetch = git(url)?;
     fetch.arg(format!("--git-dir={place}"));
@@ -93,6 +92,26 @@ pub(super) fn fetch(
         return Err(no_tag(url, tag));
     }
     Err(failed(url, &finished))
+}
+
+/// Makes an empty repository: whole, or not at all.
+fn init(place: &Utf8Path, url: &str, observer: &dyn Observer) -> Result<(), Failure> {
+    let staging = StagingDirectory::empty(place)?;
+    let mut init = git(url)?;
+    let path = staging.path().as_str();
+    init.args(["init", "--bare", "--quiet", "--template=", "--", path]);
+    let finished = run(init, observer)?;
+    if !finished.succeeded() {
+        return Err(failed(url, &finished));
+    }
+    staging.publish(place)
+}
+
+/// Removes a repository that cannot be used, with its lock in the caller's hands: all of it can be
+/// fetched again.
+pub(super) fn remove(place: &Utf8Path) -> Result<(), Failure> {
+    remove_entry(place)
+        .map_err(|error| io_failure(FailureClass::SourceUnusable, "remove", place, &error))
 }
 
 /// A git that knows nothing of this machine's settings, and one protocol.
@@ -139,20 +158,19 @@ fn run(command: Command, observer: &dyn Observer) -> Result<Finished, Failure> {
     if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
 }
 
-/// Removes what git leaves of a fetch that did not end well.
+/// Removes what git leaves of a fetch that did not end well: parts of packs, and lock files wherever it
+/// writes. Nobody else works here: we hold the lock of the place.
 fn remove_half_made(place: &Utf8Path) -> Result<(), Failure> {
-    let packs = place.join("objects/pack");
-    for entry in packs.read_dir_utf8().into_iter().flatten().flatten() {
-        if entry.file_name().starts_with("tmp_") {
-            let path = entry.path();
-            fs_err::remove_file(path)
-                .map_err(|error| io_failure(FailureClass::FetchFailed, "remove", path, &error))?;
+    let is_pack = |path: &std::path::Path| path.ends_with("objects/pack");
+    for entry in walkdir::WalkDir::new(place).into_iter().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy());
+        let is_part = name.starts_with("tmp_") && path.parent().is_some_and(is_pack);
+        if entry.file_type().is_dir() || !(is_part || name.ends_with(".lock")) {
+            continue;
         }
-    }
-    let locks = ["shallow.lock", "packed-refs.lock"].map(|name| place.join(name));
-    for lock in locks.iter().filter(|lock| lock.exists()) {
-        // Nobody else works here: we hold the lock of the place.
-        let _ = fs_err::remove_file(lock);
+        let shown = Utf8Path::from_path(path).unwrap_or(place);
+        fs_err::remove_file(path)
+            .map_err(|error| io_failure(FailureClass::FetchFailed, "remove", shown, &error))?;
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ mod mirror;
 mod object;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{Failure, FailureClass, GitRecord, KernelRelease, Sha256Digest, StepName};
+use elivepatch_model::{
+    BuildEvent, Failure, FailureClass, GitRecord, KernelRelease, Sha256Digest, StepName,
+};
 
 use super::{
     GitOptions, Repository, Tools, TreeFacts, baseline::temporary_file, not_served::not_here,
@@ -91,11 +93,30 @@ impl GitSource<'_> {
     /// The tag in our own repository of what was fetched.
     fn remote(&self, url: &str, tag: &str) -> Result<(Utf8PathBuf, FoundTag), Failure> {
         let path = mirror::place(self.tools.cache, url);
-        let _lock = self.tools.cache.lock(&path, self.tools.observer)?;
+        // Without git nothing is known of what is there.
+        program()?;
+        // Bases that are being made of it share its lock for long: who finds his tag does not wait for
+        // them.
+        let shared = self.tools.cache.share(&path, self.tools.observer)?;
         if path.exists()
-            && let Some(found) = self.look_up(&path, tag)?
+            && let Ok(Some(found)) = self.look_up(&path, tag)
         {
             return Ok((path, found));
+        }
+        drop(shared);
+        let _lock = self.tools.cache.lock(&path, self.tools.observer)?;
+        if path.exists() {
+            match self.look_up(&path, tag) {
+                Ok(Some(found)) => return Ok((path, found)),
+                Ok(None) => {}
+                // It is ours, and nobody can mend it better than by fetching it again.
+                Err(failure) if failure.class == FailureClass::SourceUnusable => {
+                    let line = format!("removing what was fetched from {url}: {}", failure.message);
+                    self.tools.observer.event(BuildEvent::Log { step: StepName::Source, line });
+                    mirror::remove(&path)?;
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         mirror::fetch(&path, url, tag, self.tools.observer)?;
         let found = self.look_up(&path, tag)?.ok_or_else(|| no_tag(url, tag))?;

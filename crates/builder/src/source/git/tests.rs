@@ -355,6 +355,40 @@ fn remote_tag_is_fetched_alone_and_once() {
 }
 
 #[test]
+fn repository_that_a_killed_git_left_does_not_block_its_source() {
+    let setting = Setting::new().with_versions();
+    let (daemon, url) = Daemon::serve(&setting);
+    let options = setting.options(Repository::Url(url.clone()));
+    let mirror = mirror::place(&setting.cache, &url);
+    // Killed in its beginning, as an earlier version made it, and as this one does.
+    for half_made in [mirror.clone(), format!("{mirror}.partial").into()] {
+        fs_err::create_dir_all(half_made.join("objects")).expect("own directory");
+    }
+    setting.find_by(&options, "6.12.31").expect("it is fetched");
+    // Killed while it fetched: these ended each later fetch.
+    for lock in ["shallow.lock", "packed-refs.lock", "refs/tags/v6.12.30.lock", "config.lock"] {
+        fs_err::write(mirror.join(lock), "").expect("own file");
+    }
+    fs_err::write(mirror.join("objects/pack/tmp_pack_x"), "half").expect("own file");
+    let facts = setting.find_by(&options, "6.12.30").expect("it is fetched");
+    assert_eq!(setting.makefile(&facts), "VERSION = 30\n");
+    assert!(!mirror.join("shallow.lock").exists());
+    assert!(!mirror.join("objects/pack/tmp_pack_x").exists());
+    // Damaged by the disk or a careless hand.
+    for name in ["HEAD", "config"] {
+        fs_err::write(mirror.join(name), "\0\0\0").expect("own file");
+        setting.find_by(&options, "6.12.31").expect("it is fetched again");
+    }
+    // One that is the administrator's is never touched.
+    drop(daemon);
+    let own = setting.repository().join(".git/HEAD");
+    fs_err::write(&own, "\0\0\0").expect("own file");
+    let local = setting.options(Repository::Path(setting.repository()));
+    refused(setting.find_by(&local, "6.12.31"), "cannot be used");
+    assert_eq!(fs_err::read(own).expect("it is there"), b"\0\0\0");
+}
+
+#[test]
 fn protocols_that_run_programs_or_read_files_are_not_used() {
     let setting = Setting::new().with_versions();
     let marker = setting.directory.join("marker");
