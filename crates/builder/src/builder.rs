@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::sync::OnceLock;
 
 use camino::Utf8Path;
 use elivepatch_model::{BuilderIdentity, Failure, TargetFacts};
@@ -59,13 +59,8 @@ impl Builder {
         let recipes = self.toolchains.recipes().iter();
         let recipes: String =
             recipes.map(|recipe| format!(" {} {}", recipe.name, recipe.digest)).collect();
-        let mut sources = BTreeMap::new();
-        for (release, facts) in self.sources.trees() {
-            // The first one serves.
-            sources.entry(release.clone()).or_insert(facts.digest);
-        }
         let common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
-        BuilderIdentity { common, sources, named: self.sources.identities() }
+        BuilderIdentity { common, sources: self.sources.identities() }
     }
 
     /// What it can do, one line each, for people.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, KernelRelease, SourceIdentity, SourceRecord, StepName,
+    BuildEvent, Failure, FailureClass, NamedIdentity, SourceIdentity, SourceRecord, StepName,
 };
 
 use super::{
@@ -86,24 +86,9 @@ impl Sources {
         Self { entries: entries.collect() }
     }
 
-    /// What of the named sources decides the builder's results, in their order.
+    /// What of the sources that the config names decides the builder's results, in their order.
     pub(crate) fn identities(&self) -> Vec<SourceIdentity> {
-        let named = self.entries.iter().filter(|entry| entry.is_named && entry.tree.is_none());
-        let identity = |entry: &Entry| SourceIdentity {
-            releases: entry.options.releases.clone(),
-            digest: entry.options.digest(),
-            places: entry.options.local_places(),
-            files: entry.local.digests(),
-        };
-        named.map(identity).collect()
-    }
-
-    /// The sources for one release each, with what is in them.
-    pub(crate) fn trees(&self) -> impl Iterator<Item = (&KernelRelease, &TreeFacts)> {
-        self.entries.iter().filter_map(|entry| match (&entry.options.kind, &entry.tree) {
-            (SourceKind::Release(tree), Some(Ok(facts))) => Some((&tree.release, facts)),
-            _ => None,
-        })
+        self.entries.iter().filter(|entry| entry.is_named).filter_map(Entry::identity).collect()
     }
 
     /// What each would serve, a line each, for people.
@@ -192,6 +177,24 @@ impl Sources {
 }
 
 impl Entry {
+    /// `None` of a tree that cannot be used: a build that needs it fails.
+    fn identity(&self) -> Option<SourceIdentity> {
+        let options = &self.options;
+        if let SourceKind::Release(tree) = &options.kind {
+            let facts = self.tree.as_ref()?.as_ref().ok()?;
+            let (release, digest) = (tree.release.clone(), facts.digest);
+            return Some(SourceIdentity::Tree { release, digest });
+        }
+        Some(SourceIdentity::Named(NamedIdentity {
+            releases: options.releases.clone(),
+            digest: options.digest(),
+            builds_kernels: !matches!(options.kind, SourceKind::Debian(_)),
+            places: options.local_places(),
+            files: self.local.digests(),
+            content: None,
+        }))
+    }
+
     fn find<'a>(&'a self, wanted: &Wanted, search: &Search<'a>) -> Result<KernelSource, Failure> {
         let release = wanted.release;
         if !self.options.may_serve(release) {
