@@ -113,7 +113,7 @@ fn symbols_are_needed_where_the_server_may_build_the_kernel() {
     assert!(needs(&[building(&[]), debian()], Some(stock), false));
     assert!(needs(&[building(&[])], Some(stock), false));
     let tree = tree("6.12.57+deb13-amd64", b"tree");
-    assert!(needs(&[tree.clone()], Some(stock), false));
+    assert!(needs(std::slice::from_ref(&tree), Some(stock), false));
     assert!(!needs(&[debian(), tree.clone()], Some(stock), false));
     // A source of stock kernels passes these on to the next one.
     for (version, has_baseline) in [(Some(own), false), (None, false), (Some(stock), true)] {

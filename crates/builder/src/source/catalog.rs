@@ -3,9 +3,7 @@
 use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
-use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, NamedIdentity, SourceIdentity, SourceRecord, StepName,
-};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, SourceIdentity, SourceRecord, StepName};
 
 use super::{
     KernelSource, Search, SourceKind, SourceOptions, TreeFacts, Wanted,
@@ -13,6 +11,7 @@ use super::{
     local::{LocalFiles, changed},
     not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
     portage::Portage,
+    repository::OpenedRepository,
     tarball::Tarballs,
 };
 use crate::{
@@ -37,6 +36,7 @@ struct Entry {
     /// Whether the config names it.
     is_named: bool,
     local: LocalFiles,
+    repository: OpenedRepository,
     /// Of a source for one release.
     tree: Option<Result<TreeFacts, Failure>>,
     apt: OnceLock<Apt>,
@@ -75,6 +75,7 @@ impl Sources {
         let all = named.chain(implied.map(|options| (options, false)));
         let entries = all.map(|(options, is_named)| Entry {
             local: LocalFiles::open(&options.local_places(), &options.releases, cache),
+            repository: OpenedRepository::open(&options.kind),
             tree: match &options.kind {
                 SourceKind::Release(tree) => Some(tree.facts(cache)),
                 _ => None,
@@ -88,7 +89,11 @@ impl Sources {
 
     /// What of the sources that the config names decides the builder's results, in their order.
     pub(crate) fn identities(&self) -> Vec<SourceIdentity> {
-        self.entries.iter().filter(|entry| entry.is_named).filter_map(Entry::identity).collect()
+        let named = self.entries.iter().filter(|entry| entry.is_named);
+        let identity = |Entry { options, tree, local, repository, .. }: &Entry| {
+            options.identity(tree.as_ref(), local, repository)
+        };
+        named.filter_map(identity).collect()
     }
 
     /// What each would serve, a line each, for people.
@@ -177,24 +182,6 @@ impl Sources {
 }
 
 impl Entry {
-    /// `None` of a tree that cannot be used: a build that needs it fails.
-    fn identity(&self) -> Option<SourceIdentity> {
-        let options = &self.options;
-        if let SourceKind::Release(tree) = &options.kind {
-            let facts = self.tree.as_ref()?.as_ref().ok()?;
-            let (release, digest) = (tree.release.clone(), facts.digest);
-            return Some(SourceIdentity::Tree { release, digest });
-        }
-        Some(SourceIdentity::Named(NamedIdentity {
-            releases: options.releases.clone(),
-            digest: options.digest(),
-            builds_kernels: !matches!(options.kind, SourceKind::Debian(_)),
-            places: options.local_places(),
-            files: self.local.digests(),
-            content: None,
-        }))
-    }
-
     fn find<'a>(&'a self, wanted: &Wanted, search: &Search<'a>) -> Result<KernelSource, Failure> {
         let release = wanted.release;
         if !self.options.may_serve(release) {
@@ -230,6 +217,7 @@ impl Entry {
                 Portage { options, release, tools: search.tools, stand_in: None }.find()?
             }
         };
+        self.repository.check(&self.options.kind, release)?;
         Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))
     }
 
