@@ -30,6 +30,7 @@ mod release_pattern;
 mod source_record;
 mod source_template;
 mod target;
+mod target_form;
 
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
 pub use architecture::{Architecture, UnknownArchitecture};
@@ -60,3 +61,4 @@ pub use release_pattern::{ReleasePattern, ReleasePatternError};
 pub use source_record::{GitRecord, PackageRecord, SourceRecord};
 pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts};
+pub use target_form::TargetFormError;
