@@ -4,7 +4,8 @@ use camino::Utf8Path;
 use elivepatch_model::{BuilderIdentity, Failure, TargetFacts};
 
 use crate::{
-    BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer, Sweep, Swept,
+    BaselinePatch, BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
+    Sweep, Swept,
     base::Base,
     debian::Apt,
     pipeline::{self, WarmBase},
@@ -124,9 +125,10 @@ impl Builder {
         &self,
         target: &TargetFacts,
         config: &[u8],
+        baseline: &[BaselinePatch],
         observer: &dyn Observer,
     ) -> Result<WarmBase, Failure> {
-        pipeline::warm(self, target, config, observer)
+        pipeline::warm(self, target, config, baseline, observer)
     }
 
     /// Removes from the cache what was given up, and what is over the disk budget; what is in use or
