@@ -65,7 +65,7 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let target = TargetFacts::new(inputs.release.clone(), Architecture::X86_64);
     let config = fs_err::read(&inputs.config).context("no config")?;
     let began = Instant::now();
-    let base = builder.warm(&target, &config, &SilentObserver)?;
+    let base = builder.warm(&target, &config, &[], &SilentObserver)?;
     let whole = began.elapsed().as_secs_f64();
     let step = base.steps.iter().find(|step| step.name == StepName::Base);
     let seconds = step.and_then(|step| step.duration_seconds).context("it has no such step")?;

@@ -113,9 +113,16 @@ pub struct NameArguments {
 pub struct WarmArguments {
     /// The kernel's release, as `uname -r` prints it.
     pub release: KernelRelease,
-    /// The kernel's config; without it, that of the stock kernel's package.
+    /// The kernel's config, plain or gzip; without it, that of the stock kernel's package.
     #[arg(long, value_name = "FILE")]
     pub kernel_config: Option<Utf8PathBuf>,
+    /// What `uname -v` prints; of a stock kernel it says which version of the package runs. Without
+    /// it, the newest one is taken.
+    #[arg(long, value_name = "TEXT")]
+    pub kernel_version: Option<String>,
+    /// A patch that is compiled into the kernel; give several in the order in which they are applied.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Vec<Utf8PathBuf>,
     #[command(flatten)]
     cache: CacheArguments,
 }

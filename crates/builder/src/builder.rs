@@ -1,10 +1,11 @@
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::sync::OnceLock;
 
 use camino::Utf8Path;
 use elivepatch_model::{BuilderIdentity, Failure, TargetFacts};
 
 use crate::{
-    BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer, Sweep, Swept,
+    BaselinePatch, BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
+    Sweep, Swept,
     base::Base,
     debian::Apt,
     pipeline::{self, WarmBase},
@@ -59,13 +60,8 @@ impl Builder {
         let recipes = self.toolchains.recipes().iter();
         let recipes: String =
             recipes.map(|recipe| format!(" {} {}", recipe.name, recipe.digest)).collect();
-        let mut sources = BTreeMap::new();
-        for (release, facts) in self.sources.trees() {
-            // The first one serves.
-            sources.entry(release.clone()).or_insert(facts.digest);
-        }
         let common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
-        BuilderIdentity { common, sources, named: self.sources.identities() }
+        BuilderIdentity { common, sources: self.sources.identities() }
     }
 
     /// What it can do, one line each, for people.
@@ -129,9 +125,10 @@ impl Builder {
         &self,
         target: &TargetFacts,
         config: &[u8],
+        baseline: &[BaselinePatch],
         observer: &dyn Observer,
     ) -> Result<WarmBase, Failure> {
-        pipeline::warm(self, target, config, observer)
+        pipeline::warm(self, target, config, baseline, observer)
     }
 
     /// Removes from the cache what was given up, and what is over the disk budget; what is in use or

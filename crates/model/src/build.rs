@@ -56,7 +56,7 @@ impl std::fmt::Display for BuildState {
 }
 
 /// The steps of a build, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepName {
@@ -82,10 +82,12 @@ pub enum StepName {
     Trial,
     /// Hand module and manifest to the server.
     Publish,
+    /// In the answer of a newer server: a step that this version does not know.
+    Unknown,
 }
 
 impl StepName {
-    /// All steps, in their order.
+    /// All steps that there are, in their order.
     pub const ALL: [StepName; 11] = [
         StepName::Source,
         StepName::Toolchain,
@@ -114,6 +116,7 @@ impl StepName {
             StepName::Inspect => "inspect",
             StepName::Trial => "trial",
             StepName::Publish => "publish",
+            StepName::Unknown => "unknown",
         }
     }
 
@@ -131,7 +134,17 @@ impl StepName {
             StepName::Inspect => "inspect the module",
             StepName::Trial => "try it in a virtual machine",
             StepName::Publish => "publish the livepatch",
+            StepName::Unknown => "a step that a newer server knows",
         }
+    }
+}
+
+/// A client must be able to read what a newer server says.
+impl<'de> Deserialize<'de> for StepName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = StepName::ALL.into_iter().find(|step| step.as_str() == name);
+        Ok(known.unwrap_or(StepName::Unknown))
     }
 }
 
@@ -212,4 +225,21 @@ pub enum BuildEvent {
         /// The line, without its end, valid UTF-8, cut at a sane length.
         line: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_of_a_newer_server_is_read_as_unknown() {
+        for step in StepName::ALL {
+            let wire = serde_json::to_string(&step).expect("a plain name");
+            assert_eq!(wire, format!("\"{step}\""));
+            assert_eq!(serde_json::from_str::<StepName>(&wire).expect("a step"), step);
+        }
+        let step: StepName = serde_json::from_str("\"of-tomorrow\"").expect("any name");
+        assert_eq!(step, StepName::Unknown);
+        serde_json::from_str::<StepName>("1").expect_err("not a name");
+    }
 }

@@ -156,8 +156,9 @@ failure_classes! {
          running kernel is then not known.";
     /// Nothing proves that the base is what the target runs.
     FitUnproven = "fit-unproven", Request,
-        "Send the running kernel's `/proc/kallsyms` with the request, best as root: then it has \
-         addresses. For a kernel that cannot be compared, `--accept-unproven` makes the livepatch \
+        "On the machine to be patched run `sudo elivepatch facts --config FILE --output F`, with the \
+         running kernel's config and as root, which sees the addresses of its symbols; then \
+         `elivepatch build --facts F`. For a kernel that cannot be compared, `--accept-unproven` makes the livepatch \
          all the same where the server's policy allows it.";
     /// The engine that the request asks for cannot serve this kernel.
     EngineUnsupported = "engine-unsupported", Request,

@@ -58,7 +58,8 @@ impl Store {
 
 /// Whether an equal request joins a build that failed with this class, or is tried anew. What the
 /// machine did may pass next time: a full disk, a limit hit under load, a trial on emulated
-/// hardware. What the archive lacked today it may have tomorrow.
+/// hardware. What the archive lacked today it may have tomorrow. What hangs on a source, a base or a
+/// toolchain root an administrator can mend without any change that the key would show.
 fn is_final(class: FailureClass) -> bool {
     class.fault() != Fault::Infrastructure
         && !matches!(
@@ -67,6 +68,11 @@ fn is_final(class: FailureClass) -> bool {
                 | FailureClass::ReleaseUnknown
                 | FailureClass::ConfigMismatch
                 | FailureClass::BuildIdMismatch
+                | FailureClass::ToolchainUnknown
+                | FailureClass::BaselineDoesNotApply
+                | FailureClass::KernelDoesNotBuild
+                | FailureClass::BaseDoesNotFit
+                | FailureClass::FitUnproven
                 | FailureClass::TrialLoadFailed
                 | FailureClass::TrialTransitionStalled
                 | FailureClass::TrialCheckFailed

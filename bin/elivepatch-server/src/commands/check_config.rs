@@ -28,6 +28,27 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         config.debian.mirror.as_deref().unwrap_or("as apt on this machine")
     );
     anstream::println!("debian suites:    {}", config.debian.suites.join(", "));
+    anstream::println!(
+        "disk budget:      {}",
+        match config.cache.disk_budget_gib {
+            Some(gib) => format!("{gib} GiB for the cache"),
+            None => "none: the cache grows".to_owned(),
+        }
+    );
+    anstream::println!(
+        "without proof:    {}",
+        match config.policy.allow_unproven {
+            true => "made where a request accepts it (allow_unproven)",
+            false => "refused",
+        }
+    );
+    anstream::println!(
+        "own recipes:      {}",
+        match &config.toolchain_recipes {
+            Some(directory) => directory.as_str(),
+            None => "none",
+        }
+    );
     let directories =
         [("data_directory", &config.data_directory), ("cache_directory", &config.cache_directory)];
     let problems: Vec<String> = directories

@@ -15,8 +15,8 @@ use elivepatch_api::{
 use elivepatch_builder::{BuildOrder, FinishedBuild, HousekeepingError, Observer, Swept};
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
-    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceRecord, StepName, TargetFacts,
-    ToolchainRecord, TrialEvidence,
+    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceIdentity, SourceRecord, StepName,
+    TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
@@ -109,8 +109,10 @@ impl Fixture {
             allow_unproven: true,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {
-                sources: [(RELEASE.parse().expect("a release"), Sha256Digest::of(b"source"))]
-                    .into(),
+                sources: vec![SourceIdentity::Tree {
+                    release: RELEASE.parse().expect("a release"),
+                    digest: Sha256Digest::of(b"source"),
+                }],
                 ..BuilderIdentity::default()
             },
         })

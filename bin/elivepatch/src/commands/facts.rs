@@ -1,5 +1,5 @@
 use std::{
-    fs::Permissions,
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     facts_report,
     output::{data, say},
-    problem::Problem,
+    problem::{Problem, warn},
     target::{self, Collected, baseline::BaselineArgs, facts_file, running::RunningKernel},
     text::shell_word,
 };
@@ -56,6 +56,14 @@ pub fn run(arguments: &FactsArgs) -> Result<Exit, Problem> {
     let text = facts_file::write(&collected);
     if arguments.json {
         data(String::from_utf8_lossy(&text).trim_end())?;
+        if collected.config.is_none() {
+            let why = collected.missing.iter().find(|missing| missing.what == "config");
+            let why = why.map_or_else(String::new, |missing| format!(" ({})", missing.why));
+            warn(&format!(
+                "the facts hold no config{why}: no livepatch can be ordered with them; give it with \
+                 --config FILE"
+            ));
+        }
         return Ok(Exit::Done);
     }
     facts_report::print(&collected)?;
@@ -70,13 +78,17 @@ pub fn run(arguments: &FactsArgs) -> Result<Exit, Problem> {
 /// Puts the file in its place. Only its owner can read it: it says much of the machine.
 fn save(destination: &Destination, collected: &Collected, text: &[u8]) -> Result<PathBuf, Problem> {
     let path = destination.path_for(&format!("{}.facts.json", collected.facts.release));
+    let mode = Permissions::from_mode(0o600);
     match destination::present(&path, &Sha256Digest::of(text))? {
-        Present::Same => return Ok(path),
+        Present::Same => {
+            let made = fs::set_permissions(&path, mode);
+            made.map_err(|error| destination::write_problem(&path, &error))?;
+            return Ok(path);
+        }
         Present::Other if !destination.may_replace() => return Err(destination::occupied(&path)),
         _ => {}
     }
     let file = destination.text_file(text, &path)?;
-    let mode = Permissions::from_mode(0o600);
     file.as_file()
         .set_permissions(mode)
         .map_err(|error| destination::write_problem(&path, &error))?;

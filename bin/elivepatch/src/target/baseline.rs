@@ -16,7 +16,7 @@ use elivepatch_patch::SourcePatch;
 use crate::{inputs::read_at_most, problem::Problem};
 
 /// Which patches are compiled into the kernel to be patched.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct BaselineArgs {
     /// A patch that is compiled into the running kernel, or a directory of such patches; give it
     /// again for more, in their order [default: on Gentoo, those of /etc/portage/patches]

@@ -122,6 +122,8 @@ fn collected(file: FactsFile, path: &Path) -> Result<Collected, Problem> {
             .aside(printable(why))
             .hint(hint)
     };
+    let target = file.target.check_form();
+    target.map_err(|error| faulty("what is said of the machine", &error.message))?;
     let config = match file.config {
         None => None,
         Some(text) => {

@@ -84,7 +84,7 @@ pub fn find(asked: &Asked<'_>) -> Result<Target, Problem> {
     let named = asked.baseline.named()?;
     let target = match asked.facts {
         Some(path) => from_facts(path, named)?,
-        None => from_config(asked, named)?,
+        None => from_config(&RunningKernel::inspect(), asked, named)?,
     };
     if !target.baseline.patches.is_empty() {
         say_baseline(&target.baseline);
@@ -121,17 +121,21 @@ fn from_facts(path: &Path, named: Option<Baseline>) -> Result<Target, Problem> {
     })
 }
 
-fn from_config(asked: &Asked<'_>, named: Option<Baseline>) -> Result<Target, Problem> {
-    let kernel = RunningKernel::inspect();
-    let (config, config_is_running) = match asked.config {
-        None => (config_file::read_running(&kernel)?, true),
+fn from_config(
+    kernel: &RunningKernel,
+    asked: &Asked<'_>,
+    named: Option<Baseline>,
+) -> Result<Target, Problem> {
+    let (config, is_running) = match asked.config {
+        None => (config_file::read_running(kernel)?, Some(true)),
         Some(path) => {
             let config = config_file::read(path)?;
-            let is_running = config_file::read_running(&kernel)
-                .is_ok_and(|running| running.config == config.config);
+            let running = config_file::read_running(kernel).ok();
+            let is_running = running.map(|running| running.config == config.config);
             (config, is_running)
         }
     };
+    let config_is_running = is_running == Some(true);
     let detected = release::detect(&Evidence {
         requested: asked.release,
         running: kernel.release.as_ref(),
@@ -153,14 +157,28 @@ fn from_config(asked: &Asked<'_>, named: Option<Baseline>) -> Result<Target, Pro
     let architecture = config.config.architecture().map_err(|error| {
         Problem::input(format!("{} cannot be used", config.path.display())).caused_by(&error)
     })?;
-    if config_is_running && kernel.release.as_ref() == Some(&release) {
-        let collected = collect(&kernel, release, architecture, Some(config), named)?;
+    let is_this_release = kernel.release.as_ref() == Some(&release);
+    if is_this_release && is_running.is_none() {
+        say("the running kernel's own config cannot be read: this one is taken to be its");
+    }
+    if is_this_release && is_running != Some(false) {
+        let collected = collect(kernel, release, architecture, Some(config), named)?;
         return Ok(Target {
             facts: collected.facts,
             config: collected.config.expect("it was handed over").text,
             kallsyms: collected.symbols.map(|symbols| symbols.packed),
             baseline: collected.baseline,
         });
+    }
+    if is_this_release || is_running.is_none() {
+        let why = match is_running {
+            None => "its kernel is another one, and its config cannot be read",
+            Some(_) => "the running kernel has another config",
+        };
+        warn(&format!(
+            "facts of this machine are not sent: {why}; for the whole of what the server can use, \
+             run elivepatch facts --output FILE on the machine to be patched, and give --facts FILE"
+        ));
     }
     Ok(Target {
         facts: TargetFacts::new(release, architecture),
@@ -256,3 +274,7 @@ fn collect(
 fn is_gentoo(machine: &MachineFacts) -> bool {
     machine.distribution.as_ref().is_some_and(|distribution| distribution.id == "gentoo")
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

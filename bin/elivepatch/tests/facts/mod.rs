@@ -97,6 +97,11 @@ fn json_is_the_same_as_the_file_and_a_directory_gives_it_a_name() {
     printed.expect(0, &[]);
     let saved = fs::read_to_string(desk.path().join("out/6.12.30-gentoo.facts.json"));
     assert_eq!(printed.stdout, saved.expect("a file"));
+
+    fs::remove_file(desk.path().join("host/boot/config-6.12.30-gentoo")).expect("own file");
+    let printed = desk.run(&["facts", "--root", "host", "--json"]);
+    printed.expect(0, &["warning: the facts hold no config", "--config FILE"]);
+    assert!(printed.stdout.starts_with('{'), "{}", printed.stdout);
 }
 
 #[test]
@@ -104,7 +109,11 @@ fn other_file_is_kept_unless_forced_and_no_half_file_is_left() {
     let desk = desk_with_host();
     let line = ["facts", "--root", "host", "--output", "out/mine"];
     desk.run(&line).expect(0, &[]);
+    let path = desk.path().join("out/mine");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("own file");
     desk.run(&line).expect(0, &["saved: out/mine"]);
+    let mode = fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "an equal file is closed, too");
     fs::write(desk.path().join("out/mine"), "mine").expect("a file");
     desk.run(&line).expect(1, &["out/mine is there already", "--force"]);
     assert_eq!(fs::read(desk.path().join("out/mine")).expect("a file"), b"mine");

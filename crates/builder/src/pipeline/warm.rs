@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use camino::Utf8Path;
 use elivepatch_model::{BaseKind, BuildKey, Failure, Sha256Digest, Step, StepName, TargetFacts};
 
+use elivepatch_patch::SourcePatch;
+
 use super::Job;
-use crate::{BuildOrder, Builder, Observer, steps::Steps};
+use crate::{BaselinePatch, BuildOrder, Builder, Observer, steps::Steps};
 
 /// A base that is ready.
 #[derive(Debug, Clone)]
@@ -24,8 +26,15 @@ pub(crate) fn warm(
     builder: &Builder,
     target: &TargetFacts,
     config: &[u8],
+    baseline: &[BaselinePatch],
     observer: &dyn Observer,
 ) -> Result<WarmBase, Failure> {
+    for BaselinePatch { name, text } in baseline {
+        SourcePatch::parse_baseline(text).map_err(|error| {
+            let failure = error.failure();
+            Failure { message: format!("baseline patch {name}: {}", failure.message), ..failure }
+        })?;
+    }
     let order = BuildOrder {
         // No build: nothing is made that would have it.
         key: BuildKey(Sha256Digest::of(b"")),
@@ -37,7 +46,7 @@ pub(crate) fn warm(
         engine: None,
         accept_unproven: false,
         kallsyms: None,
-        baseline: Vec::new(),
+        baseline: baseline.to_vec(),
         rebuild: None,
     };
     // None of these steps writes into a build's directory.

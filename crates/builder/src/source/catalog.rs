@@ -3,9 +3,7 @@
 use std::sync::OnceLock;
 
 use camino::Utf8PathBuf;
-use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, KernelRelease, SourceIdentity, SourceRecord, StepName,
-};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, SourceIdentity, SourceRecord, StepName};
 
 use super::{
     KernelSource, Search, SourceKind, SourceOptions, Tools, TreeFacts, Wanted,
@@ -13,6 +11,7 @@ use super::{
     local::{LocalFiles, changed},
     not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
     portage::Portage,
+    repository::OpenedRepository,
     tarball::Tarballs,
 };
 use crate::{
@@ -38,6 +37,7 @@ struct Entry {
     /// Whether the config names it.
     is_named: bool,
     local: LocalFiles,
+    repository: OpenedRepository,
     /// Of a source for one release.
     tree: Option<Result<TreeFacts, Failure>>,
     apt: OnceLock<Apt>,
@@ -83,6 +83,7 @@ impl Sources {
         let all = named.chain(implied.map(|options| (options, false)));
         let entries = all.map(|(options, is_named)| Entry {
             local: LocalFiles::open(&options.local_places(), &options.releases, cache),
+            repository: OpenedRepository::open(&options.kind),
             tree: match &options.kind {
                 SourceKind::Release(tree) => Some(tree.facts(cache)),
                 _ => None,
@@ -94,24 +95,13 @@ impl Sources {
         Self { entries: entries.collect() }
     }
 
-    /// What of the named sources decides the builder's results, in their order.
+    /// What of the sources that the config names decides the builder's results, in their order.
     pub(crate) fn identities(&self) -> Vec<SourceIdentity> {
-        let named = self.entries.iter().filter(|entry| entry.is_named && entry.tree.is_none());
-        let identity = |entry: &Entry| SourceIdentity {
-            releases: entry.options.releases.clone(),
-            digest: entry.options.digest(),
-            places: entry.options.local_places(),
-            files: entry.local.digests(),
+        let named = self.entries.iter().filter(|entry| entry.is_named);
+        let identity = |Entry { options, tree, local, repository, .. }: &Entry| {
+            options.identity(tree.as_ref(), local, repository)
         };
-        named.map(identity).collect()
-    }
-
-    /// The sources for one release each, with what is in them.
-    pub(crate) fn trees(&self) -> impl Iterator<Item = (&KernelRelease, &TreeFacts)> {
-        self.entries.iter().filter_map(|entry| match (&entry.options.kind, &entry.tree) {
-            (SourceKind::Release(tree), Some(Ok(facts))) => Some((&tree.release, facts)),
-            _ => None,
-        })
+        named.filter_map(identity).collect()
     }
 
     /// What each would serve, a line each, for people.
@@ -261,6 +251,7 @@ impl Entry {
                 Portage { options, release, tools: search.tools, stand_in: None }.find()?
             }
         };
+        self.repository.check(&self.options.kind, release)?;
         Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Mutex;
 
 use camino::Utf8Path;
-use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig};
+use elivepatch_model::{BuildEvent, BuilderIdentity, Failure, FailureClass, KernelConfig};
 
 use super::{KernelSource, Search, SourceKind, Sources, Wanted};
 use crate::{
-    BaselinePatch, Cache, DirectoryOptions, Observer, Place, Sandbox, SandboxLimits, SourceOptions,
-    SourceTree, Sweep, TarballCheck, TarballOptions,
-    source::{FoundSource, Tools, test_web::Web},
+    BaselinePatch, Cache, DirectoryOptions, GitOptions, Observer, Place, PortageOptions,
+    Repository, Sandbox, SandboxLimits, SourceOptions, SourceTree, Sweep, TarballCheck,
+    TarballOptions,
+    source::{FoundSource, Tools, repository::OpenedRepository, test_web::Web},
 };
 
 /// Keeps the lines of the log.
@@ -51,7 +52,15 @@ impl Server {
         release: &str,
         baseline: &[BaselinePatch],
     ) -> Result<FoundSource, Failure> {
-        let opened = Sources::open(sources, &self.cache);
+        self.find_in(&Sources::open(sources, &self.cache), release, baseline)
+    }
+
+    fn find_in(
+        &self,
+        opened: &Sources,
+        release: &str,
+        baseline: &[BaselinePatch],
+    ) -> Result<FoundSource, Failure> {
         let config = KernelConfig::parse(b"CONFIG_X86_64=y\n").expect("a config");
         let release = release.parse().expect("a release");
         let wanted = Wanted { release: &release, config: &config, kernel_version: None, baseline };
@@ -206,4 +215,97 @@ fn source_that_was_found_is_in_use_until_its_base_is_ready() {
     assert!(failure.hint.contains("it is fetched again"), "{failure:?}");
     find();
     assert_eq!(web.requests("/linux-6.12.31.tar"), 2);
+}
+
+/// The words about a kernel's sources in the key of its builds.
+fn words(sources: &[SourceOptions], release: &str, cache: &Cache) -> String {
+    let sources = Sources::open(sources, cache).identities();
+    let identity = BuilderIdentity { sources, ..BuilderIdentity::default() };
+    identity.of_builds_for(&release.parse().expect("a release"))
+}
+
+fn git(repository: &Utf8Path, arguments: &[&str]) {
+    fs_err::create_dir_all(repository).expect("own directory");
+    let status = std::process::Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "core.hooksPath=/dev/null"])
+        .args(arguments)
+        .current_dir(repository)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .status()
+        .expect("git is installed");
+    assert!(status.success(), "{arguments:?}");
+}
+
+#[test]
+fn tag_that_moves_is_refused_until_the_start_that_gives_its_builds_another_key() {
+    let (server, place) = Server::new();
+    let repository = place.join("linux");
+    let git = |arguments: &[&str]| git(&repository, arguments);
+    git(&["init", "--quiet"]);
+    for version in ["v6.12.30", "v6.12.31"] {
+        git(&["commit", "--quiet", "--allow-empty", "--message", version]);
+        git(&["tag", version]);
+    }
+    let options = GitOptions {
+        repository: Repository::Path(repository.clone()),
+        tag: "v{version}".parse().expect("a template"),
+        verify_tag: None,
+    };
+    let source = SourceOptions {
+        name: "linux".to_owned(),
+        releases: Vec::new(),
+        kind: SourceKind::Git(options),
+    };
+    let sources = [source];
+    let key = |release| words(&sources, release, &server.cache);
+    let (first, other) = (key("6.12.31-x"), key("6.12.30-x"));
+    let opened = Sources::open(&sources, &server.cache);
+    server.find_in(&opened, "6.12.31-x", &[]).expect("unchanged");
+    git(&["pack-refs", "--all"]);
+    server.find_in(&opened, "6.12.31-x", &[]).expect("packed, and the same");
+    assert_eq!(key("6.12.31-x"), first);
+
+    git(&["commit", "--quiet", "--allow-empty", "--message", "moved"]);
+    git(&["tag", "--force", "v6.12.31"]);
+    git(&["tag", "v6.12.32"]);
+    for release in ["6.12.31-x", "6.12.32-x"] {
+        let failure = server.find_in(&opened, release, &[]).expect_err("not what it was");
+        assert_eq!(failure.class, FailureClass::SourceUnusable);
+        assert!(failure.hint.contains("restart elivepatch-server"), "{failure:?}");
+    }
+    server.find_in(&opened, "6.12.30-x", &[]).expect("another tag");
+    assert_ne!(key("6.12.31-x"), first);
+    assert_eq!(key("6.12.30-x"), other);
+    server.find(&sources, "6.12.31-x", &[]).expect("after a start");
+}
+
+#[test]
+fn ebuilds_and_eclasses_are_part_of_the_key() {
+    let (server, place) = Server::new();
+    let ebuild = place.join("repository/sys-kernel/gentoo-sources/gentoo-sources-6.12.31.ebuild");
+    let eclass = place.join("repository/eclass/kernel-2.eclass");
+    for path in [&ebuild, &eclass] {
+        fs_err::create_dir_all(path.parent().expect("it has one")).expect("own directory");
+        fs_err::write(path, "EAPI=8\n").expect("own file");
+    }
+    let options = PortageOptions {
+        root: "/".into(),
+        repository: place.join("repository"),
+        distfiles: place.join("distfiles"),
+        package: "sys-kernel/gentoo-sources".to_owned(),
+    };
+    let kind = SourceKind::Portage(options);
+    let sources = [SourceOptions { name: "gentoo".to_owned(), releases: Vec::new(), kind }];
+    let mut keys = vec![words(&sources, "6.12.31-gentoo", &server.cache)];
+    let release = "6.12.31-gentoo".parse().expect("a release");
+    for path in [&ebuild, &eclass] {
+        let opened = OpenedRepository::open(&sources[0].kind);
+        opened.check(&sources[0].kind, &release).expect("unchanged");
+        fs_err::write(path, "EAPI=8\n# changed\n").expect("own file");
+        let failure = opened.check(&sources[0].kind, &release).expect_err("changed");
+        assert!(failure.hint.contains("restart elivepatch-server"), "{failure:?}");
+        keys.push(words(&sources, "6.12.31-gentoo", &server.cache));
+    }
+    keys.dedup();
+    assert_eq!(keys.len(), 3);
 }

@@ -177,6 +177,16 @@ impl SourceOptions {
         paths.collect()
     }
 
+    /// Its tag for each kernel in a git repository on the server.
+    pub(crate) fn local_tag(&self) -> Option<SourceTemplate> {
+        match &self.kind {
+            SourceKind::Git(GitOptions { repository: Repository::Path(_), tag, .. }) => {
+                Some(tag.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The files and directories that must be on the server whatever the kernel is, each with its key
     /// in the config.
     pub(crate) fn needed_paths(&self) -> Vec<(&'static str, &Utf8Path)> {

@@ -84,8 +84,8 @@ impl Portage<'_> {
 
     /// The ebuild of the kernel: `6.12.31-gentoo-r1` is version 6.12.31-r1 of gentoo-sources.
     fn ebuild(&self) -> Result<Ebuild, Failure> {
-        let PortageOptions { repository, package, .. } = self.options;
-        let (category, name) = package.split_once('/').unwrap_or(("sys-kernel", package));
+        let PortageOptions { package, .. } = self.options;
+        let (category, name) = category_and_name(package);
         let mark = format!("-{}", name.strip_suffix("-sources").unwrap_or(name));
         let Some(behind) = self.release.suffix().strip_prefix(&mark) else {
             return Err(not_here(format!("{} has no {mark} in it", self.release)));
@@ -98,7 +98,7 @@ impl Portage<'_> {
             Some(revision) => format!("{major}.{minor}.{patch}-r{revision}"),
             None => format!("{major}.{minor}.{patch}"),
         };
-        let directory = repository.join(category).join(name);
+        let directory = package_directory(self.options);
         let ebuild =
             Ebuild { category: category.to_owned(), name: name.to_owned(), version, directory };
         let path = ebuild.path();
@@ -108,13 +108,8 @@ impl Portage<'_> {
     /// A digest of what decides what comes of the ebuild: its package with the digests of the distfiles, and
     /// the repository's eclasses.
     fn key(&self, ebuild: &Ebuild) -> Result<Sha256Digest, Failure> {
-        let package = directory::digest(&ebuild.directory)?;
-        let eclasses = self.options.repository.join("eclass");
-        let eclasses = match eclasses.is_dir() {
-            true => directory::digest(&eclasses)?.to_string(),
-            false => String::new(),
-        };
-        let text = format!("{:?} {} {package} {eclasses}", self.options, ebuild.version);
+        let content = content_of(self.options)?;
+        let text = format!("{:?} {} {content}", self.options, ebuild.version);
         Ok(Sha256Digest::of(text.as_bytes()))
     }
 
@@ -209,6 +204,33 @@ impl Ebuild {
     fn path(&self) -> Utf8PathBuf {
         self.directory.join(format!("{}.ebuild", self.full_name()))
     }
+}
+
+/// A digest of what the ebuilds of a source's package are prepared by, whatever the version.
+///
+/// # Errors
+/// `source-unusable`.
+pub(super) fn content(options: &PortageOptions) -> Result<Sha256Digest, Failure> {
+    Ok(Sha256Digest::of(content_of(options)?.as_bytes()))
+}
+
+fn content_of(options: &PortageOptions) -> Result<String, Failure> {
+    let package = directory::digest(&package_directory(options))?;
+    let eclasses = options.repository.join("eclass");
+    let eclasses = match eclasses.is_dir() {
+        true => directory::digest(&eclasses)?.to_string(),
+        false => String::new(),
+    };
+    Ok(format!("{package} {eclasses}"))
+}
+
+fn package_directory(options: &PortageOptions) -> Utf8PathBuf {
+    let (category, name) = category_and_name(&options.package);
+    options.repository.join(category).join(name)
+}
+
+fn category_and_name(package: &str) -> (&str, &str) {
+    package.split_once('/').unwrap_or(("sys-kernel", package))
 }
 
 /// The only directory in a directory that tools could write.

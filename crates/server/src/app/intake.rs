@@ -159,11 +159,11 @@ impl Intake {
             }
             PartKind::Kallsyms(writer) => {
                 let list = app.check_kallsyms(writer.finish().await?).await?;
-                let is_needed = match again {
+                let is_kept = match again {
                     Some(again) => rebuild::is_kallsyms_of(again, list.digest())?,
-                    None => app.needs_kallsyms(target),
+                    None => true,
                 };
-                given.kallsyms = is_needed.then_some(list);
+                given.kallsyms = is_kept.then_some(list);
             }
             PartKind::Baseline { name, writer } => {
                 let upload = writer.finish().await?;
@@ -207,7 +207,9 @@ impl Intake {
         let (baseline, mut uploads): (Vec<_>, Vec<UploadedBlob>) = baseline.into_iter().unzip();
         let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
         uploads.append(&mut of_fixes);
-        let builder = app.inner.options.builder_identity.of_builds_for(&target.release);
+        let identity = &app.inner.options.builder_identity;
+        let kallsyms = kallsyms.filter(|_| identity.needs_symbols(&target, !baseline.is_empty()));
+        let builder = identity.of_builds_for(&target.release);
         let order = Order { target, baseline, fixes, checks, options, rebuild: None };
         let symbols: Option<Sha256Digest> = kallsyms.as_ref().map(UploadedBlob::digest);
         let key = order.key(config.meaning, symbols, &builder);

@@ -51,14 +51,6 @@ pub(super) struct CheckedTexts {
 }
 
 impl App {
-    /// Whether the symbols of the running kernel are what proves that a base fits it. Where its own
-    /// vmlinux is at hand and its build-id is known, these prove more, and machines with other modules
-    /// loaded are to share builds.
-    pub(super) fn needs_kallsyms(&self, target: &TargetFacts) -> bool {
-        let identity = &self.inner.options.builder_identity;
-        target.build_id.is_none() || identity.builds_kernel_of(&target.release)
-    }
-
     /// Reads the compressed symbols of the running kernel, and gives their normal form.
     pub(super) async fn check_kallsyms(
         &self,

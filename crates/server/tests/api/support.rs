@@ -11,7 +11,7 @@ use elivepatch_api::{
 };
 use elivepatch_model::{
     Architecture, BaseKind, BuildKey, BuildNumber, BuilderIdentity, Engine, Manifest, ModuleRecord,
-    Sha256Digest, SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
+    Sha256Digest, SourceIdentity, SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
 use http::{Request, Response};
@@ -62,12 +62,10 @@ impl Server {
             allow_unproven,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
-                sources: [(
-                    BUILT_RELEASE.parse().expect("a release"),
-                    Sha256Digest::of(b"a source tree"),
-                )]
-                .into(),
-                named: Vec::new(),
+                sources: vec![SourceIdentity::Tree {
+                    release: BUILT_RELEASE.parse().expect("a release"),
+                    digest: Sha256Digest::of(b"a source tree"),
+                }],
             },
         })
         .await

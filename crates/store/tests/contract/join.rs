@@ -38,6 +38,12 @@ async fn equal_request_joins_a_final_failure_and_reruns_one_that_may_pass() {
         // The archive may have the kernel tomorrow, and the machine may be less busy.
         (FailureClass::ReleaseUnknown, false),
         (FailureClass::LimitExceeded, false),
+        // An administrator can mend what stands behind these.
+        (FailureClass::ToolchainUnknown, false),
+        (FailureClass::BaselineDoesNotApply, false),
+        (FailureClass::KernelDoesNotBuild, false),
+        (FailureClass::BaseDoesNotFit, false),
+        (FailureClass::FitUnproven, false),
         (FailureClass::TrialCheckFailed, false),
         (FailureClass::TrialKernelFault, false),
     ];

@@ -1,9 +1,13 @@
-use std::process::{Command, Stdio};
+use std::{
+    io::{self, Read as _},
+    process::{Command, Stdio},
+};
 
-use camino::Utf8Path;
-use elivepatch_builder::Builder;
+use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_builder::{BaselinePatch, Builder};
 use elivepatch_model::{Architecture, TargetFacts, limits};
 use elivepatch_server::config::Places;
+use flate2::read::MultiGzDecoder;
 
 use crate::{
     arguments::{Arguments, WarmArguments},
@@ -17,6 +21,12 @@ use crate::{
 pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
     make_directory(&config.cache_directory)?;
+    let target = TargetFacts {
+        kernel_version: warm.kernel_version.clone(),
+        ..TargetFacts::new(warm.release.clone(), Architecture::X86_64)
+    };
+    target.check_form().map_err(|error| CommandError::input(error.clone(), error.hint))?;
+    let baseline = read_baseline(&warm.baseline)?;
     give_way();
     let text = match &warm.kernel_config {
         Some(path) => read_config(path)?,
@@ -27,8 +37,7 @@ pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandErr
         CommandError::bug(anyhow::anyhow!("the temporary directory is not UTF-8"))
     })?;
     let builder = Builder::open(runner::options(&config), place).map_err(failed)?;
-    let target = TargetFacts::new(warm.release.clone(), Architecture::X86_64);
-    let base = builder.warm(&target, &text, &Talker).map_err(failed)?;
+    let base = builder.warm(&target, &text, &baseline, &Talker).map_err(failed)?;
     anstream::println!("{} is ready", base.name);
     if config.cache.disk_budget_gib.is_some() {
         let swept = builder.sweep().map_err(crate::commands::of_housekeeping)?;
@@ -40,16 +49,47 @@ pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandErr
     Ok(())
 }
 
+/// Reads a config, plain or gzip.
 fn read_config(path: &Utf8Path) -> Result<Vec<u8>, CommandError> {
-    use std::io::Read as _;
-    let hint = "give the kernel's config as text: zcat /proc/config.gz, or /boot/config-RELEASE";
+    let hint = "give the kernel's config: /proc/config.gz, or /boot/config-RELEASE";
     let read = || {
+        let packed = read_limited(path, limits::CONFIG_BYTES)?;
+        if !packed.starts_with(&[0x1f, 0x8b]) {
+            return Ok(packed);
+        }
         let mut text = Vec::new();
-        // One byte more than may be, so that a longer one is seen as that.
-        fs_err::File::open(path)?.take(limits::CONFIG_BYTES + 1).read_to_end(&mut text)?;
+        MultiGzDecoder::new(&packed[..]).take(limits::CONFIG_BYTES + 1).read_to_end(&mut text)?;
         Ok(text)
     };
-    read().map_err(|error: std::io::Error| CommandError::input(error, hint))
+    read().map_err(|error: io::Error| {
+        let error = anyhow::Error::new(error).context(format!("cannot read the config {path}"));
+        CommandError::input(error, hint)
+    })
+}
+
+fn read_baseline(paths: &[Utf8PathBuf]) -> Result<Vec<BaselinePatch>, CommandError> {
+    let hint = "give the patches that were applied when the kernel was built, each as a file";
+    let too_much = |message: String| CommandError::input(anyhow::Error::msg(message), hint);
+    if paths.len() > limits::BASELINE_PATCHES {
+        return Err(too_much(format!("more than {} patches", limits::BASELINE_PATCHES)));
+    }
+    let read = |path: &Utf8PathBuf| {
+        let text = read_limited(path, limits::BASELINE_PATCH_BYTES)
+            .map_err(|error| CommandError::input(error, hint))?;
+        if text.len() as u64 > limits::BASELINE_PATCH_BYTES {
+            let limit = limits::BASELINE_PATCH_BYTES;
+            return Err(too_much(format!("the patch {path} has more than {limit} bytes")));
+        }
+        Ok(BaselinePatch { name: path.file_name().unwrap_or(path.as_str()).to_owned(), text })
+    };
+    paths.iter().map(read).collect()
+}
+
+/// Reads at most one byte more than may be, so that a longer file is seen as that.
+fn read_limited(path: &Utf8Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    fs_err::File::open(path)?.take(limit_bytes + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Lets builds go first on processor and disk; all that is started here inherits it. Where it is
@@ -61,4 +101,37 @@ fn give_way() {
     let mut ionice = Command::new("ionice");
     ionice.args(["--class", "idle", "--pid", &std::process::id().to_string()]);
     let _ = ionice.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    #[test]
+    fn configs_are_read_plain_and_packed_and_patches_in_the_order_that_is_given() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let write = |name: &str, text: &[u8]| {
+            fs_err::write(directory.join(name), text).expect("own file");
+            directory.join(name)
+        };
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(b"CONFIG_X86_64=y\n").expect("memory");
+        let packed = write("config.gz", &encoder.finish().expect("memory"));
+        let plain = write("config", b"CONFIG_X86_64=y\n");
+        assert_eq!(read_config(&packed).expect("read"), read_config(&plain).expect("read"));
+        read_config(&write("cut", &[0x1f, 0x8b, 8])).expect_err("no gzip");
+
+        let paths = ["b.patch", "a.patch"].map(|name| write(name, name.as_bytes()));
+        let patches = read_baseline(&paths).expect("read");
+        let names: Vec<&str> = patches.iter().map(|patch| patch.name.as_str()).collect();
+        assert_eq!(names, ["b.patch", "a.patch"]);
+        read_baseline(&[directory.join("none")]).expect_err("not there");
+        let long = write("long", &vec![b'x'; limits::BASELINE_PATCH_BYTES as usize + 1]);
+        read_baseline(&[long]).expect_err("too long");
+    }
 }
