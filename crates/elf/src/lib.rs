@@ -17,6 +17,7 @@ mod kpatch_entries;
 mod kpatch_functions;
 mod kpatch_object;
 mod layouts;
+mod listed_line;
 mod livepatch_relocations;
 mod mapped_file;
 mod module;
@@ -54,6 +55,7 @@ pub use fit::{
 };
 pub use kpatch_object::KpatchObject;
 pub use layouts::{LayoutChange, LayoutChangeKind, Layouts, SignatureChange};
+pub use listed_line::ListedLine;
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};
 pub use module::{Modinfo, Module, UndefinedSymbol};
 pub use module_branches::module_functions_without_endbr;

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, fmt};
 
-use elivepatch_elf::{SymbolBinding, SymbolKind};
+use elivepatch_elf::{ListedLine, SymbolBinding, SymbolKind};
 
 /// The symbols that vmlinux or a module defines, as `readelf --symbols --wide` lists them, in the
 /// order of the symbol table.
@@ -114,32 +114,9 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// The words behind the number: `VALUE SIZE TYPE BIND VISIBILITY SECTION NAME`.
+/// The words behind the number, as [`ListedLine::read`] takes them, with the name behind them.
 fn read_symbol<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<ListedSymbol> {
-    let value = u64::from_str_radix(words.next()?, 16).ok()?;
-    let size = words.next()?;
-    let size = match size.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-        None => size.parse().ok()?,
-    };
-    let kind = match words.next()? {
-        "NOTYPE" => SymbolKind::Unknown,
-        "OBJECT" => SymbolKind::Object,
-        "FUNC" => SymbolKind::Function,
-        "SECTION" => SymbolKind::Section,
-        "FILE" => SymbolKind::File,
-        _ => SymbolKind::Other,
-    };
-    let binding = match words.next()? {
-        "LOCAL" => SymbolBinding::Local,
-        "GLOBAL" => SymbolBinding::Global,
-        "WEAK" => SymbolBinding::Weak,
-        _ => SymbolBinding::Other,
-    };
-    let section = match words.nth(1)? {
-        "UND" => return None,
-        number => number.parse().ok(),
-    };
+    let ListedLine { value, size, kind, binding, section } = ListedLine::read(&mut words)?;
     let name = words.next().unwrap_or_default().to_owned();
     if name.is_empty() && kind != SymbolKind::File {
         return None;

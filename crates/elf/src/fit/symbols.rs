@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::image::Place;
-use crate::{SymbolBinding, SymbolKind};
+use crate::{ListedLine, SymbolBinding, SymbolKind};
 
 /// The symbols of an image, as far as the objects name them that are compared with it.
 #[derive(Debug, Default)]
@@ -73,26 +73,8 @@ impl ImageSymbols {
 /// The words before the name.
 fn read(line: &str, files: usize) -> Option<ImageSymbol> {
     let mut words = line.split_ascii_whitespace().skip(1);
-    let at = u64::from_str_radix(words.next()?, 16).ok()?;
-    let size = words.next()?;
-    let size = match size.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-        None => size.parse().ok()?,
-    };
-    let kind = match words.next()? {
-        "NOTYPE" => SymbolKind::Unknown,
-        "OBJECT" => SymbolKind::Object,
-        "FUNC" => SymbolKind::Function,
-        "SECTION" => return None,
-        _ => SymbolKind::Other,
-    };
-    let binding = match words.next()? {
-        "LOCAL" => SymbolBinding::Local,
-        "GLOBAL" => SymbolBinding::Global,
-        "WEAK" => SymbolBinding::Weak,
-        _ => SymbolBinding::Other,
-    };
-    if words.nth(1)? == "UND" {
+    let ListedLine { value: at, size, kind, binding, .. } = ListedLine::read(&mut words)?;
+    if kind == SymbolKind::Section {
         return None;
     }
     let is_local = binding == SymbolBinding::Local;

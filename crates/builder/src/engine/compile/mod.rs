@@ -4,6 +4,7 @@
 //! then compiles the patched one, in this build and in every later one. make itself is called only
 //! for objects of which there is no such command.
 
+mod base_failures;
 mod constants;
 mod missed_units;
 mod originals;

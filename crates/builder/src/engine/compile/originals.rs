@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
+use elivepatch_model::{BuildEvent, Failure, StepName};
 
 use super::{
     BATCH,
+    base_failures::{check_base, not_made},
     progress::CompileProgress,
     saved_command::SavedCommand,
     script::{Job, compile_by_script},
@@ -16,7 +17,6 @@ use crate::{
     base::{COMPILE_FLAGS, Workspace},
     engine::KpatchEngine,
     kbuild_record::{RECORD_BYTES, record_path},
-    process::Finished,
     unit::Unit,
     untrusted_file::read_untrusted_below,
 };
@@ -104,7 +104,7 @@ impl Maker<'_> {
         let goals: Vec<&str> = units.iter().map(|unit| unit.goal()).collect();
         let command =
             self.pristine.command(engine.make.words(goals)).environment("KCFLAGS", COMPILE_FLAGS);
-        check(engine.sandbox.run(&command, StepName::Compile, &self.progress)?)?;
+        check_base(&engine.sandbox.run(&command, StepName::Compile, &self.progress)?)?;
 
         let mut made = Vec::new();
         for unit in units {
@@ -166,32 +166,15 @@ impl Maker<'_> {
             .map(|(object, (_, command))| Job { object, shell: &command.shell })
             .collect();
         let cores = engine.make.jobs();
-        check(compile_by_script(&jobs, cores, &self.pristine, engine.sandbox, &self.progress)?)
+        let progress = &self.progress;
+        check_base(&compile_by_script(&jobs, cores, &self.pristine, engine.sandbox, progress)?)
     }
 
     fn read_object(&self, object: &str) -> Result<Vec<u8>, Failure> {
-        self.pristine.read_made(object, OBJECT_BYTES).map_err(|error| {
-            Failure::new(
-                FailureClass::BaseCompileFailed,
-                format!("{object} was not made: {error}"),
-                "this is not the patch's fault: please report it with the build's log",
-            )
-        })
+        self.pristine.read_made(object, OBJECT_BYTES).map_err(|error| not_made(object, &error))
     }
 
     fn log(&self, line: String) {
         self.engine.observer.event(BuildEvent::Log { step: StepName::Compile, line });
     }
-}
-
-fn check(finished: Finished) -> Result<(), Failure> {
-    if finished.succeeded() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureClass::BaseCompileFailed,
-        "the target's own source does not compile on this base",
-        "this is not the patch's fault: please report it with the build's log",
-    )
-    .with_details(finished.last_lines(20)))
 }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use elivepatch_model::{Failure, FailureClass, StepName};
+use elivepatch_model::{Failure, StepName};
 
 use super::{
     BATCH,
+    base_failures::{check_base, not_made},
     progress::CompileProgress,
     script::{Job, compile_by_script_in},
     store::Store,
@@ -15,7 +16,6 @@ use crate::{
     Observer,
     base::{Base, COMPILE_FLAGS, KernelMake, Workspace},
     engine::OBJECT_BYTES,
-    process::Finished,
     sandbox::Sandbox,
     unit::Unit,
 };
@@ -63,12 +63,12 @@ impl PlainCompiler<'_> {
                 .collect();
             let (cores, view) = (self.make.jobs(), &self.workspace);
             let step = StepName::Fit;
-            check(&compile_by_script_in(step, &jobs, cores, view, self.sandbox, &progress)?)?;
+            check_base(&compile_by_script_in(step, &jobs, cores, view, self.sandbox, &progress)?)?;
         }
         for batch in by_make.chunks(BATCH) {
             let command = self.workspace.command(self.make.words(batch));
             let command = command.environment("KCFLAGS", debug.flags());
-            check(&self.sandbox.run(&command, StepName::Fit, &progress)?)?;
+            check_base(&self.sandbox.run(&command, StepName::Fit, &progress)?)?;
         }
         Ok(())
     }
@@ -78,13 +78,7 @@ impl PlainCompiler<'_> {
     /// # Errors
     /// `base-compile-failed` when it is not there.
     pub(crate) fn read(&self, object: &str) -> Result<Vec<u8>, Failure> {
-        self.workspace.read_made(object, OBJECT_BYTES).map_err(|error| {
-            Failure::new(
-                FailureClass::BaseCompileFailed,
-                format!("{object} was not made: {error}"),
-                "this is not the patch's fault: please report it with the build's log",
-            )
-        })
+        self.workspace.read_made(object, OBJECT_BYTES).map_err(|error| not_made(object, &error))
     }
 }
 
@@ -110,18 +104,6 @@ impl Debug {
 fn plain(shell: &str, debug: Debug) -> Option<String> {
     let (before, behind) = shell.split_once(COMPILE_FLAGS)?;
     Some(format!("{before}{}{behind}", debug.flags()))
-}
-
-fn check(finished: &Finished) -> Result<(), Failure> {
-    if finished.succeeded() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureClass::BaseCompileFailed,
-        "the target's own source does not compile on this base",
-        "this is not the patch's fault: please report it with the build's log",
-    )
-    .with_details(finished.last_lines(20)))
 }
 
 #[cfg(test)]
