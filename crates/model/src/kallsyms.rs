@@ -64,7 +64,7 @@ impl Kallsyms {
         let mut list = Self { text: String::new(), symbols: 0, modules: 0, has_offsets: false };
         let mut modules: BTreeMap<&str, String> = BTreeMap::new();
         for (number, line) in lines(bytes) {
-            let symbol = Symbol::read(line, number)?;
+            let symbol = KallsymsLine::read(line, number)?;
             let (origin, text) = match symbol.module {
                 None if symbol.is_absolute() => continue,
                 None => (origins.kernel, &mut list.text),
@@ -130,7 +130,7 @@ impl<'a> Origins<'a> {
             if number > KALLSYMS_SYMBOLS {
                 return Err(KallsymsError::TooManySymbols);
             }
-            let symbol = Symbol::read(line, number)?;
+            let symbol = KallsymsLine::read(line, number)?;
             match (symbol.module, symbol.name) {
                 (None, "_text") => text = text.or(Some(symbol.address)),
                 (None, "_stext") => stext = stext.or(Some(symbol.address)),
@@ -156,14 +156,20 @@ fn is_no_file(module: &str) -> bool {
     module == bpf || module.starts_with(prefix)
 }
 
-struct Symbol<'a> {
-    address: u64,
+/// A line of `/proc/kallsyms`, or of its normal form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KallsymsLine<'a> {
+    /// The address; 0 when the reader was not allowed to see it. In the normal form an offset.
+    pub address: u64,
+    /// What `nm` calls the symbol's kind.
     kind: char,
-    name: &'a str,
-    module: Option<&'a str>,
+    /// The name.
+    pub name: &'a str,
+    /// The module that it is of; `None` for the kernel itself.
+    pub module: Option<&'a str>,
 }
 
-impl<'a> Symbol<'a> {
+impl<'a> KallsymsLine<'a> {
     fn read(line: &'a [u8], number: usize) -> Result<Self, KallsymsError> {
         Self::parse(line).ok_or_else(|| {
             let shown = String::from_utf8_lossy(&line[..line.len().min(80)]);
@@ -171,8 +177,8 @@ impl<'a> Symbol<'a> {
         })
     }
 
-    /// `%px %c %s` and for modules `\t[%s]` (`s_show()` of kernel/kallsyms.c).
-    fn parse(line: &'a [u8]) -> Option<Self> {
+    /// `%px %c %s` and for modules `\t[%s]` (`s_show()` of kernel/kallsyms.c); `None` for anything else.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
         let line = std::str::from_utf8(line).ok().filter(|line| line.is_ascii())?;
         let (address, rest) = line.split_once(' ')?;
         let is_hexadecimal = address.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -202,7 +208,8 @@ impl<'a> Symbol<'a> {
         self.kind.eq_ignore_ascii_case(&'a')
     }
 
-    fn is_function(&self) -> bool {
+    /// Whether it is a function, or code without a kind of its own: `nm` calls those `t`, `T`, `w` or `W`.
+    pub fn is_function(&self) -> bool {
         matches!(self.kind, 'T' | 't' | 'W' | 'w')
     }
 

@@ -48,7 +48,7 @@ pub use failure::Failure;
 pub use failure_class::{FailureClass, Fault};
 pub use fit::{BuildIdFit, CodeFitRecord, FitRecord, ObjectFitRecord, SymbolFitRecord};
 pub use fix::{BehaviourCheck, Fix, PatchRecord};
-pub use kallsyms::{Kallsyms, KallsymsError};
+pub use kallsyms::{Kallsyms, KallsymsError, KallsymsLine};
 pub use kpatch_support::ConfigRefusal;
 pub use machine::{Distribution, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{

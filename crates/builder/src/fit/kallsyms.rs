@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The most lines that are read: a full kernel with all its modules has 300,000.
-const LINES: usize = 4_000_000;
-
-/// The longest name that the kernel keeps (`KSYM_NAME_LEN`), in bytes.
-const NAME_BYTES: usize = 512;
+use elivepatch_model::{KallsymsLine, limits::KALLSYMS_SYMBOLS};
 
 /// The functions of a running kernel, in the order of their addresses, and those of its modules, in the
 /// order in which it lists them.
@@ -34,7 +30,7 @@ pub(super) enum KallsymsError {
     #[error("line {0} is not of the form ADDRESS TYPE NAME [MODULE]")]
     Line(usize),
     /// It has more lines than any kernel has symbols.
-    #[error("it has more than {LINES} lines")]
+    #[error("it has more than {KALLSYMS_SYMBOLS} lines")]
     TooLong,
     /// It lists no function of the kernel itself.
     #[error("it has no function of the kernel")]
@@ -42,7 +38,7 @@ pub(super) enum KallsymsError {
 }
 
 impl<'text> Kallsyms<'text> {
-    /// Reads the text: of its lines those of functions, which `nm` calls `t`, `T`, `w` or `W`.
+    /// Reads the text: of its lines those of functions.
     ///
     /// # Errors
     /// See [`KallsymsError`].
@@ -50,14 +46,16 @@ impl<'text> Kallsyms<'text> {
         let text = std::str::from_utf8(text).map_err(|_| KallsymsError::NotText)?;
         let mut found = Self::default();
         for (number, line) in text.lines().enumerate() {
-            if number >= LINES {
+            if number >= KALLSYMS_SYMBOLS {
                 return Err(KallsymsError::TooLong);
             }
-            let (kind, module, symbol) = read(line).ok_or(KallsymsError::Line(number + 1))?;
-            if !matches!(kind, 't' | 'T' | 'w' | 'W') {
+            let line = KallsymsLine::parse(line.as_bytes());
+            let line = line.ok_or(KallsymsError::Line(number + 1))?;
+            if !line.is_function() {
                 continue;
             }
-            match module {
+            let symbol = RunningSymbol { address: line.address, name: line.name };
+            match line.module {
                 None => found.vmlinux.push(symbol),
                 Some(module) => found.modules.entry(module).or_default().push(symbol),
             }
@@ -74,24 +72,11 @@ impl<'text> Kallsyms<'text> {
     }
 }
 
-fn read(line: &str) -> Option<(char, Option<&str>, RunningSymbol<'_>)> {
-    let mut words = line.split_ascii_whitespace();
-    let address = words.next().filter(|digits| digits.len() <= 16)?;
-    let address = u64::from_str_radix(address, 16).ok()?;
-    let kind = words.next()?;
-    let name = words.next().filter(|name| name.len() <= NAME_BYTES)?;
-    let module = match words.next() {
-        None => None,
-        Some(word) => Some(word.strip_prefix('[')?.strip_suffix(']')?),
-    };
-    let mut kinds = kind.chars();
-    let (kind, None, None) = (kinds.next()?, kinds.next(), words.next()) else { return None };
-    Some((kind, module, RunningSymbol { address, name }))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use elivepatch_model::limits::SYMBOL_NAME_BYTES as NAME_BYTES;
 
     use super::*;
 
