@@ -3,43 +3,19 @@ use elivepatch_api::{
     client::{ClientError, NamedPatch, RequestTexts},
 };
 use elivepatch_model::{
-    AdaptationKind, BuildKey, BuildOptions, BuildState, FailureClass, RebuildOf, RequestRecord,
-    Sha256Digest, SourceRecord, ToolchainRecord,
+    AdaptationKind, BuildKey, BuildOptions, BuildState, FailureClass, Sha256Digest, SourceRecord,
 };
 
-use crate::support::{CONFIG, PATCH, Server, code};
+use crate::support::{CONFIG, PATCH, Server, code, rebuild_of};
 
 /// What a manifest of this build would say.
 fn request_of(submission: &BuildSubmission) -> RebuildRequest {
-    let build = &submission.build;
-    let digest = Sha256Digest::of(b"x");
-    RebuildRequest {
-        build_key: build.key,
-        fixes: build.fixes.clone(),
-        request: RequestRecord {
-            target: build.target.clone(),
-            config_text: build.config,
-            kallsyms: build.kallsyms,
-            baseline: build.baseline.clone(),
-            checks: build.checks.clone(),
-            options: build.options.clone(),
-        },
-        rebuild: RebuildOf {
-            module: digest,
-            source: SourceRecord {
-                kind: "debian".to_owned(),
-                version: "6.1.176-1".to_owned(),
-                ..SourceRecord::default()
-            },
-            toolchain: ToolchainRecord {
-                name: "debian-12-gcc-12".to_owned(),
-                digest,
-                compiler: "gcc".to_owned(),
-            },
-            builder: "test builder".to_owned(),
-            anyway: false,
-        },
-    }
+    let source = SourceRecord {
+        kind: "debian".to_owned(),
+        version: "6.1.176-1".to_owned(),
+        ..SourceRecord::default()
+    };
+    rebuild_of(submission, source, "test builder")
 }
 
 fn patch(content: &str) -> NamedPatch {

@@ -6,12 +6,13 @@ use axum::{Router, body::Body};
 use bytes::Bytes;
 use camino::Utf8PathBuf;
 use elivepatch_api::{
-    BuildRequest, BuildSubmission, ClaimRequest, ErrorBody, ErrorCode, Lease,
+    BuildRequest, BuildSubmission, ClaimRequest, ErrorBody, ErrorCode, Lease, RebuildRequest,
     client::{Client, ClientError, LeaseClient, NamedPatch},
 };
 use elivepatch_model::{
     Architecture, BaseKind, BuildKey, BuildNumber, BuilderIdentity, Engine, Manifest, ModuleRecord,
-    Sha256Digest, SourceIdentity, SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
+    RebuildOf, RequestRecord, Sha256Digest, SourceIdentity, SourceRecord, TargetFacts,
+    ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
 use http::{Request, Response};
@@ -251,4 +252,34 @@ pub fn form(parts: &[FormPart<'_>]) -> Request<Body> {
         .header("content-type", "multipart/form-data; boundary=B")
         .body(Body::from(body))
         .expect("a request")
+}
+
+/// What a manifest of this build would say, made from `source` by `builder`.
+pub fn rebuild_of(
+    submission: &BuildSubmission,
+    source: SourceRecord,
+    builder: &str,
+) -> RebuildRequest {
+    let build = &submission.build;
+    let digest = Sha256Digest::of(b"x");
+    let (name, compiler) = ("debian-12-gcc-12".to_owned(), "gcc".to_owned());
+    RebuildRequest {
+        build_key: build.key,
+        fixes: build.fixes.clone(),
+        request: RequestRecord {
+            target: build.target.clone(),
+            config_text: build.config,
+            kallsyms: build.kallsyms,
+            baseline: build.baseline.clone(),
+            checks: build.checks.clone(),
+            options: build.options.clone(),
+        },
+        rebuild: RebuildOf {
+            module: digest,
+            source,
+            toolchain: ToolchainRecord { name, digest, compiler },
+            builder: builder.to_owned(),
+            anyway: false,
+        },
+    }
 }

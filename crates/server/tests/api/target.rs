@@ -8,14 +8,14 @@ use elivepatch_api::{
     client::{ClientError, NamedPatch, RequestTexts},
 };
 use elivepatch_model::{
-    Architecture, BuildOptions, Failure, FailureClass, Kallsyms, Lockdown, MachineFacts, RebuildOf,
-    RequestRecord, Sha256Digest, SourceRecord, TargetFacts, ToolchainRecord, limits,
+    Architecture, BuildOptions, Failure, FailureClass, Kallsyms, Lockdown, MachineFacts,
+    Sha256Digest, SourceRecord, TargetFacts, limits,
 };
 use flate2::{Compression, write::GzEncoder};
 use http::StatusCode;
 
 use crate::support::{
-    BUILT_RELEASE, CONFIG, FormPart, PATCH, RELEASE, Server, api_error, build_request, form,
+    self, BUILT_RELEASE, CONFIG, FormPart, PATCH, RELEASE, Server, api_error, build_request, form,
 };
 
 const SYMBOLS: &str = "ffffffff9ae00000 T _text\nffffffff9ae00040 t start\n\
@@ -305,33 +305,13 @@ async fn livepatch_without_proof_is_a_matter_of_policy() {
 }
 
 fn rebuild_of(submission: &BuildSubmission) -> RebuildRequest {
-    let build = &submission.build;
-    let digest = Sha256Digest::of(b"x");
     let source = SourceRecord {
         kind: "tree".to_owned(),
         version: "linux".to_owned(),
         ..SourceRecord::default()
     };
-    let (name, compiler) = ("debian-12-gcc-12".to_owned(), "gcc".to_owned());
-    RebuildRequest {
-        build_key: build.key,
-        fixes: build.fixes.clone(),
-        request: RequestRecord {
-            target: build.target.clone(),
-            config_text: build.config,
-            kallsyms: build.kallsyms,
-            baseline: build.baseline.clone(),
-            checks: build.checks.clone(),
-            options: build.options.clone(),
-        },
-        rebuild: RebuildOf {
-            module: digest,
-            source,
-            toolchain: ToolchainRecord { name, digest, compiler },
-            builder: format!("test builder {BUILT_RELEASE} {}", Sha256Digest::of(b"a source tree")),
-            anyway: false,
-        },
-    }
+    let builder = format!("test builder {BUILT_RELEASE} {}", Sha256Digest::of(b"a source tree"));
+    support::rebuild_of(submission, source, &builder)
 }
 
 #[tokio::test]
