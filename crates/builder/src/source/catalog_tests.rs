@@ -8,9 +8,10 @@ use elivepatch_model::{BuildEvent, BuilderIdentity, Failure, FailureClass, Kerne
 use super::{KernelSource, Search, SourceKind, Sources, Wanted};
 use crate::{
     BaselinePatch, Cache, DirectoryOptions, GitOptions, Observer, Place, PortageOptions,
-    Repository, Sandbox, SandboxLimits, SourceOptions, SourceTree, Sweep, TarballCheck,
-    TarballOptions,
-    source::{FoundSource, Tools, repository::OpenedRepository, test_web::Web},
+    Repository, SourceOptions, SourceTree, Sweep, TarballCheck, TarballOptions,
+    source::{
+        FoundSource, Tools, repository::OpenedRepository, test_place::TestPlace, test_web::Web,
+    },
 };
 
 /// Keeps the lines of the log.
@@ -30,20 +31,15 @@ impl Observer for Log {
 }
 
 struct Server {
-    _temporary: tempfile::TempDir,
-    cache: Cache,
-    sandbox: Sandbox,
+    place: TestPlace,
     log: Log,
 }
 
 impl Server {
     fn new() -> (Self, camino::Utf8PathBuf) {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
-        let cache = Cache::open(&directory.join("cache")).expect("own directory");
-        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
-        let sandbox = sandbox.expect("a sandbox");
-        (Self { _temporary: temporary, cache, sandbox, log: Log::default() }, directory)
+        let place = TestPlace::new();
+        let directory = place.directory.clone();
+        (Self { place, log: Log::default() }, directory)
     }
 
     fn find(
@@ -52,7 +48,7 @@ impl Server {
         release: &str,
         baseline: &[BaselinePatch],
     ) -> Result<FoundSource, Failure> {
-        self.find_in(&Sources::open(sources, &self.cache), release, baseline)
+        self.find_in(&Sources::open(sources, &self.place.cache), release, baseline)
     }
 
     fn find_in(
@@ -68,7 +64,11 @@ impl Server {
             Err(Failure::new(FailureClass::ReleaseUnknown, "the archive does not have it", "look"))
         };
         let search = Search {
-            tools: Tools { cache: &self.cache, sandbox: &self.sandbox, observer: &self.log },
+            tools: Tools {
+                cache: &self.place.cache,
+                sandbox: &self.place.sandbox,
+                observer: &self.log,
+            },
             apt: Box::new(no_archive),
         };
         opened.find(&wanted, &search)
@@ -141,7 +141,7 @@ fn source_that_has_the_kernel_and_is_unusable_is_not_passed_over() {
     let sources = [directory("first", &[], &path("a")), directory("other", &[], &path("b"))];
     let failure = server.find(&sources, "6.12.31-x", &[]).expect_err("it is not clean");
     assert_eq!(failure.class, FailureClass::SourceUnusable);
-    let opened = Sources::open(&sources, &server.cache);
+    let opened = Sources::open(&sources, &server.place.cache);
     let unusable = opened.unusable();
     assert_eq!(unusable.len(), 1);
     assert_eq!(unusable[0].0, "first for 6.12.31-x");
@@ -204,13 +204,13 @@ fn source_that_was_found_is_in_use_until_its_base_is_ready() {
 
     let sweep = Sweep { budget_bytes: Some(0), ..Sweep::default() };
     first.let_go();
-    let swept = sweep.run(&server.cache).expect("own directory");
+    let swept = sweep.run(&server.place.cache).expect("own directory");
     assert_eq!(swept.kept[0].reason, "it is in use");
     second.let_go();
-    sweep.run(&server.cache).expect("own directory");
+    sweep.run(&server.place.cache).expect("own directory");
     assert!(!path.exists());
     let KernelSource::Tree(tree) = &first.source else { panic!("it is a tarball") };
-    let failure = tree.hold(&server.cache, &server.log).expect_err("it is gone");
+    let failure = tree.hold(&server.place.cache, &server.log).expect_err("it is gone");
     assert!(failure.message.contains("was removed from the cache"), "{failure}");
     assert!(failure.hint.contains("it is fetched again"), "{failure:?}");
     find();
@@ -257,9 +257,9 @@ fn tag_that_moves_is_refused_until_the_start_that_gives_its_builds_another_key()
         kind: SourceKind::Git(options),
     };
     let sources = [source];
-    let key = |release| words(&sources, release, &server.cache);
+    let key = |release| words(&sources, release, &server.place.cache);
     let (first, other) = (key("6.12.31-x"), key("6.12.30-x"));
-    let opened = Sources::open(&sources, &server.cache);
+    let opened = Sources::open(&sources, &server.place.cache);
     server.find_in(&opened, "6.12.31-x", &[]).expect("unchanged");
     git(&["pack-refs", "--all"]);
     server.find_in(&opened, "6.12.31-x", &[]).expect("packed, and the same");
@@ -296,7 +296,7 @@ fn ebuilds_and_eclasses_are_part_of_the_key() {
     };
     let kind = SourceKind::Portage(options);
     let sources = [SourceOptions { name: "gentoo".to_owned(), releases: Vec::new(), kind }];
-    let mut keys = vec![words(&sources, "6.12.31-gentoo", &server.cache)];
+    let mut keys = vec![words(&sources, "6.12.31-gentoo", &server.place.cache)];
     let release = "6.12.31-gentoo".parse().expect("a release");
     for path in [&ebuild, &eclass] {
         let opened = OpenedRepository::open(&sources[0].kind);
@@ -304,7 +304,7 @@ fn ebuilds_and_eclasses_are_part_of_the_key() {
         fs_err::write(path, "EAPI=8\n# changed\n").expect("own file");
         let failure = opened.check(&sources[0].kind, &release).expect_err("changed");
         assert!(failure.hint.contains("restart elivepatch-server"), "{failure:?}");
-        keys.push(words(&sources, "6.12.31-gentoo", &server.cache));
+        keys.push(words(&sources, "6.12.31-gentoo", &server.place.cache));
     }
     keys.dedup();
     assert_eq!(keys.len(), 3);

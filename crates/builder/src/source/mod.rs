@@ -19,6 +19,8 @@ mod signature;
 mod sums;
 mod tarball;
 #[cfg(test)]
+mod test_place;
+#[cfg(test)]
 mod test_web;
 mod tree;
 mod unpack;

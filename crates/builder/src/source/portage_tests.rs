@@ -3,7 +3,7 @@
 //! real `ebuild` does its work there is not shown.
 
 use super::*;
-use crate::{Cache, Sandbox, SandboxLimits, SilentObserver};
+use crate::source::test_place::TestPlace;
 
 /// What `ebuild FILE clean unpack prepare` does for a package of kernel sources, as far as one sees it
 /// from outside.
@@ -37,34 +37,28 @@ echo "EXTRAVERSION = -gentoo$revision" >> "linux-$version-gentoo$revision/Makefi
 "#;
 
 struct Setting {
-    _temporary: tempfile::TempDir,
-    directory: Utf8PathBuf,
-    cache: Cache,
-    sandbox: Sandbox,
+    place: TestPlace,
     options: PortageOptions,
 }
 
 impl Setting {
     fn new(stand_in: &str) -> Self {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
-        let cache = Cache::open(&directory.join("cache")).expect("own directory");
-        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
-        let (repository, distfiles) = (directory.join("repository"), directory.join("distfiles"));
+        let place = TestPlace::new();
+        let (repository, distfiles) =
+            (place.directory.join("repository"), place.directory.join("distfiles"));
         let package = "sys-kernel/gentoo-sources".to_owned();
         let options = PortageOptions { root: "/".into(), repository, distfiles, package };
-        let sandbox = sandbox.expect("a sandbox");
-        let setting = Self { _temporary: temporary, directory, cache, sandbox, options };
+        let setting = Self { place, options };
         setting.write("ebuild", stand_in);
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs_err::set_permissions(setting.directory.join("ebuild"), mode).expect("own file");
+        fs_err::set_permissions(setting.place.directory.join("ebuild"), mode).expect("own file");
         setting.write("repository/eclass/kernel-2.eclass", "# of all kernels\n");
         setting.write("src/linux-6.12.31/Makefile", "VERSION = 6\n");
-        fs_err::create_dir(setting.directory.join("distfiles")).expect("own directory");
-        let tarball = setting.directory.join("distfiles/linux-6.12.31.tar");
+        fs_err::create_dir(setting.place.directory.join("distfiles")).expect("own directory");
+        let tarball = setting.place.directory.join("distfiles/linux-6.12.31.tar");
         let made = std::process::Command::new("tar")
             .args(["--create", "--file", tarball.as_str(), "--directory"])
-            .arg(setting.directory.join("src"))
+            .arg(setting.place.directory.join("src"))
             .arg("linux-6.12.31")
             .status();
         assert!(made.expect("tar is installed").success());
@@ -78,22 +72,21 @@ impl Setting {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let path = self.directory.join(name);
+        let path = self.place.directory.join(name);
         fs_err::create_dir_all(path.parent().expect("it has one")).expect("own directory");
         fs_err::write(path, text).expect("own file");
     }
 
     fn find(&self, release: &str) -> Result<TreeFacts, Failure> {
         let release = release.parse().expect("a release");
-        let (cache, sandbox, observer) = (&self.cache, &self.sandbox, &SilentObserver);
-        let tools = Tools { cache, sandbox, observer };
-        let stand_in = self.directory.join("ebuild");
+        let tools = self.place.tools();
+        let stand_in = self.place.directory.join("ebuild");
         let options = &self.options;
         Portage { options, release: &release, tools, stand_in: Some(&stand_in) }.find()
     }
 
     fn leftovers(&self) -> Vec<String> {
-        let entries = self.cache.sources().read_dir_utf8().expect("own directory").flatten();
+        let entries = self.place.cache.sources().read_dir_utf8().expect("own directory").flatten();
         let names = entries.map(|entry| entry.file_name().to_owned());
         names.filter(|name| name.starts_with("portage-") && !name.ends_with(".lock")).collect()
     }
@@ -135,7 +128,7 @@ fn release_without_an_ebuild_is_left_to_other_sources() {
 #[test]
 fn ebuild_that_fails_is_told_with_its_words_and_nothing_is_left() {
     let setting = Setting::new(STAND_IN);
-    let tarball = setting.directory.join("distfiles/linux-6.12.31.tar");
+    let tarball = setting.place.directory.join("distfiles/linux-6.12.31.tar");
     fs_err::write(&tarball, "another file").expect("own file");
     let failure = setting.find("6.12.31-gentoo").expect_err("another digest");
     assert_eq!(failure.class, FailureClass::SourceUnusable);

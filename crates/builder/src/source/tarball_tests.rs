@@ -1,10 +1,8 @@
-use camino::Utf8PathBuf;
-
 use super::*;
 use crate::{
-    Cache, Sandbox, SandboxLimits, SilentObserver,
+    SilentObserver,
     source::{
-        Unpacking,
+        test_place::TestPlace,
         test_web::{Answer, Key, Web},
     },
 };
@@ -12,25 +10,14 @@ use crate::{
 const NAME: &str = "linux-6.12.31.tar.xz";
 
 struct Setting {
-    _temporary: tempfile::TempDir,
-    directory: Utf8PathBuf,
-    cache: Cache,
-    sandbox: Sandbox,
+    place: TestPlace,
     web: Web,
 }
 
 impl Setting {
     fn new() -> Self {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
-        let cache = Cache::open(&directory.join("cache")).expect("own directory");
-        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
-        let sandbox = sandbox.expect("a sandbox");
-        Self { _temporary: temporary, directory, cache, sandbox, web: Web::new() }
-    }
-
-    fn tools(&self) -> Tools<'_> {
-        Tools { cache: &self.cache, sandbox: &self.sandbox, observer: &SilentObserver }
+        let place = TestPlace::new();
+        Self { place, web: Web::new() }
     }
 
     /// A tarball of a tree with these files, its name below `linux-6.12/` and its text.
@@ -47,7 +34,7 @@ impl Setting {
     }
 
     fn xz(&self, content: &[u8]) -> Vec<u8> {
-        let path = self.directory.join("to-pack");
+        let path = self.place.directory.join("to-pack");
         fs_err::write(&path, content).expect("own file");
         let output = std::process::Command::new("xz").args(["-0", "--stdout"]).arg(path).output();
         output.expect("xz is installed").stdout
@@ -58,11 +45,11 @@ impl Setting {
     }
 
     fn path(&self, name: &str) -> Place {
-        Place::Path(format!("{}/{name}", self.directory).parse().expect("a template"))
+        Place::Path(format!("{}/{name}", self.place.directory).parse().expect("a template"))
     }
 
     fn by_digests(&self, list: &str) -> TarballOptions {
-        fs_err::write(self.directory.join("sums"), list).expect("own file");
+        fs_err::write(self.place.directory.join("sums"), list).expect("own file");
         let check = TarballCheck::Sums { list: self.path("sums"), keyring: None };
         TarballOptions { place: self.url(), patches: None, check }
     }
@@ -71,33 +58,19 @@ impl Setting {
         let release = release.parse().expect("a release");
         let kind = crate::SourceKind::Tarball(options.clone());
         let source = crate::SourceOptions { name: "t".to_owned(), releases: Vec::new(), kind };
-        let local = LocalFiles::open(&source.local_places(), &[], &self.cache);
-        let mut tarballs = Tarballs::new(options, &local, &release, self.tools());
+        let local = LocalFiles::open(&source.local_places(), &[], &self.place.cache);
+        let mut tarballs = Tarballs::new(options, &local, &release, self.place.tools());
         tarballs.slow_seconds = 2;
         tarballs.find()
     }
 
     /// What is left of fetching, without locks.
     fn leftovers(&self) -> Vec<String> {
-        let Ok(entries) = self.cache.sources().read_dir_utf8() else {
+        let Ok(entries) = self.place.cache.sources().read_dir_utf8() else {
             return Vec::new();
         };
         let names = entries.flatten().map(|entry| entry.file_name().to_owned());
         names.filter(|name| !name.ends_with(".lock")).collect()
-    }
-
-    fn unpack(&self, facts: &TreeFacts) -> Result<Utf8PathBuf, Failure> {
-        let (tree, scratch) = (self.directory.join("tree"), self.directory.join("scratch"));
-        self.sandbox.make_directory(&tree).expect("own directory");
-        self.sandbox.make_directory(&scratch).expect("own directory");
-        facts.unpack(&Unpacking {
-            tree: &tree,
-            scratch: &scratch,
-            toolchain_root: Utf8Path::new("/"),
-            sandbox: &self.sandbox,
-            observer: &SilentObserver,
-        })?;
-        Ok(tree)
     }
 }
 
@@ -124,7 +97,7 @@ fn tarball_is_fetched_once_checked_and_unpacked() {
     assert_eq!(setting.web.requests(&format!("/{NAME}")), 1, "fetched twice");
     let record = facts.record();
     assert_eq!((record.kind.as_str(), record.version.as_str()), ("tarball", "6.12.31"));
-    let tree = setting.unpack(&facts).expect("it is whole");
+    let tree = setting.place.unpack(&facts).expect("it is whole");
     assert_eq!(fs_err::read_to_string(tree.join("Makefile")).expect("a file"), "all:\n");
     // What lies in the cache is looked at again, and fetched again when it is damaged.
     fs_err::write(&facts.path, "damaged").expect("own file");
@@ -201,7 +174,7 @@ fn file_with_another_digest_is_refused_and_nothing_is_left() {
 fn file_without_its_signature_or_list_is_not_left_to_other_sources() {
     let setting = Setting::new();
     setting.web.put_content(&format!("/{NAME}"), b"kernel");
-    let key = Key::new(&setting.directory, "own");
+    let key = Key::new(&setting.place.directory, "own");
     let missing = format!("{}/missing", setting.web.address);
     let list = Place::Url(missing.parse().expect("a template"));
     let checks = [
@@ -236,7 +209,7 @@ fn slow_server_is_given_up_on() {
 #[test]
 fn redirect_to_another_protocol_is_refused() {
     let setting = Setting::new();
-    let secret = setting.directory.join("secret");
+    let secret = setting.place.directory.join("secret");
     fs_err::write(&secret, "secret").expect("own file");
     for to in [
         format!("file://{secret}"),
@@ -265,7 +238,7 @@ fn redirect_to_another_protocol_is_refused() {
 #[test]
 fn download_without_end_is_stopped_at_its_limit() {
     let setting = Setting::new();
-    let partial = setting.directory.join("x.partial");
+    let partial = setting.place.directory.join("x.partial");
     for hides_size in [false, true] {
         let answer = Answer { content: vec![7; 9 << 20], hides_size, ..Answer::default() };
         setting.web.put("/x", answer);
@@ -282,8 +255,9 @@ fn download_without_end_is_stopped_at_its_limit() {
 fn list_must_be_signed_by_a_key_of_the_keyring() {
     let setting = Setting::new();
     setting.web.put_content(&format!("/{NAME}"), b"kernel");
-    let (key, other) = (Key::new(&setting.directory, "own"), Key::new(&setting.directory, "other"));
-    let expired = Key::expired(&setting.directory, "expired");
+    let (key, other) =
+        (Key::new(&setting.place.directory, "own"), Key::new(&setting.place.directory, "other"));
+    let expired = Key::expired(&setting.place.directory, "expired");
     let list = sums(b"kernel");
     let options = |signed: &[u8], keyring: &Utf8Path| {
         let text = String::from_utf8_lossy(signed).into_owned();
@@ -314,8 +288,8 @@ fn list_must_be_signed_by_a_key_of_the_keyring() {
 #[test]
 fn signature_is_that_of_the_uncompressed_file() {
     let setting = Setting::new();
-    let key = Key::new(&setting.directory, "own");
-    let expired = Key::expired(&setting.directory, "expired");
+    let key = Key::new(&setting.place.directory, "own");
+    let expired = Key::expired(&setting.place.directory, "expired");
     let plain = setting.tarball(&[("Makefile", "all:\n")]);
     let packed = setting.xz(&plain);
     setting.web.put_content(&format!("/{NAME}"), &packed);
@@ -330,7 +304,7 @@ fn signature_is_that_of_the_uncompressed_file() {
     refused(find(&expired.sign(&plain), &expired.keyring), failed, "key that has expired");
     refused(find(&expired.sign(&plain), &key.keyring), failed, "is not signed by a key");
     refused(find(b"no signature", &key.keyring), failed, "signature");
-    let armoured = setting.directory.join("armoured");
+    let armoured = setting.place.directory.join("armoured");
     fs_err::write(&armoured, "-----BEGIN PGP PUBLIC KEY BLOCK-----\n").expect("own file");
     refused(find(&key.sign(&plain), &armoured), FailureClass::SourceUnusable, "gpg --dearmor");
     assert_eq!(setting.leftovers(), Vec::<String>::new());
@@ -343,7 +317,7 @@ fn signature_is_that_of_the_uncompressed_file() {
 #[test]
 fn patch_of_the_stable_branch_leads_from_the_series_to_the_version() {
     let setting = Setting::new();
-    let place = |name: &str| setting.directory.join(name);
+    let place = |name: &str| setting.place.directory.join(name);
     let tarball = setting.tarball(&[("Makefile", "SUBLEVEL = 0\n"), ("a.c", "int a;\n")]);
     fs_err::write(place("linux-6.12.tar"), tarball).expect("own file");
     let patch = |from: &str| {
@@ -363,7 +337,7 @@ fn patch_of_the_stable_branch_leads_from_the_series_to_the_version() {
     let record = facts.record();
     let names: Vec<&str> = record.packages.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["linux-6.12.tar", "patch-6.12.31.xz"]);
-    let tree = setting.unpack(&facts).expect("it fits");
+    let tree = setting.place.unpack(&facts).expect("it fits");
     let makefile = fs_err::read_to_string(tree.join("Makefile")).expect("a file");
     assert_eq!(makefile, "SUBLEVEL = 31\n");
     let series = setting.find(&options, "6.12.0-custom").expect("the tarball alone");
@@ -372,12 +346,12 @@ fn patch_of_the_stable_branch_leads_from_the_series_to_the_version() {
     refused(setting.find(&options, "6.12.32"), FailureClass::ReleaseUnknown, "patch-6.12.32.xz");
 
     fs_err::remove_dir_all(tree).expect("own directory");
-    let changed = setting.unpack(&facts).map(drop);
+    let changed = setting.place.unpack(&facts).map(drop);
     assert_eq!(changed, Ok(()));
-    fs_err::remove_dir_all(setting.directory.join("tree")).expect("own directory");
+    fs_err::remove_dir_all(setting.place.directory.join("tree")).expect("own directory");
     write("5");
     let facts = setting.find(&options, "6.12.31-custom").expect("both are there");
-    let failure = setting.unpack(&facts).expect_err("it does not fit");
+    let failure = setting.place.unpack(&facts).expect_err("it does not fit");
     assert_eq!(failure.class, FailureClass::SourceUnusable);
     assert!(failure.message.contains("hunk 1 does not fit Makefile"), "{failure}");
 }
@@ -387,11 +361,11 @@ fn tarball_that_is_not_whole_is_told_when_it_is_unpacked() {
     let setting = Setting::new();
     let mut content = setting.xz(&setting.tarball(&[("Makefile", &"all:\n".repeat(50_000))]));
     content.truncate(content.len() - 30);
-    fs_err::write(setting.directory.join(NAME), content).expect("own file");
+    fs_err::write(setting.place.directory.join(NAME), content).expect("own file");
     let place = setting.path("linux-{version}.tar.xz");
     let options = TarballOptions { place, patches: None, check: TarballCheck::None };
     let facts = setting.find(&options, "6.12.31").expect("a file");
-    let failure = setting.unpack(&facts).expect_err("it is cut");
+    let failure = setting.place.unpack(&facts).expect_err("it is cut");
     assert_eq!(failure.class, FailureClass::SourceUnusable);
     assert!(failure.message.contains("cannot be unpacked"), "{failure}");
 }

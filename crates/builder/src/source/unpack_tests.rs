@@ -1,40 +1,27 @@
 use camino::Utf8PathBuf;
 
 use super::*;
-use crate::{Sandbox, SandboxLimits, SilentObserver};
+use crate::source::test_place::TestPlace;
 
 struct Setting {
-    _temporary: tempfile::TempDir,
-    directory: Utf8PathBuf,
+    place: TestPlace,
     tree: Utf8PathBuf,
     scratch: Utf8PathBuf,
-    sandbox: Sandbox,
 }
 
 impl Setting {
     fn new() -> Self {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
-        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
-        let sandbox = sandbox.expect("a sandbox");
-        let (tree, scratch) = (directory.join("tree"), directory.join("scratch"));
-        sandbox.make_directory(&tree).expect("own directory");
-        sandbox.make_directory(&scratch).expect("own directory");
-        Self { _temporary: temporary, directory, tree, scratch, sandbox }
+        let place = TestPlace::new();
+        let (tree, scratch) = place.empty_tree();
+        Self { place, tree, scratch }
     }
 
     fn unpacking(&self) -> Unpacking<'_> {
-        Unpacking {
-            tree: &self.tree,
-            scratch: &self.scratch,
-            toolchain_root: Utf8Path::new("/"),
-            sandbox: &self.sandbox,
-            observer: &SilentObserver,
-        }
+        self.place.unpacking(&self.tree, &self.scratch)
     }
 
     fn file(&self, name: &str, content: &[u8]) -> FileFacts {
-        let path = self.directory.join(name);
+        let path = self.place.directory.join(name);
         fs_err::write(&path, content).expect("own file");
         FileFacts { path, digest: Sha256Digest::of(content) }
     }
@@ -43,7 +30,7 @@ impl Setting {
 #[test]
 fn bomb_is_stopped_at_the_limit() {
     let setting = Setting::new();
-    let bomb = setting.directory.join("bomb");
+    let bomb = setting.place.directory.join("bomb");
     // 300 MB in 50 kB; the same works for a hundred times as much.
     let script = format!("head --bytes=300000000 /dev/zero | xz -0 > {bomb}");
     let made = std::process::Command::new("sh").args(["-c", &script]).status();
@@ -87,13 +74,13 @@ fn links_and_pipes_that_a_tool_left_lead_nobody_elsewhere() {
         let link = setting.scratch.join(name);
         std::os::unix::fs::symlink(&victim.path, link).expect("own link");
     }
-    let empty = setting.directory.join("tree-too");
-    setting.sandbox.make_directory(&empty).expect("own directory");
+    let empty = setting.place.directory.join("tree-too");
+    setting.place.sandbox.make_directory(&empty).expect("own directory");
     let unpacking = Unpacking { tree: &empty, ..setting.unpacking() };
     unpack(&facts, &unpacking).expect_err("a link is not followed");
     apply_increment(&patch, &unpacking).expect_err("a link is not followed");
     let content = fs_err::read(&victim.path).expect("own file");
     assert_eq!(Sha256Digest::of(&content), victim.digest);
-    let names = setting.directory.read_dir_utf8().expect("own directory").flatten();
+    let names = setting.place.directory.read_dir_utf8().expect("own directory").flatten();
     assert!(!names.into_iter().any(|entry| entry.file_name().starts_with("packed-")));
 }

@@ -3,33 +3,23 @@
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::{
-    Cache, SandboxLimits, SilentObserver,
-    source::{Unpacking, test_web::Key},
-};
+use crate::source::{test_place::TestPlace, test_web::Key};
 
 struct Setting {
-    _temporary: tempfile::TempDir,
-    directory: Utf8PathBuf,
-    cache: Cache,
-    sandbox: Sandbox,
+    place: TestPlace,
 }
 
 impl Setting {
     fn new() -> Self {
-        let temporary = tempfile::tempdir().expect("a directory");
-        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
-        let cache = Cache::open(&directory.join("cache")).expect("own directory");
-        let sandbox = Sandbox::probe(SandboxLimits::default(), &directory.join("probe"));
-        let sandbox = sandbox.expect("a sandbox");
-        let setting = Self { _temporary: temporary, directory, cache, sandbox };
+        let place = TestPlace::new();
+        let setting = Self { place };
         fs_err::create_dir_all(setting.repository()).expect("own directory");
         setting.git(&["init", "--quiet", "--initial-branch=main"]);
         setting
     }
 
     fn repository(&self) -> Utf8PathBuf {
-        self.directory.join("linux")
+        self.place.directory.join("linux")
     }
 
     fn git(&self, arguments: &[&str]) -> String {
@@ -74,8 +64,7 @@ impl Setting {
 
     fn find_by(&self, options: &GitOptions, release: &str) -> Result<TreeFacts, Failure> {
         let release = release.parse().expect("a release");
-        let (cache, sandbox, observer) = (&self.cache, &self.sandbox, &SilentObserver);
-        let tools = Tools { cache, sandbox, observer };
+        let tools = self.place.tools();
         GitSource { options, release: &release, tools }.find()
     }
 
@@ -83,24 +72,8 @@ impl Setting {
         self.find_by(&self.options(Repository::Path(self.repository())), release)
     }
 
-    fn unpack(&self, facts: &TreeFacts) -> Result<Utf8PathBuf, Failure> {
-        let (tree, scratch) = (self.directory.join("tree"), self.directory.join("scratch"));
-        for directory in [&tree, &scratch] {
-            let _ = fs_err::remove_dir_all(directory);
-            self.sandbox.make_directory(directory).expect("own directory");
-        }
-        facts.unpack(&Unpacking {
-            tree: &tree,
-            scratch: &scratch,
-            toolchain_root: Utf8Path::new("/"),
-            sandbox: &self.sandbox,
-            observer: &SilentObserver,
-        })?;
-        Ok(tree)
-    }
-
     fn makefile(&self, facts: &TreeFacts) -> String {
-        let tree = self.unpack(facts).expect("it is whole");
+        let tree = self.place.unpack(facts).expect("it is whole");
         fs_err::read_to_string(tree.join("Makefile")).expect("a file")
     }
 }
@@ -120,7 +93,7 @@ fn tag_of_the_version_is_exported_as_it_is() {
     let git = record.git.expect("a commit");
     assert_eq!(git.commit, setting.git(&["rev-parse", "v6.12.30^{commit}"]));
     assert_eq!(git.tree, setting.git(&["rev-parse", "v6.12.30^{tree}"]));
-    let tree = setting.unpack(&facts).expect("it is whole");
+    let tree = setting.place.unpack(&facts).expect("it is whole");
     let read = |name: &str| fs_err::read_to_string(tree.join(name)).expect("a file");
     assert_eq!(read("Makefile"), "VERSION = 30\n");
     assert_eq!(read("scripts/link"), "int a;\n");
@@ -143,8 +116,8 @@ fn tag_without_an_object_of_its_own_serves_too() {
 #[test]
 fn hooks_settings_and_attributes_of_the_repository_do_nothing() {
     let setting = Setting::new().with_versions();
-    let marker = setting.directory.join("marker");
-    let script = setting.directory.join("evil");
+    let marker = setting.place.directory.join("marker");
+    let script = setting.place.directory.join("evil");
     fs_err::write(&script, format!("#!/bin/sh\ntouch {marker}\ncat\n")).expect("own file");
     let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     fs_err::set_permissions(&script, mode.clone()).expect("own file");
@@ -154,7 +127,7 @@ fn hooks_settings_and_attributes_of_the_repository_do_nothing() {
         fs_err::create_dir_all(git.join("hooks")).expect("own directory");
         fs_err::copy(&script, path).expect("own file");
     }
-    fs_err::write(setting.directory.join("more"), format!("[core]\n\tpager = {script}\n"))
+    fs_err::write(setting.place.directory.join("more"), format!("[core]\n\tpager = {script}\n"))
         .expect("own file");
     let hostile = format!(
         "[core]\n\tfsmonitor = {script}\n\tsshCommand = {script}\n\tpager = {script}\n\
@@ -163,7 +136,7 @@ fn hooks_settings_and_attributes_of_the_repository_do_nothing() {
          [filter \"evil\"]\n\tsmudge = {script}\n\tprocess = {script}\n\
          [diff \"evil\"]\n\ttextconv = {script}\n[tar \"tar\"]\n\tcommand = {script}\n\
          [alias]\n\tcat-file = !{script}\n\tls-tree = !{script}\n[gpg]\n\tprogram = {script}\n",
-        more = setting.directory.join("more"),
+        more = setting.place.directory.join("more"),
     );
     let config = fs_err::read_to_string(git.join("config")).expect("own file");
     fs_err::write(git.join("config"), config + &hostile).expect("own file");
@@ -184,7 +157,7 @@ fn attributes_in_the_tree_change_nothing_of_it() {
     setting.git(&["tag", "--annotate", "--message=34", "v6.12.34"]);
     let facts = setting.find("6.12.34").expect("it is there");
     assert_eq!(setting.makefile(&facts), "# $Format:%H$\n");
-    assert!(setting.directory.join("tree/fs/a.c").exists());
+    assert!(setting.place.directory.join("tree/fs/a.c").exists());
 }
 
 #[test]
@@ -205,10 +178,10 @@ fn object_that_was_exchanged_is_refused() {
         fs_err::write(path, content).expect("own file");
     };
     let blob = exchange("v6.12.31:Makefile", "v6.12.30:Makefile");
-    refused(setting.unpack(&facts), "cannot be used");
+    refused(setting.place.unpack(&facts), "cannot be used");
     restore(blob);
     let tree = exchange("v6.12.31^{tree}", "v6.12.30^{tree}");
-    refused(setting.unpack(&facts), "cannot be used");
+    refused(setting.place.unpack(&facts), "cannot be used");
     restore(tree);
     let commit = exchange("v6.12.31^{commit}", "v6.12.30^{commit}");
     refused(setting.find("6.12.31"), "cannot be used");
@@ -228,7 +201,7 @@ fn tree_with_what_no_source_has_is_refused() {
     setting.git(&["commit", "--quiet", "--message=link"]);
     setting.git(&["tag", "v6.12.35"]);
     let facts = setting.find("6.12.35").expect("a tag");
-    refused(setting.unpack(&facts), "is a symbolic link to an absolute path");
+    refused(setting.place.unpack(&facts), "is a symbolic link to an absolute path");
     let commit = setting.git(&["rev-parse", "HEAD"]);
     // A submodule is named by a commit that is not in the repository.
     let mode = format!("160000,{commit},tools/module");
@@ -238,13 +211,13 @@ fn tree_with_what_no_source_has_is_refused() {
     setting.git(&["tag", "v6.12.36"]);
     let facts = setting.find("6.12.36").expect("a tag");
     assert_eq!(setting.makefile(&facts), "VERSION = 31\n");
-    assert!(!setting.directory.join("tree/tools/module").exists());
+    assert!(!setting.place.directory.join("tree/tools/module").exists());
 }
 
 #[test]
 fn repository_that_is_none_or_borrows_is_refused() {
     let setting = Setting::new().with_versions();
-    let elsewhere = Repository::Path(setting.directory.join("elsewhere"));
+    let elsewhere = Repository::Path(setting.place.directory.join("elsewhere"));
     refused(setting.find_by(&setting.options(elsewhere), "6.12.31"), "is not there, or is none");
     let info = setting.repository().join(".git/objects/info");
     fs_err::create_dir_all(&info).expect("own directory");
@@ -255,8 +228,8 @@ fn repository_that_is_none_or_borrows_is_refused() {
 #[test]
 fn signature_of_the_tag_is_checked() {
     let setting = Setting::new().with_versions();
-    let key = Key::new(&setting.directory, "own");
-    let expired = Key::expired(&setting.directory, "expired");
+    let key = Key::new(&setting.place.directory, "own");
+    let expired = Key::expired(&setting.place.directory, "expired");
     let find = |keyring: &Utf8Path, release: &str| {
         let options = setting.options(Repository::Path(setting.repository()));
         let verify_tag = Some(keyring.to_owned());
@@ -269,7 +242,7 @@ fn signature_of_the_tag_is_checked() {
         let text =
             format!("object {commit}\ntype commit\ntag {name}\ntagger t <t@t> 1 +0000\n\n31\n");
         let signature = key.sign_armoured(text.as_bytes());
-        let path = setting.directory.join("tag");
+        let path = setting.place.directory.join("tag");
         fs_err::write(&path, [text.as_bytes(), &signature].concat()).expect("own file");
         let id = setting.git(&["hash-object", "-t", "tag", "-w", path.as_str()]);
         setting.git(&["update-ref", &format!("refs/tags/{place}"), &id]);
@@ -297,7 +270,7 @@ impl Daemon {
         let child = Command::new("git")
             .args(["daemon", "--export-all", "--listen=127.0.0.1", "--reuseaddr"])
             .arg(format!("--port={port}"))
-            .arg(format!("--base-path={}", setting.directory))
+            .arg(format!("--base-path={}", setting.place.directory))
             // The daemon's own git looks at owners, too.
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "safe.directory")
@@ -333,7 +306,7 @@ fn remote_tag_is_fetched_alone_and_once() {
     let options = setting.options(Repository::Url(url.clone()));
     let facts = setting.find_by(&options, "6.12.31").expect("it is there");
     assert_eq!(setting.makefile(&facts), "VERSION = 31\n");
-    let mirror = mirror::place(&setting.cache, &url);
+    let mirror = mirror::place(&setting.place.cache, &url);
     let has = |name: &str| {
         let git = format!("--git-dir={mirror}");
         let output = Command::new("git").args([&git, "cat-file", "-e", name]).output();
@@ -359,7 +332,7 @@ fn repository_that_a_killed_git_left_does_not_block_its_source() {
     let setting = Setting::new().with_versions();
     let (daemon, url) = Daemon::serve(&setting);
     let options = setting.options(Repository::Url(url.clone()));
-    let mirror = mirror::place(&setting.cache, &url);
+    let mirror = mirror::place(&setting.place.cache, &url);
     // Killed in its beginning, as an earlier version made it, and as this one does.
     for half_made in [mirror.clone(), format!("{mirror}.partial").into()] {
         fs_err::create_dir_all(half_made.join("objects")).expect("own directory");
@@ -391,7 +364,7 @@ fn repository_that_a_killed_git_left_does_not_block_its_source() {
 #[test]
 fn protocols_that_run_programs_or_read_files_are_not_used() {
     let setting = Setting::new().with_versions();
-    let marker = setting.directory.join("marker");
+    let marker = setting.place.directory.join("marker");
     // The config refuses them; this is what is behind it.
     for url in [
         format!("ext::sh -c touch% {marker}"),
