@@ -1,18 +1,14 @@
-use std::{collections::HashMap, fmt};
+use std::collections::HashMap;
 
 use super::{
-    field::{Field, is_relaxed},
+    content::{CONTENT_BYTES, SHOWN_BYTES, content, is_same_text, shown},
+    difference::{CodeDifference, DifferenceKind, differing_byte},
+    field::Field,
     find::{Found, Function, candidates, find, functions},
     image::{CodeImage, Lead, Place},
     object::{CompiledCode, Home, ObjectSection, ObjectSymbol, Relocation},
 };
 use crate::{ElfError, SymbolBinding, SymbolKind};
-
-/// The longest part of a merged text or constant that is compared, in bytes.
-const CONTENT_BYTES: usize = 4096;
-
-/// The longest part of a text that a difference shows, in bytes.
-const SHOWN_BYTES: usize = 80;
 
 /// How many times an object's size may be compared: functions of a real one do not overlap, but for
 /// a few that have two names.
@@ -37,89 +33,6 @@ pub struct CodeFit {
     pub differences: Vec<CodeDifference>,
     /// Fields that were compared by where they lead.
     pub fields: u64,
-}
-
-/// A function that is not what the image has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeDifference {
-    /// Its name.
-    pub function: String,
-    /// What is different.
-    pub kind: DifferenceKind,
-}
-
-/// How a function differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DifferenceKind {
-    /// The image has no such function.
-    Missing,
-    /// Its size is another one.
-    Size {
-        /// In the object, in bytes.
-        object: u64,
-        /// In the image, in bytes.
-        image: u64,
-    },
-    /// A byte is another one.
-    Byte {
-        /// Its offset in the function.
-        offset: u64,
-        /// In the object.
-        object: u8,
-        /// In the image.
-        image: u8,
-    },
-    /// A field leads somewhere else.
-    Target {
-        /// The offset of the field in the function.
-        offset: u64,
-        /// What it leads to in the object.
-        symbol: String,
-    },
-    /// The image has a field where the object has a number.
-    Number {
-        /// The offset of the field in the function.
-        offset: u64,
-    },
-    /// A field is of a kind that is not known.
-    Relocation {
-        /// The offset of the field in the function.
-        offset: u64,
-        /// The number of its type.
-        kind: u32,
-    },
-    /// It is the same, and lies elsewhere than beside its neighbours.
-    Moved,
-}
-
-impl fmt::Display for DifferenceKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => formatter.write_str("the target has no such function"),
-            Self::Size { object, image } => {
-                write!(formatter, "compiled it has {object} bytes, in the target {image}")
-            }
-            Self::Byte { offset, object, image } => write!(
-                formatter,
-                "at offset {offset:#x} it is compiled to {object:#04x}, and the target has {image:#04x}"
-            ),
-            Self::Target { offset, symbol } => write!(
-                formatter,
-                "at offset {offset:#x} it leads to {symbol}, and in the target elsewhere"
-            ),
-            Self::Number { offset } => write!(
-                formatter,
-                "at offset {offset:#x} it has a number, and the target leads to something"
-            ),
-            Self::Relocation { offset, kind } => {
-                write!(
-                    formatter,
-                    "at offset {offset:#x} is a relocation of the unknown type {kind}"
-                )
-            }
-            Self::Moved => formatter.write_str("in the target it has other neighbours"),
-        }
-    }
 }
 
 impl CodeFit {
@@ -473,116 +386,6 @@ impl<'c, 'data> Comparison<'c, 'data> {
     }
 }
 
-/// The content that a field leads to in a section that the linker merges, and where it is in the image.
-fn content<'data>(
-    section: &ObjectSection<'data>,
-    symbol: &ObjectSymbol<'_>,
-    to: Place,
-    field: Field,
-    addend: i64,
-) -> Option<(&'data [u8], Place)> {
-    // A reference to the section counts from its beginning, one to a label from that; for a distance
-    // the addend also holds what lies between the field and the end of the instruction.
-    let (from, to) = match (symbol.kind, field.is_distance()) {
-        (SymbolKind::Section, false) => (addend, to.plus(addend.cast_unsigned())),
-        (SymbolKind::Section, true) => {
-            let behind = addend.wrapping_add(4);
-            (behind, to.plus(behind.cast_unsigned()))
-        }
-        _ => (0, to),
-    };
-    let from = usize::try_from(symbol.value.wrapping_add_signed(from)).ok()?;
-    Some((section.data.get(from..)?, to))
-}
-
-/// Whether two texts are the same up to their ends, but for `./` before a path: so the names of headers
-/// in messages (`__FILE__`) begin where a kernel is built in the directory of its source, and not where
-/// it is built in another one, as distributions do.
-fn is_same_text(ours: &[u8], theirs: &[u8]) -> bool {
-    let (mut left, mut right) = (0, 0);
-    while left < CONTENT_BYTES {
-        match (ours.get(left), theirs.get(right)) {
-            (Some(0) | None, Some(0) | None) => return true,
-            (Some(one), Some(other)) if one == other => {}
-            _ if begins_with_dot(ours, left) => {
-                left += 2;
-                continue;
-            }
-            _ if begins_with_dot(theirs, right) => {
-                right += 2;
-                continue;
-            }
-            _ => return false,
-        }
-        (left, right) = (left + 1, right + 1);
-    }
-    true
-}
-
-/// Whether a path begins at this place of a text, with `./`.
-fn begins_with_dot(text: &[u8], at: usize) -> bool {
-    let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-    let before = at.checked_sub(1).and_then(|before| text.get(before));
-    text.get(at..).is_some_and(|rest| rest.starts_with(b"./"))
-        && !before.is_some_and(|byte| is_of_path(*byte))
-}
-
-/// The beginning of a text.
-fn shown(bytes: &[u8]) -> String {
-    let bytes = &bytes[..bytes.len().min(SHOWN_BYTES)];
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
-}
-
 fn at(value: u64) -> Lead<'static> {
     Lead::To(Place { section: 0, at: value })
-}
-
-/// The first byte in a range that differs; `field` follows the range.
-fn differing_byte(
-    ours: &[u8],
-    theirs: &[u8],
-    range: std::ops::Range<usize>,
-    field: Field,
-) -> Option<DifferenceKind> {
-    let range = range.start.min(ours.len())..range.end.min(ours.len());
-    if range.start >= range.end || ours[range.clone()] == theirs[range.clone()] {
-        return None;
-    }
-    let differs = |at: &usize| ours[*at] != theirs[*at];
-    let offset = range.clone().find(differs)?;
-    if field == Field::Indirect && offset + 2 >= range.end && range.len() >= 2 {
-        let two = |bytes: &[u8]| [bytes[range.end - 2], bytes[range.end - 1]];
-        if is_relaxed(two(ours), two(theirs)) {
-            return None;
-        }
-    }
-    let (object, image) = (ours[offset], theirs[offset]);
-    Some(DifferenceKind::Byte { offset: offset as u64, object, image })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_the_same_but_for_a_dot_before_a_path() {
-        let same = |ours: &str, theirs: &str| {
-            is_same_text(format!("{ours}\0x").as_bytes(), format!("{theirs}\0y").as_bytes())
-        };
-        assert!(same("a text", "a text"));
-        assert!(same("./include/net/a.h", "include/net/a.h"));
-        assert!(same("field \"dst\" at include/a.h:2", "field \"dst\" at ./include/a.h:2"));
-        for (ours, theirs) in [
-            ("a text", "a next"),
-            ("a text", "a text and more"),
-            ("a text and more", "a text"),
-            ("../a.h", "a.h"),
-            ("a./b", "ab"),
-            ("./include/net/a.h", "include/net/b.h"),
-            ("", "x"),
-        ] {
-            assert!(!same(ours, theirs), "{ours:?} {theirs:?}");
-        }
-    }
 }

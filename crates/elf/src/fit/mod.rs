@@ -8,6 +8,8 @@
 //! and constants that the linker merges are compared by their content.
 
 mod compare;
+mod content;
+mod difference;
 mod field;
 mod find;
 mod image;
@@ -16,7 +18,8 @@ mod object;
 mod symbols;
 mod vmlinux_code;
 
-pub use compare::{CodeDifference, CodeFit, DifferenceKind};
+pub use compare::CodeFit;
+pub use difference::{CodeDifference, DifferenceKind};
 pub use image::CodeImage;
 pub use module_code::ModuleCode;
 pub use object::CompiledCode;
