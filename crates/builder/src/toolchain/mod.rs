@@ -5,6 +5,7 @@ mod contents;
 mod create;
 mod listing;
 mod recipe;
+mod recipe_file;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, Sha256Digest, StepName};
 
 pub use listing::{ListedToolchain, RootState};
-pub use recipe::{Origin, Recipe, RecipeError};
+pub use recipe::{Origin, Recipe};
+pub use recipe_file::RecipeError;
 pub use root::ToolchainRoot;
 
 use crate::{Cache, DebianOptions, Observer, debian::Apt, housekeeping::mark_used};
