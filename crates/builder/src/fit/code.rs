@@ -31,6 +31,10 @@ const MODULE_BYTES: u64 = 128 * 1024 * 1024;
 /// such number.
 const AT_ONCE: usize = 100;
 
+/// What to do about code that cannot be compared.
+const LEAVE_OUT: &str =
+    "leave out what changes it; --accept-unproven makes the livepatch without the comparison";
+
 /// The symbol of the text of `/proc/version`.
 const BANNER: &str = "linux_banner";
 
@@ -289,7 +293,7 @@ fn absent(module: &str) -> Failure {
     Failure::new(
         FailureClass::FitUnproven,
         format!("the module {module} is not in the kernel's packages, to compare its code with"),
-        "leave out what changes it; --accept-unproven makes the livepatch without the comparison",
+        LEAVE_OUT,
     )
 }
 
@@ -303,7 +307,7 @@ fn cannot_tell(one: &Differing) -> Failure {
             one.fit.ambiguous.join(", "),
             one.object
         ),
-        "leave out what changes it; --accept-unproven makes the livepatch without the comparison",
+        LEAVE_OUT,
     )
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use camino::Utf8PathBuf;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, SourceIdentity, SourceRecord, StepName};
 
 use super::{
@@ -304,9 +303,8 @@ impl Entry {
         };
         let mut line = format!("source {name} ({}{what}): {}", kind.as_str(), kind.describe());
         if !self.options.local_places().is_empty() {
-            let there: Vec<Utf8PathBuf> =
-                self.local.usable().into_iter().map(ToOwned::to_owned).collect();
-            let there: Vec<&str> = there.iter().filter_map(|path| path.file_name()).collect();
+            let usable = self.local.usable();
+            let there: Vec<&str> = usable.iter().filter_map(|path| path.file_name()).collect();
             line.push_str(&match there.len() {
                 0 => "; nothing is there yet".to_owned(),
                 _ => format!("; there are {}", there.join(", ")),

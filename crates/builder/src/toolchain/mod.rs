@@ -104,7 +104,7 @@ impl Toolchains {
         let mut recipes = self.recipes_for(config)?;
         // Those that are there and fit first, those that are not there next; the one that says most of
         // the target's compiler before the others.
-        recipes.sort_by_key(|recipe| {
+        recipes.sort_by_cached_key(|recipe| {
             let state = match self.peek(recipe) {
                 Some(facts) if facts.differences(config).is_empty() => 0,
                 None => 1,
