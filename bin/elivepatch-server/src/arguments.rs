@@ -112,7 +112,16 @@ pub struct NameArguments {
 #[derive(Debug, Args)]
 pub struct WarmArguments {
     /// The kernel's release, as `uname -r` prints it.
-    pub release: KernelRelease,
+    #[arg(required_unless_present = "facts")]
+    pub release: Option<KernelRelease>,
+    /// What `elivepatch facts --output FILE` saved on a machine with the kernel: its release, version,
+    /// config and the patches that are compiled into it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["release", "kernel_config", "kernel_version", "baseline"]
+    )]
+    pub facts: Option<Utf8PathBuf>,
     /// The kernel's config, plain or gzip; without it, that of the stock kernel's package.
     #[arg(long, value_name = "FILE")]
     pub kernel_config: Option<Utf8PathBuf>,

@@ -6,12 +6,13 @@ use std::{
     path::Path,
 };
 
+use elivepatch_facts::Missing;
 use elivepatch_model::{
     KernelConfig, Lockdown, MachineFacts,
     limits::{LOADED_MODULES, MODULE_NAME_BYTES},
 };
 
-use super::{Missing, os_release};
+use super::os_release;
 
 /// The most that is read of one of these files, in bytes. `/proc/modules` has some 60 a line, and
 /// modules that many others use have more.

@@ -14,8 +14,8 @@ pub mod running;
 
 use std::path::Path;
 
+use elivepatch_facts::Missing;
 use elivepatch_model::{Architecture, KernelRelease, MachineFacts, TargetFacts};
-use serde::{Deserialize, Serialize};
 
 use self::{
     baseline::{Baseline, BaselineArgs},
@@ -42,16 +42,6 @@ pub struct Collected {
     pub baseline: Baseline,
     /// What could not be read.
     pub missing: Vec<Missing>,
-}
-
-/// Something that is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Missing {
-    /// What it is.
-    pub what: String,
-    /// Why it is not known.
-    pub why: String,
 }
 
 /// The kernel to be patched, as it is sent.

@@ -5,7 +5,8 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::{BaselinePatch, Builder};
-use elivepatch_model::{Architecture, TargetFacts, limits};
+use elivepatch_facts::{FACTS_BYTES, SavedFacts, SavedPatch};
+use elivepatch_model::{Architecture, KernelRelease, TargetFacts, limits};
 use elivepatch_server::config::Places;
 use flate2::read::MultiGzDecoder;
 
@@ -21,16 +22,15 @@ use crate::{
 pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
     make_directory(&config.cache_directory)?;
-    let target = TargetFacts {
-        kernel_version: warm.kernel_version.clone(),
-        ..TargetFacts::new(warm.release.clone(), Architecture::X86_64)
+    let Kernel { target, config_text, baseline } = match (&warm.facts, &warm.release) {
+        (Some(path), _) => read_facts(path)?,
+        (None, Some(release)) => named_kernel(release, warm)?,
+        (None, None) => unreachable!("the command line has one of them"),
     };
-    target.check_form().map_err(|error| CommandError::input(error.clone(), error.hint))?;
-    let baseline = read_baseline(&warm.baseline)?;
     give_way();
-    let text = match &warm.kernel_config {
-        Some(path) => read_config(path)?,
-        None => runner::stock_config(&config, &warm.release, &Talker).map_err(failed)?,
+    let text = match config_text {
+        Some(text) => text,
+        None => runner::stock_config(&config, &target.release, &Talker).map_err(failed)?,
     };
     let scratch = tempfile::tempdir().map_err(CommandError::bug)?;
     let place = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
@@ -47,6 +47,48 @@ pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandErr
         }
     }
     Ok(())
+}
+
+/// The kernel that a base is for.
+struct Kernel {
+    target: TargetFacts,
+    /// `None`: that of the stock kernel's package.
+    config_text: Option<Vec<u8>>,
+    baseline: Vec<BaselinePatch>,
+}
+
+fn named_kernel(release: &KernelRelease, warm: &WarmArguments) -> Result<Kernel, CommandError> {
+    let target = TargetFacts {
+        kernel_version: warm.kernel_version.clone(),
+        ..TargetFacts::new(release.clone(), Architecture::X86_64)
+    };
+    target.check_form().map_err(|error| CommandError::input(error.clone(), error.hint))?;
+    let config_text = warm.kernel_config.as_deref().map(read_config).transpose()?;
+    Ok(Kernel { target, config_text, baseline: read_baseline(&warm.baseline)? })
+}
+
+/// Reads what was saved on a machine with the kernel.
+fn read_facts(path: &Utf8Path) -> Result<Kernel, CommandError> {
+    let unreadable = |error: anyhow::Error, hint: &str| {
+        CommandError::input(error.context(format!("cannot use the facts {path}")), hint)
+    };
+    let hint = "elivepatch facts --output FILE on the machine saves them";
+    let text = read_limited(path, FACTS_BYTES).map_err(|error| unreadable(error.into(), hint))?;
+    let saved = SavedFacts::parse(&text).map_err(|error| {
+        let hint = error.hint();
+        unreadable(error.into(), hint)
+    })?;
+    if saved.config.is_none() {
+        return Err(unreadable(
+            anyhow::anyhow!("they hold no config"),
+            "collect them again on the machine, and name its config: elivepatch facts --config FILE \
+             --output FILE",
+        ));
+    }
+    let patches = saved.baseline.into_iter();
+    let baseline =
+        patches.map(|SavedPatch { name, content }| BaselinePatch { name, text: content });
+    Ok(Kernel { target: saved.target, config_text: saved.config, baseline: baseline.collect() })
 }
 
 /// Reads a config, plain or gzip.
@@ -133,5 +175,36 @@ mod tests {
         read_baseline(&[directory.join("none")]).expect_err("not there");
         let long = write("long", &vec![b'x'; limits::BASELINE_PATCH_BYTES as usize + 1]);
         read_baseline(&[long]).expect_err("too long");
+    }
+
+    #[test]
+    fn saved_facts_name_the_kernel_its_config_and_its_patches() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let path = Utf8Path::from_path(temporary.path()).expect("UTF-8").join("host.facts.json");
+        let patch = b"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n".to_vec();
+        let saved = SavedFacts {
+            target: TargetFacts {
+                kernel_version: Some("#1 SMP".to_owned()),
+                ..TargetFacts::new("6.12.30-gentoo".parse().expect("one"), Architecture::X86_64)
+            },
+            config: Some(b"CONFIG_X86_64=y\n".to_vec()),
+            kallsyms: None,
+            baseline: vec![SavedPatch { name: "a.patch".to_owned(), content: patch.clone() }],
+            baseline_origin: String::new(),
+            missing: Vec::new(),
+            collected_by: "a test".to_owned(),
+        };
+        fs_err::write(&path, saved.write()).expect("own file");
+        let kernel = read_facts(&path).expect("facts");
+        assert_eq!(kernel.target, saved.target);
+        assert_eq!(kernel.config_text, saved.config);
+        assert_eq!(kernel.baseline, [BaselinePatch { name: "a.patch".to_owned(), text: patch }]);
+
+        fs_err::write(&path, SavedFacts { config: None, ..saved }.write()).expect("own file");
+        let error = read_facts(&path).err().expect("no config");
+        assert!(error.hint.contains("--config FILE"), "{error:?}");
+        fs_err::write(&path, "{").expect("own file");
+        let error = read_facts(&path).err().expect("cut");
+        assert!(format!("{:#}", error.error).contains("cannot use the facts"), "{error:?}");
     }
 }
