@@ -49,7 +49,7 @@ use crate::{
     failures::io_failure,
     housekeeping::mark_used,
     sandbox::{Sandbox, SandboxLimits},
-    source::KernelSource,
+    source::{KernelSource, TreeFacts},
     toolchain::ToolchainRoot,
     untrusted_file::read_untrusted,
 };
@@ -81,6 +81,14 @@ pub struct BaseInput<'a> {
     pub base_limits: SandboxLimits,
 }
 
+/// What brings the things that a base is made of, asked for only when one is made.
+pub struct Supply<'s, 'a> {
+    /// The archive that packages come from.
+    pub apt: &'s dyn Fn() -> Result<&'a Apt, Failure>,
+    /// Brings the source of a kernel into the cache where it is not there any more, and keeps it there.
+    pub source: &'s dyn Fn() -> Result<Vec<CacheLock>, Failure>,
+}
+
 /// Where objects are kept that were compiled without any fix.
 const ORIGINALS: &str = "originals";
 
@@ -105,7 +113,7 @@ pub struct Base {
 
 impl Base {
     /// The base for a target: from the cache, or prepared, or built. The flag says whether it was
-    /// there. `apt` is asked for only when packages are needed.
+    /// there.
     ///
     /// # Errors
     /// `config-mismatch` when the config is not that of the stock kernel or of the source tree; `base-failed` when it
@@ -113,7 +121,7 @@ impl Base {
     pub fn ready<'a>(
         input: &BaseInput,
         cache: &Cache,
-        apt: &dyn Fn() -> Result<&'a Apt, Failure>,
+        supply: &Supply<'_, 'a>,
         sandbox: &Sandbox,
         observer: &dyn Observer,
     ) -> Result<(Self, bool), Failure> {
@@ -154,10 +162,11 @@ impl Base {
                 was_there = false;
                 match input.source {
                     KernelSource::Debian(packages) => {
-                        prepare::prepare(input, packages, &place, apt()?, sandbox, observer)?;
+                        let apt = (supply.apt)()?;
+                        prepare::prepare(input, packages, &place, apt, sandbox, observer)?;
                     }
                     KernelSource::Tree(tree) => {
-                        let _held = tree.hold(cache, observer)?;
+                        let _held = (supply.source)()?;
                         built::build(input, tree, identity, &place, sandbox, observer)?;
                     }
                 }
@@ -174,6 +183,16 @@ impl Base {
             KernelSource::Tree(_) => None,
         };
         of_release.filter_map(packages).collect()
+    }
+
+    /// The sources of the complete bases of a release in the cache that were built.
+    pub(crate) fn trees_of(cache: &Cache, release: &KernelRelease) -> Vec<TreeFacts> {
+        let of_release = all(cache).filter(|facts| facts.release == *release);
+        let trees = |facts: BaseFacts| match facts.source {
+            KernelSource::Debian(_) => None,
+            KernelSource::Tree(tree) => Some(tree),
+        };
+        of_release.filter_map(trees).collect()
     }
 
     /// The releases of all complete bases in the cache.

@@ -9,7 +9,7 @@ use elivepatch_model::{Failure, KernelConfig, KernelRelease};
 use super::code::{CodeProver, Compared};
 use crate::{
     Builder, Observer,
-    base::{Base, BaseInput, KernelMake, Workspace},
+    base::{Base, BaseInput, KernelMake, Supply, Workspace},
     debian::{find_kernel, stock_config},
     engine::PlainCompiler,
     failures::internal,
@@ -93,8 +93,8 @@ impl Builder {
             jobs: self.jobs(),
             base_limits: self.options.base_limits,
         };
-        let (base, _) =
-            Base::ready(&base_input, &self.cache, &|| self.apt(), &self.sandbox, observer)?;
+        let supply = Supply { apt: &|| self.apt(), source: &|| Ok(Vec::new()) };
+        let (base, _) = Base::ready(&base_input, &self.cache, &supply, &self.sandbox, observer)?;
         let make = KernelMake::new(&toolchain, &input.release, self.jobs())
             .objtool_on_single_objects(&config);
         let root = toolchain.path();

@@ -5,7 +5,7 @@ use elivepatch_model::{BaseKind, Failure, FailureClass, KernelConfig, config_ref
 use super::{Job, Summed};
 use crate::{
     BuildOrder, Builder,
-    base::{Base, BaseInput},
+    base::{Base, BaseInput, Supply},
     debian::Apt,
     rebuild,
     source::{FoundSource, KernelSource, Search, Tools, Wanted},
@@ -18,13 +18,8 @@ impl Job<'_> {
         let config = read_config(self.order)?;
         self.builder.toolchains.check(&config)?;
         let version = rebuild::kernel_version(self.order);
+        let wanted = self.wanted(&config, version.as_deref());
         let release = &self.order.target.release;
-        let wanted = Wanted {
-            release,
-            config: &config,
-            kernel_version: version.as_deref(),
-            baseline: &self.order.baseline,
-        };
         let found = self.builder.sources.find(&wanted, &self.search())?;
         rebuild::check_source(self.order, &found.record())?;
         let summary = match &found.source {
@@ -40,6 +35,11 @@ impl Job<'_> {
             }
         };
         Ok(((config, found), summary))
+    }
+
+    fn wanted<'a>(&'a self, config: &'a KernelConfig, version: Option<&'a str>) -> Wanted<'a> {
+        let release = &self.order.target.release;
+        Wanted { release, config, kernel_version: version, baseline: &self.order.baseline }
     }
 
     fn search(&self) -> Search<'_> {
@@ -85,8 +85,11 @@ impl Job<'_> {
             jobs,
             base_limits: self.builder.options.base_limits,
         };
-        let (base, was_there) =
-            Base::ready(&input, cache, &|| self.apt_of(&*found), sandbox, self.observer)?;
+        let version = rebuild::kernel_version(self.order);
+        let wanted = self.wanted(config, version.as_deref());
+        let bring = || self.builder.sources.bring(found, &wanted, &self.search());
+        let supply = Supply { apt: &|| self.apt_of(found), source: &bring };
+        let (base, was_there) = Base::ready(&input, cache, &supply, sandbox, self.observer)?;
         let kind = source.base_kind();
         found.let_go();
         base.check_build_id(target.build_id.as_ref())?;

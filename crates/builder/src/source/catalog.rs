@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use elivepatch_model::{BuildEvent, Failure, FailureClass, SourceIdentity, SourceRecord, StepName};
+use elivepatch_model::{
+    BuildEvent, Failure, FailureClass, Sha256Digest, SourceIdentity, SourceRecord, StepName,
+};
 
 use super::{
     KernelSource, Search, SourceKind, SourceOptions, Tools, TreeFacts, Wanted,
@@ -52,6 +54,8 @@ pub(crate) struct FoundSource {
     pub source: KernelSource,
     entry: usize,
     held: Vec<CacheLock>,
+    /// Whether a base that is there says what it was: it is not in the cache any more.
+    is_evicted: bool,
 }
 
 impl FoundSource {
@@ -151,14 +155,29 @@ impl Sources {
             let log = |line: String| {
                 search.tools.observer.event(BuildEvent::Log { step: StepName::Source, line });
             };
+            let serves = || {
+                if !passed.is_empty() {
+                    log(format!("the source {name} serves {}", wanted.release));
+                }
+            };
+            if let Some(tree) = entry.evicted(wanted, search) {
+                serves();
+                log(format!("{} was evicted from the cache; there is a base of it", tree.name()));
+                let (name, source, held) = (name.clone(), KernelSource::Tree(tree), Vec::new());
+                return Ok(FoundSource { name, source, entry: number, held, is_evicted: true });
+            }
             match entry.find(wanted, search) {
                 Ok(source) => {
-                    if !passed.is_empty() {
-                        log(format!("the source {name} serves {}", wanted.release));
-                    }
+                    serves();
                     let name = name.clone();
                     let (source, held) = entry.hold(source, wanted, search)?;
-                    return Ok(FoundSource { name, source, entry: number, held });
+                    return Ok(FoundSource {
+                        name,
+                        source,
+                        entry: number,
+                        held,
+                        is_evicted: false,
+                    });
                 }
                 Err(failure) if is_passed(&failure) => {
                     if self.entries.len() > 1 {
@@ -174,10 +193,34 @@ impl Sources {
             if let Some(source) = entry.prepared(wanted, search) {
                 let name = entry.options.name.clone();
                 let held = Vec::new();
-                return Ok(FoundSource { name, source, entry: number, held });
+                return Ok(FoundSource { name, source, entry: number, held, is_evicted: false });
             }
         }
         Err(nobody_serves(wanted, passed))
+    }
+
+    /// Keeps from removal what a base is made of, while the locks live; what was evicted is fetched or
+    /// prepared again.
+    ///
+    /// # Errors
+    /// `source-unusable` when what comes is not what it was; those of [`Sources::find`].
+    pub(crate) fn bring<'a>(
+        &'a self,
+        found: &FoundSource,
+        wanted: &Wanted,
+        search: &Search<'a>,
+    ) -> Result<Vec<CacheLock>, Failure> {
+        if found.is_evicted {
+            let source = self.entries[found.entry].find(wanted, search)?;
+            if source.identity() != found.source.identity() {
+                return Err(changed_since(&found.source));
+            }
+        }
+        let Tools { cache, observer, .. } = search.tools;
+        match &found.source {
+            KernelSource::Tree(tree) => tree.hold(cache, observer),
+            KernelSource::Debian(_) => Ok(Vec::new()),
+        }
     }
 
     /// The archive that the packages of a source come from.
@@ -254,6 +297,39 @@ impl Entry {
         Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))
     }
 
+    /// The source by which a base that is there was made, when it is not in the cache any more: as long as
+    /// nothing but the base is needed, it need not come again. With another keyring or another ebuild it
+    /// comes, and is checked.
+    fn evicted(&self, wanted: &Wanted, search: &Search) -> Option<TreeFacts> {
+        let is_for_it = self.options.may_serve(wanted.release) && wanted.check_version().is_ok();
+        let route = if is_for_it { self.route(wanted, search) } else { None }?;
+        let mut trees = Base::trees_of(search.tools.cache, wanted.release).into_iter();
+        let tree = trees.find(|tree| {
+            tree.route() == Some(route)
+                && *tree == tree.clone().with_baseline(wanted.baseline)
+                && tree.is_evicted(search.tools.cache)
+        })?;
+        // What does not go on is told where it is looked for.
+        self.repository.check(&self.options.kind, wanted.release).is_ok().then_some(tree)
+    }
+
+    /// How a source gets into the cache; `None` of others, and where that is not known.
+    fn route(&self, wanted: &Wanted, search: &Search) -> Option<Sha256Digest> {
+        let (release, tools) = (wanted.release, search.tools);
+        match &self.options.kind {
+            SourceKind::Tarball(options) => {
+                Tarballs::new(options, &self.local, release, tools).route().ok().flatten()
+            }
+            SourceKind::Git(options) => {
+                GitSource { options, release, tools }.route().ok().flatten()
+            }
+            SourceKind::Portage(options) => {
+                Portage { options, release, tools, stand_in: None }.route().ok()
+            }
+            SourceKind::Debian(_) | SourceKind::Release(_) | SourceKind::Directory(_) => None,
+        }
+    }
+
     fn find_packages<'a>(
         &'a self,
         wanted: &Wanted,
@@ -312,6 +388,19 @@ impl Entry {
         }
         line
     }
+}
+
+/// The failure of what was fetched again and is not what it was.
+fn changed_since(source: &KernelSource) -> Failure {
+    Failure::new(
+        FailureClass::SourceUnusable,
+        format!(
+            "{} was fetched again, and is not what the base of it was made from",
+            source.name()
+        ),
+        "submit the build again: it is made from what there is now; if nobody meant to change it, look at \
+         the mirror",
+    )
 }
 
 #[cfg(test)]

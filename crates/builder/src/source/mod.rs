@@ -5,6 +5,8 @@ mod baseline;
 mod catalog;
 mod describe;
 mod directory;
+#[cfg(test)]
+mod evicted_tests;
 mod fetch;
 mod git;
 mod identity;

@@ -79,7 +79,16 @@ impl Portage<'_> {
         let tree = only_directory(&place)?;
         let facts = facts_of(&tree, cache)?;
         drop(lock);
-        Ok(facts.with_origin("portage", ebuild.version, None))
+        let route = Some(self.key(&ebuild)?);
+        Ok(facts.with_origin("portage", ebuild.version, None).with_route(route))
+    }
+
+    /// What decides what the ebuild makes.
+    ///
+    /// # Errors
+    /// `release-unknown` when there is no such ebuild; `source-unusable`.
+    pub(super) fn route(&self) -> Result<Sha256Digest, Failure> {
+        self.key(&self.ebuild()?)
     }
 
     /// The ebuild of the kernel: `6.12.31-gentoo-r1` is version 6.12.31-r1 of gentoo-sources.

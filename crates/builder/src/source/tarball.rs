@@ -68,7 +68,23 @@ impl<'a> Tarballs<'a> {
         {
             facts.increments.push(self.file(patches, false)?);
         }
-        Ok(facts.with_origin("tarball", release.upstream_version(), None))
+        let facts = facts.with_origin("tarball", release.upstream_version(), None);
+        Ok(facts.with_route(self.route()?))
+    }
+
+    /// A digest of where it is fetched from and how it is checked; `None` when some of it lies on the
+    /// server.
+    ///
+    /// # Errors
+    /// `source-unusable` when the keyring cannot be read.
+    pub(super) fn route(&self) -> Result<Option<Sha256Digest>, Failure> {
+        let places = || std::iter::once(&self.options.place).chain(&self.options.patches);
+        if places().any(|place| matches!(place, Place::Path(_))) {
+            return Ok(None);
+        }
+        let addresses: Vec<String> = places().map(|place| place.fill(self.release)).collect();
+        let text = format!("{addresses:?} {}", self.check_digest()?);
+        Ok(Some(Sha256Digest::of(text.as_bytes())))
     }
 
     fn file(&self, place: &Place, is_tarball: bool) -> Result<FileFacts, Failure> {

@@ -40,7 +40,7 @@ pub struct TreeFacts {
     pub digest: Sha256Digest,
     /// The kind of source and the version that it has; `None`: the config names it for a release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
     /// The patches of the stable branch that are applied to it, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub increments: Vec<FileFacts>,
@@ -59,6 +59,10 @@ pub struct Origin {
     /// What the tag of a git repository leads to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitRecord>,
+    /// Of what lies in the cache: a digest of how it gets there again. It is no part of what the source
+    /// is, only of what leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Sha256Digest>,
 }
 
 /// A file with its digest.
@@ -97,8 +101,23 @@ impl TreeFacts {
         version: String,
         git: Option<GitRecord>,
     ) -> Self {
-        self.origin = Some(Origin { kind: kind.to_owned(), version, git });
+        let origin = Origin { kind: kind.to_owned(), version, git, route: None };
+        self.origin = Some(Box::new(origin));
         self
+    }
+
+    /// The same of one that is fetched or prepared by this route.
+    #[must_use]
+    pub(super) fn with_route(mut self, route: Option<Sha256Digest>) -> Self {
+        if let Some(origin) = &mut self.origin {
+            origin.route = route;
+        }
+        self
+    }
+
+    /// How it gets into the cache again; `None` of what an administrator put on the server.
+    pub(super) fn route(&self) -> Option<Sha256Digest> {
+        self.origin.as_ref()?.route
     }
 
     /// The name of its file or directory, for people.
@@ -119,9 +138,9 @@ impl TreeFacts {
 
     /// What it is, for people.
     pub fn summary(&self) -> String {
-        let what = match &self.origin {
+        let what = match self.origin.as_deref() {
             None => format!("the server's {}", self.path),
-            Some(Origin { kind, version, git: None }) => {
+            Some(Origin { kind, version, git: None, .. }) => {
                 format!("Linux {version} of the {kind} {}", self.name())
             }
             Some(Origin { version, git: Some(git), .. }) => {
@@ -209,6 +228,13 @@ pub(crate) fn facts_of(path: &Utf8Path, cache: &Cache) -> Result<TreeFacts, Fail
 }
 
 impl TreeFacts {
+    /// Whether all of it lies in the cache, and some was evicted from there.
+    pub(super) fn is_evicted(&self, cache: &Cache) -> bool {
+        let sources = cache.sources();
+        let files = || std::iter::once(&self.path).chain(self.increments.iter().map(|f| &f.path));
+        files().all(|path| path.starts_with(&sources)) && !files().all(|path| path.exists())
+    }
+
     /// Keeps what of it lies in the cache from being removed while the locks live, and notes that it was
     /// used.
     ///

@@ -9,9 +9,10 @@ use std::sync::{
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, KernelConfig, KernelRelease};
 
-use super::super::{Base, BaseInput};
+use super::super::{Base, BaseInput, Supply};
 use crate::{
     BaselinePatch, Cache, Observer,
+    cache::CacheLock,
     process::available_cores,
     sandbox::{Sandbox, SandboxLimits},
     source::{KernelSource, SourceTree},
@@ -105,6 +106,17 @@ impl Kernel {
         config: &str,
         observer: &dyn Observer,
     ) -> Result<(Base, bool), Failure> {
+        self.ready_with(source, &|| Ok(Vec::new()), config, observer)
+    }
+
+    /// A base of a source that `bring` brings.
+    pub(crate) fn ready_with(
+        &self,
+        source: &KernelSource,
+        bring: &dyn Fn() -> Result<Vec<CacheLock>, Failure>,
+        config: &str,
+        observer: &dyn Observer,
+    ) -> Result<(Base, bool), Failure> {
         let toolchain = self.toolchain();
         let parsed = KernelConfig::parse(config.as_bytes()).expect("a config");
         let input = BaseInput {
@@ -118,7 +130,8 @@ impl Kernel {
             base_limits: SandboxLimits::default(),
         };
         let no_archive = || Err(Failure::new(FailureClass::Internal, "no archive here", ""));
-        Base::ready(&input, &self.cache, &no_archive, &self.sandbox, observer)
+        let supply = Supply { apt: &no_archive, source: bring };
+        Base::ready(&input, &self.cache, &supply, &self.sandbox, observer)
     }
 
     pub(crate) fn leftovers(&self) -> Vec<String> {

@@ -87,7 +87,26 @@ impl GitSource<'_> {
         let GitRecord { commit, tree } = &found.record;
         let digest = Sha256Digest::of(format!("git {commit} {tree}").as_bytes());
         let facts = TreeFacts::of(&path, digest);
-        Ok(facts.with_origin("git", self.release.upstream_version(), Some(found.record)))
+        let facts = facts.with_origin("git", self.release.upstream_version(), Some(found.record));
+        Ok(facts.with_route(self.route()?))
+    }
+
+    /// A digest of where the tag is fetched from and how it is checked; `None` of a repository on the
+    /// server.
+    ///
+    /// # Errors
+    /// `source-unusable` when the keyring cannot be read.
+    pub(in crate::source) fn route(&self) -> Result<Option<Sha256Digest>, Failure> {
+        let Repository::Url(url) = &self.options.repository else { return Ok(None) };
+        let keys = match &self.options.verify_tag {
+            Some(path) => fs_err::read(path)
+                .map_err(|error| io_failure(FailureClass::SourceUnusable, "read", path, &error))?,
+            None => Vec::new(),
+        };
+        let tag = self.options.tag.fill(self.release);
+        let verify = self.options.verify_tag.is_some();
+        let text = format!("{url} {tag} {verify} {}", Sha256Digest::of(&keys));
+        Ok(Some(Sha256Digest::of(text.as_bytes())))
     }
 
     /// The tag in our own repository of what was fetched.
