@@ -124,6 +124,10 @@ if [ "$full" = yes ]; then
         cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
             "$cache_directory" linux-source-7.3 "$version_7_3" "$ELIVEPATCH_TEST_SOURCE_7_3"
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
+    say "toolchain roots from a tarball and from an OCI image, and a livepatch with each"
+    install_packages skopeo umoci
+    cargo test --locked --package elivepatch-end-to-end --test toolchains -- --ignored \
+        --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
     say "the other stock kernels of Debian 13 and its backports"
     ELIVEPATCH_TEST_ALL_STOCK_KERNELS=1 run_tests --package elivepatch-end-to-end \

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use elivepatch_end_to_end::{
-    ClientRun, ServerOptions, TestServer, cache_directory, facts_of_running, own_patch, patch,
-    program,
+    ClientCommand, ClientRun, ServerOptions, TestServer, cache_directory, facts_of_running,
+    own_patch, patch, program,
 };
 use elivepatch_model::{BaseKind, FailureClass, Manifest};
 
@@ -32,6 +32,10 @@ fn kernel_config(name: &str) -> PathBuf {
 }
 
 fn order(server: &TestServer, config: &str, patch_name: &str) -> ClientRun {
+    order_of(server, config, patch_name).run()
+}
+
+fn order_of(server: &TestServer, config: &str, patch_name: &str) -> ClientCommand {
     let checks = patch("demo/meminfo-label").with_file_name("meminfo-label.checks.toml");
     let command =
         server.client("build").args(["--accept-unproven", "--kernel", RELEASE, "--config"]);
@@ -40,7 +44,7 @@ fn order(server: &TestServer, config: &str, patch_name: &str) -> ClientRun {
         "built-meminfo" => command.args(["--checks".as_ref(), checks.as_os_str()]),
         _ => command,
     };
-    command.patch(&own_patch(patch_name)).run()
+    command.patch(&own_patch(patch_name))
 }
 
 /// From the source to the reverted livepatch, tried on the kernel that the server has built.
@@ -135,7 +139,7 @@ fn symbols_of_the_running_kernel_prove_the_one_that_was_built() {
         command.patch(&own_patch("built-meminfo")).run()
     };
     // The bases are there: their images are what such machines run.
-    let plain = facts_of("6.12-small", false);
+    let plain = facts_of_built("6.12-small", &[]);
     let run = order(plain.path().join("facts.json").as_path()).succeeds();
     let (_, manifest) = run.livepatch();
     let fit = manifest.fit.as_ref().expect("every livepatch has one");
@@ -143,16 +147,63 @@ fn symbols_of_the_running_kernel_prove_the_one_that_was_built() {
     assert!(fit.is_proven() && symbols.sizes && symbols.names > 10_000, "{fit:?}");
     assert!(run.stdout.contains("equal the running kernel's"), "{}", run.stdout);
 
-    let other = facts_of("6.12-small-ibt", true);
-    let run = order(other.path().join("facts.json").as_path());
+    let other = facts_of_built("6.12-small-ibt", &[]);
+    let run = order(says(&other, "6.12-small", &[]).as_path());
     run.fails_with(1, FailureClass::BaseDoesNotFit);
 }
 
-/// The facts of a machine that runs the kernel of the config, `facts.json` in the directory; with
-/// `says_plain` that machine says that its config is that of the kernel without IBT.
-fn facts_of(config: &str, says_plain: bool) -> tempfile::TempDir {
+/// A kernel whose users have a patch of their own in it, as on Gentoo: it fits when it is built with that
+/// patch, and no other build of it does.
+#[test]
+#[ignore = "builds a kernel: make test-full"]
+fn kernel_with_a_baseline_patch_fits_only_what_is_built_with_it() {
+    let config = format!("[[source]]\nrelease = \"{RELEASE}\"\npath = \"{}\"\n", tarball());
+    let server = TestServer::start(ServerOptions { config, ..ServerOptions::default() });
+    let order = |facts: &Path| {
+        let command = server.client("build").args(["--facts".as_ref(), facts.as_os_str()]);
+        let checks = command.file("local.checks.toml", CHECKS);
+        let command = command.args(["--checks".as_ref(), checks.as_os_str()]);
+        command.patch(&own_patch("built-meminfo")).run()
+    };
+    let baseline = [own_patch("baseline-meminfo")];
+    let own = facts_of_built("6.12-small", &baseline);
+    let run = order(own.path().join("facts.json").as_path());
+    let run = run.succeeds();
+    let (_, manifest) = run.livepatch();
+    let fit = manifest.fit.as_ref().expect("every livepatch has one");
+    assert!(fit.is_proven() && fit.symbols.is_some(), "{fit:?}");
+    let [patch] = manifest.source.patches.as_slice() else { panic!("{:?}", manifest.source) };
+    assert_eq!(patch.name, "baseline-meminfo.patch");
+    let [check] = manifest.trial.checks.as_slice() else { panic!("{:?}", manifest.trial) };
+    assert!(check.output_after.contains("LocalChange:          28 kB"), "{check:?}");
+
+    // The same machine, which does not tell that it has it: nobody knows of the function.
+    let run = order(says(&own, "6.12-small", &[]).as_path());
+    run.fails_with(1, FailureClass::BaseDoesNotFit);
+    for part in ["local_change", "baseline patch"] {
+        assert!(run.stderr.contains(part), "{part:?} is missing: {}", run.stderr);
+    }
+    // And one that says so, but was booted without it.
+    let plain = facts_of_built("6.12-small", &[]);
+    let run = order(says(&plain, "6.12-small", &baseline).as_path());
+    run.fails_with(1, FailureClass::BaseDoesNotFit);
+    assert!(run.stderr.contains("local_change"), "{}", run.stderr);
+}
+
+/// What the trial of a kernel with the baseline patch sees: its line, beside the livepatch's.
+const CHECKS: &str = "\
+[[check]]
+command = \"grep -i -A 3 localchange /proc/meminfo\"
+before = \"VmallocChunk:\"
+after = \"VMALLOCCHUNK:\"
+";
+
+/// The facts of a machine that runs what the server builds of the config and the patches, `facts.json` in
+/// the directory.
+fn facts_of_built(config: &str, baseline: &[PathBuf]) -> tempfile::TempDir {
     let unproven = server();
-    let run = order(&unproven, config, "built-meminfo").succeeds();
+    let command = order_of(&unproven, config, "built-meminfo");
+    let run = with_baseline(command, baseline).run().succeeds();
     let (_, manifest) = run.livepatch();
     let bases = std::fs::read_dir(cache_directory().join("bases")).expect("bases").flatten();
     let build_id = manifest.build_id.as_str();
@@ -163,18 +214,34 @@ fn facts_of(config: &str, says_plain: bool) -> tempfile::TempDir {
     let root = facts_of_running(&base.expect("the base").join("vmlinuz"));
     // With its build-id nothing else would be asked for: on a real machine another build has another.
     std::fs::remove_file(root.path().join("sys/kernel/notes")).expect("the guest's notes");
-    let config = kernel_config(if says_plain { "6.12-small" } else { config });
+    says(&root, config, baseline);
+    root
+}
+
+/// Saves the facts of a machine that says of itself that it has this config and these patches.
+fn says(root: &tempfile::TempDir, config: &str, baseline: &[PathBuf]) -> PathBuf {
+    let config = kernel_config(config);
     let output = root.path().join("facts.json");
-    let ran = std::process::Command::new(program("elivepatch"))
+    let mut command = std::process::Command::new(program("elivepatch"));
+    command
         .arg("facts")
         .args(["--root".as_ref(), root.path().as_os_str(), "--config".as_ref(), config.as_os_str()])
-        .args(["--output".as_ref(), output.as_os_str()])
-        .output()
-        .expect("elivepatch");
+        .args(["--force".as_ref(), "--output".as_ref(), output.as_os_str()]);
+    for patch in baseline {
+        command.args(["--baseline".as_ref(), patch.as_os_str()]);
+    }
+    let ran = command.output().expect("elivepatch");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let told = String::from_utf8_lossy(&ran.stdout);
     assert!(told.contains("of vmlinux, with sizes"), "{told}");
-    root
+    output
+}
+
+fn with_baseline(command: ClientCommand, baseline: &[PathBuf]) -> ClientCommand {
+    let add = |command: ClientCommand, patch: &PathBuf| {
+        command.args(["--baseline".as_ref(), patch.as_os_str()])
+    };
+    baseline.iter().fold(command, add)
 }
 
 #[test]

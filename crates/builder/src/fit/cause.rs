@@ -64,7 +64,8 @@ fn cause(differing: &[Differing], number: usize, compared: usize, banner: Option
         return "a config option: the target's kernel has other functions in these files"
             .to_owned();
     }
-    if number * 10 <= compared {
+    // What changes how all is compiled, changes most of it; small files have few functions.
+    if number * 2 <= compared {
         return "a patch that the target's kernel was built with, and the base's source lacks \
                 (a baseline patch), or one that it has in excess"
             .to_owned();
