@@ -28,7 +28,11 @@ impl UnitPath {
         let directory = components(&String::from_utf8_lossy(directory));
         let name = String::from_utf8_lossy(name);
         let is_absolute = name.starts_with('/');
-        let (name, mut spelled) = (components(&name), spelled_components(&name));
+        let (mut name, mut spelled) = (components(&name), spelled_components(&name));
+        if !is_absolute {
+            name.drain(..featureset_tree(&name));
+            spelled.drain(..featureset_tree(&spelled));
+        }
         // In the directory of the build: then relative to it, whatever it is called.
         let inside = is_absolute && !directory.is_empty() && name.starts_with(&directory);
         if !inside {
@@ -106,6 +110,19 @@ fn tree_root(paths: &[&UnitPath]) -> usize {
     (0..=of_all).rev().find(fits).or_else(|| (0..=of_names).rev().find(fits)).unwrap_or(of_names)
 }
 
+/// How many components at the beginning of a relative name are the tree of a Debian featureset: that of
+/// `rt` is patched in `debian/build/source_rt`, and built from there.
+fn featureset_tree(name: &[String]) -> usize {
+    match name {
+        [debian, build, tree, _, ..]
+            if debian == "debian" && build == "build" && tree.starts_with("source_") =>
+        {
+            3
+        }
+        _ => 0,
+    }
+}
+
 /// The components of a path with `.` and inner `..` resolved by name; leading `..` stay.
 fn components(path: &str) -> Vec<String> {
     let mut components: Vec<String> = Vec::new();
@@ -175,6 +192,24 @@ mod tests {
             ("/build/path/linux-6.1.176/arch/x86/kernel/head_64.S", build),
         ]);
         assert_eq!(found, ["arch/x86/kernel/head_64.S", "arch/x86/lib/memcpy_64.S", "fs/exec.c"]);
+    }
+
+    #[test]
+    fn tree_of_a_debian_featureset_is_a_tree() {
+        let build = "/build/path/linux-6.1.176/debian/build/build_amd64_rt_amd64";
+        let found = paths(&[
+            ("debian/build/source_rt/fs/exec.c", "debian/build/build_amd64_rt_amd64"),
+            ("init/generated.c", "debian/build/build_amd64_rt_amd64"),
+            ("/build/path/linux-6.1.176/debian/build/source_rt/arch/x86/lib/memcpy_64.S", build),
+            ("/build/path/linux-6.1.176/debian/build/source_rt/arch/x86/entry/entry_64.S", build),
+        ]);
+        let expected = [
+            "arch/x86/entry/entry_64.S",
+            "arch/x86/lib/memcpy_64.S",
+            "fs/exec.c",
+            "init/generated.c",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

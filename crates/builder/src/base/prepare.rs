@@ -21,7 +21,8 @@ use crate::{
     Observer,
     cache::StagingDirectory,
     debian::{
-        Apt, HeldPackage, KernelPackages, for_each_file, unpack_package, unpack_source_tarball,
+        Apt, HeldPackage, KernelPackages, for_each_file, rt_patches, unpack_package,
+        unpack_source_tarball,
     },
     disk_need::DiskNeed,
     sandbox::{Sandbox, SandboxCommand},
@@ -39,6 +40,7 @@ struct Files {
     debug: HeldPackage,
     headers: HeldPackage,
     source: HeldPackage,
+    patches: Option<HeldPackage>,
 }
 
 struct Preparation<'a> {
@@ -65,6 +67,7 @@ pub(super) fn prepare(
         debug: apt.hold(&packages.debug, observer)?,
         headers: apt.hold(&packages.headers, observer)?,
         source: apt.hold(&packages.source, observer)?,
+        patches: packages.patches.as_ref().map(|part| apt.hold(part, observer)).transpose()?,
     };
     let need = DiskNeed {
         place: place.to_owned(),
@@ -142,6 +145,7 @@ impl Preparation<'_> {
             "--no-same-owner",
             "--file=/scratch/source.tar.xz",
         ])?;
+        self.apply_patches_of_the_flavour()?;
         self.run_in_tree(["cp", "/scratch/config", "/build/.config"])?;
 
         self.progress("configuring", 2);
@@ -159,6 +163,28 @@ impl Preparation<'_> {
         self.run_command(&prepare)?;
         self.run_in_tree(["cp", &symvers, "/build/Module.symvers"])?;
         fs_err::remove_dir_all(&scratch).map_err(|error| base_io("remove", &scratch, &error))
+    }
+
+    /// Applies what Debian patches for this flavour only, which its source has not.
+    fn apply_patches_of_the_flavour(&self) -> Result<(), Failure> {
+        let Some(part) = &self.files.patches else { return Ok(()) };
+        let patches = rt_patches(part)?;
+        if patches.is_empty() {
+            return Ok(());
+        }
+        let line = format!("applying the {} patches of the flavour rt", patches.len());
+        self.observer.event(BuildEvent::Log { step: StepName::Base, line });
+        let directory = self.staging.join("patches");
+        self.sandbox.make_directory(&directory)?;
+        for (number, (_, text)) in patches.iter().enumerate() {
+            let path = directory.join(format!("{number:04}.patch"));
+            fs_err::write(&path, text).map_err(|error| base_io("write", &path, &error))?;
+        }
+        let script = "for patch in /patches/*.patch; do patch --strip=1 --fuzz=0 --forward --batch \
+            --silent --no-backup-if-mismatch --input=\"$patch\" || exit 1; done";
+        let command = self.in_tree(["sh", "-c", script]).read_only(&directory, "/patches");
+        self.run_command(&command)?;
+        fs_err::remove_dir_all(&directory).map_err(|error| base_io("remove", &directory, &error))
     }
 
     /// Puts the target's Module.symvers into `scratch`; gives its path in the sandbox.

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Cache, Observer,
+    cache::CacheLock,
     failures::{cancelled, io_failure},
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
@@ -52,8 +53,18 @@ pub struct Apt {
     pub(super) cache: Cache,
     pub(super) options: DebianOptions,
     mirrors: Mirrors,
+    index: Index,
     directory: Utf8PathBuf,
     pub(super) proxy: Option<String>,
+}
+
+/// Which index of an archive is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// That of the packages for amd64.
+    Packages,
+    /// That of the source packages, which few kernels need.
+    Sources,
 }
 
 impl Apt {
@@ -62,12 +73,24 @@ impl Apt {
     /// # Errors
     /// When no mirror is known, or the cache cannot be written.
     pub fn open(cache: &Cache, options: &DebianOptions) -> Result<Self, Failure> {
+        Self::open_index(cache, options, Index::Packages)
+    }
+
+    /// The same archive's index of source packages.
+    ///
+    /// # Errors
+    /// As [`Apt::open`].
+    pub(super) fn of_sources(&self) -> Result<Self, Failure> {
+        Self::open_index(&self.cache, &self.options, Index::Sources)
+    }
+
+    fn open_index(cache: &Cache, options: &DebianOptions, index: Index) -> Result<Self, Failure> {
         let mut mirrors =
             find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
         if options.without_security {
             mirrors.security.clone_from(&options.security_mirror);
         }
-        let mut sources = source_lines(options, &mirrors, &options.suites).join("\n") + "\n";
+        let mut sources = source_lines(options, &mirrors, index, &options.suites).join("\n") + "\n";
         if !options.valid_until {
             sources.push_str("# whatever the time until which it is valid\n");
         }
@@ -78,6 +101,7 @@ impl Apt {
             cache: cache.clone(),
             options: options.clone(),
             mirrors,
+            index,
             directory: directory.clone(),
             proxy: machine_proxy(),
         };
@@ -98,7 +122,7 @@ impl Apt {
     /// The lines of a sources.list for `suites`, each with the key it must be signed with. Suites
     /// of an archive that is not configured are left out.
     pub fn source_lines(&self, suites: &[String]) -> Vec<String> {
-        source_lines(&self.options, &self.mirrors, suites)
+        source_lines(&self.options, &self.mirrors, self.index, suites)
     }
 
     /// apt's configuration file: for other programs that run apt.
@@ -126,7 +150,7 @@ impl Apt {
     /// `fetch-failed` when the mirror does not answer, has none of the suites, or a signature is
     /// wrong.
     pub fn update(&self, observer: &dyn Observer) -> Result<(), Failure> {
-        let _lock = self.cache.lock(&self.directory.join("index"), observer)?;
+        let _lock = self.lock_index(observer)?;
         if self.index_age().is_some_and(|age| age < INDEX_AGE) {
             return Ok(());
         }
@@ -134,7 +158,7 @@ impl Apt {
         update.args(["update", "--quiet", "--error-on=any"]);
         let finished = self.run(update, observer, &mut |_| {})?;
         if !finished.succeeded() {
-            let suites = source_lines(&self.options, &self.mirrors, &self.options.suites);
+            let suites = self.source_lines(&self.options.suites);
             match missing_suites(&finished.text()) {
                 // Another suite may have the kernel. What a mirror leaves out is not found; what it
                 // has must still be signed.
@@ -150,6 +174,10 @@ impl Apt {
             }
         }
         self.write("updated", &jiff::Timestamp::now().to_string())
+    }
+
+    pub(super) fn lock_index(&self, observer: &dyn Observer) -> Result<CacheLock, Failure> {
+        self.cache.lock(&self.directory.join("index"), observer)
     }
 
     fn index_age(&self) -> Option<Duration> {
@@ -241,7 +269,7 @@ impl Apt {
     /// Asks the index. Only one at a time, and not while it is fetched: apt-cache writes a cache
     /// of its own, and finds nothing in one that somebody else is writing.
     fn query(&self, arguments: &[&str], observer: &dyn Observer) -> Result<Output, Failure> {
-        let _lock = self.cache.lock(&self.directory.join("index"), observer)?;
+        let _lock = self.lock_index(observer)?;
         let output =
             self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;
         // apt ends with the same code when it knows no such package and when it failed.
@@ -289,15 +317,24 @@ impl Apt {
 }
 
 /// The lines of a sources.list. Suites of an archive that has no mirror are left out.
-fn source_lines(options: &DebianOptions, mirrors: &Mirrors, suites: &[String]) -> Vec<String> {
+fn source_lines(
+    options: &DebianOptions,
+    mirrors: &Mirrors,
+    index: Index,
+    suites: &[String],
+) -> Vec<String> {
     let keyring = &options.keyring;
+    let kind = match index {
+        Index::Packages => "deb",
+        Index::Sources => "deb-src",
+    };
     let line = |suite: &String| {
         let mirror = if suite.ends_with("-security") {
             mirrors.security.as_ref()?
         } else {
             &mirrors.archive
         };
-        Some(format!("deb [signed-by={keyring}] {mirror} {suite} main"))
+        Some(format!("{kind} [signed-by={keyring}] {mirror} {suite} main"))
     };
     suites.iter().filter_map(line).collect()
 }

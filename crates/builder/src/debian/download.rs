@@ -80,7 +80,7 @@ impl Apt {
         if self.take_kept(package, &path)? {
             return Ok(());
         }
-        let address = self.address(package)?;
+        let address = self.address(package, observer)?;
         // A first file that was resumed may be damaged; a second one is fetched whole.
         for _ in 0..2 {
             let partial = self.download(&address, package, observer)?;
@@ -101,7 +101,12 @@ impl Apt {
     }
 
     /// Where the package lies, as apt knows from the signed index.
-    fn address(&self, package: &PackageFile) -> Result<String, Failure> {
+    fn address(&self, package: &PackageFile, observer: &dyn Observer) -> Result<String, Failure> {
+        if package.is_source_part()
+            && let Some(address) = self.address_of_source_part(package, observer)?
+        {
+            return Ok(address);
+        }
         let mut command = self.command("apt-get");
         command.args(["download", "--print-uris", "--"]);
         command.arg(format!("{}={}", package.name, package.version));

@@ -24,12 +24,18 @@ pub struct KernelPackages {
     pub headers: PackageFile,
     /// The source as Debian builds it.
     pub source: PackageFile,
+    /// Of the flavour `rt`: the part of the source package that may hold patches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patches: Option<PackageFile>,
 }
+
+/// What the release of a kernel has in it that is built for real time.
+const RT: &str = "-rt-";
 
 impl KernelPackages {
     /// All packages.
     pub fn all(&self) -> Vec<&PackageFile> {
-        let own = [self.config.as_ref(), self.modules.as_ref()];
+        let own = [self.config.as_ref(), self.modules.as_ref(), self.patches.as_ref()];
         let always = [&self.image, &self.debug, &self.headers, &self.source];
         always.into_iter().chain(own.into_iter().flatten()).collect()
     }
@@ -118,13 +124,24 @@ fn look_up(
         line: format!("{release} is Debian's {} {}", image.name, image.version),
     });
     let names = Names { debug: &debug, headers: &headers, source: &source, split: &split };
-    assemble(image, &others, &names).map_err(|missing| {
+    let unknown = |missing: &str| {
         Failure::new(
             FailureClass::ReleaseUnknown,
             format!("the archive has no {missing} {}, which {release} needs", image.version),
             LEFT_THE_ARCHIVE,
         )
-    })
+    };
+    let packages = assemble(image, &others, &names).map_err(unknown)?;
+    if !release.suffix().contains(RT) {
+        return Ok(packages);
+    }
+    // Debian 12 calls its second kernel's source by the series.
+    for source in ["linux".to_owned(), format!("linux-{}", release.series())] {
+        if let Some(patches) = apt.debian_part(&source, &packages.version, observer)? {
+            return Ok(KernelPackages { patches: Some(patches), ..packages });
+        }
+    }
+    Err(unknown("source package linux"))
 }
 
 /// The names of a kernel's packages, beside its image.
@@ -163,6 +180,7 @@ fn assemble<'a>(
         debug: of_this_version(names.debug)?,
         headers: of_this_version(names.headers)?,
         source: of_this_version(names.source)?,
+        patches: None,
     })
 }
 
@@ -201,6 +219,16 @@ fn unknown_release(
             format!(
                 "the target runs {release} in version {version}, and the archive has {}",
                 known.join(", ")
+            ),
+            LEFT_THE_ARCHIVE,
+        );
+    }
+    // A kernel that the archive has no package of any more still says whose it is.
+    if let Some(version) = kernel_version.and_then(debian_version) {
+        return Failure::new(
+            FailureClass::ReleaseUnknown,
+            format!(
+                "the target runs {release}, Debian's {version}, and the archive does not have it"
             ),
             LEFT_THE_ARCHIVE,
         );
@@ -317,6 +345,30 @@ mod tests {
         let text = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)";
         assert_eq!(debian_version(text), Some("6.1.176-1"));
         assert_eq!(debian_version("#1 SMP PREEMPT_DYNAMIC @0"), None);
+    }
+
+    #[test]
+    fn kernel_that_left_the_archive_is_told_with_where_to_find_it() {
+        use crate::{Cache, DebianOptions, SilentObserver};
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = camino::Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let cache = Cache::open(&directory.join("cache")).expect("own directory");
+        let mirror = Some("http://127.0.0.1:9/debian".to_owned());
+        let options =
+            DebianOptions { mirror: mirror.clone(), security_mirror: mirror, ..Default::default() };
+        let apt = Apt::open(&cache, &options).expect("own directory");
+        let release: KernelRelease = "6.1.0-40-cloud-amd64".parse().expect("a release");
+        let text = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.153-1 (2025-09-20)";
+        // Nothing of the release is listed any more, or another version of it is.
+        let other = [package("linux-image-6.1.0-40-cloud-amd64", "6.1.152-1")];
+        for images in [&[][..], &other] {
+            let failure = unknown_release(&apt, &release, images, Some(text), &SilentObserver);
+            assert_eq!(failure.class, FailureClass::ReleaseUnknown);
+            assert!(failure.message.contains("6.1.153-1"), "{failure}");
+            for part in ["snapshot.debian.org/archive/debian/TIMESTAMP", "(packages)"] {
+                assert!(failure.hint.contains(part), "{part}: {}", failure.hint);
+            }
+        }
     }
 
     /// With `--ignored --nocapture`: needs the archive that this machine's apt is configured with.
