@@ -102,6 +102,7 @@ impl Recipe {
         [
             include_str!("../../recipes/debian-12-gcc-11.toml"),
             include_str!("../../recipes/debian-12-gcc-12.toml"),
+            include_str!("../../recipes/debian-12-gcc-12-triplet.toml"),
             include_str!("../../recipes/debian-13-clang-19.toml"),
             include_str!("../../recipes/debian-13-gcc-12.toml"),
             include_str!("../../recipes/debian-13-gcc-13.toml"),

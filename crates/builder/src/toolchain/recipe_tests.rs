@@ -56,6 +56,9 @@ fn unknown_field_is_refused_by_name() {
 fn each_compiler_of_debian_is_served_by_its_own_root() {
     assert_eq!(serving("gcc-11 (Debian 11.3.0-12) 11.3.0", ""), ["debian-12-gcc-11"]);
     assert_eq!(serving("gcc-13 (Debian 13.3.0-13) 13.3.0", ""), ["debian-13-gcc-13"]);
+    // Debian 12's 6.12 is compiled under the long name.
+    let long = "x86_64-linux-gnu-gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0";
+    assert_eq!(serving(long, ""), ["debian-12-gcc-12-triplet"]);
     // Both have a gcc-12; which patch level is the target's shows when the root is there.
     let two = ["debian-12-gcc-12", "debian-13-gcc-12"];
     assert_eq!(serving("gcc-12 (Debian 12.4.0-5) 12.4.0", ""), two);
