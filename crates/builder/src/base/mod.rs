@@ -156,6 +156,8 @@ impl Base {
                     "check the disk of the server's cache directory",
                 ));
             }
+            // Before the base is held alone: others hold the source while they wait for the base.
+            let _held = (supply.source)()?;
             let _alone = cache.lock(&place, observer)?;
             // Someone else may have made it while we waited.
             if BaseFacts::read(&place)?.is_none() {
@@ -166,7 +168,6 @@ impl Base {
                         prepare::prepare(input, packages, &place, apt, sandbox, observer)?;
                     }
                     KernelSource::Tree(tree) => {
-                        let _held = (supply.source)()?;
                         built::build(input, tree, identity, &place, sandbox, observer)?;
                     }
                 }

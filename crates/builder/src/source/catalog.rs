@@ -1,9 +1,13 @@
 //! The sources of the server's config in their order, and the search for the one that has a kernel.
 
-use std::sync::OnceLock;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, Sha256Digest, SourceIdentity, SourceRecord, StepName,
+    BuildEvent, Failure, FailureClass, KernelRelease, Sha256Digest, SourceIdentity, SourceRecord,
+    StepName,
 };
 
 use super::{
@@ -12,7 +16,7 @@ use super::{
     local::{LocalFiles, changed},
     not_served::{is_passed, nobody_serves, not_here, takes_no_patches},
     portage::Portage,
-    repository::OpenedRepository,
+    repository::{OpenedRepository, has_tag},
     tarball::Tarballs,
 };
 use crate::{
@@ -30,6 +34,8 @@ const IMPLIED: &str = "debian";
 #[derive(Debug)]
 pub(crate) struct Sources {
     entries: Vec<Entry>,
+    /// The routes by which nothing comes any more: what bases say of such a source is of no use.
+    lost: Mutex<BTreeSet<Sha256Digest>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +101,7 @@ impl Sources {
             is_named,
             apt: OnceLock::new(),
         });
-        Self { entries: entries.collect() }
+        Self { entries: entries.collect(), lost: Mutex::default() }
     }
 
     /// What of the sources that the config names decides the builder's results, in their order.
@@ -160,7 +166,7 @@ impl Sources {
                     log(format!("the source {name} serves {}", wanted.release));
                 }
             };
-            if let Some(tree) = entry.evicted(wanted, search) {
+            if let Some(tree) = self.evicted(entry, wanted, search) {
                 serves();
                 log(format!("{} was evicted from the cache; there is a base of it", tree.name()));
                 let (name, source, held) = (name.clone(), KernelSource::Tree(tree), Vec::new());
@@ -203,24 +209,58 @@ impl Sources {
     /// prepared again.
     ///
     /// # Errors
-    /// `source-unusable` when what comes is not what it was; those of [`Sources::find`].
+    /// `source-unusable` when what comes is not what it was; `fetch-failed` when it does not come any more,
+    /// after which other sources are asked again; those of fetching.
     pub(crate) fn bring<'a>(
         &'a self,
         found: &FoundSource,
         wanted: &Wanted,
         search: &Search<'a>,
     ) -> Result<Vec<CacheLock>, Failure> {
-        if found.is_evicted {
-            let source = self.entries[found.entry].find(wanted, search)?;
-            if source.identity() != found.source.identity() {
-                return Err(changed_since(&found.source));
-            }
-        }
+        let KernelSource::Tree(tree) = &found.source else { return Ok(Vec::new()) };
         let Tools { cache, observer, .. } = search.tools;
-        match &found.source {
-            KernelSource::Tree(tree) => tree.hold(cache, observer),
-            KernelSource::Debian(_) => Ok(Vec::new()),
+        if !found.is_evicted {
+            return tree.hold(cache, observer);
         }
+        let entry = &self.entries[found.entry];
+        let brought = entry.find(wanted, search).and_then(|new| entry.hold(new, wanted, search));
+        let (source, held) = brought.map_err(|failure| match is_passed(&failure) {
+            true => {
+                let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+                lost.extend(tree.route());
+                gone_since(&found.name, failure)
+            }
+            false => failure,
+        })?;
+        if source.identity() == found.source.identity() {
+            Ok(held)
+        } else {
+            Err(changed_since(&found.source))
+        }
+    }
+
+    /// The source by which a base that is there was made, when it is not in the cache any more: as long as
+    /// nothing but the base is needed, it need not come again. With another keyring or another ebuild it
+    /// comes, and is checked; so it does when bases say otherwise of it, for it was exchanged then.
+    fn evicted(&self, entry: &Entry, wanted: &Wanted, search: &Search) -> Option<TreeFacts> {
+        let is_for_it = entry.options.may_serve(wanted.release) && wanted.check_version().is_ok();
+        let route = if is_for_it { entry.route(wanted, search) } else { None }?;
+        if self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&route) {
+            return None;
+        }
+        let trees = Base::trees_of(search.tools.cache, wanted.release).into_iter();
+        let mut trees = trees.filter(|tree| {
+            tree.route() == Some(route) && *tree == tree.clone().with_baseline(wanted.baseline)
+        });
+        let tree = trees.next()?;
+        if trees.any(|other| other.identity() != tree.identity()) {
+            return None;
+        }
+        let is_evicted =
+            tree.is_evicted(search.tools.cache) || entry.lacks_tag(&tree, wanted.release);
+        // What does not go on is told where it is looked for.
+        let is_unchanged = entry.repository.check(&entry.options.kind, wanted.release).is_ok();
+        (is_evicted && is_unchanged).then_some(tree)
     }
 
     /// The archive that the packages of a source come from.
@@ -297,20 +337,12 @@ impl Entry {
         Ok(KernelSource::Tree(tree.with_baseline(wanted.baseline)))
     }
 
-    /// The source by which a base that is there was made, when it is not in the cache any more: as long as
-    /// nothing but the base is needed, it need not come again. With another keyring or another ebuild it
-    /// comes, and is checked.
-    fn evicted(&self, wanted: &Wanted, search: &Search) -> Option<TreeFacts> {
-        let is_for_it = self.options.may_serve(wanted.release) && wanted.check_version().is_ok();
-        let route = if is_for_it { self.route(wanted, search) } else { None }?;
-        let mut trees = Base::trees_of(search.tools.cache, wanted.release).into_iter();
-        let tree = trees.find(|tree| {
-            tree.route() == Some(route)
-                && *tree == tree.clone().with_baseline(wanted.baseline)
-                && tree.is_evicted(search.tools.cache)
-        })?;
-        // What does not go on is told where it is looked for.
-        self.repository.check(&self.options.kind, wanted.release).is_ok().then_some(tree)
+    /// Whether a mirror of a git repository was made anew since, without the kernel's tag.
+    fn lacks_tag(&self, tree: &TreeFacts, release: &KernelRelease) -> bool {
+        match &self.options.kind {
+            SourceKind::Git(options) => !has_tag(&tree.path, &options.tag.fill(release)),
+            _ => false,
+        }
     }
 
     /// How a source gets into the cache; `None` of others, and where that is not known.
@@ -388,6 +420,16 @@ impl Entry {
         }
         line
     }
+}
+
+/// The failure of what was fetched once, and is not where it was.
+fn gone_since(name: &str, failure: Failure) -> Failure {
+    Failure::new(
+        FailureClass::FetchFailed,
+        format!("a base was made from what the source {name} had, and now {}", failure.message),
+        "submit the build again: the sources behind it are asked then; if nobody meant to take it away, \
+         look at the mirror",
+    )
 }
 
 /// The failure of what was fetched again and is not what it was.

@@ -46,20 +46,31 @@ impl Setting {
         let Kernel { cache, sandbox, release, baseline, .. } = &self.kernel;
         let config = KernelConfig::parse(CONFIG.as_bytes()).expect("a config");
         let wanted = Wanted { release, config: &config, kernel_version: None, baseline };
-        let no_archive = || Err(Failure::new(FailureClass::Internal, "no archive here", ""));
+        let no_archive = || {
+            Err(Failure::new(FailureClass::ReleaseUnknown, "the archive does not have it", "look"))
+        };
         let tools = Tools { cache, sandbox, observer: &SilentObserver };
         work(&wanted, &Search { tools, apt: Box::new(no_archive) })
     }
 
     fn find(&self) -> FoundSource {
-        self.with_search(|wanted, search| self.sources.find(wanted, search)).expect("it is there")
+        self.try_find().expect("it is there")
+    }
+
+    fn try_find(&self) -> Result<FoundSource, Failure> {
+        self.with_search(|wanted, search| self.sources.find(wanted, search))
     }
 
     /// Whether the base of what was found was there.
     fn ready(&self, found: &FoundSource) -> Result<bool, Failure> {
+        self.ready_for(found, CONFIG)
+    }
+
+    /// The same for another config of the kernel.
+    fn ready_for(&self, found: &FoundSource, config: &str) -> Result<bool, Failure> {
         self.with_search(|wanted, search| {
             let bring = || self.sources.bring(found, wanted, search);
-            let ready = self.kernel.ready_with(&found.source, &bring, CONFIG, &SilentObserver);
+            let ready = self.kernel.ready_with(&found.source, &bring, config, &SilentObserver);
             ready.map(|(_, was_there)| was_there)
         })
     }
@@ -146,4 +157,47 @@ fn source_with_other_baseline_patches_or_for_another_release_is_not_taken_for_it
     setting.kernel.release = "6.12.117-large".parse().expect("a release");
     setting.find();
     assert_eq!(setting.web.requests(TARBALL), 3);
+}
+
+/// A second config of the kernel: another base.
+fn other_config() -> String {
+    format!("{CONFIG}CONFIG_OTHER=y\n")
+}
+
+#[test]
+fn source_that_does_not_come_any_more_is_asked_of_others_the_next_time() {
+    let setting = Setting::new();
+    let mut found = setting.find();
+    assert_eq!(setting.ready(&found), Ok(false));
+    found.let_go();
+    setting.evict();
+    setting.web.remove(TARBALL);
+    let found = setting.find();
+    let failure = setting.ready_for(&found, &other_config()).expect_err("it is gone");
+    assert_eq!(failure.class, FailureClass::FetchFailed);
+    assert!(failure.message.contains("(404)"), "{failure:?}");
+    // What the base says of it is not taken any more: the search goes on, and here nobody has it.
+    let failure = setting.try_find().expect_err("nobody has it");
+    assert_eq!(failure.class, FailureClass::ReleaseUnknown);
+}
+
+#[test]
+fn source_of_which_bases_say_otherwise_is_looked_at_again() {
+    let setting = Setting::new();
+    let mut first = setting.find();
+    assert_eq!(setting.ready(&first), Ok(false));
+    first.let_go();
+    setting.evict();
+    setting.kernel.write("fs/f00.c", "int f0(void) { return 7; }\n");
+    setting.publish();
+    let found = setting.find();
+    setting.ready_for(&found, &other_config()).expect_err("it was exchanged");
+    let mut second = setting.find();
+    assert_eq!(setting.ready_for(&second, &other_config()), Ok(false));
+    second.let_go();
+    setting.evict();
+    // Both bases are there. What there is now counts, whatever the order of the bases.
+    let fetched = setting.web.requests(TARBALL);
+    assert_eq!(identity(&setting.find()), identity(&second));
+    assert_eq!(setting.web.requests(TARBALL), fetched + 1);
 }

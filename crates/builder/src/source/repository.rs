@@ -67,6 +67,11 @@ impl OpenedRepository {
     }
 }
 
+/// Whether a repository has a tag, by a look at its files.
+pub(super) fn has_tag(repository: &Utf8Path, tag: &str) -> bool {
+    tags(repository).contains_key(tag)
+}
+
 fn local(options: &GitOptions) -> Option<&Utf8Path> {
     match &options.repository {
         Repository::Path(path) => Some(path),

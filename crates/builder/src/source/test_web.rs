@@ -58,6 +58,11 @@ impl Web {
         self.put(path, Answer { content: content.to_vec(), ..Answer::default() });
     }
 
+    /// Takes a path away.
+    pub(crate) fn remove(&self, path: &str) {
+        self.answers.lock().expect("nobody panicked").remove(path);
+    }
+
     /// How often a path was asked for.
     pub(crate) fn requests(&self, path: &str) -> usize {
         let requests = self.requests.lock().expect("nobody panicked");
