@@ -49,15 +49,17 @@ fn bases(directory: &Path) -> Vec<PathBuf> {
     entries.filter(of_release).collect()
 }
 
-/// Copies a base without what builds have added to it; its files are hard links.
+/// Copies a base without what builds add to it, which changes meanwhile; its files are hard links.
 fn copy_base(base: &Path, copy: &Path) {
-    let copied = Command::new("cp").args(["--archive", "--link"]).args([base, copy]).status();
-    assert!(copied.expect("cp").success(), "{} cannot be copied", base.display());
-    for added in ["fit", "originals"] {
-        let place = copy.join(added);
-        if place.exists() {
-            fs::remove_dir_all(&place).expect("own directory");
+    fs::create_dir(copy).expect("own directory");
+    for entry in fs::read_dir(base).expect("the base").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if ["fit", "originals"].contains(&name.as_str()) || name.starts_with("includes-") {
+            continue;
         }
+        let mut copied = Command::new("cp");
+        copied.args(["--archive", "--link"]).args([entry.path(), copy.join(&name)]);
+        assert!(copied.status().expect("cp").success(), "{name} cannot be copied");
     }
 }
 
@@ -75,6 +77,17 @@ fn source_that_the_kernel_was_not_built_from_gives_no_livepatch() {
     for part in ["meminfo_proc_show", "fs/proc/meminfo.o", "baseline patch"] {
         assert!(run.stderr.contains(part), "{part:?} is missing: {}", run.stderr);
     }
+    // Who takes the risk, where the server's policy allows it, gets one that says what was not proven.
+    let config = "[policy]\nallow_unproven = true\n".to_owned();
+    let shared_cache = Some(cache.path().to_owned());
+    let options = ServerOptions { config, shared_cache, ..ServerOptions::default() };
+    let accepting = TestServer::start(options);
+    let run = accepting.build().args(["--accept-unproven"]).patch(&label).run().succeeds();
+    let (_, manifest) = run.livepatch();
+    let fit = manifest.fit.as_ref().expect("every livepatch has one");
+    assert!(!fit.is_proven() && fit.accepted_unproven, "{fit:?}");
+    assert!(fit.not_proven.iter().any(|line| line.contains("meminfo_proc_show")), "{fit:?}");
+    assert!(run.stdout.contains("accepted unproven"), "{}", run.stdout);
     // Nobody gets by with a wish that the server's policy does not allow.
     let run = server.build().args(["--accept-unproven"]).patch(&label).run();
     run.fails_with(1, FailureClass::UnprovenNotAllowed);

@@ -19,6 +19,9 @@ use crate::{
 /// The largest module that is read, in bytes.
 const MODULE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// So many places differ by a patch; a config option changes many more.
+const FEW: usize = 20;
+
 /// Differences that a failure lists.
 const LISTED: usize = 20;
 
@@ -101,10 +104,23 @@ fn differs(lines: Vec<String>) -> Failure {
     Failure::new(
         FailureClass::BaseDoesNotFit,
         format!("the base does not fit the target: its functions are others than those of the running kernel's /proc/kallsyms; {first}"),
-        "likely cause: another config option, another compiler or patch level of it, or a patch that \
-         the running kernel was built with and the server's source lacks (a baseline patch)",
+        format!("likely cause: {}", cause(number)),
     )
     .with_details(listed)
+}
+
+/// Why so many places may differ. The compiler was compared before, by the config's text of it.
+fn cause(number: usize) -> &'static str {
+    match number {
+        ..=FEW => {
+            "a patch that the running kernel was built with and the server's source lacks (a baseline \
+             patch), or one that it has in excess"
+        }
+        _ => {
+            "another config option, another compiler or patch level of it, or the source of another \
+             version: much of the code differs"
+        }
+    }
 }
 
 /// Compares the kernel's own functions; what differs, a line for each.
