@@ -39,7 +39,7 @@ pub enum FactsError {
 
 impl FactsError {
     /// What to do about it.
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::TooLarge | Self::Form(_) => {
                 "collect them on the machine to be patched: elivepatch facts --output FILE"
@@ -47,9 +47,10 @@ impl FactsError {
             Self::Version { .. } => {
                 "collect them with the same version of elivepatch that uses them"
             }
-            Self::Part { .. } | Self::Patch { .. } => {
+            Self::Part { .. } => {
                 "collect them anew on the machine to be patched: elivepatch facts --output FILE"
             }
+            Self::Patch { failure, .. } => &failure.hint,
         }
     }
 }

@@ -75,8 +75,8 @@ fn read_facts(path: &Utf8Path) -> Result<Kernel, CommandError> {
     let hint = "elivepatch facts --output FILE on the machine saves them";
     let text = read_limited(path, FACTS_BYTES).map_err(|error| unreadable(error.into(), hint))?;
     let saved = SavedFacts::parse(&text).map_err(|error| {
-        let hint = error.hint();
-        unreadable(error.into(), hint)
+        let hint = error.hint().to_owned();
+        unreadable(error.into(), &hint)
     })?;
     if saved.config.is_none() {
         return Err(unreadable(
@@ -88,7 +88,9 @@ fn read_facts(path: &Utf8Path) -> Result<Kernel, CommandError> {
     let patches = saved.baseline.into_iter();
     let baseline =
         patches.map(|SavedPatch { name, content }| BaselinePatch { name, text: content });
-    Ok(Kernel { target: saved.target, config_text: saved.config, baseline: baseline.collect() })
+    // Whether the machine runs that very image is for a build to find out.
+    let target = TargetFacts { build_id: None, ..saved.target };
+    Ok(Kernel { target, config_text: saved.config, baseline: baseline.collect() })
 }
 
 /// Reads a config, plain or gzip.
