@@ -59,7 +59,8 @@ if [ "$part" = all ] || [ "$part" = sources ]; then
     say "measuring $on_cores: comparing objects of a stock kernel with its own code"
     target/release/elivepatch-bench sources --cache "$cache_directory" --release "$release" \
         --output "$output"
-    set -- "$@" "$output/sources.json"
+    # The first part has put it there already.
+    [ "$part" = all ] || set -- "$output/sources.json"
 fi
 
 # A target that is missed is for people to judge: other work on the machine slows everything down.

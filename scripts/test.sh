@@ -124,6 +124,8 @@ if [ "$full" = yes ]; then
         cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
             "$cache_directory" linux-source-7.3 "$version_7_3" "$ELIVEPATCH_TEST_SOURCE_7_3"
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
+    say "every stock kernel of the archive is found"
+    cargo test --locked --package elivepatch-builder --lib -- --ignored every_stock_kernel
     say "toolchain roots from a tarball and from an OCI image, and a livepatch with each"
     install_packages skopeo umoci
     cargo test --locked --package elivepatch-end-to-end --test toolchains -- --ignored \
@@ -147,7 +149,8 @@ fi
 
 # Each base and its packages take 2.5 GB (a full amd64 flavour 5 GB), so one is there at a time.
 if [ "$full" = yes ]; then
-    say "300 objects of each of Debian 12's kernels, compared with the kernels' own code"
+    say "300 objects of each of Debian 12's kernels, and some of other kinds, compared with the
+   kernels' own code"
     fit_profile=--release
     fit_cache=$(mktemp -d "$cache_directory/test/fit.XXXXXX")
     trap 'rm -rf "$fit_cache" ${cold:+"$cold"}' EXIT
@@ -155,9 +158,14 @@ if [ "$full" = yes ]; then
     fit_failed=
     table=target/fit-table.md
     : > "$table"
+    # Of the other kinds of kernels that the archive has a sample each, KERNEL/OBJECTS.
     for kernel in 6.1.0-47-cloud-amd64 6.1.0-50-cloud-amd64 6.1.0-53-cloud-amd64 \
-        6.1.0-54-cloud-amd64 6.1.0-55-cloud-amd64 6.1.0-56-cloud-amd64 6.1.0-56-amd64; do
-        rows=$(fit_table "$fit_cache" 300 "$kernel") || fit_failed="$fit_failed $kernel"
+        6.1.0-54-cloud-amd64 6.1.0-55-cloud-amd64 6.1.0-56-cloud-amd64 6.1.0-56-amd64 \
+        6.1.0-50-rt-amd64/24 6.12.107+deb12-cloud-amd64/24 6.12.107+deb13-rt-amd64/24 \
+        6.12.117+deb13-amd64/24; do
+        objects=300
+        case $kernel in */*) objects=${kernel#*/} kernel=${kernel%/*} ;; esac
+        rows=$(fit_table "$fit_cache" "$objects" "$kernel") || fit_failed="$fit_failed $kernel"
         [ -s "$table" ] || echo "$rows" | head -n 2 >> "$table"
         echo "$rows" | tail -n +3 >> "$table"
         rm -rf "$fit_cache/bases" "$fit_cache/packages"

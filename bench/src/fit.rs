@@ -49,7 +49,7 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     measure(&builder, &inputs.release, &scratch, &mut figures)?;
     let path = output.join("sources.json");
-    figures.write(&path)?;
+    figures.write_beside_others(&path, "fit.")?;
     println!("{}", table::table(&figures));
     println!("figures: {path}");
     Ok(remove_work_directory(&scratch)?)

@@ -17,6 +17,8 @@ use elivepatch_model::{BuildEvent, FailureClass, Sha256Digest};
 /// What the mirror does wrong.
 #[derive(Default)]
 struct Faults {
+    /// Where packages lead to instead.
+    redirect: Option<String>,
     /// The next answers for a package break off after so many bytes.
     cuts: Vec<usize>,
     /// Packages are sent whole, whatever part is asked for.
@@ -296,6 +298,11 @@ fn answer(
     if faults.lock().expect("no panic holds it").ignores_ranges {
         start = 0;
     }
+    let redirect = faults.lock().expect("no panic holds it").redirect.clone();
+    if let Some(to) = redirect.filter(|_| path.ends_with(".deb")) {
+        let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        return connection.write_all(head.as_bytes());
+    }
     let Some(content) = files.get(&path) else {
         return connection.write_all(
             b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -411,6 +418,18 @@ fn package_with_another_digest_than_the_index_is_refused() {
         .filter(|entry| entry.path().extension().is_none_or(|extension| extension != "lock"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn redirect_to_a_file_of_this_machine_is_not_followed() {
+    let archive = Archive::new();
+    let (cache, apt) = archive.apt("keyring.gpg");
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    archive.faults.lock().expect("unused").redirect = Some("file:///etc/hostname".to_owned());
+    let failure = apt.fetch(&versions[0], &SilentObserver).expect_err("another scheme");
+    assert_eq!(failure.class, FailureClass::FetchFailed);
+    assert!(failure.details.iter().any(|line| line.contains("curl: (1)")), "{failure:?}");
+    assert!(!cache.packages().join("elivepatch-sample_1.0_amd64.deb").exists());
 }
 
 #[test]
