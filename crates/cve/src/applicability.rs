@@ -1,0 +1,177 @@
+//! Whether a CVE matters on a kernel, with the reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Commit, CveId, Dyad, LinuxVersion, Standing, standing};
+
+/// What a kernel is linked from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BuiltFiles {
+    /// For each compiled file what it is linked into: vmlinux (the empty text) or modules, by their names.
+    pub compiled: BTreeMap<String, BTreeSet<String>>,
+    /// Compiled files that hold the code of others, as `#include "other.c"` brings it: by the files that
+    /// are included.
+    pub included_by: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What is known of a file of the kernel's source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// The source has no such file: the code may lie elsewhere in it.
+    Absent,
+    /// The source has it.
+    Present,
+}
+
+/// A kernel, as far as it matters to CVEs.
+pub struct Kernel<'a> {
+    /// Its version of Linux.
+    pub version: LinuxVersion,
+    /// What it is linked from; `None`: that is not known.
+    pub built: Option<&'a BuiltFiles>,
+    /// What the source has of a file; asked only when `built` is known.
+    pub file_state: &'a dyn Fn(&str) -> FileState,
+    /// The modules that are loaded, with `_` in their names; `None`: not known.
+    pub loaded_modules: Option<&'a BTreeSet<String>>,
+}
+
+/// What a CVE is to a kernel, before anything is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Applicability {
+    /// It is no CVE, or not any more.
+    Rejected,
+    /// The flaw did not come into this version.
+    NotAffected,
+    /// The kernel's version holds the fix.
+    AlreadyFixed {
+        /// The fix.
+        by: Commit,
+    },
+    /// The flaw is in the version, and no file of it in the kernel.
+    NotBuilt {
+        /// The files.
+        files: Vec<String>,
+    },
+    /// The flaw is in modules that are not loaded.
+    NotLoaded {
+        /// The modules.
+        modules: Vec<String>,
+        /// How it is fixed.
+        fixes: Fixes,
+    },
+    /// The flaw may be in the kernel.
+    Candidate {
+        /// Where its code is linked to: `vmlinux` and modules. Empty when that is not known.
+        parents: Vec<String>,
+        /// Why it is not known whether the kernel has the code, where it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doubt: Option<String>,
+        /// How it is fixed.
+        fixes: Fixes,
+    },
+}
+
+/// Where the fix of a CVE is to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fixes {
+    /// In later versions of the kernel's own branch, in their order.
+    OwnBranch(Vec<Commit>),
+    /// In mainline only: it was made for another source, and a person has to decide.
+    MainlineOnly(Vec<Commit>),
+    /// Nowhere yet.
+    None,
+}
+
+/// Works out what a CVE is to a kernel. In this order: rejected, not affected, fixed, not built, not
+/// loaded, candidate.
+pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
+    if facts.rejected {
+        return Applicability::Rejected;
+    }
+    let fixes = match standing(facts.dyads, kernel.version) {
+        Standing::NotIntroduced => return Applicability::NotAffected,
+        Standing::Fixed { by } => return Applicability::AlreadyFixed { by },
+        Standing::Affected { own_fixes, .. } if !own_fixes.is_empty() => {
+            Fixes::OwnBranch(own_fixes)
+        }
+        Standing::Affected { mainline_fixes, .. } if mainline_fixes.is_empty() => Fixes::None,
+        Standing::Affected { mainline_fixes, .. } => Fixes::MainlineOnly(mainline_fixes),
+    };
+    let Some(built) = kernel.built else {
+        let doubt = Some("it is not known what this kernel is built from".to_owned());
+        return Applicability::Candidate { parents: Vec::new(), doubt, fixes };
+    };
+    let files = facts.program_files;
+    let parents: BTreeSet<&str> = files.iter().flat_map(|file| built.parents(file)).collect();
+    if parents.is_empty() {
+        return match doubt(files, kernel) {
+            None => Applicability::NotBuilt { files: files.to_vec() },
+            doubt => Applicability::Candidate { parents: Vec::new(), doubt, fixes },
+        };
+    }
+    let shown = |parent: &&str| if parent.is_empty() { "vmlinux" } else { parent }.to_owned();
+    let names: Vec<String> = parents.iter().map(shown).collect();
+    let is_loaded = |parent: &&str| {
+        parent.is_empty() || kernel.loaded_modules.is_none_or(|loaded| loaded.contains(*parent))
+    };
+    // A header beside the code may reach anything.
+    let has_header = files.iter().any(|file| is_header(file));
+    if !has_header && !parents.iter().any(is_loaded) {
+        return Applicability::NotLoaded { modules: names, fixes };
+    }
+    Applicability::Candidate { parents: names, doubt: None, fixes }
+}
+
+/// What is asked of a CVE.
+#[derive(Debug, Clone, Copy)]
+pub struct CveInput<'a> {
+    /// Its name.
+    pub id: CveId,
+    /// Whether it was rejected.
+    pub rejected: bool,
+    /// The files that the fix changes: those of the branch's own fix where that is at hand, else those that
+    /// the record names, which are mainline's.
+    pub program_files: &'a [String],
+    /// Where the flaw came in and where it is fixed.
+    pub dyads: &'a [Dyad],
+}
+
+/// Why it cannot be said that none of the files is part of the kernel, though none is compiled.
+fn doubt(files: &[String], kernel: &Kernel) -> Option<String> {
+    if files.is_empty() {
+        return Some("its record names no file".to_owned());
+    }
+    if let Some(file) = files.iter().find(|file| (kernel.file_state)(file) == FileState::Absent) {
+        return Some(format!("this kernel's source has no {file}: the code may lie elsewhere"));
+    }
+    let header = files.iter().find(|file| is_header(file))?;
+    Some(format!("{header} is a header: what includes it is known when it is built"))
+}
+
+fn is_header(file: &str) -> bool {
+    file.ends_with(".h")
+}
+
+impl BuiltFiles {
+    /// What a file is linked into, by itself or as a part of others.
+    pub fn parents(&self, file: &str) -> impl Iterator<Item = &str> {
+        let units = self.included_by.get(file).into_iter().flatten().map(String::as_str);
+        let units = std::iter::once(file).chain(units).map(str::to_owned);
+        let units: Vec<String> = units.collect();
+        let parents = units.into_iter().filter_map(|unit| self.compiled.get(&unit));
+        parents.flatten().map(String::as_str)
+    }
+
+    /// Whether a file is compiled by itself.
+    pub fn is_compiled(&self, file: &str) -> bool {
+        self.compiled.contains_key(file)
+    }
+}
+
+#[cfg(test)]
+#[path = "applicability_tests.rs"]
+mod tests;
