@@ -107,6 +107,7 @@ impl Fixture {
             data_directory: directory,
             queue_limit: 99,
             allow_unproven: true,
+            feed: None,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {
                 sources: vec![SourceIdentity::Tree {

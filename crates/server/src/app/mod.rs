@@ -7,6 +7,7 @@ mod checks;
 mod chores;
 mod data_directory;
 mod error;
+mod feed;
 mod follow;
 mod health;
 mod intake;
@@ -21,15 +22,15 @@ mod wakeups;
 use std::{sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
-use elivepatch_store::Store;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 pub use artifacts::ModuleFile;
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_store::{StoreError, WorkerEnd};
+pub use elivepatch_store::{Store, StoreError, WorkerEnd};
 pub use error::AppError;
+pub use feed::{FeedError, FeedOptions, FeedStatus, FeedUpdate, feed_status, update_feed};
 pub use intake::Intake;
 pub use part::Part;
 
@@ -53,6 +54,8 @@ pub struct AppOptions {
     pub builder_identity: elivepatch_model::BuilderIdentity,
     /// Whether a request may ask for a livepatch without proof that the base fits the target.
     pub allow_unproven: bool,
+    /// Where the CVE feed comes from; absent: there is none.
+    pub feed: Option<FeedOptions>,
 }
 
 /// The server's logic with its store. Cheap to clone.

@@ -108,6 +108,7 @@ mod tests {
             data_directory: directory.path().to_owned().try_into().expect("UTF-8"),
             queue_limit: 1,
             allow_unproven: false,
+            feed: None,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };
