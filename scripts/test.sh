@@ -108,6 +108,7 @@ cargo test --quiet --doc --workspace --locked
 if [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ]; then
     say "every record of the CVE feed $ELIVEPATCH_TEST_CVE_FEED"
     cargo test --quiet --locked --package elivepatch-cve --test whole_feed -- --ignored
+    cargo test --quiet --locked --package elivepatch-end-to-end --test cve -- --ignored
 else
     say "SKIPPED: every record of the CVE feed, because ELIVEPATCH_TEST_CVE_FEED names none"
 fi

@@ -1,20 +1,11 @@
 //! Whether a CVE matters on a kernel, with the reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use elivepatch_model::BuiltFiles;
 use serde::{Deserialize, Serialize};
 
 use crate::{Commit, CveId, Dyad, LinuxVersion, Standing, standing};
-
-/// What a kernel is linked from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct BuiltFiles {
-    /// For each compiled file what it is linked into: vmlinux (the empty text) or modules, by their names.
-    pub compiled: BTreeMap<String, BTreeSet<String>>,
-    /// Compiled files that hold the code of others, as `#include "other.c"` brings it: by the files that
-    /// are included.
-    pub included_by: BTreeMap<String, BTreeSet<String>>,
-}
 
 /// What is known of a file of the kernel's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,22 +145,6 @@ fn doubt(files: &[String], kernel: &Kernel) -> Option<String> {
 
 fn is_header(file: &str) -> bool {
     file.ends_with(".h")
-}
-
-impl BuiltFiles {
-    /// What a file is linked into, by itself or as a part of others.
-    pub fn parents(&self, file: &str) -> impl Iterator<Item = &str> {
-        let units = self.included_by.get(file).into_iter().flatten().map(String::as_str);
-        let units = std::iter::once(file).chain(units).map(str::to_owned);
-        let units: Vec<String> = units.collect();
-        let parents = units.into_iter().filter_map(|unit| self.compiled.get(&unit));
-        parents.flatten().map(String::as_str)
-    }
-
-    /// Whether a file is compiled by itself.
-    pub fn is_compiled(&self, file: &str) -> bool {
-        self.compiled.contains_key(file)
-    }
 }
 
 #[cfg(test)]

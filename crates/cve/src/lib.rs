@@ -8,9 +8,7 @@ mod record;
 mod standing;
 mod version;
 
-pub use applicability::{
-    Applicability, BuiltFiles, CveInput, FileState, Fixes, Kernel, applicability,
-};
+pub use applicability::{Applicability, CveInput, FileState, Fixes, Kernel, applicability};
 pub use dyad::{Commit, Dyad, DyadError, parse_dyads};
 pub use id::{CveId, CveIdError};
 pub use record::{Cvss, RangeEnd, Record, RecordError, VersionRange, VersionRanges};

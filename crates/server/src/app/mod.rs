@@ -1,6 +1,7 @@
 //! What the server does, free of HTTP: one file per subject.
 
 mod artifacts;
+mod assessment;
 mod builds;
 mod checker;
 mod checks;
@@ -26,6 +27,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 pub use artifacts::ModuleFile;
+pub use assessment::{Inventories, Inventory};
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
 pub use elivepatch_store::{Store, StoreError, WorkerEnd};
@@ -56,6 +58,8 @@ pub struct AppOptions {
     pub allow_unproven: bool,
     /// Where the CVE feed comes from; absent: there is none.
     pub feed: Option<FeedOptions>,
+    /// What knows what kernels are built from; absent: nothing does.
+    pub inventories: Option<Arc<dyn Inventories>>,
 }
 
 /// The server's logic with its store. Cheap to clone.
@@ -72,6 +76,8 @@ struct Inner {
     checker: Checker,
     /// The turns of submissions that come in.
     submissions: Arc<Semaphore>,
+    /// What was read of the feed, for the next question.
+    cve_facts: tokio::sync::Mutex<assessment::KeptFacts>,
     _lock: DataDirectoryLock,
 }
 
@@ -93,6 +99,7 @@ impl App {
             chores: ChoreBoard::default(),
             checker,
             submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
+            cve_facts: tokio::sync::Mutex::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

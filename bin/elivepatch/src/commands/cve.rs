@@ -1,0 +1,158 @@
+use std::path::PathBuf;
+
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource};
+use elivepatch_cve::CveId;
+use elivepatch_model::{Architecture, KernelRelease, TargetFacts};
+
+use crate::{
+    cve_report,
+    exit::Exit,
+    output::say,
+    problem::{Problem, warn},
+    report,
+    server::ServerArgs,
+    target::{self, baseline::BaselineArgs, facts_file, running::RunningKernel},
+};
+
+/// The verdicts that a list can be limited to.
+const VERDICTS: [&str; 5] = ["candidate", "mainline-only", "no-fix", "not-loaded", "not-built"];
+
+/// `elivepatch cve`.
+#[derive(Debug, Args)]
+pub struct CveArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Only say which CVEs matter. It must be given: this version builds no livepatch of them yet
+    #[arg(long, required = true)]
+    dry_run: bool,
+    /// The kernel, as uname -r prints it there [default: the running one]
+    #[arg(short = 'a', long, value_name = "RELEASE", conflicts_with = "facts")]
+    kernel: Option<KernelRelease>,
+    /// What elivepatch facts has saved on the machine
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+    /// The version of Linux, such as 6.1.176, where neither release nor facts tell it
+    #[arg(long, value_name = "VERSION")]
+    linux_version: Option<String>,
+    /// List the CVEs with this verdict; give it again for more
+    #[arg(long, value_name = "VERDICT", value_parser = verdicts())]
+    verdict: Vec<String>,
+    /// List only CVEs with at least this CVSS score, 0.0 to 10.0, and those without a score
+    #[arg(long, value_name = "SCORE", value_parser = severity, requires = "verdict")]
+    severity: Option<f32>,
+    /// Look at these CVEs only; give it again for more
+    #[arg(long, value_name = "CVE")]
+    only: Vec<CveId>,
+    /// Leave these CVEs out; give it again for more
+    #[arg(long, value_name = "CVE")]
+    exclude: Vec<CveId>,
+    /// Explain a CVE in full; give it again for more
+    #[arg(long, value_name = "CVE")]
+    explain: Vec<CveId>,
+    /// Print all that may matter as JSON
+    #[arg(long, conflicts_with_all = ["verdict", "severity", "explain"])]
+    json: bool,
+}
+
+fn verdicts() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(VERDICTS)
+}
+
+fn severity(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(score) if (0.0..=10.0).contains(&score) => Ok(score),
+        _ => Err("a score is a number from 0.0 to 10.0".to_owned()),
+    }
+}
+
+/// Says which CVEs matter on a kernel.
+pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
+    let target = target(arguments)?;
+    let server = arguments.server.open()?;
+    let named = arguments.explain.iter().chain(&arguments.only).copied();
+    let request = AssessmentRequest {
+        target,
+        linux_version: arguments.linux_version.clone(),
+        explain: named.collect(),
+    };
+    let assessed = server.client.assess(&request).await.map_err(|error| server.problem(&error))?;
+    say_doubts(&assessed);
+    let known: Vec<CveId> = assessed.cves.iter().map(|cve| cve.id).collect();
+    if let Some(unknown) = request.explain.iter().find(|id| !known.contains(id)) {
+        return Err(Problem::input(format!("the server's feed has no {unknown}"))
+            .hint("look whether it is one of the kernel's, and how old the feed is"));
+    }
+    let assessed = limited(assessed, arguments);
+    if arguments.json {
+        report::print_json(&assessed)?;
+        return Ok(Exit::Done);
+    }
+    for id in &arguments.explain {
+        let cve = assessed.cves.iter().find(|cve| cve.id == *id);
+        cve_report::explain(cve.expect("it was asked for"), &assessed)?;
+    }
+    if arguments.explain.is_empty() {
+        cve_report::summary(&request.target.release, &assessed)?;
+        cve_report::list(&listed(&assessed, arguments))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The kernel that is asked about.
+fn target(arguments: &CveArgs) -> Result<TargetFacts, Problem> {
+    if let Some(path) = &arguments.facts {
+        return Ok(facts_file::read(path)?.facts);
+    }
+    if let Some(release) = &arguments.kernel {
+        return Ok(TargetFacts::new(release.clone(), Architecture::X86_64));
+    }
+    let kernel = RunningKernel::inspect();
+    let none = BaselineArgs { paths: Vec::new(), none: true };
+    Ok(target::collect_facts(&kernel, None, &none)?.facts)
+}
+
+fn say_doubts(assessed: &AssessmentResource) {
+    if assessed.feed_is_stale {
+        warn(&format!(
+            "the server's CVE feed was last read at {}: newer CVEs are not in this",
+            assessed.feed_read_at
+        ));
+    }
+    if assessed.is_upper_bound {
+        warn(
+            "this distribution carries fixes that the version does not tell: the kernel may have fewer \
+             flaws than this says",
+        );
+    }
+    if assessed.base.is_none() {
+        say(
+            "the server has no base of this kernel: all code counts as built (elivepatch-server base warm \
+             makes one)",
+        );
+    }
+}
+
+/// The CVEs that the command line is about. The counts stay those of all.
+fn limited(mut assessed: AssessmentResource, arguments: &CveArgs) -> AssessmentResource {
+    assessed.cves.retain(|cve| {
+        (arguments.only.is_empty() || arguments.only.contains(&cve.id))
+            && !arguments.exclude.contains(&cve.id)
+            || arguments.explain.contains(&cve.id)
+    });
+    assessed
+}
+
+/// The CVEs that are to be listed.
+fn listed<'a>(assessed: &'a AssessmentResource, arguments: &CveArgs) -> Vec<&'a AssessedCve> {
+    let is_asked = |cve: &&AssessedCve| {
+        let verdict = cve_report::verdict(&cve.applicability);
+        let score = cve.cvss.as_ref().map(|cvss| cvss.score);
+        let is_named = !arguments.only.is_empty() || arguments.verdict.iter().any(|v| v == verdict);
+        is_named && arguments.severity.is_none_or(|least| score.is_none_or(|score| score >= least))
+    };
+    assessed.cves.iter().filter(is_asked).collect()
+}
