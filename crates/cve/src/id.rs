@@ -22,6 +22,11 @@ impl CveId {
     pub fn year(&self) -> u16 {
         self.year
     }
+
+    /// The number in the name.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
 }
 
 impl FromStr for CveId {

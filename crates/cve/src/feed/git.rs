@@ -9,7 +9,10 @@ use std::{
     thread,
 };
 
-use super::{FILE_BYTES, FeedFile, SnapshotBuilder};
+use super::{
+    FILE_BYTES, FeedFile, Snapshot,
+    parsers::{Sink, snapshot_of},
+};
 
 /// The protocols that are allowed. Others run programs (`ext`).
 const PROTOCOLS: [&str; 4] = ["https", "http", "git", "ssh"];
@@ -120,12 +123,11 @@ impl FeedMirror {
     ///
     /// # Errors
     /// When git fails; for a commit that is not there any more read the whole.
-    pub fn read(
-        &self,
-        commit: &str,
-        extent: &Extent,
-        builder: &mut SnapshotBuilder,
-    ) -> Result<(), GitError> {
+    pub fn read(&self, commit: &str, extent: &Extent) -> Result<Snapshot, GitError> {
+        snapshot_of(|sink| self.read_into(commit, extent, sink))
+    }
+
+    fn read_into(&self, commit: &str, extent: &Extent, sink: &Sink) -> Result<(), GitError> {
         let mut names: Vec<String> = match extent {
             Extent::Whole => self.names(["ls-tree", "-r", "-z", "--name-only", commit])?,
             Extent::Since(before) => {
@@ -145,13 +147,13 @@ impl FeedMirror {
                     |name: &String| FeedFile::of(name).is_some_and(|file| ids.contains(&file.id));
                 // One that is gone altogether is told by nothing being read of it.
                 for id in &ids {
-                    builder.expect(*id);
+                    sink.expect(*id);
                 }
                 all.into_iter().filter(is_changed).collect()
             }
         };
         names.retain(|name| FeedFile::of(name).is_some() && !name.contains('\n'));
-        self.contents(commit, &names, builder)
+        self.contents(commit, &names, sink)
     }
 
     fn names<const N: usize>(&self, arguments: [&str; N]) -> Result<Vec<String>, GitError> {
@@ -163,12 +165,7 @@ impl FeedMirror {
     }
 
     /// Reads files by one `cat-file`.
-    fn contents(
-        &self,
-        commit: &str,
-        names: &[String],
-        builder: &mut SnapshotBuilder,
-    ) -> Result<(), GitError> {
+    fn contents(&self, commit: &str, names: &[String], sink: &Sink) -> Result<(), GitError> {
         let mut command = self.git();
         command.args(["cat-file", "--batch", "--buffer"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -178,7 +175,7 @@ impl FeedMirror {
         let writer = thread::spawn(move || input.write_all(asked.as_bytes()));
         let mut output =
             BufReader::with_capacity(1 << 20, child.stdout.take().expect("it is piped"));
-        let read = names.iter().try_for_each(|name| read_one(&mut output, name, builder));
+        let read = names.iter().try_for_each(|name| read_one(&mut output, name, sink));
         let failed = |said: String| GitError::Failed { action: "read the feed".to_owned(), said };
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
         let ended = end(&mut child, output)?;
@@ -192,17 +189,13 @@ impl FeedMirror {
 }
 
 /// Reads an object: a line `HASH TYPE SIZE`, the content, a line feed.
-fn read_one(
-    output: &mut BufReader<ChildStdout>,
-    name: &str,
-    builder: &mut SnapshotBuilder,
-) -> io::Result<()> {
+fn read_one(output: &mut BufReader<ChildStdout>, name: &str, sink: &Sink) -> io::Result<()> {
     let Some(file) = FeedFile::of(name) else { return Ok(()) };
     let mut header = String::new();
     output.read_line(&mut header)?;
     let words: Vec<&str> = header.split_whitespace().collect();
     let [_, kind, size] = words[..] else {
-        builder.add_unreadable(file, "git does not have it");
+        sink.add_unreadable(file, "git does not have it");
         return Ok(());
     };
     let size: u64 = size.parse().map_err(io::Error::other)?;
@@ -214,10 +207,10 @@ fn read_one(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         content.pop();
-        builder.add(file, &content);
+        sink.add(file, content);
     } else {
         io::copy(&mut rest, &mut io::sink())?;
-        builder.add_unreadable(file, "it is no file, or larger than any record");
+        sink.add_unreadable(file, "it is no file, or larger than any record");
     }
     Ok(())
 }

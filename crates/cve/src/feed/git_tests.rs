@@ -64,9 +64,7 @@ impl Place {
     }
 
     fn read(&self, commit: &str, extent: &Extent) -> Snapshot {
-        let mut builder = SnapshotBuilder::default();
-        self.mirror().read(commit, extent, &mut builder).expect("it was fetched");
-        builder.finish()
+        self.mirror().read(commit, extent).expect("it was fetched")
     }
 }
 
@@ -158,7 +156,6 @@ fn failure_says_what_git_said_and_leaves_what_was_there() {
     let error = place.mirror().fetch("http://127.0.0.1:9/vulns.git").expect_err("nobody there");
     assert!(error.to_string().contains("fatal: "), "{error}");
     assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
-    let mut builder = SnapshotBuilder::default();
     let unknown = Extent::Since(HASH.to_owned());
-    place.mirror().read(&commit, &unknown, &mut builder).expect_err("never fetched");
+    place.mirror().read(&commit, &unknown).expect_err("never fetched");
 }

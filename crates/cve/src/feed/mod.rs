@@ -3,6 +3,7 @@
 
 mod directory;
 mod git;
+mod parsers;
 mod path;
 mod snapshot;
 mod tarball;
@@ -42,13 +43,11 @@ pub enum FeedError {
 /// When it cannot be read, or has no record.
 pub fn read(path: &std::path::Path) -> Result<Snapshot, FeedError> {
     let failed = |source| FeedError::Io { path: path.to_owned(), source };
-    let mut builder = SnapshotBuilder::default();
-    if path.is_dir() {
-        directory::read(path, &mut builder).map_err(failed)?;
-    } else {
-        tarball::read(path, &mut builder).map_err(failed)?;
-    }
-    let snapshot = builder.finish();
+    let read = |sink: &parsers::Sink| match path.is_dir() {
+        true => directory::read(path, sink),
+        false => tarball::read(path, sink),
+    };
+    let snapshot = parsers::snapshot_of(read).map_err(failed)?;
     if snapshot.entries.is_empty() {
         return Err(FeedError::Empty { path: path.to_owned() });
     }

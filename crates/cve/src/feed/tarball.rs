@@ -4,13 +4,13 @@ use std::{
     path::Path,
 };
 
-use super::{FILE_BYTES, FeedFile, SnapshotBuilder};
+use super::{FILE_BYTES, FeedFile, parsers::Sink};
 
 /// What a feed may unpack to, in bytes: that of 2026 has 0.16 GB.
 const UNPACKED_BYTES: u64 = 4 << 30;
 
 /// Reads a tarball, plain or compressed with zstd or gzip.
-pub(super) fn read(path: &Path, builder: &mut SnapshotBuilder) -> io::Result<()> {
+pub(super) fn read(path: &Path, sink: &Sink) -> io::Result<()> {
     let mut file = File::open(path)?;
     let mut magic = [0; 4];
     let is_short = file.read_exact(&mut magic).is_err();
@@ -33,16 +33,16 @@ pub(super) fn read(path: &Path, builder: &mut SnapshotBuilder) -> io::Result<()>
         let path = entry.path_bytes().into_owned();
         let Some(file) = std::str::from_utf8(&path).ok().and_then(FeedFile::of) else { continue };
         if !entry.header().entry_type().is_file() {
-            builder.add_unreadable(file, "it is no file");
+            sink.add_unreadable(file, "it is no file");
             continue;
         }
         if entry.size() > FILE_BYTES {
-            builder.add_unreadable(file, "it is larger than any record");
+            sink.add_unreadable(file, "it is larger than any record");
             continue;
         }
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
-        builder.add(file, &content);
+        sink.add(file, content);
     }
     Ok(())
 }

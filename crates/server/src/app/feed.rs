@@ -3,9 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_cve::feed::{
-    self, Extent, FeedError as ReadError, FeedMirror, GitError, Snapshot, SnapshotBuilder,
-};
+use elivepatch_cve::feed::{self, Extent, FeedError as ReadError, FeedMirror, GitError, Snapshot};
 use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -183,16 +181,13 @@ fn read(options: &FeedOptions, known: Option<String>) -> Result<Reading, FeedErr
     let mirror = FeedMirror::open(options.mirror.as_std_path()).map_err(failed)?;
     let commit = mirror.fetch(&options.source).map_err(failed)?;
     if let Some(known) = known {
-        let mut builder = SnapshotBuilder::default();
         // A mirror that was deleted does not have it any more.
-        if mirror.read(&commit, &Extent::Since(known), &mut builder).is_ok() {
-            let (snapshot, extent) = (builder.finish(), FeedExtent::Changes);
+        if let Ok(snapshot) = mirror.read(&commit, &Extent::Since(known)) {
+            let extent = FeedExtent::Changes;
             return Ok(Reading { snapshot, extent, revision: Some(commit) });
         }
     }
-    let mut builder = SnapshotBuilder::default();
-    mirror.read(&commit, &Extent::Whole, &mut builder).map_err(failed)?;
-    let snapshot = builder.finish();
+    let snapshot = mirror.read(&commit, &Extent::Whole).map_err(failed)?;
     if snapshot.entries.is_empty() {
         return Err(FeedError::Read(ReadError::Empty { path: options.source.clone().into() }));
     }
