@@ -7,7 +7,7 @@ use elivepatch_builder::{
     Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
     KernelInventory, Observer, SandboxLimits, Swept, Toolchains,
 };
-use elivepatch_model::{BuilderIdentity, BuiltFiles, Failure, KernelRelease, TargetFacts};
+use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, TargetFacts};
 use elivepatch_server::{
     ServerConfig,
     app::{Inventories, Inventory},
@@ -65,30 +65,14 @@ impl std::fmt::Debug for Kernels {
 }
 
 impl Inventories for Kernels {
-    fn find(&self, target: &TargetFacts) -> Result<Option<Box<dyn Inventory>>, String> {
+    fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target).map_err(|failure| failure.to_string())?;
-        Ok(found.map(|inventory| Box::new(Found(inventory)) as Box<dyn Inventory>))
-    }
-}
-
-/// What a base says of its kernel.
-struct Found(KernelInventory);
-
-impl Inventory for Found {
-    fn base(&self) -> &str {
-        &self.0.base
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.0.version.as_deref()
-    }
-
-    fn built(&self) -> &BuiltFiles {
-        &self.0.built
-    }
-
-    fn has_file(&self, path: &str) -> bool {
-        self.0.has_file(path)
+        Ok(found.map(|mut kernel| Inventory {
+            base: kernel.base.clone(),
+            version: kernel.version.clone(),
+            built: std::mem::take(&mut kernel.built),
+            has_file: Box::new(move |path| kernel.has_file(path)),
+        }))
     }
 }
 

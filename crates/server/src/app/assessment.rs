@@ -41,22 +41,19 @@ pub trait Inventories: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be looked up, in one line.
-    fn find(&self, target: &TargetFacts) -> Result<Option<Box<dyn Inventory>>, String>;
+    fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String>;
 }
 
 /// What a kernel is built from.
-pub trait Inventory {
+pub struct Inventory {
     /// The base that says so.
-    fn base(&self) -> &str;
-
+    pub base: String,
     /// The version of its source: of Debian's packages `6.1.176-1`.
-    fn version(&self) -> Option<&str>;
-
+    pub version: Option<String>,
     /// What it is linked from.
-    fn built(&self) -> &BuiltFiles;
-
+    pub built: BuiltFiles,
     /// Whether the source has a file.
-    fn has_file(&self, path: &str) -> bool;
+    pub has_file: Box<dyn Fn(&str) -> bool>,
 }
 
 /// The version of a kernel, with where it is known from.
@@ -137,14 +134,14 @@ fn assess(
             AppError::bad_request(message, "look at the base: elivepatch-server base list")
         })?
         .flatten();
-    let version = version(request, inventory.as_deref())?;
+    let version = version(request, inventory.as_ref())?;
     let loaded = target.machine.as_ref().and_then(|machine| machine.loaded_modules.as_ref());
     let loaded: Option<BTreeSet<String>> = loaded.map(|names| names.iter().cloned().collect());
     let kernel = Kernel {
         version: version.linux,
-        built: inventory.as_deref().map(Inventory::built),
+        built: inventory.as_ref().map(|inventory| &inventory.built),
         file_state: &|path| match &inventory {
-            Some(inventory) if !inventory.has_file(path) => FileState::Absent,
+            Some(inventory) if !(inventory.has_file)(path) => FileState::Absent,
             _ => FileState::Present,
         },
         loaded_modules: loaded.as_ref(),
@@ -175,7 +172,7 @@ fn assess(
         linux_version: version.linux.to_string(),
         version_origin: version.origin.to_owned(),
         is_upper_bound: is_upper_bound(target),
-        base: inventory.map(|inventory| inventory.base().to_owned()),
+        base: inventory.map(|inventory| inventory.base),
         feed_read_at: jiff::Timestamp::UNIX_EPOCH,
         feed_is_stale: false,
         counts,
@@ -216,7 +213,7 @@ fn may_matter(applicability: &Applicability) -> bool {
 /// the release.
 fn version(
     request: &AssessmentRequest,
-    inventory: Option<&dyn Inventory>,
+    inventory: Option<&Inventory>,
 ) -> Result<Version, AppError> {
     let target = &request.target;
     if let Some(text) = &request.linux_version {
@@ -228,7 +225,7 @@ fn version(
         })?;
         return Ok(Version { linux, origin: "as asked for" });
     }
-    let base = inventory.and_then(Inventory::version).and_then(upstream);
+    let base = inventory.and_then(|inventory| upstream(inventory.version.as_deref()?));
     let debian = target.kernel_version.as_deref().and_then(debian_version).and_then(upstream);
     let known = [(debian, "from uname -v"), (base, "from the source of its base")];
     if let Some((linux, origin)) =
