@@ -94,6 +94,13 @@ mod tests {
     }
 
     #[test]
+    fn release_candidates_are_versions() {
+        let dyads = parse_dyads(&format!("7.2-rc5:{A}:7.2-rc6:{B}\n")).expect("dyads");
+        let fixed = dyads[0].fixed.as_ref().expect("it is fixed");
+        assert_eq!(fixed.version.to_string(), "7.2-rc6");
+    }
+
+    #[test]
     fn other_forms_are_refused_with_the_line() {
         for line in [
             "4.20:x:6.1.177:y".to_owned(),

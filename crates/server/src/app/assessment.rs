@@ -249,9 +249,20 @@ fn version(
     })
 }
 
-/// The version of Linux in that of a package: 6.1.176 in `6.1.176-1`, 7.3.4 in `7.3.4-1~bpo13+1`.
+/// The version of Linux in that of a package or source: 6.1.176 in `6.1.176-1`, 7.3.4 in
+/// `7.3.4-1~bpo13+1`, 6.13-rc3 in `6.13~rc3-1~exp1` and `6.13-rc3`.
 fn upstream(version: &str) -> Option<LinuxVersion> {
-    version.split(['-', '~', '+']).next()?.parse().ok()
+    let mut parts = version.split(['-', '~', '+']);
+    let numbers = parts.next()?;
+    let is_candidate = |part: &&str| part.strip_prefix("rc").is_some_and(is_number);
+    match parts.next().filter(is_candidate) {
+        Some(candidate) => format!("{numbers}-{candidate}").parse().ok(),
+        None => numbers.parse().ok(),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The package version in Debian's `uname -v`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)`.

@@ -138,8 +138,23 @@ fn version_comes_from_what_knows_it_best() {
     let mut asked = debian;
     asked.linux_version = Some("6.1.180".to_owned());
     assert_eq!(version_of(&asked, true).map_err(drop), told("6.1.180", "as asked for"));
-    asked.linux_version = Some("6.1-rc1".to_owned());
+    asked.linux_version = Some("6.1-rcx".to_owned());
     assert!(version_of(&asked, true).is_err());
+}
+
+#[test]
+fn versions_of_packages_and_sources_tell_that_of_linux() {
+    for (version, linux) in [
+        ("6.1.176-1", "6.1.176"),
+        ("7.3.4-1~bpo13+1", "7.3.4"),
+        ("6.13~rc3-1~exp1", "6.13-rc3"),
+        ("6.13-rc3", "6.13-rc3"),
+        ("6.13", "6.13"),
+    ] {
+        assert_eq!(upstream(version).map(|found| found.to_string()).as_deref(), Some(linux));
+    }
+    let found = version(&request("6.13.0-rc3"), None).expect("it tells");
+    assert_eq!(found.linux.to_string(), "6.13-rc3");
 }
 
 #[test]
