@@ -15,7 +15,7 @@ use crate::{
 const MEANINGS: [(&str, &str); 8] = [
     ("candidate", "the code is or may be in this kernel, and its branch has a fix"),
     ("mainline-only", "likewise, and only mainline has a fix: a person has to decide"),
-    ("no-fix", "likewise, and nobody has fixed it yet"),
+    ("no-fix", "likewise, and there is no fix in mainline yet"),
     ("not-loaded", "the code is in modules that are not loaded"),
     ("not-built", "the code is not in this kernel"),
     ("already-fixed", "the version has the fix"),
@@ -122,7 +122,7 @@ fn fix(fixes: &Fixes) -> String {
     match fixes {
         Fixes::OwnBranch(found) => commits("", &found.iter().collect::<Vec<_>>()),
         Fixes::MainlineOnly(found) => commits("mainline ", &found.iter().collect::<Vec<_>>()),
-        Fixes::None => "none yet".to_owned(),
+        Fixes::None => "no fix in mainline yet".to_owned(),
     }
 }
 

@@ -42,9 +42,15 @@ fn main() -> ExitCode {
             matches!(standing(&entry.dyads, target),
                 Standing::Affected { own_fixes, .. } if !own_fixes.is_empty())
         });
+        let unfixed = published().filter(|entry| {
+            matches!(standing(&entry.dyads, target),
+                Standing::Affected { own_fixes, mainline_fixes }
+                    if own_fixes.is_empty() && mainline_fixes.is_empty())
+        });
         println!(
-            "{version}: {affected} affected, {} of them fixed later in the branch; {:.1} ms",
+            "{version}: {affected} affected, {} of them fixed later in the branch, {} nowhere; {:.1} ms",
             later.count(),
+            unfixed.count(),
             took.as_secs_f64() * 1000.0
         );
         for entry in published() {

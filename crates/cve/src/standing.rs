@@ -40,17 +40,16 @@ impl Standing {
 /// mainline version counts for all versions after it; what happened in another stable branch does not count.
 /// A flaw has one or several introducers, each with its fixes; it is there when one of them is in the version
 /// and none of its fixes is. But a fix in the version's own branch is for all that came into that branch
-/// before, by whatever backport: records name backports without a fix of their own beside it.
+/// before it, by whatever backport, unless that has a fix of its own in the branch: records name backports
+/// without one beside it. Mainline's fixes are those of all introducers: a backport has none there.
 pub fn standing(dyads: &[Dyad], target: LinuxVersion) -> Standing {
     let counts = |commit: &Commit| {
         let version = commit.version;
         (version.branch() == target.branch() || version.is_mainline()) && version <= target
     };
-    let fixed = dyads.iter().filter_map(|dyad| dyad.fixed.as_ref());
-    let in_branch = |fix: &&Commit| fix.version.branch() == target.branch() && counts(fix);
-    if let Some(fix) = fixed.filter(in_branch).max_by_key(|fix| fix.version) {
-        return Standing::Fixed { by: fix.clone() };
-    }
+    let is_own = |fix: &&Commit| fix.version.branch() == target.branch();
+    let fixes = || dyads.iter().filter_map(|dyad| dyad.fixed.as_ref());
+    let branch_fix = fixes().filter(is_own).filter(|fix| counts(fix)).max_by_key(|fix| fix.version);
     let mut by_introducer: BTreeMap<Option<&str>, Vec<&Dyad>> = BTreeMap::new();
     for dyad in dyads {
         let introducer = dyad.introduced.as_ref();
@@ -59,29 +58,35 @@ pub fn standing(dyads: &[Dyad], target: LinuxVersion) -> Standing {
             by_introducer.entry(hash).or_default().push(dyad);
         }
     }
-    let (mut own, mut mainline, mut by) = (Vec::new(), Vec::new(), None);
+    let (mut own, mut by) = (Vec::new(), branch_fix.cloned());
     let mut is_affected = false;
     for dyads in by_introducer.values() {
         let fixes = || dyads.iter().filter_map(|dyad| dyad.fixed.as_ref());
-        if let Some(fix) = fixes().find(|fix| counts(fix)) {
-            by = Some(fix.clone());
-            continue;
-        }
-        is_affected = true;
-        own.extend(fixes().filter(|fix| fix.version.branch() == target.branch()).cloned());
-        mainline.extend(fixes().filter(|fix| fix.version.is_mainline()).cloned());
-    }
-    match by {
-        _ if is_affected => {
-            for fixes in [&mut own, &mut mainline] {
-                fixes.sort_by(|a, b| (a.version, &a.hash).cmp(&(b.version, &b.hash)));
-                fixes.dedup();
+        let is_before = |fix: &&Commit| {
+            let introduced = dyads.iter().filter_map(|dyad| dyad.introduced.as_ref());
+            introduced.max_by_key(|commit| commit.version).is_none_or(|c| c.version <= fix.version)
+        };
+        let has_own_line = fixes().any(|fix| is_own(&fix));
+        let others = branch_fix.filter(is_before).filter(|_| !has_own_line);
+        match fixes().find(|fix| counts(fix)).or(others) {
+            Some(fix) => by = by.or_else(|| Some(fix.clone())),
+            None => {
+                is_affected = true;
+                own.extend(fixes().filter(is_own).cloned());
             }
-            Standing::Affected { own_fixes: own, mainline_fixes: mainline }
         }
-        Some(by) => Standing::Fixed { by },
-        None => Standing::NotIntroduced,
     }
+    if !is_affected {
+        return by.map_or(Standing::NotIntroduced, |by| Standing::Fixed { by });
+    }
+    // A backport of the flaw has no line of its own in mainline, whose fix is for it, too.
+    let later = |fix: &&Commit| fix.version.is_mainline() && !counts(fix);
+    let mut mainline: Vec<Commit> = fixes().filter(later).cloned().collect();
+    for fixes in [&mut own, &mut mainline] {
+        fixes.sort_by(|a, b| (a.version, &a.hash).cmp(&(b.version, &b.hash)));
+        fixes.dedup();
+    }
+    Standing::Affected { own_fixes: own, mainline_fixes: mainline }
 }
 
 #[cfg(test)]
@@ -163,6 +168,34 @@ mod tests {
         assert!(at(&lines, "6.1.8").is_affected());
         assert!(!at(&lines, "6.1.9").is_affected());
         assert!(!at(&lines, "6.1.176").is_affected());
+    }
+
+    #[test]
+    fn fix_of_the_own_branch_is_not_for_what_came_after_it_or_has_another_there() {
+        // CVE-2025-40237: the flaw was taken out with its backport, and came again.
+        let again = ["6.6.72:a:6.6.73:b", "6.6.74:c:6.6.115:d", "6.13:e:6.18:f"];
+        assert_eq!(affected(&again, "6.6.80"), ("d".to_owned(), "f".to_owned()));
+        assert!(!at(&again, "6.6.73").is_affected() && !at(&again, "6.6.115").is_affected());
+        // CVE-2026-31687: its fix brought another flaw, which has its own.
+        let other = ["2.6.22:a:6.12.72:b", "6.12.72:c:6.12.73:d", "2.6.22:a:6.19:e"];
+        assert_eq!(affected(&other, "6.12.72").0, "d");
+        assert!(!at(&other, "6.12.73").is_affected());
+    }
+
+    #[test]
+    fn mainlines_fix_is_told_of_a_flaw_that_came_with_a_backport() {
+        let lines = ["6.1.50:a:0:0", "6.3:b:6.9-rc4:c", "4.12:d:4.18:e"];
+        assert_eq!(affected(&lines, "6.1.60"), (String::new(), "c".to_owned()));
+    }
+
+    #[test]
+    fn release_candidates_count_as_mainline_before_their_version() {
+        let lines = ["6.13-rc1:a:6.13-rc5:b"];
+        for (target, is_affected) in
+            [("6.12.50", false), ("6.13-rc3", true), ("6.13-rc5", false), ("6.13", false)]
+        {
+            assert_eq!(at(&lines, target).is_affected(), is_affected, "{target}");
+        }
     }
 
     #[test]
