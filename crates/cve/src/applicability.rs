@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use elivepatch_model::BuiltFiles;
 use serde::{Deserialize, Serialize};
 
-use crate::{Commit, CveId, Dyad, LinuxVersion, Standing, standing};
+use crate::{Commit, CveId, Dyad, LinuxVersion, Standing, doubts::Doubts, standing};
 
 /// What is known of a file of the kernel's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Applicability {
     Candidate {
         /// Where its code is linked to: `vmlinux` and modules. Empty when that is not known.
         parents: Vec<String>,
-        /// Why it is not known whether the kernel has the code, where it is not.
+        /// Why it is not known whether the kernel has the code, or all of it, where it is not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         doubt: Option<String>,
         /// How it is fixed.
@@ -98,8 +98,9 @@ pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
     };
     let files = facts.program_files;
     let parents: BTreeSet<&str> = files.iter().flat_map(|file| built.parents(file)).collect();
+    let doubts = Doubts::of(files, kernel);
     if parents.is_empty() {
-        return match doubt(files, kernel) {
+        return match doubts.any() {
             None => Applicability::NotBuilt { files: files.to_vec() },
             doubt => Applicability::Candidate { parents: Vec::new(), doubt, fixes },
         };
@@ -109,12 +110,14 @@ pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
     let is_loaded = |parent: &&str| {
         parent.is_empty() || kernel.loaded_modules.is_none_or(|loaded| loaded.contains(*parent))
     };
-    // A header beside the code may reach anything.
-    let has_header = files.iter().any(|file| is_header(file));
-    if !has_header && !parents.iter().any(is_loaded) {
-        return Applicability::NotLoaded { modules: names, fixes };
+    if parents.iter().any(is_loaded) {
+        // It is in the running kernel: what else there may be is told only when the source is another one.
+        return Applicability::Candidate { parents: names, doubt: doubts.absent, fixes };
     }
-    Applicability::Candidate { parents: names, doubt: None, fixes }
+    match doubts.any() {
+        None => Applicability::NotLoaded { modules: names, fixes },
+        doubt => Applicability::Candidate { parents: names, doubt, fixes },
+    }
 }
 
 /// What is asked of a CVE.
@@ -129,22 +132,6 @@ pub struct CveInput<'a> {
     pub program_files: &'a [String],
     /// Where the flaw came in and where it is fixed.
     pub dyads: &'a [Dyad],
-}
-
-/// Why it cannot be said that none of the files is part of the kernel, though none is compiled.
-fn doubt(files: &[String], kernel: &Kernel) -> Option<String> {
-    if files.is_empty() {
-        return Some("its record names no file".to_owned());
-    }
-    if let Some(file) = files.iter().find(|file| (kernel.file_state)(file) == FileState::Absent) {
-        return Some(format!("this kernel's source has no {file}: the code may lie elsewhere"));
-    }
-    let header = files.iter().find(|file| is_header(file))?;
-    Some(format!("{header} is a header: what includes it is known when it is built"))
-}
-
-fn is_header(file: &str) -> bool {
-    file.ends_with(".h")
 }
 
 #[cfg(test)]

@@ -90,9 +90,54 @@ fn modules_that_are_not_loaded_are_told_and_unknown_ones_count_as_loaded() {
         if modules == ["nf_tables"]));
     assert_eq!(parents(&verdict(&files, Some(&["nf_tables"]))), "nf_tables");
     assert_eq!(parents(&verdict(&files, None)), "nf_tables");
-    // A header may reach code elsewhere.
-    let with_header = [files[0], "include/net/netfilter/nf_tables.h"];
-    assert_eq!(parents(&verdict(&with_header, Some(&[]))), "nf_tables");
+    // What may be elsewhere is never said to be not loaded.
+    for (other, part) in [
+        ("include/net/netfilter/nf_tables.h", "is a header"),
+        ("net/netfilter/Kconfig", "is no C"),
+        ("mm/userfaultfd.c", "has no mm/userfaultfd.c"),
+    ] {
+        let found = verdict(&[files[0], other], Some(&[]));
+        assert!(doubt(&found).contains(part), "{found:?}");
+        assert!(
+            matches!(found, Applicability::Candidate { parents, .. } if parents == ["nf_tables"])
+        );
+    }
+    let selftest = [files[0], "tools/testing/selftests/new.sh"];
+    assert!(matches!(verdict(&selftest, Some(&[])), Applicability::NotLoaded { .. }));
+}
+
+#[test]
+fn file_that_is_absent_leaves_a_doubt_also_beside_code_that_runs() {
+    let found = verdict(&["mm/mmap.c", "mm/userfaultfd.c"], None);
+    assert!(doubt(&found).contains("has no mm/userfaultfd.c"), "{found:?}");
+    assert_eq!(parents(&verdict(&["mm/mmap.c", "include/linux/mm.h"], None)), "vmlinux");
+}
+
+#[test]
+fn what_is_linked_apart_or_no_c_is_never_not_built() {
+    for file in [
+        "arch/x86/boot/compressed/sev.c",
+        "arch/x86/realmode/rm/wakemain.c",
+        "arch/arm64/kernel/vdso/vgettimeofday.c",
+        "arch/x86/entry/vdso/vma.c",
+        "arch/x86/entry/vdso/vdso32/note.S",
+        "drivers/firmware/efi/libstub/file.c",
+        "lib/vdso/gettimeofday.c",
+        "scripts/sorttable.c",
+    ] {
+        assert!(doubt(&verdict(&[file], None)).contains("is linked apart"), "{file}");
+    }
+    for file in
+        ["rust/kernel/lib.rs", "net/Makefile", "net/Kconfig", "arch/x86/a.lds", "lib/a.S.in"]
+    {
+        assert!(doubt(&verdict(&[file], None)).contains("is no C"), "{file}");
+    }
+    for file in
+        ["tools/lib/bpf/btf.c", "Documentation/admin-guide/x.rst", "samples/none.h", "lib/none.S"]
+    {
+        let found = verdict(&[file], None);
+        assert!(matches!(found, Applicability::NotBuilt { .. }), "{file}: {found:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The kernel's CVE feed: its records, what they say of a version of Linux, and where they come from.
 
 mod applicability;
+mod doubts;
 mod dyad;
 pub mod feed;
 mod id;
