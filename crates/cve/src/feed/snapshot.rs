@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{FeedFile, Folder, Part};
 use crate::{CveId, Dyad, Record, parse_dyads};
 
+/// The version of what is made of a record's files. Another one makes every record another than before, so
+/// that a new program reads all again: raise it with each change of what is read.
+pub const PARSER: u32 = 1;
+
 /// A CVE in the feed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -18,7 +22,7 @@ pub struct Entry {
     pub rejected: bool,
     /// Where the flaw came in and where it is fixed.
     pub dyads: Vec<Dyad>,
-    /// A digest of the files that it was read from.
+    /// A digest of the files that it was read from, and of [`PARSER`].
     pub digest: Sha256Digest,
 }
 
@@ -40,6 +44,8 @@ pub struct Snapshot {
     pub faults: Vec<Fault>,
     /// Those that were asked for and of which there is nothing, sorted.
     pub gone: Vec<CveId>,
+    /// When the newest file of it was changed, in seconds since 1970, as far as that is known.
+    pub newest: Option<i64>,
 }
 
 /// Puts files of a feed together, in whatever order they come.
@@ -128,9 +134,12 @@ impl Files {
         };
         let text: String =
             self.digests.iter().map(|(part, digest)| format!("{part} {digest}\n")).collect();
-        let digest = Sha256Digest::of(format!("{rejected} {text}").as_bytes());
-        Ok(Entry { record, rejected, dyads, digest })
+        Ok(Entry { record, rejected, dyads, digest: digest(PARSER, rejected, &text) })
     }
+}
+
+fn digest(parser: u32, rejected: bool, text: &str) -> Sha256Digest {
+    Sha256Digest::of(format!("{parser} {rejected} {text}").as_bytes())
 }
 
 /// An error with what is behind it, in one line.
@@ -219,5 +228,6 @@ mod tests {
         assert_eq!(digest("published", &a), digest("published", &a));
         assert_ne!(digest("published", &a), digest("published", &b));
         assert_ne!(digest("published", &a), digest("rejected", &a));
+        assert_ne!(super::digest(PARSER, false, "x"), super::digest(PARSER + 1, false, "x"));
     }
 }

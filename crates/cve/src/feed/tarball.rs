@@ -32,17 +32,19 @@ pub(super) fn read(path: &Path, sink: &Sink) -> io::Result<()> {
         let mut entry = entry?;
         let path = entry.path_bytes().into_owned();
         let Some(file) = std::str::from_utf8(&path).ok().and_then(FeedFile::of) else { continue };
-        if !entry.header().entry_type().is_file() {
-            sink.add_unreadable(file, "it is no file");
-            continue;
+        if let Ok(seconds) = entry.header().mtime() {
+            sink.note_time(i64::try_from(seconds).unwrap_or(i64::MAX));
         }
-        if entry.size() > FILE_BYTES {
-            sink.add_unreadable(file, "it is larger than any record");
-            continue;
-        }
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        sink.add(file, content);
+        let added = if !entry.header().entry_type().is_file() {
+            sink.add_unreadable(file, "it is no file")
+        } else if entry.size() > FILE_BYTES {
+            sink.add_unreadable(file, "it is larger than any record")
+        } else {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            sink.add(file, content)
+        };
+        added.map_err(io::Error::other)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::mpsc::channel, thread};
 
 use super::*;
 use crate::feed::Snapshot;
@@ -158,4 +158,104 @@ fn failure_says_what_git_said_and_leaves_what_was_there() {
     assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
     let unknown = Extent::Since(HASH.to_owned());
     place.mirror().read(&commit, &unknown).expect_err("never fetched");
+}
+
+#[test]
+fn two_do_not_work_with_the_mirror_at_once() {
+    let place = Place::new();
+    let first = place.mirror();
+    let path = place.directory.path().join("mirror");
+    let (opened, told) = channel();
+    let second = thread::spawn(move || {
+        let mirror = FeedMirror::open(&path).expect("own directory");
+        opened.send(()).expect("somebody listens");
+        mirror
+    });
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err(), "the other one waits");
+    drop(first);
+    told.recv_timeout(Duration::from_secs(30)).expect("it has its turn");
+    second.join().expect("it ends");
+}
+
+#[test]
+fn what_a_git_that_was_killed_has_left_is_removed() {
+    let place = Place::new();
+    place.publish(1001, "6.1");
+    place.commit();
+    place.fetch();
+    let mirror = place.directory.path().join("mirror");
+    let leftovers = ["shallow.lock", "refs/elivepatch/feed.lock", "objects/pack/tmp_pack_x"];
+    for name in leftovers {
+        fs::write(mirror.join(name), "").expect("own file");
+    }
+    place.publish(1002, "6.1");
+    place.commit();
+    let commit = place.fetch();
+    assert_eq!(place.read(&commit, &Extent::Whole).entries.len(), 2);
+    assert!(leftovers.iter().all(|name| !mirror.join(name).exists()));
+}
+
+#[test]
+fn broken_mirror_is_made_anew_and_one_with_many_packs_too() {
+    let place = Place::new();
+    place.publish(1001, "6.1");
+    place.commit();
+    place.fetch();
+    let mirror = place.directory.path().join("mirror");
+    for directory in ["refs", "objects"] {
+        fs::remove_dir_all(mirror.join(directory)).expect("own directory");
+        fs::write(mirror.join(directory), "broken").expect("own file");
+        let commit = place.fetch();
+        assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
+    }
+    for number in 0..=MOST_PACKS {
+        fs::write(mirror.join(format!("objects/pack/pack-{number}.pack")), "").expect("own file");
+    }
+    let commit = place.fetch();
+    assert!(packs(&mirror) < 3);
+    assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
+}
+
+#[test]
+fn repository_of_another_user_is_read() {
+    let place = Place::new();
+    place.publish(1001, "6.1");
+    place.commit();
+    // Only root can give it away.
+    if rustix::process::geteuid().is_root() {
+        for entry in walkdir::WalkDir::new(place.upstream()) {
+            let entry = entry.expect("own directory");
+            std::os::unix::fs::lchown(entry.path(), Some(65534), Some(65534)).expect("own file");
+        }
+    } else {
+        eprintln!("SKIPPED: only root can make a repository of another user");
+    }
+    let commit = place.fetch();
+    assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
+}
+
+#[test]
+fn age_is_that_of_the_commit() {
+    let place = Place::new();
+    place.publish(1001, "6.1");
+    place.git(&["add", "--all"]);
+    place.git(&[
+        "-c",
+        "alias.at=!GIT_COMMITTER_DATE='@1000000000 +0000' git commit -qm feed",
+        "at",
+    ]);
+    let commit = place.fetch();
+    for extent in [Extent::Whole, Extent::Since(commit.clone())] {
+        assert_eq!(place.read(&commit, &extent).newest, Some(1_000_000_000));
+    }
+}
+
+#[test]
+fn password_of_an_address_is_never_told() {
+    let place = Place::new();
+    for address in ["http://me:s3cret@127.0.0.1:9/vulns.git", "ftp://me:s3cret@127.0.0.1/v"] {
+        let error = place.mirror().fetch(address).expect_err("nobody there");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("s3cret") && text.contains("127.0.0.1"), "{text}");
+    }
 }
