@@ -252,7 +252,7 @@ impl std::fmt::Debug for Kernels {
 
 impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
-        let found = self.0.inventory(&target.release, target.kernel_version.as_deref());
+        let found = self.0.inventory(target);
         let found = found.map_err(|failure| failure.to_string())?;
         Ok(found.map(|mut kernel| Inventory {
             base: kernel.base.clone(),

@@ -8,6 +8,7 @@ use elivepatch_cve::{Applicability, LinuxVersion};
 use elivepatch_end_to_end::{
     RELEASE, SHORT_LIMIT, ServerOptions, TestServer, cache_directory, make_base_ready, wait_until,
 };
+use elivepatch_model::{Architecture, TargetFacts};
 
 const INTRODUCER: &str = "00d60fd3b93219ea854220f0fd264b86398cbc53";
 const FIX: &str = "0f3058d7d26f81df9b68a18ddbe164bdc3c5eff3";
@@ -117,8 +118,8 @@ fn counts_of_the_whole_feed_are_those_that_were_made_by_hand() {
     let path = |path: &Path| camino::Utf8PathBuf::from_path_buf(path.to_owned()).expect("UTF-8");
     let options = BuilderOptions::new(path(&cache_directory()));
     let builder = Builder::open(options, &path(place.path())).expect("a builder");
-    let release = RELEASE.parse().expect("a release");
-    let kernel = builder.inventory(&release, None).expect("a cache").expect("its base is ready");
+    let target = TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64);
+    let kernel = builder.inventory(&target).expect("a cache").expect("its base is ready");
     let built = &kernel.built;
     let target: LinuxVersion = "6.1.176".parse().expect("a version");
     let later = published.filter(|entry| {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use camino::Utf8Path;
 use elivepatch_builder::{
     Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
-    KernelInventory, Observer, SandboxLimits, Swept, Toolchains,
+    InventoryError, KernelInventory, Observer, SandboxLimits, Swept, Toolchains,
 };
 use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, TargetFacts};
 use elivepatch_server::{
@@ -33,8 +33,8 @@ pub trait BuildRunner: Send + Sync {
     /// What the kernel of a target is built from; `None` when no base of it is ready.
     ///
     /// # Errors
-    /// When a base cannot be read.
-    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, Failure>;
+    /// When a base cannot be read, or it cannot be told which of several is that of the kernel.
+    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError>;
 
     /// Cleans the cache.
     ///
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Kernels {
 
 impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
-        let found = self.0.inventory(target).map_err(|failure| failure.to_string())?;
+        let found = self.0.inventory(target).map_err(|error| error.to_string())?;
         Ok(found.map(|mut kernel| Inventory {
             base: kernel.base.clone(),
             version: kernel.version.clone(),
@@ -173,8 +173,8 @@ impl BuildRunner for Builder {
         Builder::describe(self)
     }
 
-    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, Failure> {
-        Builder::inventory(self, &target.release, target.kernel_version.as_deref())
+    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError> {
+        Builder::inventory(self, target)
     }
 
     fn unusable_sources(&self) -> Vec<(String, Failure)> {

@@ -56,7 +56,7 @@ pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
     pin_base, remove_base,
 };
-pub use inventory::KernelInventory;
+pub use inventory::{InventoryError, KernelInventory};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};

@@ -13,7 +13,7 @@ use elivepatch_api::{
     client::{Client, NamedPatch, RequestTexts},
 };
 use elivepatch_builder::{
-    BuildOrder, FinishedBuild, HousekeepingError, KernelInventory, Observer, Swept,
+    BuildOrder, FinishedBuild, HousekeepingError, InventoryError, KernelInventory, Observer, Swept,
 };
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
@@ -56,7 +56,7 @@ where
         vec![]
     }
 
-    fn inventory(&self, _: &TargetFacts) -> Result<Option<KernelInventory>, Failure> {
+    fn inventory(&self, _: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError> {
         Ok(None)
     }
 

@@ -279,7 +279,7 @@ impl Base {
     /// include.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// When the list cannot be read, or is another one than when the base was made.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
     }
@@ -344,11 +344,18 @@ impl BaseOnDisk {
     /// What it is built from.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// When the list cannot be read, or is another one than when the base was made.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         let path = self.place.join(facts::SOURCES);
         let text = fs_err::read_to_string(&path)
             .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error))?;
+        if self.facts.files.get(facts::SOURCES) != Some(&Sha256Digest::of(text.as_bytes())) {
+            return Err(Failure::new(
+                FailureClass::BaseFailed,
+                format!("{path} is damaged"),
+                "the next build makes the base anew; elivepatch-server base warm does so at once",
+            ));
+        }
         Ok(SourceIndex::parse(&text))
     }
 }
