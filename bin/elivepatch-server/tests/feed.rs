@@ -67,7 +67,12 @@ fn feed_is_read_and_told_with_its_age_and_its_faults() {
     );
     assert!(text(&updated.stderr).contains("elivepatch-server feed faults"));
     let told = text(&home.run(&["status"]).stdout);
-    assert!(told.contains("UTC, just now\n") && told.contains("published: 1\n"), "{told}");
+    assert!(
+        told.matches("UTC, just now\n").count() == 3
+            && told.contains("data of:")
+            && told.contains("published: 1\n"),
+        "{told}"
+    );
     let status: serde_json::Value =
         serde_json::from_slice(&home.run(&["status", "--json"]).stdout).expect("JSON");
     assert_eq!(status["faulty"], 1);

@@ -45,6 +45,8 @@ fn state(second: i64, revision: &str) -> FeedState {
     FeedState {
         source: "https://example.org/vulns.git".to_owned(),
         revision: Some(revision.to_owned()),
+        parser: 1,
+        data_at: time,
         read_at: time,
         changed_at: time,
     }
@@ -90,11 +92,58 @@ async fn feed_is_taken_over_whole_and_then_by_its_changes() {
     assert_eq!(faults[0].id.to_string(), "CVE-2026-1005");
     assert!(faults[0].what.contains("no CVE record"), "{faults:?}");
 
+    assert_eq!(store.feed_state().await.expect("a store"), Some(state(300, "b")));
+
     // The whole says what is not there any more.
     let whole = snapshot(&[("CVE-2026-1001", "6.3")]);
     let made = store.apply_feed(&whole, FeedExtent::Whole, &state(400, "c")).await;
     assert_eq!(made.expect("taken over"), change(0, 0, 2));
     assert_eq!(store.feed_faults().await.expect("listed"), []);
+}
+
+#[tokio::test]
+async fn record_that_cannot_be_used_any_more_stays_as_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let good = snapshot(&[("CVE-2026-1001", "6.1"), ("CVE-2026-1002", "6.1")]);
+    store.apply_feed(&good, FeedExtent::Whole, &state(100, "a")).await.expect("taken over");
+    for extent in [FeedExtent::Changes, FeedExtent::Whole] {
+        let broken = snapshot(&[("CVE-2026-1001", ""), ("CVE-2026-1002", "6.1")]);
+        let made = store.apply_feed(&broken, extent, &state(200, "b")).await.expect("taken over");
+        assert_eq!(made, FeedChange::default());
+        let found = store.cve(good.entries[0].record.id).await.expect("a store");
+        assert_eq!(found.as_ref(), Some(&good.entries[0]));
+        let counts = FeedCounts { published: 2, rejected: 0, faulty: 1 };
+        assert_eq!(store.feed_counts().await.expect("counted"), counts);
+        assert_eq!(store.feed_faults().await.expect("listed").len(), 1);
+    }
+    store.apply_feed(&good, FeedExtent::Changes, &state(300, "c")).await.expect("taken over");
+    assert_eq!(store.feed_counts().await.expect("counted").faulty, 0);
+}
+
+#[tokio::test]
+async fn losses_are_what_is_gone_or_newly_faulty() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let first = [("CVE-2026-1001", "6.1"), ("CVE-2026-1002", "6.1"), ("CVE-2026-1003", "6.1")];
+    let good = snapshot(&first);
+    store.apply_feed(&good, FeedExtent::Whole, &state(100, "a")).await.expect("taken over");
+    let broken = snapshot(&[("CVE-2026-1003", "")]);
+    store.apply_feed(&broken, FeedExtent::Changes, &state(200, "b")).await.expect("taken over");
+
+    let next = snapshot(&[
+        ("CVE-2026-1001", ""),
+        ("CVE-2026-1002", "gone"),
+        ("CVE-2026-1003", ""),
+        ("CVE-2026-1004", ""),
+    ]);
+    for extent in [FeedExtent::Changes, FeedExtent::Whole] {
+        assert_eq!(store.feed_losses(&next, extent).await.expect("counted"), 2, "{extent:?}");
+    }
+    let same = snapshot(&first);
+    assert_eq!(store.feed_losses(&same, FeedExtent::Whole).await.expect("counted"), 0);
+    let changed = snapshot(&[("CVE-2026-1001", "6.2")]);
+    assert_eq!(store.feed_losses(&changed, FeedExtent::Changes).await.expect("counted"), 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 use elivepatch_server::{
     ServerConfig,
     app::{
-        FeedError, FeedOptions, FeedStatus, FeedUpdate, Store, StoreError, feed_status, update_feed,
+        FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, Store, StoreError,
+        feed_status, shown_source, update_feed,
     },
     config::Places,
 };
@@ -51,7 +52,7 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
     let store = Store::open(&config.data_directory).await.map_err(of_store)?;
-    anstream::eprintln!("reading {}", options.source);
+    anstream::eprintln!("reading {}", shown_source(&options.source));
     let updated = update_feed(&store, &options, force).await;
     store.close().await;
     let FeedUpdate { change, counts, seconds } = updated.map_err(|error| {
@@ -79,29 +80,33 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
 
 async fn status(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
     let store = open(config).await?;
-    let stale_after = options(config).map_or(std::time::Duration::MAX, |found| found.stale_after);
+    let stale_after = options(config).map_or(STALE_AFTER, |found| found.stale_after);
     let status = feed_status(&store, stale_after).await.map_err(of_store)?;
     store.close().await;
     if json {
         report::json(&status);
         return Ok(());
     }
-    let Some(FeedStatus { source, revision, read_at, changed_at, counts, is_stale }) = status
-    else {
+    let Some(status) = status else {
         return Err(CommandError::input(
             anyhow::anyhow!("no CVE feed was read yet"),
             "elivepatch-server feed update reads it; the server does so by itself",
         ));
     };
+    let FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale } = status;
     let commit = revision.map(|commit| format!(", commit {commit}")).unwrap_or_default();
     anstream::println!("source:    {source}{commit}");
+    anstream::println!("data of:   {}", report::age(data_at));
     anstream::println!("read:      {}", report::age(read_at));
     anstream::println!("changed:   {}", report::age(changed_at));
     anstream::println!("published: {}", counts.published);
     anstream::println!("rejected:  {}", counts.rejected);
     anstream::println!("faulty:    {}", counts.faulty);
     if is_stale {
-        report::warn("the feed is stale: elivepatch-server feed update says why it is not read");
+        report::warn(
+            "the feed is stale: elivepatch-server feed update says why it is not read; if it is, its source \
+             has nothing new",
+        );
     }
     Ok(())
 }

@@ -3,15 +3,24 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_cve::feed::{self, Extent, FeedError as ReadError, FeedMirror, GitError, Snapshot};
+use elivepatch_cve::feed::{
+    self, Extent, FeedError as ReadError, FeedMirror, GitError, PARSER, Snapshot, shown_source,
+};
 use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{App, AppError, now};
+use crate::config::DEFAULT_STALE_DAYS;
+
+/// The chore that reads the feed.
+const CHORE: &str = "update-feed";
 
 /// A feed with fewer records than this may lose any number of them at once: it is somebody's own.
 const SMALL_FEED: u64 = 100;
+
+/// How old a feed may be when the config names none: as where it says nothing of that.
+pub const STALE_AFTER: Duration = Duration::from_secs(DEFAULT_STALE_DAYS as u64 * 24 * 3600);
 
 /// Where the feed comes from, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +31,7 @@ pub struct FeedOptions {
     pub mirror: Utf8PathBuf,
     /// How often it is read.
     pub every: Duration,
-    /// How old it is when it is called stale.
+    /// How old its data is, or how long ago it was read, when it is called stale.
     pub stale_after: Duration,
 }
 
@@ -44,6 +53,8 @@ pub struct FeedStatus {
     pub source: String,
     /// The commit that was read.
     pub revision: Option<String>,
+    /// How old its data is.
+    pub data_at: Timestamp,
     /// When it was read.
     pub read_at: Timestamp,
     /// When something in it was last another one than before.
@@ -51,7 +62,7 @@ pub struct FeedStatus {
     /// What there is.
     #[serde(flatten)]
     pub counts: FeedCounts,
-    /// Whether it was not read for too long.
+    /// Whether its data is too old, or it was not read for too long.
     pub is_stale: bool,
 }
 
@@ -70,15 +81,15 @@ pub enum FeedError {
     /// The directory or tarball cannot be used.
     #[error("the CVE feed cannot be read")]
     Read(#[from] ReadError),
-    /// Most records would be gone: it is another place than it was.
-    #[error("{from} has {after} CVE records, and there were {before}")]
+    /// Most records would be gone or cannot be used any more: it is another place than it was.
+    #[error("{lost} of {before} CVE records are gone from {from}, or cannot be used any more")]
     Shrunk {
         /// Where it comes from.
         from: String,
         /// Records in the store.
         before: u64,
-        /// Records in the feed.
-        after: u64,
+        /// Records that would be lost.
+        lost: u64,
     },
     /// The records cannot be kept.
     #[error("the CVE feed cannot be kept")]
@@ -93,6 +104,7 @@ impl FeedError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Git { source: GitError::Run(_), .. } => "apt-get install git",
+            Self::Git { source: GitError::Mirror { .. }, .. } => "look at the disk of the cache",
             Self::Git { .. } => {
                 "check the network, and source in the [feed] section of the server's config; what was read \
                  before is used until then"
@@ -129,21 +141,26 @@ pub async fn update_feed(
 ) -> Result<FeedUpdate, FeedError> {
     let began = std::time::Instant::now();
     let before = store.feed_state().await?;
-    let before = before.filter(|state| state.source == options.source);
+    let source = shown_source(&options.source);
+    let before = before.filter(|state| state.source == source && state.parser == PARSER);
     let known = before.and_then(|state| state.revision);
     let shared = Arc::new(options.clone());
     let reading = tokio::task::spawn_blocking(move || read(&shared, known)).await;
     let Reading { snapshot, extent, revision } = reading.map_err(|_| FeedError::Broken)??;
-    if extent == FeedExtent::Whole && !force {
+    if !force {
+        let lost = store.feed_losses(&snapshot, extent).await?;
         let counts = store.feed_counts().await?;
-        let (before, after) = (counts.published + counts.rejected, snapshot.entries.len() as u64);
-        if before >= SMALL_FEED && after * 2 < before {
-            return Err(FeedError::Shrunk { from: options.source.clone(), before, after });
+        let before = counts.published + counts.rejected;
+        if before >= SMALL_FEED && lost * 2 > before {
+            return Err(FeedError::Shrunk { from: source, before, lost });
         }
     }
     let time = now();
-    let source = options.source.clone();
-    let state = FeedState { source, revision, read_at: time, changed_at: time };
+    // What comes from the future is from now: its clock is wrong.
+    let newest = snapshot.newest.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let data_at = newest.map_or(time, |newest| newest.min(time));
+    let (parser, read_at, changed_at) = (PARSER, time, time);
+    let state = FeedState { source, revision, parser, data_at, read_at, changed_at };
     let change = store.apply_feed(&snapshot, extent, &state).await?;
     let counts = store.feed_counts().await?;
     Ok(FeedUpdate { change, counts, seconds: began.elapsed().as_secs_f64() })
@@ -157,18 +174,16 @@ pub async fn feed_status(
     store: &Store,
     stale_after: Duration,
 ) -> Result<Option<FeedStatus>, StoreError> {
-    let Some(FeedState { source, revision, read_at, changed_at }) = store.feed_state().await?
-    else {
-        return Ok(None);
-    };
+    let Some(state) = store.feed_state().await? else { return Ok(None) };
+    let FeedState { source, revision, data_at, read_at, changed_at, .. } = state;
     let counts = store.feed_counts().await?;
-    let is_stale = is_stale(read_at, stale_after);
-    Ok(Some(FeedStatus { source, revision, read_at, changed_at, counts, is_stale }))
+    let is_stale = is_older(data_at, stale_after) || is_older(read_at, stale_after);
+    Ok(Some(FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale }))
 }
 
-fn is_stale(read_at: Timestamp, stale_after: Duration) -> bool {
-    let limit = SignedDuration::try_from(stale_after).unwrap_or(SignedDuration::MAX);
-    now().duration_since(read_at) > limit
+fn is_older(time: Timestamp, limit: Duration) -> bool {
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    now().duration_since(time) > limit
 }
 
 /// Reads the feed, of a repository only what is another than at the known commit.
@@ -177,7 +192,8 @@ fn read(options: &FeedOptions, known: Option<String>) -> Result<Reading, FeedErr
         let snapshot = feed::read(Path::new(&options.source))?;
         return Ok(Reading { snapshot, extent: FeedExtent::Whole, revision: None });
     }
-    let failed = |source| FeedError::Git { from: options.source.clone(), source };
+    let shown = shown_source(&options.source);
+    let failed = |source| FeedError::Git { from: shown.clone(), source };
     let mirror = FeedMirror::open(options.mirror.as_std_path()).map_err(failed)?;
     let commit = mirror.fetch(&options.source).map_err(failed)?;
     if let Some(known) = known {
@@ -187,9 +203,17 @@ fn read(options: &FeedOptions, known: Option<String>) -> Result<Reading, FeedErr
             return Ok(Reading { snapshot, extent, revision: Some(commit) });
         }
     }
-    let snapshot = mirror.read(&commit, &Extent::Whole).map_err(failed)?;
+    let (commit, snapshot) = match mirror.read(&commit, &Extent::Whole) {
+        // What was just fetched is not there: the mirror is broken.
+        Err(GitError::Failed { .. }) => {
+            let commit = mirror.fetch_anew(&options.source).map_err(failed)?;
+            let snapshot = mirror.read(&commit, &Extent::Whole).map_err(failed)?;
+            (commit, snapshot)
+        }
+        read => (commit, read.map_err(failed)?),
+    };
     if snapshot.entries.is_empty() {
-        return Err(FeedError::Read(ReadError::Empty { path: options.source.clone().into() }));
+        return Err(FeedError::Read(ReadError::Empty { path: shown.into() }));
     }
     Ok(Reading { snapshot, extent: FeedExtent::Whole, revision: Some(commit) })
 }
@@ -206,7 +230,7 @@ impl App {
     /// When the store fails.
     pub async fn feed(&self) -> Result<Option<FeedStatus>, AppError> {
         let stale_after = self.inner.options.feed.as_ref().map(|options| options.stale_after);
-        Ok(feed_status(self.store(), stale_after.unwrap_or(Duration::MAX)).await?)
+        Ok(feed_status(self.store(), stale_after.unwrap_or(STALE_AFTER)).await?)
     }
 
     /// Reads the feed when the last time is long enough ago: also a server that is started often does
@@ -215,18 +239,24 @@ impl App {
         let state = self.store().feed_state().await;
         let is_due = match &state {
             Ok(Some(state)) => {
-                state.source != options.source || is_stale(state.read_at, options.every)
+                state.source != shown_source(&options.source)
+                    || state.parser != PARSER
+                    || is_older(state.read_at, options.every)
             }
             Ok(None) | Err(_) => true,
         };
         if !is_due {
+            // `feed update` has read it since: what went wrong before is over.
+            if self.chores().iter().any(|chore| chore.name == CHORE && chore.outcome.is_err()) {
+                self.record_chore(CHORE, Ok(0));
+            }
             return;
         }
         let outcome = update_feed(self.store(), options, false).await;
         let outcome = outcome
             .map(|FeedUpdate { change, .. }| change.added + change.changed + change.removed)
             .map_err(|error| format!("{}; {}", told(&error), error.hint()));
-        self.record_chore("update-feed", outcome);
+        self.record_chore(CHORE, outcome);
     }
 }
 

@@ -56,8 +56,12 @@ impl App {
 
     async fn feed_problem(&self) -> Result<Option<String>, AppError> {
         let status = self.feed().await?.filter(|status| status.is_stale);
-        Ok(status
-            .map(|status| format!("the CVE feed is stale: it was last read at {}", status.read_at)))
+        Ok(status.map(|status| {
+            format!(
+                "the CVE feed is stale: its data is of {}, and it was last read at {}",
+                status.data_at, status.read_at
+            )
+        }))
     }
 
     fn disk_problem(&self) -> Option<String> {

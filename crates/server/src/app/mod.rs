@@ -30,9 +30,12 @@ pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
+pub use elivepatch_cve::feed::shown_source;
 pub use elivepatch_store::{Store, StoreError, WorkerEnd};
 pub use error::AppError;
-pub use feed::{FeedError, FeedOptions, FeedStatus, FeedUpdate, feed_status, update_feed};
+pub use feed::{
+    FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
+};
 pub use intake::Intake;
 pub use part::Part;
 

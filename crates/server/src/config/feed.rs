@@ -1,5 +1,9 @@
 use serde::Deserialize;
 
+/// How old a feed's data may be, in days. The kernel's CVE team publishes on most days, but not on all: over
+/// holidays nothing comes for some days, and that is nothing to warn of.
+pub const DEFAULT_STALE_DAYS: u32 = 7;
+
 /// Where the kernel's CVE feed comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -9,12 +13,12 @@ pub struct FeedSection {
     pub source: Option<String>,
     /// How often it is read, in hours.
     pub every_hours: u32,
-    /// After how many days without being read it is called stale.
+    /// How old its data may be, or how long ago it may have been read, in days, before it is called stale.
     pub stale_days: u32,
 }
 
 impl Default for FeedSection {
     fn default() -> Self {
-        Self { source: None, every_hours: 6, stale_days: 3 }
+        Self { source: None, every_hours: 6, stale_days: DEFAULT_STALE_DAYS }
     }
 }

@@ -21,7 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use cache::CacheSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
-pub use feed::FeedSection;
+pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use policy::PolicySection;

@@ -115,7 +115,9 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # How often it is read, in hours. Only what has changed is fetched.
 #every_hours = {feed_hours}
 
-# After how many days without being read it is called stale, in everything that is said by it.
+# How old its data may be, or how long ago it may have been read, in days, before it is called stale in
+# everything that is said by it. The CVE team publishes on most days, but a few without anything new, as
+# over holidays, are no reason to worry.
 #stale_days = {feed_days}
 
 [cache]

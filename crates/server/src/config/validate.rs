@@ -82,7 +82,8 @@ fn feed(config: &ServerConfig, found: &mut Problems<'_>) {
             found.add(
                 "feed.source",
                 format!(
-                    "{source:?} is neither an address with https, http, git or ssh nor an absolute path"
+                    "{:?} is neither an address with https, http, git or ssh nor an absolute path",
+                    elivepatch_cve::feed::shown_source(source)
                 ),
             );
         }
