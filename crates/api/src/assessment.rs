@@ -37,16 +37,38 @@ pub struct AssessmentResource {
     /// code counts as built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// Why no base was used although there are some; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_doubt: Option<String>,
+    /// How old the feed's data is.
+    #[schema(value_type = String, format = DateTime)]
+    pub feed_data_at: Timestamp,
     /// When the feed was read.
     #[schema(value_type = String, format = DateTime)]
     pub feed_read_at: Timestamp,
-    /// Whether the feed was not read for too long.
+    /// Whether the feed's data is too old, or it was not read for too long.
     pub feed_is_stale: bool,
+    /// How many records of the feed cannot be used: what they say is not in this, or as it was before.
+    pub faulty: u64,
+    /// Of the CVEs that were asked for those whose records cannot be used. One that could be used before is
+    /// among the others, too, as it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultyCve>,
     /// How many CVEs there are with each verdict, by its name; rejected ones and those that are fixed or not
     /// in the version count, too.
     pub counts: BTreeMap<String, u64>,
     /// The CVEs: those that may matter, the worst first, and those that were asked for.
     pub cves: Vec<AssessedCve>,
+}
+
+/// A CVE whose record in the feed cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FaultyCve {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub id: CveId,
+    /// What is wrong with the record, in one line.
+    pub reason: String,
 }
 
 /// A CVE and what it is to a kernel.

@@ -12,7 +12,7 @@ pub mod paths;
 mod rebuild;
 mod service;
 
-pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource};
+pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
 pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,

@@ -1,6 +1,7 @@
 use std::{fs, path::PathBuf};
 
-use elivepatch_model::BuilderIdentity;
+use elivepatch_api::AssessmentRequest;
+use elivepatch_model::{Architecture, BuilderIdentity, TargetFacts};
 
 use super::*;
 use crate::app::AppOptions;
@@ -257,4 +258,34 @@ async fn feed_of_a_server_that_reads_none_any_more_becomes_stale_too() {
     place.store.apply_feed(&none, FeedExtent::Changes, &state).await.expect("kept");
     let app = place.app(None).await;
     assert!(app.feed().await.expect("a store").expect("a feed").is_stale);
+}
+
+#[tokio::test]
+async fn assessment_counts_faulty_records_and_tells_why_one_is() {
+    let place = Place::new().await;
+    place.publish(1001..1004, "6.1");
+    place.update().await.expect("it is there");
+    let record = |number: u32| place.feed().join(format!("published/2026/CVE-2026-{number}.json"));
+    // One was good before, and one is new.
+    place.publish([1005], "6.1");
+    for number in [1001, 1005] {
+        fs::write(record(number), "{").expect("own file");
+    }
+    place.update().await.expect("it is there");
+    let app = place.app(None).await;
+    let release = "6.1.50".parse().expect("a release");
+    let ids =
+        [1001, 1002, 1005].map(|number| format!("CVE-2026-{number}").parse().expect("a name"));
+    let found = app.assess(AssessmentRequest {
+        target: TargetFacts::new(release, Architecture::X86_64),
+        linux_version: None,
+        explain: ids.to_vec(),
+    });
+    let found = found.await.expect("it can be told");
+    assert_eq!(found.faulty, 2);
+    let faults: Vec<_> = found.faults.iter().map(|fault| fault.id).collect();
+    assert_eq!(faults, [ids[0], ids[2]]);
+    assert!(found.faults[0].reason.starts_with("it is no CVE record"), "{:?}", found.faults);
+    assert!(found.cves.iter().any(|cve| cve.id == ids[0]), "as it was");
+    assert!(found.feed_data_at <= found.feed_read_at && found.feed_data_at > Timestamp::UNIX_EPOCH);
 }

@@ -1,5 +1,7 @@
 //! Which CVEs matter on a kernel.
 
+mod version;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -7,30 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource};
-use elivepatch_cve::{
-    Applicability, CveInput, FileState, Fixes, Kernel, LinuxVersion, applicability,
-};
+use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
+use elivepatch_cve::{Applicability, CveInput, FileState, Fixes, Kernel, applicability};
 use elivepatch_model::{BuiltFiles, TargetFacts};
 use elivepatch_store::CveFacts;
 use jiff::Timestamp;
 
-use super::{App, AppError};
+use version::{is_upper_bound, version};
 
-/// Distributions that carry fixes which the version of their kernels does not tell.
-const BACKPORTERS: [&str; 11] = [
-    "ubuntu",
-    "rhel",
-    "centos",
-    "rocky",
-    "almalinux",
-    "ol",
-    "fedora",
-    "sles",
-    "opensuse-leap",
-    "amzn",
-    "azurelinux",
-];
+use super::{App, AppError};
 
 /// The most CVEs that can be asked for by name.
 const MOST_EXPLAINED: usize = 1000;
@@ -40,7 +27,7 @@ pub trait Inventories: Debug + Send + Sync {
     /// What is known of a kernel; `None` when no base of it is ready.
     ///
     /// # Errors
-    /// Why it cannot be looked up, in one line.
+    /// Why it cannot be told though there are bases, in one line.
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String>;
 }
 
@@ -54,13 +41,6 @@ pub struct Inventory {
     pub built: BuiltFiles,
     /// Whether the source has a file.
     pub has_file: Box<dyn Fn(&str) -> bool>,
-}
-
-/// The version of a kernel, with where it is known from.
-#[derive(Debug, PartialEq, Eq)]
-struct Version {
-    linux: LinuxVersion,
-    origin: &'static str,
 }
 
 impl App {
@@ -87,12 +67,21 @@ impl App {
         };
         let facts = self.cve_facts(feed.read_at).await?;
         let inventories = self.inner.options.inventories.clone();
-        let explained: BTreeSet<_> = request.explain.iter().copied().collect();
+        let asked: BTreeSet<_> = request.explain.iter().copied().collect();
+        let explained = asked.clone();
         let work = move || assess(&request, &facts, inventories.as_deref(), &explained);
         let assessed = tokio::task::spawn_blocking(work).await;
         let mut assessed = assessed.map_err(|error| AppError::Panicked(error.to_string()))??;
+        assessed.feed_data_at = feed.data_at;
         assessed.feed_read_at = feed.read_at;
         assessed.feed_is_stale = feed.is_stale;
+        assessed.faulty = feed.counts.faulty;
+        if feed.counts.faulty > 0 && !asked.is_empty() {
+            let faults = self.store().feed_faults().await?.into_iter();
+            let asked_for = faults.filter(|fault| asked.contains(&fault.id));
+            let faulty = asked_for.map(|fault| FaultyCve { id: fault.id, reason: fault.what });
+            assessed.faults = faulty.collect();
+        }
         for cve in &mut assessed.cves {
             if cve.description.is_some() {
                 let entry = self.store().cve(cve.id).await?;
@@ -126,15 +115,15 @@ fn assess(
     explained: &BTreeSet<elivepatch_cve::CveId>,
 ) -> Result<AssessmentResource, AppError> {
     let target = &request.target;
-    let inventory = inventories.map(|inventories| inventories.find(target)).transpose();
-    let inventory = inventory
-        .map_err(|why| {
-            let message =
-                format!("what {} is built from cannot be looked up: {why}", target.release);
-            AppError::bad_request(message, "look at the base: elivepatch-server base list")
-        })?
-        .flatten();
-    let version = version(request, inventory.as_ref())?;
+    let found = inventories.map_or(Ok(None), |inventories| inventories.find(target));
+    let (inventory, base_doubt) = match found {
+        Ok(inventory) => (inventory, None),
+        Err(why) => {
+            tracing::warn!(release = %target.release, why, "no base is used to judge CVEs");
+            (None, Some(why))
+        }
+    };
+    let version = version(request, inventory.as_ref(), base_doubt.as_deref())?;
     let loaded = target.machine.as_ref().and_then(|machine| machine.loaded_modules.as_ref());
     let loaded: Option<BTreeSet<String>> = loaded.map(|names| names.iter().cloned().collect());
     let kernel = Kernel {
@@ -173,8 +162,13 @@ fn assess(
         version_origin: version.origin.to_owned(),
         is_upper_bound: is_upper_bound(target),
         base: inventory.map(|inventory| inventory.base),
-        feed_read_at: jiff::Timestamp::UNIX_EPOCH,
+        base_doubt,
+        // What is known of the feed is filled in by who has asked the store for it.
+        feed_data_at: Timestamp::UNIX_EPOCH,
+        feed_read_at: Timestamp::UNIX_EPOCH,
         feed_is_stale: false,
+        faulty: 0,
+        faults: Vec::new(),
         counts,
         cves,
     })
@@ -209,77 +203,5 @@ fn may_matter(applicability: &Applicability) -> bool {
     }
 }
 
-/// The kernel's version of Linux: what the request says, or the base's source, or Debian's `uname -v`, or
-/// the release.
-fn version(
-    request: &AssessmentRequest,
-    inventory: Option<&Inventory>,
-) -> Result<Version, AppError> {
-    let target = &request.target;
-    if let Some(text) = &request.linux_version {
-        let linux = text.parse::<LinuxVersion>().map_err(|error| {
-            AppError::bad_request(
-                error.to_string(),
-                "give it as MAJOR.MINOR.PATCH, such as 6.1.176",
-            )
-        })?;
-        return Ok(Version { linux, origin: "as asked for" });
-    }
-    let base = inventory.and_then(|inventory| upstream(inventory.version.as_deref()?));
-    let debian = target.kernel_version.as_deref().and_then(debian_version).and_then(upstream);
-    let known = [(debian, "from uname -v"), (base, "from the source of its base")];
-    if let Some((linux, origin)) =
-        known.into_iter().find_map(|(linux, origin)| Some((linux?, origin)))
-    {
-        return Ok(Version { linux, origin });
-    }
-    let (_, _, patch) = target.release.version();
-    let suffix = target.release.suffix();
-    // `5.15.0-91-generic` and `6.1.0-50-cloud-amd64` name an ABI and not a version.
-    let has_abi = patch == 0
-        && suffix
-            .strip_prefix('-')
-            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
-    let linux = target.release.upstream_version().parse().ok().filter(|_| !has_abi);
-    linux.map(|linux| Version { linux, origin: "from the release" }).ok_or_else(|| {
-        AppError::bad_request(
-            format!("the release {} does not tell which version of Linux it is", target.release),
-            "say it with --linux-version, or send the facts of the machine (its uname -v)",
-        )
-    })
-}
-
-/// The version of Linux in that of a package or source: 6.1.176 in `6.1.176-1`, 7.3.4 in
-/// `7.3.4-1~bpo13+1`, 6.13-rc3 in `6.13~rc3-1~exp1` and `6.13-rc3`.
-fn upstream(version: &str) -> Option<LinuxVersion> {
-    let mut parts = version.split(['-', '~', '+']);
-    let numbers = parts.next()?;
-    let is_candidate = |part: &&str| part.strip_prefix("rc").is_some_and(is_number);
-    match parts.next().filter(is_candidate) {
-        Some(candidate) => format!("{numbers}-{candidate}").parse().ok(),
-        None => numbers.parse().ok(),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The package version in Debian's `uname -v`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)`.
-fn debian_version(kernel_version: &str) -> Option<&str> {
-    let mut words = kernel_version.split_whitespace();
-    words.find(|word| *word == "Debian")?;
-    words.next()
-}
-
-fn is_upper_bound(target: &TargetFacts) -> bool {
-    let distribution = target.machine.as_ref().and_then(|machine| machine.distribution.as_ref());
-    let is_backporter = distribution.is_some_and(|found| BACKPORTERS.contains(&found.id.as_str()));
-    is_backporter
-        || target.release.suffix().contains(".el")
-        || target.release.suffix().contains("-generic")
-}
-
 #[cfg(test)]
-#[path = "assessment_tests.rs"]
 mod tests;

@@ -2,7 +2,10 @@ use elivepatch_api::AssessmentRequest;
 use elivepatch_cve::{CveId, Cvss, Dyad, parse_dyads};
 use elivepatch_model::{Architecture, Distribution, MachineFacts};
 
-use super::*;
+use super::{
+    version::{is_upper_bound, upstream, version},
+    *,
+};
 
 const A: &str = "00d60fd3b93219ea854220f0fd264b86398cbc53";
 const B: &str = "0f3058d7d26f81df9b68a18ddbe164bdc3c5eff3";
@@ -117,14 +120,19 @@ fn cve_that_is_asked_for_is_in_the_answer_whatever_it_is() {
 fn version_comes_from_what_knows_it_best() {
     let version_of = |request: &AssessmentRequest, known: bool| {
         let inventory = known.then(|| inventory(BuiltFiles::default()));
-        version(request, inventory.as_ref()).map(|found| (found.linux.to_string(), found.origin))
+        version(request, inventory.as_ref(), None)
+            .map(|found| (found.linux.to_string(), found.origin))
     };
     let told = |text: &str, origin| Ok::<_, ()>((text.to_owned(), origin));
     let debian = request("6.1.0-50-cloud-amd64");
     let base = version_of(&debian, true).map_err(drop);
     assert_eq!(base, told("6.1.176", "from the source of its base"));
     assert!(version_of(&debian, false).is_err(), "an ABI is no version");
-    assert!(version_of(&request("5.15.0-91-generic"), false).is_err());
+    for release in
+        ["5.15.0-91-generic", "6.12.0-custom", "6.4.0-default", "6.13.0-rc", "6.13.0-rcx"]
+    {
+        assert!(version_of(&request(release), false).is_err(), "{release}");
+    }
     let mut with_version = debian.clone();
     with_version.target.kernel_version =
         Some("#1 SMP PREEMPT_DYNAMIC Debian 6.1.187-1 (2026-09-02)".to_owned());
@@ -153,7 +161,7 @@ fn versions_of_packages_and_sources_tell_that_of_linux() {
     ] {
         assert_eq!(upstream(version).map(|found| found.to_string()).as_deref(), Some(linux));
     }
-    let found = version(&request("6.13.0-rc3"), None).expect("it tells");
+    let found = version(&request("6.13.0-rc3"), None, None).expect("it tells");
     assert_eq!(found.linux.to_string(), "6.13-rc3");
 }
 
@@ -165,18 +173,57 @@ fn distributions_that_carry_fixes_make_it_an_upper_bound() {
         target.machine = Some(MachineFacts { distribution, ..MachineFacts::default() });
         is_upper_bound(&target)
     };
-    assert!(of("ubuntu", "6.8.12") && of("debian", "5.14.0-503.el9.x86_64"));
-    assert!(!of("debian", "6.1.0-50-cloud-amd64") && !of("gentoo", "6.12.30-gentoo"));
+    for (distribution, release) in [
+        ("ubuntu", "6.8.12"),
+        ("linuxmint", "6.8.12"),
+        ("nobody-knows-it", "6.8.12"),
+        ("debian", "5.14.0-503.el9.x86_64"),
+        // Proxmox says that it is Debian, and has Ubuntu's kernel.
+        ("debian", "6.8.12-4-pve"),
+        ("gentoo", "6.8.12-generic"),
+    ] {
+        assert!(of(distribution, release), "{distribution} {release}");
+    }
+    for (distribution, release) in [
+        ("debian", "6.1.0-50-cloud-amd64"),
+        ("gentoo", "6.12.30-gentoo"),
+        ("debian", "6.12.30-custom"),
+    ] {
+        assert!(!of(distribution, release), "{distribution} {release}");
+    }
+    // Nothing is known but the release.
+    let bare = |release: &str| is_upper_bound(&request(release).target);
+    for release in [
+        "5.15.0-91-generic",
+        "6.4.0-150600.21-default",
+        "5.14.0-503.el9_5.x86_64",
+        "6.1.100-109.amzn2023.x86_64",
+        "5.15.0-1053-aws",
+        "5.15.0-205.el8uek.x86_64",
+    ] {
+        assert!(bare(release), "{release}");
+    }
+    for release in ["6.12.30", "6.1.0-50-cloud-amd64", "6.12.30-gentoo-r1", "6.12.30-awsome"] {
+        assert!(!bare(release), "{release}");
+    }
 }
 
 #[test]
-fn kernel_without_a_base_leaves_all_code_as_built_and_a_damaged_base_is_told() {
+fn base_that_is_in_doubt_is_not_used_and_the_doubt_is_told() {
+    let mut broken = self::request("6.1.0-broken");
+    let error = assess(&broken, &feed(), Some(&known()), &BTreeSet::new()).expect_err("no version");
+    assert!(error.to_string().contains("it is damaged"), "{error}");
+    broken.linux_version = Some("6.1.176".to_owned());
+    let found = assess(&broken, &feed(), Some(&known()), &BTreeSet::new()).expect("it can be told");
+    assert_eq!((found.base, found.base_doubt.as_deref()), (None, Some("it is damaged")));
+    assert_eq!(found.counts["candidate"], 4);
+}
+
+#[test]
+fn kernel_without_a_base_leaves_all_code_as_built() {
     let mut request = request("6.1.0-50-cloud-amd64");
     request.linux_version = Some("6.1.176".to_owned());
     let found = assess(&request, &feed(), None, &BTreeSet::new()).expect("it can be told");
     assert_eq!((found.base, found.counts.get("not-built")), (None, None));
     assert_eq!(found.counts["candidate"], 4);
-    let broken = self::request("6.1.0-broken");
-    let error = assess(&broken, &feed(), Some(&known()), &BTreeSet::new()).expect_err("damaged");
-    assert!(error.to_string().contains("it is damaged"), "{error}");
 }
