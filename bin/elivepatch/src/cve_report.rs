@@ -39,12 +39,12 @@ pub fn verdict(applicability: &Applicability) -> &'static str {
 
 /// How many CVEs there are with each verdict.
 pub fn summary(release: &KernelRelease, assessed: &AssessmentResource) -> Result<(), Problem> {
-    let AssessmentResource { linux_version, version_origin, feed_read_at, .. } = assessed;
+    let AssessmentResource { linux_version, version_origin, feed_data_at, .. } = assessed;
     data(&format!(
         "{release} is Linux {} ({}); CVE feed of {}",
         printable(linux_version),
         printable(version_origin),
-        feed_read_at.strftime("%Y-%m-%d %H:%M UTC")
+        feed_data_at.strftime("%Y-%m-%d %H:%M UTC")
     ))?;
     let mut table = table();
     for (name, meaning) in MEANINGS {

@@ -16,6 +16,7 @@ use crate::{
     report,
     server::ServerArgs,
     target::{self, baseline::BaselineArgs, facts_file, running::RunningKernel},
+    text::printable,
 };
 
 /// The verdicts that a list can be limited to.
@@ -81,10 +82,8 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
     };
     let assessed = server.client.assess(&request).await.map_err(|error| server.problem(&error))?;
     say_doubts(&assessed);
-    let known: Vec<CveId> = assessed.cves.iter().map(|cve| cve.id).collect();
-    if let Some(unknown) = request.explain.iter().find(|id| !known.contains(id)) {
-        return Err(Problem::input(format!("the server's feed has no {unknown}"))
-            .hint("look whether it is one of the kernel's, and how old the feed is"));
+    if let Some(problem) = missing(&request.explain, &assessed) {
+        return Err(problem);
     }
     let assessed = limited(assessed, arguments);
     if arguments.json {
@@ -100,6 +99,22 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
         cve_report::list(&listed(&assessed, arguments))?;
     }
     Ok(Exit::Done)
+}
+
+/// What is wrong when a CVE that was asked for is not in the answer.
+fn missing(asked: &[CveId], assessed: &AssessmentResource) -> Option<Problem> {
+    let is_missing = |id: &&CveId| !assessed.cves.iter().any(|cve| cve.id == **id);
+    let id = asked.iter().find(is_missing)?;
+    let fault = assessed.faults.iter().find(|fault| fault.id == *id);
+    Some(match fault {
+        Some(fault) => Problem::input(format!(
+            "the record of {id} in the server's feed cannot be used: {}",
+            printable(&fault.reason)
+        ))
+        .hint("it was never read whole; look at what the kernel's CVE team says of it"),
+        None => Problem::input(format!("the server's feed has no {id}"))
+            .hint("look whether it is one of the kernel's, and how old the feed is"),
+    })
 }
 
 /// The kernel that is asked about.
@@ -118,9 +133,25 @@ fn target(arguments: &CveArgs) -> Result<TargetFacts, Problem> {
 fn say_doubts(assessed: &AssessmentResource) {
     if assessed.feed_is_stale {
         warn(&format!(
-            "the server's CVE feed was last read at {}: newer CVEs are not in this",
-            assessed.feed_read_at
+            "the server's CVE feed is of {} and was last read at {}: newer CVEs are not in this",
+            assessed.feed_data_at, assessed.feed_read_at
         ));
+    }
+    if assessed.faulty > 0 {
+        warn(&format!(
+            "{} records of the server's feed cannot be used: what is new in them is not in this \
+             (elivepatch-server feed faults)",
+            assessed.faulty
+        ));
+    }
+    for fault in &assessed.faults {
+        if assessed.cves.iter().any(|cve| cve.id == fault.id) {
+            warn(&format!(
+                "{} is told as it was before its record became unusable: {}",
+                fault.id,
+                printable(&fault.reason)
+            ));
+        }
     }
     if assessed.is_upper_bound {
         warn(
@@ -128,11 +159,18 @@ fn say_doubts(assessed: &AssessmentResource) {
              flaws than this says",
         );
     }
-    if assessed.base.is_none() {
-        say(
+    match (&assessed.base, &assessed.base_doubt) {
+        (Some(_), _) => {}
+        (None, Some(doubt)) => {
+            warn(&format!(
+                "no base of this kernel is used: {}; all code counts as built",
+                printable(doubt)
+            ));
+        }
+        (None, None) => say(
             "the server has no base of this kernel: all code counts as built (elivepatch-server base warm \
              makes one)",
-        );
+        ),
     }
 }
 
@@ -155,4 +193,28 @@ fn listed<'a>(assessed: &'a AssessmentResource, arguments: &CveArgs) -> Vec<&'a 
         is_named && arguments.severity.is_none_or(|least| score.is_none_or(|score| score >= least))
     };
     assessed.cves.iter().filter(is_asked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use elivepatch_api::FaultyCve;
+
+    use super::*;
+
+    #[test]
+    fn faulty_cve_is_told_with_its_reason_and_an_unknown_one_without() {
+        let (faulty, unknown) = ("CVE-2026-1111", "CVE-2026-2222");
+        let text = serde_json::json!({
+            "linux_version": "6.1.176", "version_origin": "as asked for", "is_upper_bound": false,
+            "feed_data_at": "2026-08-21T00:00:00Z", "feed_read_at": "2026-08-21T00:00:00Z",
+            "feed_is_stale": false, "faulty": 1, "counts": {}, "cves": [],
+        });
+        let mut assessed: AssessmentResource = serde_json::from_value(text).expect("an answer");
+        let id = |text: &str| text.parse::<CveId>().expect("a name");
+        assessed.faults = vec![FaultyCve { id: id(faulty), reason: "it has no dyads".to_owned() }];
+        let told = |asked: &str| format!("{:?}", missing(&[id(asked)], &assessed));
+        assert!(told(faulty).contains("cannot be used: it has no dyads"), "{}", told(faulty));
+        assert!(told(unknown).contains("feed has no CVE-2026-2222"), "{}", told(unknown));
+        assert!(missing(&[], &assessed).is_none());
+    }
 }
