@@ -131,47 +131,53 @@ fn target(arguments: &CveArgs) -> Result<TargetFacts, Problem> {
 }
 
 fn say_doubts(assessed: &AssessmentResource) {
+    for doubt in doubts(assessed) {
+        warn(&doubt);
+    }
+    if assessed.base.is_none() && assessed.base_doubt.is_none() {
+        say(
+            "the server has no base of this kernel: all code counts as built (elivepatch-server base warm \
+             makes one)",
+        );
+    }
+}
+
+/// What makes the answer less sure than it looks.
+fn doubts(assessed: &AssessmentResource) -> Vec<String> {
+    let mut doubts = Vec::new();
     if assessed.feed_is_stale {
-        warn(&format!(
+        doubts.push(format!(
             "the server's CVE feed is of {} and was last read at {}: newer CVEs are not in this",
             assessed.feed_data_at, assessed.feed_read_at
         ));
     }
     if assessed.faulty > 0 {
-        warn(&format!(
+        doubts.push(format!(
             "{} records of the server's feed cannot be used: what is new in them is not in this \
              (elivepatch-server feed faults)",
             assessed.faulty
         ));
     }
-    for fault in &assessed.faults {
-        if assessed.cves.iter().any(|cve| cve.id == fault.id) {
-            warn(&format!(
-                "{} is told as it was before its record became unusable: {}",
-                fault.id,
-                printable(&fault.reason)
-            ));
-        }
+    let is_told = |id: CveId| assessed.cves.iter().any(|cve| cve.id == id);
+    for fault in assessed.faults.iter().filter(|fault| is_told(fault.id)) {
+        doubts.push(format!(
+            "{} is told as it was before its record became unusable: {}",
+            fault.id,
+            printable(&fault.reason)
+        ));
     }
     if assessed.is_upper_bound {
-        warn(
-            "this distribution carries fixes that the version does not tell: the kernel may have fewer \
-             flaws than this says",
+        doubts.push(
+            "this distribution may carry fixes that the version does not tell: the kernel may have fewer \
+             flaws than this says"
+                .to_owned(),
         );
     }
-    match (&assessed.base, &assessed.base_doubt) {
-        (Some(_), _) => {}
-        (None, Some(doubt)) => {
-            warn(&format!(
-                "no base of this kernel is used: {}; all code counts as built",
-                printable(doubt)
-            ));
-        }
-        (None, None) => say(
-            "the server has no base of this kernel: all code counts as built (elivepatch-server base warm \
-             makes one)",
-        ),
+    if let Some(doubt) = &assessed.base_doubt {
+        let doubt = printable(doubt);
+        doubts.push(format!("no base of this kernel is used: {doubt}; all code counts as built"));
     }
+    doubts
 }
 
 /// The CVEs that the command line is about. The counts stay those of all.
@@ -201,20 +207,61 @@ mod tests {
 
     use super::*;
 
+    fn answer() -> AssessmentResource {
+        let answer = serde_json::json!({
+            "linux_version": "6.1.176", "version_origin": "as asked for", "is_upper_bound": false,
+            "feed_data_at": "2026-08-21T00:00:00Z", "feed_read_at": "2026-08-22T00:00:00Z",
+            "feed_is_stale": false, "faulty": 0, "counts": {}, "cves": [],
+        });
+        serde_json::from_value(answer).expect("an answer")
+    }
+
+    fn fault(id: &str) -> FaultyCve {
+        let id = id.parse().expect("a name");
+        FaultyCve { id, reason: "it has no dyads".to_owned() }
+    }
+
     #[test]
     fn faulty_cve_is_told_with_its_reason_and_an_unknown_one_without() {
-        let (faulty, unknown) = ("CVE-2026-1111", "CVE-2026-2222");
-        let text = serde_json::json!({
-            "linux_version": "6.1.176", "version_origin": "as asked for", "is_upper_bound": false,
-            "feed_data_at": "2026-08-21T00:00:00Z", "feed_read_at": "2026-08-21T00:00:00Z",
-            "feed_is_stale": false, "faulty": 1, "counts": {}, "cves": [],
-        });
-        let mut assessed: AssessmentResource = serde_json::from_value(text).expect("an answer");
-        let id = |text: &str| text.parse::<CveId>().expect("a name");
-        assessed.faults = vec![FaultyCve { id: id(faulty), reason: "it has no dyads".to_owned() }];
-        let told = |asked: &str| format!("{:?}", missing(&[id(asked)], &assessed));
-        assert!(told(faulty).contains("cannot be used: it has no dyads"), "{}", told(faulty));
-        assert!(told(unknown).contains("feed has no CVE-2026-2222"), "{}", told(unknown));
+        let mut assessed = answer();
+        assessed.faults = vec![fault("CVE-2026-1111")];
+        let told = |asked: &str| {
+            let asked = [asked.parse().expect("a name")];
+            format!("{:?}", missing(&asked, &assessed))
+        };
+        let (faulty, unknown) = (told("CVE-2026-1111"), told("CVE-2026-2222"));
+        assert!(faulty.contains("cannot be used: it has no dyads"), "{faulty}");
+        assert!(unknown.contains("feed has no CVE-2026-2222"), "{unknown}");
         assert!(missing(&[], &assessed).is_none());
+    }
+
+    #[test]
+    fn each_doubt_is_told() {
+        let mut assessed = answer();
+        assert_eq!(doubts(&assessed), Vec::<String>::new());
+        assessed.feed_is_stale = true;
+        assessed.faulty = 2;
+        assessed.is_upper_bound = true;
+        assessed.base_doubt = Some("the bases one and two differ".to_owned());
+        assessed.faults = vec![fault("CVE-2026-1111")];
+        assessed.cves = vec![AssessedCve {
+            id: assessed.faults[0].id,
+            title: String::new(),
+            description: None,
+            cvss: None,
+            program_files: Vec::new(),
+            applicability: elivepatch_cve::Applicability::NotAffected,
+        }];
+        let told = doubts(&assessed);
+        for (line, part) in told.iter().zip([
+            "is of 2026-08-21T00:00:00Z and was last read at 2026-08-22T00:00:00Z",
+            "2 records of the server's feed cannot be used",
+            "CVE-2026-1111 is told as it was before its record became unusable: it has no dyads",
+            "may carry fixes",
+            "the bases one and two differ; all code counts as built",
+        ]) {
+            assert!(line.contains(part), "{line}");
+        }
+        assert_eq!(told.len(), 5);
     }
 }
