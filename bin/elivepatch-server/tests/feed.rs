@@ -109,3 +109,19 @@ fn what_is_not_there_is_told_with_the_next_step() {
         assert!(told(&update).contains(part), "{part}: {}", told(&update));
     }
 }
+
+#[test]
+fn mirror_that_cannot_be_kept_is_the_disks_fault_and_a_password_is_not_shown() {
+    let home = Home::new("[feed]\nsource = \"http://me:s3cret@127.0.0.1:9/vulns.git\"\n");
+    let update = home.run(&["update"]);
+    assert_eq!(update.status.code(), Some(4));
+    let told = text(&update.stderr);
+    assert!(!told.contains("s3cret") && told.contains("reading http://127.0.0.1:9/"), "{told}");
+
+    let lock = home.path("cache/feed.git.lock");
+    fs::remove_file(&lock).expect("own file");
+    fs::create_dir(&lock).expect("own directory");
+    let update = home.run(&["update"]);
+    assert_eq!(update.status.code(), Some(3), "{}", text(&update.stderr));
+    assert!(text(&update.stderr).contains("hint: look at the disk of the cache"));
+}

@@ -1,7 +1,7 @@
 use elivepatch_server::{
     ServerConfig,
     app::{
-        FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, Store, StoreError,
+        FeedError, FeedOptions, FeedStatus, FeedUpdate, GitError, STALE_AFTER, Store, StoreError,
         feed_status, shown_source, update_feed,
     },
     config::Places,
@@ -58,7 +58,11 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
     let FeedUpdate { change, counts, seconds } = updated.map_err(|error| {
         let hint = error.hint();
         match error {
-            FeedError::Store(_) | FeedError::Broken => CommandError::failed(error, hint),
+            FeedError::Store(_)
+            | FeedError::Broken
+            | FeedError::Git { source: GitError::Mirror { .. }, .. } => {
+                CommandError::failed(error, hint)
+            }
             FeedError::Git { .. } => CommandError::network(error, hint),
             FeedError::Read(_) | FeedError::Shrunk { .. } => CommandError::input(error, hint),
         }

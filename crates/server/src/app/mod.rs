@@ -30,7 +30,7 @@ pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_cve::feed::shown_source;
+pub use elivepatch_cve::feed::{GitError, shown_source};
 pub use elivepatch_store::{Store, StoreError, WorkerEnd};
 pub use error::AppError;
 pub use feed::{

@@ -128,7 +128,10 @@ fn said(text: &str) -> String {
 /// the other end of a local fetch reads this from a file only.
 pub(super) fn write_settings(path: &Path, repository: Option<&Path>) -> io::Result<()> {
     let mut text = String::from("# Written by elivepatch at each fetch.\n");
-    for directory in repository.into_iter().flat_map(|path| [path.to_owned(), path.join(".git")]) {
+    // By the name that it was given, and by that which git finds it under.
+    let names =
+        repository.into_iter().flat_map(|path| [Some(path.to_owned()), path.canonicalize().ok()]);
+    for directory in names.flatten().flat_map(|path| [path.join(".git"), path]) {
         let name = directory.to_str().ok_or_else(|| io::Error::other("its path is no UTF-8"))?;
         if name.contains('\n') {
             return Err(io::Error::other("its path has a line feed"));
