@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
-/// How old a feed's data may be, in days. The kernel's CVE team publishes on most days, but not on all: over
-/// holidays nothing comes for some days, and that is nothing to warn of.
+/// How old a feed's data may be, in days: a few days without anything new, as over holidays, are nothing to
+/// warn of, and a mirror that nobody updates shows within a week.
 pub const DEFAULT_STALE_DAYS: u32 = 7;
 
 /// Where the kernel's CVE feed comes from.

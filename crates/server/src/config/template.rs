@@ -116,8 +116,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #every_hours = {feed_hours}
 
 # How old its data may be, or how long ago it may have been read, in days, before it is called stale in
-# everything that is said by it. The CVE team publishes on most days, but a few without anything new, as
-# over holidays, are no reason to worry.
+# everything that is said by it. It is a week, because a few days without anything new, as over holidays,
+# are no reason to worry.
 #stale_days = {feed_days}
 
 [cache]
