@@ -2,7 +2,7 @@
 
 CARGO ?= scripts/cargo.sh
 
-# `make bench PART=build`, PART=engines or PART=sources measures one part only.
+# `make bench PART=build`, PART=engines, PART=sources or PART=cve measures one part only.
 PART ?= all
 
 .PHONY: help demo test test-full bench compare build check dependencies clean

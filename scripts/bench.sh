@@ -2,11 +2,12 @@
 # Measures elivepatch: a real server on Debian's stock kernel (build.json), then the engines on kernels
 # that are built from source (engines.json), each beside the same work done by other means.
 #
-# usage: scripts/bench.sh [build|engines|sources]
+# usage: scripts/bench.sh [build|engines|sources|cve]
 #   build     only the first part: five minutes
 #   engines   only the second: half an hour, and as much again the first time, for two kernels are
 #             built, one of them again by kpatch-build
 #   sources   only the third, what it costs to prove that a base fits: ten minutes (sources.json)
+#   cve       only the fourth, reading the CVE feed that ELIVEPATCH_TEST_CVE_FEED names (cve.json)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -14,8 +15,8 @@ use_cargo
 
 part=${1:-all}
 case $part in
-    all | build | engines | sources) ;;
-    *) sed -n 's/^# \{0,1\}//; 5,9p' "$0" >&2; exit 2 ;;
+    all | build | engines | sources | cve) ;;
+    *) sed -n 's/^# \{0,1\}//; 5,10p' "$0" >&2; exit 2 ;;
 esac
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -61,6 +62,15 @@ if [ "$part" = all ] || [ "$part" = sources ]; then
         --output "$output"
     # The first part has put it there already.
     [ "$part" = all ] || set -- "$output/sources.json"
+fi
+
+if [ "$part" = cve ] || { [ "$part" = all ] && [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ]; }; then
+    [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ] || fail "no CVE feed is named" \
+        "set ELIVEPATCH_TEST_CVE_FEED to a directory or tarball of it"
+    say "measuring $on_cores: the CVE feed $ELIVEPATCH_TEST_CVE_FEED"
+    target/release/elivepatch-bench cve --feed "$ELIVEPATCH_TEST_CVE_FEED" \
+        --cache "$cache_directory" --release "$release" --output "$output"
+    set -- "$@" "$output/cve.json"
 fi
 
 # A target that is missed is for people to judge: other work on the machine slows everything down.

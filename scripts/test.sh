@@ -105,6 +105,13 @@ fit_table "$cache_directory" 12 "$release"
 say "all tests; those on a real kernel take some minutes"
 run_tests --workspace
 cargo test --quiet --doc --workspace --locked
+if [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ]; then
+    say "every record of the CVE feed $ELIVEPATCH_TEST_CVE_FEED"
+    cargo test --quiet --locked --package elivepatch-cve --test whole_feed -- --ignored
+    cargo test --quiet --locked --package elivepatch-end-to-end --test cve -- --ignored
+else
+    say "SKIPPED: every record of the CVE feed, because ELIVEPATCH_TEST_CVE_FEED names none"
+fi
 
 if [ "$full" = yes ]; then
     say "kernels that the server builds itself, from the source of Debian 13's 6.12"

@@ -5,6 +5,7 @@ mod base;
 mod by_hand;
 mod cold;
 mod compare;
+mod cve;
 mod disk_use;
 mod engines;
 mod figures;
@@ -46,6 +47,8 @@ enum Command {
     Engines(engines::Inputs),
     /// Measure the proof that a base fits, and write sources.json.
     Sources(fit::Inputs),
+    /// Measure reading the CVE feed and judging CVEs, and write cve.json.
+    Cve(cve::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
     /// Measure making a base ready and its size on the disk, and write both to sources.json.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Run(inputs) => run(&inputs),
         Command::Engines(inputs) => engines::run(&inputs),
         Command::Sources(inputs) => fit::run(&inputs),
+        Command::Cve(inputs) => cve::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
         Command::Base(inputs) => base::run(&inputs),
         Command::Missed { files } => missed(&files),

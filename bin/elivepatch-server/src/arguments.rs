@@ -41,6 +41,9 @@ pub enum Command {
     /// List, make, verify and remove toolchain roots.
     #[command(subcommand)]
     Toolchain(ToolchainCommand),
+    /// Read the CVE feed, and tell what was read of it.
+    #[command(subcommand)]
+    Feed(FeedCommand),
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
@@ -66,6 +69,29 @@ pub enum BaseCommand {
     Unpin(NameArguments),
     /// Remove a base that nobody uses.
     Remove(NameArguments),
+}
+
+/// What is to be done with the CVE feed.
+#[derive(Debug, Subcommand)]
+pub enum FeedCommand {
+    /// Read what has changed in the feed. A server that runs does it by itself.
+    Update {
+        /// Take the feed as it is, also when most of its records are gone.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Tell where the feed comes from, how old it is, and what is in it.
+    Status(JsonArguments),
+    /// List the records that cannot be used, with the reason.
+    Faults(JsonArguments),
+}
+
+/// What a command takes that prints something.
+#[derive(Debug, Args)]
+pub struct JsonArguments {
+    /// Print it as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is to be done with toolchain roots.
@@ -167,7 +193,7 @@ impl Command {
     /// The cache that is named, by a command that can be told only that.
     fn cache(&self) -> Option<&CacheArguments> {
         match self {
-            Self::All(_) | Self::Init(_) | Self::CheckConfig => None,
+            Self::All(_) | Self::Init(_) | Self::CheckConfig | Self::Feed(_) => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

@@ -79,6 +79,18 @@ pub fn time(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// A time with how long ago it was, for people.
+pub fn age(time: jiff::Timestamp) -> String {
+    let seconds = jiff::Timestamp::now().duration_since(time).as_secs();
+    let ago = match seconds {
+        ..60 => "just now".to_owned(),
+        60..7200 => format!("{} minutes ago", seconds / 60),
+        7200..172_800 => format!("{} hours ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    };
+    format!("{} UTC, {ago}", self::time(time))
+}
+
 /// The panic hook: says in the log where a panic was, and on the main thread that it is a bug.
 pub fn panicked(info: &PanicHookInfo<'_>) {
     tracing::error!("panic: {info}");

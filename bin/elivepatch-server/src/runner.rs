@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use elivepatch_builder::{
-    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
-    SandboxLimits, Swept, Toolchains,
+    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
+    InventoryError, KernelInventory, Observer, SandboxLimits, Swept, Toolchains,
 };
-use elivepatch_model::{BuilderIdentity, Failure, KernelRelease};
-use elivepatch_server::ServerConfig;
+use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, TargetFacts};
+use elivepatch_server::{
+    ServerConfig,
+    app::{Inventories, Inventory},
+};
 
 use crate::{error::CommandError, source_options::source_options};
 
@@ -27,6 +30,12 @@ pub trait BuildRunner: Send + Sync {
     /// `[[source]]`.
     fn unusable_sources(&self) -> Vec<(String, Failure)>;
 
+    /// What the kernel of a target is built from; `None` when no base of it is ready.
+    ///
+    /// # Errors
+    /// When a base cannot be read, or it cannot be told which of several is that of the kernel.
+    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError>;
+
     /// Cleans the cache.
     ///
     /// # Errors
@@ -43,6 +52,28 @@ pub trait BuildRunner: Send + Sync {
         observer: &dyn Observer,
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure>;
+}
+
+/// The bases of a builder, for the server's questions about CVEs.
+#[derive(Clone)]
+pub struct Kernels(pub Arc<dyn BuildRunner>);
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Kernels")
+    }
+}
+
+impl Inventories for Kernels {
+    fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
+        let found = self.0.inventory(target).map_err(|error| error.to_string())?;
+        Ok(found.map(|mut kernel| Inventory {
+            base: kernel.base.clone(),
+            version: kernel.version.clone(),
+            built: std::mem::take(&mut kernel.built),
+            has_file: Box::new(move |path| kernel.has_file(path)),
+        }))
+    }
 }
 
 /// Opens the builder with the server's config.
@@ -140,6 +171,10 @@ impl BuildRunner for Builder {
 
     fn describe(&self) -> Vec<String> {
         Builder::describe(self)
+    }
+
+    fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError> {
+        Builder::inventory(self, target)
     }
 
     fn unusable_sources(&self) -> Vec<(String, Failure)> {

@@ -2,7 +2,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::{
     commands::{
-        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs,
+        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs, cve::CveArgs,
         facts::FactsArgs, rebuild::RebuildArgs, show::ShowArgs,
     },
     exit::{EXIT_CODES, VERDICTS},
@@ -43,6 +43,8 @@ pub enum Command {
     /// Judge patches before they are built: offline, in under a second
     #[command(after_help = VERDICTS)]
     Check(CheckArgs),
+    /// Say which of the kernel's CVEs matter on a kernel
+    Cve(Box<CveArgs>),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
     Facts(FactsArgs),
     /// List the builds of the server

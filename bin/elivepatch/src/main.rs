@@ -5,6 +5,7 @@
 mod check_report;
 mod cli;
 mod commands;
+mod cve_report;
 mod destination;
 mod download;
 mod exit;

@@ -3,6 +3,7 @@
 //! The server answers with these types and the client reads them, so that the two cannot drift
 //! apart. The OpenAPI document is made from them.
 
+mod assessment;
 mod build;
 pub mod client;
 mod error;
@@ -11,6 +12,7 @@ pub mod paths;
 mod rebuild;
 mod service;
 
+pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
 pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,

@@ -6,6 +6,8 @@ pub const API: &str = "/api/v2";
 pub const BUILDS: &str = "/api/v2/builds";
 /// `POST` builds a livepatch again, to compare the two.
 pub const REBUILDS: &str = "/api/v2/rebuilds";
+/// `POST`: which CVEs matter on a kernel.
+pub const ASSESSMENTS: &str = "/api/v2/assessments";
 /// `GET`: health of the server and its worker.
 pub const HEALTH: &str = "/api/v2/health";
 /// `GET`: version of the server.

@@ -21,6 +21,7 @@ mod headers;
 mod housekeeping;
 mod init_changes;
 mod inspect;
+mod inventory;
 mod kbuild_record;
 mod kernel_build;
 mod module_file;
@@ -55,6 +56,7 @@ pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
     pin_base, remove_base,
 };
+pub use inventory::{InventoryError, KernelInventory};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, FinishedBuild, FixText};

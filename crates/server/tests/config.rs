@@ -38,9 +38,11 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     // Without these there are no other recipes, and no budget.
     assert!(config.toolchain_recipes.take().is_some());
     assert!(config.cache.disk_budget_gib.take().is_some());
+    // Nothing is read from the network unasked.
+    assert!(config.feed.source.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 64, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 67, "a key without documentation, or documentation without a key");
 }
 
 #[test]

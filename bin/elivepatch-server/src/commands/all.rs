@@ -53,6 +53,8 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         queue_limit: config.queue_limit,
         builder_identity: runner.identity(),
         allow_unproven: config.policy.allow_unproven,
+        feed: super::feed::options(config),
+        inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
     };
     let app = App::open(options).await.map_err(open_error)?;
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;

@@ -3,6 +3,7 @@
 pub mod all;
 pub mod base;
 pub mod check_config;
+pub mod feed;
 pub mod gc;
 pub mod init;
 pub mod kernel_config;

@@ -12,7 +12,9 @@ use elivepatch_api::{
     BuildRequest, BuildResource,
     client::{Client, NamedPatch, RequestTexts},
 };
-use elivepatch_builder::{BuildOrder, FinishedBuild, HousekeepingError, Observer, Swept};
+use elivepatch_builder::{
+    BuildOrder, FinishedBuild, HousekeepingError, InventoryError, KernelInventory, Observer, Swept,
+};
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
     FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceIdentity, SourceRecord, StepName,
@@ -52,6 +54,10 @@ where
 
     fn unusable_sources(&self) -> Vec<(String, Failure)> {
         vec![]
+    }
+
+    fn inventory(&self, _: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError> {
+        Ok(None)
     }
 
     fn sweep(&self) -> Result<Swept, HousekeepingError> {
@@ -107,6 +113,8 @@ impl Fixture {
             data_directory: directory,
             queue_limit: 99,
             allow_unproven: true,
+            feed: None,
+            inventories: None,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {
                 sources: vec![SourceIdentity::Tree {

@@ -4,6 +4,7 @@ pub mod build;
 pub mod builds;
 pub mod cancel;
 pub mod check;
+pub mod cve;
 pub mod facts;
 pub mod rebuild;
 mod rebuild_texts;
@@ -23,6 +24,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         None => build::run(&cli.build).await,
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Cve(arguments)) => cve::run(&arguments).await,
         Some(Command::Facts(arguments)) => facts::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,

@@ -26,7 +26,7 @@ pub use lease::LeaseClient;
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{BodyStream, Transport, TransportError, TransportSource};
 
-use crate::{HealthResource, VersionResource, paths};
+use crate::{AssessmentRequest, AssessmentResource, HealthResource, VersionResource, paths};
 
 /// Calls a server. Cheap to clone.
 #[derive(Clone)]
@@ -62,6 +62,17 @@ impl Client {
     /// As for any call.
     pub async fn health(&self) -> Result<HealthResource, ClientError> {
         self.send_for_json(call::Call::get(paths::HEALTH)).await
+    }
+
+    /// Asks which CVEs matter on a kernel.
+    ///
+    /// # Errors
+    /// As for any call; when the server has no feed or cannot tell the kernel's version.
+    pub async fn assess(
+        &self,
+        request: &AssessmentRequest,
+    ) -> Result<AssessmentResource, ClientError> {
+        self.send_for_json(call::Call::post(paths::ASSESSMENTS).json(request)).await
     }
 
     /// Asks what the server is.

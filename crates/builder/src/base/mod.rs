@@ -89,6 +89,9 @@ pub struct Supply<'s, 'a> {
     pub source: &'s dyn Fn() -> Result<Vec<CacheLock>, Failure>,
 }
 
+/// The source tree in a base.
+const TREE_DIRECTORY: &str = "tree";
+
 /// Where objects are kept that were compiled without any fix.
 const ORIGINALS: &str = "originals";
 
@@ -223,7 +226,7 @@ impl Base {
 
     /// The source tree, as the sandbox's user left it.
     pub fn tree(&self) -> Utf8PathBuf {
-        self.place.join("tree")
+        self.place.join(TREE_DIRECTORY)
     }
 
     /// Where objects are kept that were compiled without any fix.
@@ -277,7 +280,7 @@ impl Base {
     /// include.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// When the list cannot be read, or is another one than when the base was made.
     pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
         Ok(SourceIndex::parse(&self.read(&self.place.join(facts::SOURCES))?))
     }
@@ -314,14 +317,65 @@ impl Base {
     }
 }
 
+/// A complete base in the cache that nobody has taken into use.
+pub(crate) struct BaseOnDisk {
+    /// Where it lies.
+    pub place: Utf8PathBuf,
+    /// What is known of it.
+    pub facts: BaseFacts,
+}
+
+impl BaseOnDisk {
+    /// All bases of a release.
+    pub(crate) fn all_of(cache: &Cache, release: &KernelRelease) -> Vec<Self> {
+        let of_release = on_disk(cache).filter(|base| base.facts.release == *release);
+        of_release.collect()
+    }
+
+    /// Whether it is there still.
+    pub(crate) fn is_there(&self) -> bool {
+        BaseFacts::peek(&self.place).is_ok_and(|facts| facts.is_some())
+    }
+
+    /// Its source tree.
+    pub(crate) fn tree(&self) -> Utf8PathBuf {
+        self.place.join(TREE_DIRECTORY)
+    }
+
+    /// What it is built from.
+    ///
+    /// # Errors
+    /// When the list cannot be read, or is another one than when the base was made.
+    pub(crate) fn sources(&self) -> Result<SourceIndex, Failure> {
+        let path = self.place.join(facts::SOURCES);
+        let text = fs_err::read_to_string(&path)
+            .map_err(|error| io_failure(FailureClass::BaseFailed, "read", &path, &error))?;
+        if self.facts.files.get(facts::SOURCES) != Some(&Sha256Digest::of(text.as_bytes())) {
+            return Err(Failure::new(
+                FailureClass::BaseFailed,
+                format!("{path} is damaged"),
+                "the next build makes the base anew; elivepatch-server base warm does so at once",
+            ));
+        }
+        Ok(SourceIndex::parse(&text))
+    }
+}
+
 /// The facts of all complete bases. Whether one is damaged shows when it is used: looking at the
 /// files of all would cost every build.
 fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
+    on_disk(cache).map(|base| base.facts)
+}
+
+fn on_disk(cache: &Cache) -> impl Iterator<Item = BaseOnDisk> {
     let entries = cache.bases().read_dir_utf8().into_iter().flatten().flatten();
     // One that is being made gets its facts a moment before it is whole.
     let is_apart = |name: &str| [PARTIAL, REMOVED].iter().any(|suffix| name.ends_with(suffix));
     let whole = entries.filter(move |entry| !is_apart(entry.file_name()));
-    whole.filter_map(|entry| BaseFacts::peek(entry.path()).ok().flatten())
+    whole.filter_map(|entry| {
+        let facts = BaseFacts::peek(entry.path()).ok().flatten()?;
+        Some(BaseOnDisk { place: entry.path().to_owned(), facts })
+    })
 }
 
 /// A digest of what the base is made from: another one, another base.

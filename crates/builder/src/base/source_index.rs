@@ -30,6 +30,11 @@ impl SourceIndex {
         self.units.values().flatten().collect()
     }
 
+    /// Each source file with each compiled file that holds its code.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&String, &Unit)> {
+        self.units.iter().flat_map(|(source, units)| units.iter().map(move |unit| (source, unit)))
+    }
+
     /// Notes that `unit` holds code of `source`.
     pub(crate) fn add(&mut self, source: String, unit: Unit) {
         self.units.entry(source).or_default().insert(unit);

@@ -132,6 +132,11 @@ impl TreeFacts {
         [format!("tree {}\n", self.digest)].into_iter().chain(increments).chain(baseline).collect()
     }
 
+    /// The version of Linux, where the kind of the source tells it.
+    pub fn version(&self) -> Option<&str> {
+        Some(&self.origin.as_ref()?.version)
+    }
+
     fn git(&self) -> Option<&GitRecord> {
         self.origin.as_ref()?.git.as_ref()
     }

@@ -18,6 +18,9 @@ const ABANDONED_UPLOAD: Duration = Duration::from_secs(3600);
 const REMOVE_ORPHANS_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// How old such a blob is: the record comes milliseconds after the file.
 const ORPHAN_BLOB: Duration = Duration::from_secs(3600);
+/// How often it is looked whether the feed is to be read; the config says how old it may be then. After
+/// a failure it is tried again so soon.
+const LOOK_AT_FEED_EVERY: Duration = Duration::from_secs(300);
 
 /// When a chore last ran, and with what outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +114,17 @@ impl App {
                 tokio::time::sleep(REMOVE_ORPHANS_EVERY).await;
             }
         });
-        ChoreRunner { tasks: vec![leases, uploads, orphans] }
+        let mut tasks = vec![leases, uploads, orphans];
+        if let Some(options) = self.inner.options.feed.clone() {
+            let feed = self.clone();
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    feed.run_update_feed(&options).await;
+                    tokio::time::sleep(LOOK_AT_FEED_EVERY).await;
+                }
+            }));
+        }
+        ChoreRunner { tasks }
     }
 
     /// Notes the run of a chore that is not the server's own: what it needs is elsewhere. The outcome

@@ -33,6 +33,7 @@ impl App {
             problems.push("no worker has asked for work lately: builds wait".to_owned());
         }
         problems.extend(self.disk_problem());
+        problems.extend(self.feed_problem().await?);
         let state = if problems.is_empty() { HealthState::Ok } else { HealthState::Degraded };
         Ok(HealthResource {
             state,
@@ -51,6 +52,16 @@ impl App {
             builder: self.inner.options.builder_identity.common.clone(),
             api: vec!["v2".to_owned()],
         }
+    }
+
+    async fn feed_problem(&self) -> Result<Option<String>, AppError> {
+        let status = self.feed().await?.filter(|status| status.is_stale);
+        Ok(status.map(|status| {
+            format!(
+                "the CVE feed is stale: its data is of {}, and it was last read at {}",
+                status.data_at, status.read_at
+            )
+        }))
     }
 
     fn disk_problem(&self) -> Option<String> {

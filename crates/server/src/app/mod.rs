@@ -1,12 +1,14 @@
 //! What the server does, free of HTTP: one file per subject.
 
 mod artifacts;
+mod assessment;
 mod builds;
 mod checker;
 mod checks;
 mod chores;
 mod data_directory;
 mod error;
+mod feed;
 mod follow;
 mod health;
 mod intake;
@@ -21,15 +23,19 @@ mod wakeups;
 use std::{sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
-use elivepatch_store::Store;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 pub use artifacts::ModuleFile;
+pub use assessment::{Inventories, Inventory};
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_store::{StoreError, WorkerEnd};
+pub use elivepatch_cve::feed::{GitError, shown_source};
+pub use elivepatch_store::{Store, StoreError, WorkerEnd};
 pub use error::AppError;
+pub use feed::{
+    FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
+};
 pub use intake::Intake;
 pub use part::Part;
 
@@ -53,6 +59,10 @@ pub struct AppOptions {
     pub builder_identity: elivepatch_model::BuilderIdentity,
     /// Whether a request may ask for a livepatch without proof that the base fits the target.
     pub allow_unproven: bool,
+    /// Where the CVE feed comes from; absent: there is none.
+    pub feed: Option<FeedOptions>,
+    /// What knows what kernels are built from; absent: nothing does.
+    pub inventories: Option<Arc<dyn Inventories>>,
 }
 
 /// The server's logic with its store. Cheap to clone.
@@ -69,6 +79,8 @@ struct Inner {
     checker: Checker,
     /// The turns of submissions that come in.
     submissions: Arc<Semaphore>,
+    /// What was read of the feed, for the next question.
+    cve_facts: tokio::sync::Mutex<assessment::KeptFacts>,
     _lock: DataDirectoryLock,
 }
 
@@ -90,6 +102,7 @@ impl App {
             chores: ChoreBoard::default(),
             checker,
             submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
+            cve_facts: tokio::sync::Mutex::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -4,8 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::{
-    BuilderSection, CacheSection, ConfigError, DebianSection, PolicySection, ServerConfig,
-    SourceSection,
+    BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection, PolicySection,
+    ServerConfig, SourceSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -21,6 +21,7 @@ pub(super) struct ConfigFile {
     cache: CacheSection,
     builder: BuilderSection,
     policy: PolicySection,
+    feed: FeedSection,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -53,6 +54,7 @@ impl ConfigFile {
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
             builder: self.builder,
             policy: self.policy,
+            feed: self.feed,
             debian: self.debian,
             sources: self.source,
         }

@@ -3,6 +3,7 @@
 mod cache;
 mod debian;
 mod error;
+mod feed;
 mod file;
 mod limits;
 mod places;
@@ -20,6 +21,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use cache::CacheSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
+pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use policy::PolicySection;
@@ -51,6 +53,8 @@ pub struct ServerConfig {
     pub builder: BuilderSection,
     /// What requests may ask for.
     pub policy: PolicySection,
+    /// Where the CVE feed comes from.
+    pub feed: FeedSection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels: the first that has one serves it.
@@ -81,6 +85,7 @@ impl ServerConfig {
             queue_limit: DEFAULT_QUEUE_LIMIT,
             builder: BuilderSection::default(),
             policy: PolicySection::default(),
+            feed: FeedSection::default(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

@@ -106,6 +106,20 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # the kernel that the server has.
 #allow_unproven = {unproven}
 
+[feed]
+# Where the records of the kernel's CVEs come from: the address of the git repository of the kernel's CVE
+# team, a clone of it on this machine, a directory with published/ and rejected/ in it, or a tarball of
+# that (plain, or compressed with zstd or gzip). Without it nothing is read.
+#source = "https://git.kernel.org/pub/scm/linux/security/vulns.git"
+
+# How often it is read, in hours. Only what has changed is fetched.
+#every_hours = {feed_hours}
+
+# How old its data may be, or how long ago it may have been read, in days, before it is called stale in
+# everything that is said by it. It is a week, because a few days without anything new, as over holidays,
+# are no reason to worry.
+#stale_days = {feed_days}
+
 [cache]
 # The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
 # sources that were not used the longest are removed, but none that is in use or pinned
@@ -151,6 +165,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
         unproven = config.policy.allow_unproven,
+        feed_hours = config.feed.every_hours,
+        feed_days = config.feed.stale_days,
     )
 }
 

@@ -15,6 +15,12 @@ const LEAST_BUDGET_GIB: u64 = 5;
 /// The longest time, in seconds: 31 days, for the same reason.
 const MOST_SECONDS: u64 = 31 * 24 * 3600;
 
+/// The longest time between two readings of the feed, in hours: 30 days.
+const MOST_HOURS: u64 = 30 * 24;
+
+/// The longest time until a feed is stale, in days.
+const MOST_DAYS: u64 = 365;
+
 /// Every value that cannot be used.
 pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> {
     let mut found = Problems { text, problems: Vec::new() };
@@ -60,9 +66,32 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         found.at_least("cache.disk_budget_gib", budget, LEAST_BUDGET_GIB);
         found.at_most("cache.disk_budget_gib", budget, MOST_MIB);
     }
+    feed(config, &mut found);
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems
+}
+
+fn feed(config: &ServerConfig, found: &mut Problems<'_>) {
+    let feed = &config.feed;
+    if let Some(source) = &feed.source {
+        let schemes = ["https://", "http://", "git://", "ssh://"];
+        let is_used = schemes.iter().any(|scheme| source.starts_with(scheme))
+            || Utf8Path::new(source).is_absolute();
+        if !is_used {
+            found.add(
+                "feed.source",
+                format!(
+                    "{:?} is neither an address with https, http, git or ssh nor an absolute path",
+                    elivepatch_cve::feed::shown_source(source)
+                ),
+            );
+        }
+    }
+    found.at_least("feed.every_hours", feed.every_hours.into(), 1);
+    found.at_most("feed.every_hours", feed.every_hours.into(), MOST_HOURS);
+    found.at_least("feed.stale_days", feed.stale_days.into(), 1);
+    found.at_most("feed.stale_days", feed.stale_days.into(), MOST_DAYS);
 }
 
 fn directories(config: &ServerConfig, found: &mut Problems<'_>) {

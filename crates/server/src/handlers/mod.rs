@@ -1,6 +1,7 @@
 //! The endpoints, one file per group.
 
 pub(crate) mod artifacts;
+pub(crate) mod assessments;
 pub(crate) mod builds;
 pub(crate) mod events;
 pub(crate) mod lease;

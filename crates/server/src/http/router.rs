@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    handlers::{artifacts, builds, events, lease, rebuilds, service},
+    handlers::{artifacts, assessments, builds, events, lease, rebuilds, service},
 };
 
 /// The largest JSON body, in bytes. A manifest with 16 checks of three outputs each at 64 KiB has
@@ -59,6 +59,7 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(events::follow))
         .routes(routes!(artifacts::module))
         .routes(routes!(artifacts::manifest))
+        .routes(routes!(assessments::assess))
         .routes(routes!(service::health))
         .routes(routes!(service::version))
 }
@@ -108,6 +109,8 @@ mod tests {
             data_directory: directory.path().to_owned().try_into().expect("UTF-8"),
             queue_limit: 1,
             allow_unproven: false,
+            feed: None,
+            inventories: None,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };

@@ -61,6 +61,8 @@ impl Server {
             data_directory: directory.clone(),
             queue_limit,
             allow_unproven,
+            feed: None,
+            inventories: None,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
                 sources: vec![SourceIdentity::Tree {

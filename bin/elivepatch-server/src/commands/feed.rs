@@ -1,0 +1,146 @@
+use elivepatch_server::{
+    ServerConfig,
+    app::{
+        FeedError, FeedOptions, FeedStatus, FeedUpdate, GitError, STALE_AFTER, Store, StoreError,
+        feed_status, shown_source, update_feed,
+    },
+    config::Places,
+};
+
+use super::{load_config, make_directory};
+use crate::{
+    arguments::{Arguments, FeedCommand},
+    error::CommandError,
+    report,
+};
+
+/// Reads the CVE feed, or tells what was read of it. The server may run or not.
+pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandError> {
+    let config = load_config(arguments, &Places::of_this_user())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::bug)?;
+    runtime.block_on(async {
+        match command {
+            FeedCommand::Update { force } => update(&config, *force).await,
+            FeedCommand::Status(list) => status(&config, list.json).await,
+            FeedCommand::Faults(list) => faults(&config, list.json).await,
+        }
+    })
+}
+
+/// What the config says of the feed; `None` when there is none.
+pub fn options(config: &ServerConfig) -> Option<FeedOptions> {
+    let feed = &config.feed;
+    let seconds = |hours: u64| std::time::Duration::from_secs(hours * 3600);
+    Some(FeedOptions {
+        source: feed.source.clone()?,
+        mirror: config.cache_directory.join("feed.git"),
+        every: seconds(feed.every_hours.into()),
+        stale_after: seconds(u64::from(feed.stale_days) * 24),
+    })
+}
+
+async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> {
+    let Some(options) = options(config) else {
+        return Err(CommandError::input(
+            anyhow::anyhow!("the server's config names no CVE feed"),
+            "set source in its [feed] section; elivepatch-server init shows it in a new config",
+        ));
+    };
+    make_directory(&config.data_directory)?;
+    make_directory(&config.cache_directory)?;
+    let store = Store::open(&config.data_directory).await.map_err(of_store)?;
+    anstream::eprintln!("reading {}", shown_source(&options.source));
+    let updated = update_feed(&store, &options, force).await;
+    store.close().await;
+    let FeedUpdate { change, counts, seconds } = updated.map_err(|error| {
+        let hint = error.hint();
+        match error {
+            FeedError::Store(_)
+            | FeedError::Broken
+            | FeedError::Git { source: GitError::Mirror { .. }, .. } => {
+                CommandError::failed(error, hint)
+            }
+            FeedError::Git { .. } => CommandError::network(error, hint),
+            FeedError::Read(_) | FeedError::Shrunk { .. } => CommandError::input(error, hint),
+        }
+    })?;
+    anstream::println!(
+        "{} published, {} rejected, {} faulty; {} new, {} changed, {} gone ({seconds:.1} s)",
+        counts.published,
+        counts.rejected,
+        counts.faulty,
+        change.added,
+        change.changed,
+        change.removed
+    );
+    if counts.faulty > 0 {
+        report::warn("some records cannot be used: elivepatch-server feed faults");
+    }
+    Ok(())
+}
+
+async fn status(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
+    let store = open(config).await?;
+    let stale_after = options(config).map_or(STALE_AFTER, |found| found.stale_after);
+    let status = feed_status(&store, stale_after).await.map_err(of_store)?;
+    store.close().await;
+    if json {
+        report::json(&status);
+        return Ok(());
+    }
+    let Some(status) = status else {
+        return Err(CommandError::input(
+            anyhow::anyhow!("no CVE feed was read yet"),
+            "elivepatch-server feed update reads it; the server does so by itself",
+        ));
+    };
+    let FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale } = status;
+    let commit = revision.map(|commit| format!(", commit {commit}")).unwrap_or_default();
+    anstream::println!("source:    {source}{commit}");
+    anstream::println!("data of:   {}", report::age(data_at));
+    anstream::println!("read:      {}", report::age(read_at));
+    anstream::println!("changed:   {}", report::age(changed_at));
+    anstream::println!("published: {}", counts.published);
+    anstream::println!("rejected:  {}", counts.rejected);
+    anstream::println!("faulty:    {}", counts.faulty);
+    if is_stale {
+        report::warn(
+            "the feed is stale: elivepatch-server feed update says why it is not read; if it is, its source \
+             has nothing new",
+        );
+    }
+    Ok(())
+}
+
+async fn faults(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
+    let store = open(config).await?;
+    let faults = store.feed_faults().await.map_err(of_store)?;
+    store.close().await;
+    if json {
+        report::json(&faults);
+        return Ok(());
+    }
+    for fault in faults {
+        anstream::println!("{}: {}", fault.id, fault.what.escape_debug());
+    }
+    Ok(())
+}
+
+/// The store of a server; one that is not there yet is not made.
+async fn open(config: &ServerConfig) -> Result<Store, CommandError> {
+    let directory = &config.data_directory;
+    if !directory.is_dir() {
+        return Err(CommandError::input(
+            anyhow::anyhow!("there is no data directory {directory}"),
+            "name the server's own with --config, or with data_directory in its config",
+        ));
+    }
+    Store::open(directory).await.map_err(of_store)
+}
+
+fn of_store(error: StoreError) -> CommandError {
+    CommandError::failed(error, "look at the data directory, and whether its disk is full")
+}

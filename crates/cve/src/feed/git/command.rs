@@ -1,0 +1,169 @@
+//! Running git, with settings of our own only and for a limited time.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::GitError;
+
+/// What each git is told, whatever the machine's settings are.
+const SETTINGS: [&str; 9] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.sshCommand=ssh -oBatchMode=yes",
+    "credential.helper=",
+    "fetch.fsckObjects=true",
+    // Packs can be counted, and one is faster than many files.
+    "fetch.unpackLimit=1",
+    "gc.auto=0",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+];
+
+/// Of our own environment what leads to the network.
+const PASSED_ON: [&str; 9] = [
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSH_AUTH_SOCK",
+];
+
+/// What may make git end.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    has_bitten: Arc<AtomicBool>,
+    _end: Sender<()>,
+}
+
+impl Watchdog {
+    /// Kills a child and all that it has started when it takes longer than a time. It is to be waited for
+    /// before the watchdog is dropped.
+    pub(super) fn start(child: &Child, limit: Duration) -> Self {
+        let (end, ended) = channel::<()>();
+        let has_bitten = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&has_bitten);
+        let group = rustix::process::Pid::from_child(child);
+        thread::spawn(move || {
+            // An error other than that of time: the watchdog was dropped.
+            if ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                flag.store(true, Ordering::SeqCst);
+                // It may have ended by itself at this instant.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+        });
+        Self { has_bitten, _end: end }
+    }
+
+    pub(super) fn has_bitten(&self) -> bool {
+        self.has_bitten.load(Ordering::SeqCst)
+    }
+}
+
+/// A git that sees the settings above, those of a file, and nothing else of the machine's.
+pub(super) fn git(before: &[&OsStr], settings: &Path) -> Command {
+    let mut command = Command::new("git");
+    for setting in SETTINGS {
+        command.args(["-c", setting]);
+    }
+    command.args(before).env_clear();
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", settings)
+        .env("GIT_NO_REPLACE_OBJECTS", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        // Its helpers go with it.
+        .process_group(0);
+    command
+}
+
+/// Runs a git to its end.
+pub(super) fn run(mut command: Command, action: &str, limit: Duration) -> Result<Output, GitError> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(GitError::Run)?;
+    let watchdog = Watchdog::start(&child, limit);
+    let output = child.wait_with_output().map_err(GitError::Run)?;
+    if watchdog.has_bitten() {
+        return Err(GitError::Slow { action: action.to_owned(), seconds: limit.as_secs() });
+    }
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = said(&String::from_utf8_lossy(&output.stderr));
+    Err(GitError::Failed { action: action.to_owned(), said })
+}
+
+/// What a git that failed said: the first line that names a reason, since those after it name what came
+/// of that.
+fn said(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let reason =
+        lines.clone().find(|line| line.starts_with("fatal: ")).or_else(|| lines.next_back());
+    reason.unwrap_or("it ended with an error").chars().take(300).collect()
+}
+
+/// Writes the settings of every git: a repository is read although it belongs to another user. The git at
+/// the other end of a local fetch reads this from a file only.
+pub(super) fn write_settings(path: &Path, repository: Option<&Path>) -> io::Result<()> {
+    let mut text = String::from("# Written by elivepatch at each fetch.\n");
+    // By the name that it was given, and by that which git finds it under.
+    let names =
+        repository.into_iter().flat_map(|path| [Some(path.to_owned()), path.canonicalize().ok()]);
+    for directory in names.flatten().flat_map(|path| [path.join(".git"), path]) {
+        let name = directory.to_str().ok_or_else(|| io::Error::other("its path is no UTF-8"))?;
+        if name.contains('\n') {
+            return Err(io::Error::other("its path has a line feed"));
+        }
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+        text.push_str(&format!("[safe]\n\tdirectory = \"{name}\"\n"));
+    }
+    std::fs::write(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn first_reason_is_told() {
+        let text = "warning: a\nfatal: detected dubious ownership\nfatal: the remote end hung up\n";
+        assert_eq!(said(text), "fatal: detected dubious ownership");
+        assert_eq!(said("error: a\nerror: b\n"), "error: b");
+        assert_eq!(said(""), "it ended with an error");
+    }
+
+    #[test]
+    fn git_that_takes_too_long_is_killed_with_what_it_has_started() {
+        let mut command = git(&[], Path::new("/dev/null"));
+        // An alias runs a shell, as the helpers of a fetch are run, and the shell holds the pipes.
+        command.args(["-c", "alias.slow=!sleep 60; true", "slow"]);
+        let began = Instant::now();
+        let error = run(command, "wait", Duration::from_millis(300)).expect_err("it is slow");
+        assert!(matches!(error, GitError::Slow { .. }), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,207 @@
+//! Which CVEs matter on a kernel.
+
+mod version;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    sync::Arc,
+};
+
+use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
+use elivepatch_cve::{Applicability, CveInput, FileState, Fixes, Kernel, applicability};
+use elivepatch_model::{BuiltFiles, TargetFacts};
+use elivepatch_store::CveFacts;
+use jiff::Timestamp;
+
+use version::{is_upper_bound, version};
+
+use super::{App, AppError};
+
+/// The most CVEs that can be asked for by name.
+const MOST_EXPLAINED: usize = 1000;
+
+/// What kernels are built from, as far as that is known here.
+pub trait Inventories: Debug + Send + Sync {
+    /// What is known of a kernel; `None` when no base of it is ready.
+    ///
+    /// # Errors
+    /// Why it cannot be told though there are bases, in one line.
+    fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String>;
+}
+
+/// What a kernel is built from.
+pub struct Inventory {
+    /// The base that says so.
+    pub base: String,
+    /// The version of its source: of Debian's packages `6.1.176-1`.
+    pub version: Option<String>,
+    /// What it is linked from.
+    pub built: BuiltFiles,
+    /// Whether the source has a file.
+    pub has_file: Box<dyn Fn(&str) -> bool>,
+}
+
+impl App {
+    /// Works out which CVEs of the feed matter on a kernel.
+    ///
+    /// # Errors
+    /// When no feed was read, the kernel's version cannot be told, or the store fails.
+    pub async fn assess(&self, request: AssessmentRequest) -> Result<AssessmentResource, AppError> {
+        if let Err(error) = request.target.check_form() {
+            return Err(AppError::bad_request(error.message, error.hint));
+        }
+        if request.explain.len() > MOST_EXPLAINED {
+            return Err(AppError::bad_request(
+                format!("more than {MOST_EXPLAINED} CVEs are asked for"),
+                "ask for fewer, or for none: those that may matter are in the answer",
+            ));
+        }
+        let Some(feed) = self.feed().await? else {
+            return Err(AppError::bad_request(
+                "this server has read no CVE feed yet",
+                "its administrator can: set source in the [feed] section of the server's config, then \
+                 elivepatch-server feed update",
+            ));
+        };
+        let facts = self.cve_facts(feed.read_at).await?;
+        let inventories = self.inner.options.inventories.clone();
+        let asked: BTreeSet<_> = request.explain.iter().copied().collect();
+        let explained = asked.clone();
+        let work = move || assess(&request, &facts, inventories.as_deref(), &explained);
+        let assessed = tokio::task::spawn_blocking(work).await;
+        let mut assessed = assessed.map_err(|error| AppError::Panicked(error.to_string()))??;
+        assessed.feed_data_at = feed.data_at;
+        assessed.feed_read_at = feed.read_at;
+        assessed.feed_is_stale = feed.is_stale;
+        assessed.faulty = feed.counts.faulty;
+        if feed.counts.faulty > 0 && !asked.is_empty() {
+            let faults = self.store().feed_faults().await?.into_iter();
+            let asked_for = faults.filter(|fault| asked.contains(&fault.id));
+            let faulty = asked_for.map(|fault| FaultyCve { id: fault.id, reason: fault.what });
+            assessed.faults = faulty.collect();
+        }
+        for cve in &mut assessed.cves {
+            if cve.description.is_some() {
+                let entry = self.store().cve(cve.id).await?;
+                cve.description = entry.map(|entry| entry.record.description);
+            }
+        }
+        Ok(assessed)
+    }
+
+    /// The facts of all CVEs of the feed that was read at a time; kept until it is read again.
+    async fn cve_facts(&self, read_at: Timestamp) -> Result<Arc<Vec<CveFacts>>, AppError> {
+        let mut kept = self.inner.cve_facts.lock().await;
+        if let Some((at, facts)) = &*kept
+            && *at == read_at
+        {
+            return Ok(Arc::clone(facts));
+        }
+        let facts = Arc::new(self.store().cve_facts().await?);
+        *kept = Some((read_at, Arc::clone(&facts)));
+        Ok(facts)
+    }
+}
+
+/// The facts of a feed, with when it was read.
+pub(super) type KeptFacts = Option<(Timestamp, Arc<Vec<CveFacts>>)>;
+
+fn assess(
+    request: &AssessmentRequest,
+    facts: &[CveFacts],
+    inventories: Option<&dyn Inventories>,
+    explained: &BTreeSet<elivepatch_cve::CveId>,
+) -> Result<AssessmentResource, AppError> {
+    let target = &request.target;
+    let found = inventories.map_or(Ok(None), |inventories| inventories.find(target));
+    let (inventory, base_doubt) = match found {
+        Ok(inventory) => (inventory, None),
+        Err(why) => {
+            tracing::warn!(release = %target.release, why, "no base is used to judge CVEs");
+            (None, Some(why))
+        }
+    };
+    let version = version(request, inventory.as_ref(), base_doubt.as_deref())?;
+    let loaded = target.machine.as_ref().and_then(|machine| machine.loaded_modules.as_ref());
+    let loaded: Option<BTreeSet<String>> = loaded.map(|names| names.iter().cloned().collect());
+    let kernel = Kernel {
+        version: version.linux,
+        built: inventory.as_ref().map(|inventory| &inventory.built),
+        file_state: &|path| match &inventory {
+            Some(inventory) if !(inventory.has_file)(path) => FileState::Absent,
+            _ => FileState::Present,
+        },
+        loaded_modules: loaded.as_ref(),
+    };
+    let mut counts = BTreeMap::new();
+    let mut cves = Vec::new();
+    for facts in facts {
+        let CveFacts { id, title, rejected, cvss, program_files, dyads } = facts;
+        let (id, rejected) = (*id, *rejected);
+        let input = CveInput { id, rejected, program_files, dyads };
+        let applicability = applicability(&input, &kernel);
+        *counts.entry(name(&applicability).to_owned()).or_default() += 1;
+        let is_explained = explained.contains(&id);
+        if may_matter(&applicability) || is_explained {
+            let description = is_explained.then(String::new);
+            cves.push(AssessedCve {
+                id,
+                title: title.clone(),
+                description,
+                cvss: cvss.clone(),
+                program_files: program_files.clone(),
+                applicability,
+            });
+        }
+    }
+    cves.sort_by_key(|cve| Reverse((score(cve), cve.id)));
+    Ok(AssessmentResource {
+        linux_version: version.linux.to_string(),
+        version_origin: version.origin.to_owned(),
+        is_upper_bound: is_upper_bound(target),
+        base: inventory.map(|inventory| inventory.base),
+        base_doubt,
+        // What is known of the feed is filled in by who has asked the store for it.
+        feed_data_at: Timestamp::UNIX_EPOCH,
+        feed_read_at: Timestamp::UNIX_EPOCH,
+        feed_is_stale: false,
+        faulty: 0,
+        faults: Vec::new(),
+        counts,
+        cves,
+    })
+}
+
+/// The score in tenths; what nobody has judged comes before what was judged to be low.
+fn score(cve: &AssessedCve) -> u32 {
+    cve.cvss.as_ref().map_or(50, |cvss| (cvss.score * 10.0).round() as u32)
+}
+
+fn name(applicability: &Applicability) -> &'static str {
+    match applicability {
+        Applicability::Rejected => "rejected",
+        Applicability::NotAffected => "not-affected",
+        Applicability::AlreadyFixed { .. } => "already-fixed",
+        Applicability::NotBuilt { .. } => "not-built",
+        Applicability::NotLoaded { .. } => "not-loaded",
+        Applicability::Candidate { fixes: Fixes::OwnBranch(_), .. } => "candidate",
+        Applicability::Candidate { fixes: Fixes::MainlineOnly(_), .. } => "mainline-only",
+        Applicability::Candidate { fixes: Fixes::None, .. } => "no-fix",
+    }
+}
+
+fn may_matter(applicability: &Applicability) -> bool {
+    match applicability {
+        Applicability::Rejected
+        | Applicability::NotAffected
+        | Applicability::AlreadyFixed { .. } => false,
+        Applicability::NotBuilt { .. }
+        | Applicability::NotLoaded { .. }
+        | Applicability::Candidate { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
