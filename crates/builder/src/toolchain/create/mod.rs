@@ -136,11 +136,17 @@ fn check_layout(recipe: &Recipe, root: &Utf8Path, observer: &dyn Observer) -> Re
     if missing.is_empty() {
         return Ok(());
     }
-    Err(failure(
-        format!("the file system of {name} lacks {}", missing.join(", ")),
-        "install them in it; create-diff-object comes with kpatch-build, which an [[unpack]] in the \
-         recipe takes from Debian",
-    ))
+    let hint = match recipe.origin {
+        // Nothing is unpacked over the machine's own tools.
+        Origin::Host => {
+            "install them on this machine; create-diff-object comes with kpatch-build, which Debian 13 has"
+        }
+        _ => {
+            "install them in it; create-diff-object comes with kpatch-build, which an [[unpack]] in the \
+             recipe takes from Debian"
+        }
+    };
+    Err(failure(format!("the file system of {name} lacks {}", missing.join(", ")), hint))
 }
 
 /// What Kbuild writes into `CONFIG_CC_VERSION_TEXT` and `CONFIG_RUSTC_VERSION_TEXT`: the first line
