@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt, chown, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -29,9 +29,12 @@ fn cache_with_another_source() -> tempfile::TempDir {
         let text = fs::read_to_string(&source).expect("the kernel's source");
         let line = "show_val_kb(m, \"MemFree:        \", i.freeram";
         assert!(text.contains(line), "the kernel's source is another one");
+        let metadata = fs::metadata(&source).expect("own file");
         // Not through the hard link.
         fs::remove_file(&source).expect("own file");
         fs::write(&source, text.replace(line, &format!("{line} + 1"))).expect("own file");
+        // The sandbox's user works on it.
+        chown(&source, Some(metadata.uid()), Some(metadata.gid())).expect("own file");
     }
     own
 }
