@@ -19,7 +19,8 @@ use crate::{
 /// The largest module that is read, in bytes.
 const MODULE_BYTES: u64 = 128 * 1024 * 1024;
 
-/// So many places differ by a patch; a config option changes many more.
+/// At most so many places differ by a patch. Most config options change many more; that of indirect branch
+/// tracking changes names of a few functions only.
 const FEW: usize = 20;
 
 /// Differences that a failure lists.
@@ -114,7 +115,7 @@ fn cause(number: usize) -> &'static str {
     match number {
         ..=FEW => {
             "a patch that the running kernel was built with and the server's source lacks (a baseline \
-             patch), or one that it has in excess"
+             patch), one that it has in excess, or a config option that changes little"
         }
         _ => {
             "another config option, another compiler or patch level of it, or the source of another \
