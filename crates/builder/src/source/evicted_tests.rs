@@ -84,6 +84,15 @@ impl Setting {
         }
     }
 
+    /// Makes the base of what is found, and takes the source away. Gives what it was.
+    fn make_base_and_evict(&self) -> FoundSource {
+        let mut found = self.find();
+        assert_eq!(self.ready(&found), Ok(false));
+        found.let_go();
+        self.evict();
+        found
+    }
+
     fn remove_bases(&self) {
         for base in list_bases(&self.kernel.cache).expect("own directory") {
             remove_base(&self.kernel.cache, &base.name).expect("nobody uses it");
@@ -99,11 +108,7 @@ fn identity(found: &FoundSource) -> (String, elivepatch_model::SourceRecord) {
 #[test]
 fn source_of_a_base_that_is_there_is_not_fetched_again() {
     let setting = Setting::new();
-    let mut found = setting.find();
-    let before = identity(&found);
-    assert_eq!(setting.ready(&found), Ok(false));
-    found.let_go();
-    setting.evict();
+    let before = identity(&setting.make_base_and_evict());
     let found = setting.find();
     assert_eq!(identity(&found), before);
     assert_eq!(setting.ready(&found), Ok(true));
@@ -121,11 +126,7 @@ fn source_of_a_base_that_is_there_is_not_fetched_again() {
 #[test]
 fn source_that_is_another_one_when_it_comes_again_is_refused_once() {
     let setting = Setting::new();
-    let mut found = setting.find();
-    let before = identity(&found);
-    assert_eq!(setting.ready(&found), Ok(false));
-    found.let_go();
-    setting.evict();
+    let before = identity(&setting.make_base_and_evict());
     let found = setting.find();
     setting.remove_bases();
     setting.kernel.write("fs/f00.c", "int f0(void) { return 7; }\n");
@@ -141,10 +142,7 @@ fn source_that_is_another_one_when_it_comes_again_is_refused_once() {
 #[test]
 fn source_with_other_baseline_patches_or_for_another_release_is_not_taken_for_it() {
     let mut setting = Setting::new();
-    let mut found = setting.find();
-    assert_eq!(setting.ready(&found), Ok(false));
-    found.let_go();
-    setting.evict();
+    setting.make_base_and_evict();
     let text = b"--- a/fs/f00.c\n+++ b/fs/f00.c\n@@ -1 +1 @@\n-int f0(void) { return 1; }\n\
         +int f0(void) { return 8; }\n"
         .to_vec();
@@ -167,10 +165,7 @@ fn other_config() -> String {
 #[test]
 fn source_that_does_not_come_any_more_is_asked_of_others_the_next_time() {
     let setting = Setting::new();
-    let mut found = setting.find();
-    assert_eq!(setting.ready(&found), Ok(false));
-    found.let_go();
-    setting.evict();
+    setting.make_base_and_evict();
     setting.web.remove(TARBALL);
     let found = setting.find();
     let failure = setting.ready_for(&found, &other_config()).expect_err("it is gone");
@@ -184,10 +179,7 @@ fn source_that_does_not_come_any_more_is_asked_of_others_the_next_time() {
 #[test]
 fn source_of_which_bases_say_otherwise_is_looked_at_again() {
     let setting = Setting::new();
-    let mut first = setting.find();
-    assert_eq!(setting.ready(&first), Ok(false));
-    first.let_go();
-    setting.evict();
+    setting.make_base_and_evict();
     setting.kernel.write("fs/f00.c", "int f0(void) { return 7; }\n");
     setting.publish();
     let found = setting.find();
