@@ -181,27 +181,25 @@ impl Base {
     /// The packages of the complete bases of a release in the cache, whatever toolchain root they
     /// were made with.
     pub fn packages_of(cache: &Cache, release: &KernelRelease) -> Vec<KernelPackages> {
-        let of_release = all(cache).filter(|facts| facts.release == *release);
-        let packages = |facts: BaseFacts| match facts.source {
+        let packages = |base: BaseOnDisk| match base.facts.source {
             KernelSource::Debian(packages) => Some(*packages),
             KernelSource::Tree(_) => None,
         };
-        of_release.filter_map(packages).collect()
+        BaseOnDisk::all_of(cache, release).into_iter().filter_map(packages).collect()
     }
 
     /// The sources of the complete bases of a release in the cache that were built.
     pub(crate) fn trees_of(cache: &Cache, release: &KernelRelease) -> Vec<TreeFacts> {
-        let of_release = all(cache).filter(|facts| facts.release == *release);
-        let trees = |facts: BaseFacts| match facts.source {
+        let trees = |base: BaseOnDisk| match base.facts.source {
             KernelSource::Debian(_) => None,
             KernelSource::Tree(tree) => Some(tree),
         };
-        of_release.filter_map(trees).collect()
+        BaseOnDisk::all_of(cache, release).into_iter().filter_map(trees).collect()
     }
 
     /// The releases of all complete bases in the cache.
     pub fn releases(cache: &Cache) -> BTreeSet<KernelRelease> {
-        all(cache).map(|facts| facts.release).collect()
+        on_disk(cache).map(|base| base.facts.release).collect()
     }
 
     /// What is known of the base at a place, without a look at its files; `None` when there is none.
@@ -361,12 +359,8 @@ impl BaseOnDisk {
     }
 }
 
-/// The facts of all complete bases. Whether one is damaged shows when it is used: looking at the
-/// files of all would cost every build.
-fn all(cache: &Cache) -> impl Iterator<Item = BaseFacts> {
-    on_disk(cache).map(|base| base.facts)
-}
-
+/// All complete bases. Whether one is damaged shows when it is used: looking at the files of all would
+/// cost every build.
 fn on_disk(cache: &Cache) -> impl Iterator<Item = BaseOnDisk> {
     let entries = cache.bases().read_dir_utf8().into_iter().flatten().flatten();
     // One that is being made gets its facts a moment before it is whole.
