@@ -3,6 +3,7 @@
 use std::{panic::PanicHookInfo, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
+use elivepatch_model::printable_lines;
 
 use crate::error::{CommandError, Exit};
 
@@ -14,31 +15,18 @@ const HINT: Style = AnsiColor::Cyan.on_default();
 pub fn failed(error: &CommandError) -> ExitCode {
     let mut causes = error.error.chain();
     if let Some(first) = causes.next() {
-        anstream::eprintln!("{ERROR}error:{ERROR:#} {}", printable(&first.to_string()));
+        anstream::eprintln!("{ERROR}error:{ERROR:#} {}", printable_lines(&first.to_string()));
     }
     for cause in causes {
-        anstream::eprintln!("{CAUSE}caused by:{CAUSE:#} {}", printable(&cause.to_string()));
+        anstream::eprintln!("{CAUSE}caused by:{CAUSE:#} {}", printable_lines(&cause.to_string()));
     }
-    anstream::eprintln!("{HINT}hint:{HINT:#} {}", printable(&error.hint));
+    anstream::eprintln!("{HINT}hint:{HINT:#} {}", printable_lines(&error.hint));
     ExitCode::from(error.exit as u8)
 }
 
 /// Prints a warning at start.
 pub fn warn(message: &str) {
-    anstream::eprintln!("{CAUSE}warning:{CAUSE:#} {}", printable(message));
-}
-
-/// Text that no terminal takes for commands: it may come from files of others.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\t' => shown.push(character),
-            _ if character.is_control() => shown.extend(character.escape_default()),
-            _ => shown.push(character),
-        }
-    }
-    shown
+    anstream::eprintln!("{CAUSE}warning:{CAUSE:#} {}", printable_lines(message));
 }
 
 /// How many builds run at the same time, for people.
@@ -98,15 +86,5 @@ pub fn panicked(info: &PanicHookInfo<'_>) {
         let error = CommandError::bug(anyhow::anyhow!("{info}"));
         failed(&error);
         std::process::exit(Exit::Bug as i32);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_others_is_no_command_to_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2J\u{7}b\n\tc é"), "a\\u{1b}[2J\\u{7}b\n\tc é");
     }
 }

@@ -23,20 +23,6 @@ const MEANINGS: [(&str, &str); 8] = [
     ("rejected", "it is no CVE, or not any more"),
 ];
 
-/// The verdict's name, as the API has it.
-pub fn verdict(applicability: &Applicability) -> &'static str {
-    match applicability {
-        Applicability::Rejected => "rejected",
-        Applicability::NotAffected => "not-affected",
-        Applicability::AlreadyFixed { .. } => "already-fixed",
-        Applicability::NotBuilt { .. } => "not-built",
-        Applicability::NotLoaded { .. } => "not-loaded",
-        Applicability::Candidate { fixes: Fixes::OwnBranch(_), .. } => "candidate",
-        Applicability::Candidate { fixes: Fixes::MainlineOnly(_), .. } => "mainline-only",
-        Applicability::Candidate { fixes: Fixes::None, .. } => "no-fix",
-    }
-}
-
 /// How many CVEs there are with each verdict.
 pub fn summary(release: &KernelRelease, assessed: &AssessmentResource) -> Result<(), Problem> {
     let AssessmentResource { linux_version, version_origin, feed_data_at, .. } = assessed;
@@ -62,7 +48,7 @@ pub fn list(cves: &[&AssessedCve]) -> Result<(), Problem> {
         data(&format!(
             "{:<16} {score}  {:<13} {:<24} {}",
             cve.id.to_string(),
-            verdict(&cve.applicability),
+            cve.applicability.verdict(),
             printable(&place(&cve.applicability)),
             printable(&cve.title)
         ))?;
@@ -82,7 +68,7 @@ fn place(applicability: &Applicability) -> String {
 /// All that is known of a CVE.
 pub fn explain(cve: &AssessedCve, assessed: &AssessmentResource) -> Result<(), Problem> {
     let mut table = table();
-    let name = verdict(&cve.applicability);
+    let name = cve.applicability.verdict();
     let meaning = MEANINGS.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
     row(&mut table, &cve.id.to_string(), &printable(&cve.title));
     row(&mut table, "verdict", &format!("{name}: {meaning}"));

@@ -2,24 +2,7 @@
 
 use std::time::Duration;
 
-/// Makes a text from elsewhere safe for a terminal: control characters, which could move the
-/// cursor or change the title, are shown escaped. Tabs stay.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            safe.extend(character.escape_debug());
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
-}
-
-/// The same for a text of several lines.
-pub fn printable_lines(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join("\n")
-}
+pub use elivepatch_model::{printable, printable_lines};
 
 /// `12.3 s`, or `2 min 05 s` from a minute on.
 pub fn duration(seconds: f64) -> String {
@@ -45,12 +28,6 @@ pub fn shell_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc\r"), "a\\u{1b}[2Jb\tc\\r");
-        assert_eq!(printable_lines("one\ntwo\u{7}\n"), "one\ntwo\\u{7}");
-    }
 
     #[test]
     fn durations_are_short() {

@@ -65,6 +65,22 @@ pub enum Applicability {
     },
 }
 
+impl Applicability {
+    /// The verdict in one word, with where its fix is to be had.
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::NotAffected => "not-affected",
+            Self::AlreadyFixed { .. } => "already-fixed",
+            Self::NotBuilt { .. } => "not-built",
+            Self::NotLoaded { .. } => "not-loaded",
+            Self::Candidate { fixes: Fixes::OwnBranch(_), .. } => "candidate",
+            Self::Candidate { fixes: Fixes::MainlineOnly(_), .. } => "mainline-only",
+            Self::Candidate { fixes: Fixes::None, .. } => "no-fix",
+        }
+    }
+}
+
 /// Where the fix of a CVE is to be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -32,6 +32,7 @@ mod source_record;
 mod source_template;
 mod target;
 mod target_form;
+mod told;
 
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
 pub use architecture::{Architecture, UnknownArchitecture};
@@ -62,5 +63,6 @@ pub use release::{KernelRelease, ReleaseError};
 pub use release_pattern::{ReleasePattern, ReleasePatternError};
 pub use source_record::{GitRecord, PackageRecord, SourceRecord};
 pub use source_template::{SourceTemplate, SourceTemplateError};
-pub use target::{BuildIdError, ElfBuildId, TargetFacts};
+pub use target::{BuildIdError, ElfBuildId, TargetFacts, debian_package_version};
 pub use target_form::TargetFormError;
+pub use told::{printable, printable_lines, with_causes};

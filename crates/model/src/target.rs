@@ -40,6 +40,13 @@ impl TargetFacts {
     }
 }
 
+/// The package version in Debian's `uname -v`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)`.
+pub fn debian_package_version(kernel_version: &str) -> Option<&str> {
+    let mut words = kernel_version.split_whitespace();
+    words.find(|word| *word == "Debian")?;
+    words.next()
+}
+
 /// The GNU build-id of an ELF image: the bytes of its `NT_GNU_BUILD_ID` note, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
@@ -96,5 +103,17 @@ impl TryFrom<String> for ElfBuildId {
 impl From<ElfBuildId> for String {
     fn from(build_id: ElfBuildId) -> Self {
         build_id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn package_version_is_read_from_uname() {
+        let text = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)";
+        assert_eq!(debian_package_version(text), Some("6.1.176-1"));
+        assert_eq!(debian_package_version("#1 SMP PREEMPT_DYNAMIC @0"), None);
     }
 }

@@ -193,7 +193,7 @@ fn limited(mut assessed: AssessmentResource, arguments: &CveArgs) -> AssessmentR
 /// The CVEs that are to be listed.
 fn listed<'a>(assessed: &'a AssessmentResource, arguments: &CveArgs) -> Vec<&'a AssessedCve> {
     let is_asked = |cve: &&AssessedCve| {
-        let verdict = cve_report::verdict(&cve.applicability);
+        let verdict = cve.applicability.verdict();
         let score = cve.cvss.as_ref().map(|cvss| cvss.score);
         let is_named = !arguments.only.is_empty() || arguments.verdict.iter().any(|v| v == verdict);
         is_named && arguments.severity.is_none_or(|least| score.is_none_or(|score| score >= least))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use elivepatch_model::Sha256Digest;
+use elivepatch_model::{Sha256Digest, with_causes};
 use serde::{Deserialize, Serialize};
 
 use super::{FeedFile, Folder, Part};
@@ -70,7 +70,7 @@ impl SnapshotBuilder {
             Part::Json => {
                 files.digests.insert("json", Sha256Digest::of(content));
                 let record = Record::parse(file.id, content);
-                files.json = Some(record.map_err(|error| told(&error)));
+                files.json = Some(record.map_err(|error| with_causes(&error)));
             }
             Part::Dyad => {
                 files.digests.insert("dyad", Sha256Digest::of(content));
@@ -140,17 +140,6 @@ impl Files {
 
 fn digest(parser: u32, rejected: bool, text: &str) -> Sha256Digest {
     Sha256Digest::of(format!("{parser} {rejected} {text}").as_bytes())
-}
-
-/// An error with what is behind it, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(&format!(": {error}"));
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

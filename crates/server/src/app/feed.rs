@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_cve::feed::{
     self, Extent, FeedError as ReadError, FeedMirror, GitError, PARSER, Snapshot, shown_source,
 };
+use elivepatch_model::with_causes;
 use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -255,20 +256,9 @@ impl App {
         let outcome = update_feed(self.store(), options, false).await;
         let outcome = outcome
             .map(|FeedUpdate { change, .. }| change.added + change.changed + change.removed)
-            .map_err(|error| format!("{}; {}", told(&error), error.hint()));
+            .map_err(|error| format!("{}; {}", with_causes(&error), error.hint()));
         self.record_chore(CHORE, outcome);
     }
-}
-
-/// An error with its causes, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(&format!(": {error}"));
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ async fn directory_is_read_whole_each_time_and_a_wrong_one_is_refused() {
     assert_eq!(forced.counts.published, 10);
     fs::remove_dir_all(place.feed()).expect("own directory");
     let error = place.update().await.expect_err("it is not there");
-    assert!(told(&error).contains("vulns: No such file"), "{}", told(&error));
+    assert!(with_causes(&error).contains("vulns: No such file"), "{}", with_causes(&error));
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn password_of_a_source_is_neither_kept_nor_told() {
     let source = "http://me:s3cret@127.0.0.1:9/vulns.git".to_owned();
     let options = FeedOptions { source, ..place.options() };
     let error = update_feed(&place.store, &options, false).await.expect_err("nobody there");
-    let text = format!("{} {error:?}", told(&error));
+    let text = format!("{} {error:?}", with_causes(&error));
     assert!(!text.contains("s3cret") && text.contains("http://127.0.0.1:9"), "{text}");
 }
 

@@ -10,14 +10,14 @@ use std::{
 };
 
 use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
-use elivepatch_cve::{Applicability, CveInput, FileState, Fixes, Kernel, applicability};
+use elivepatch_cve::{Applicability, CveId, CveInput, FileState, Kernel, applicability};
 use elivepatch_model::{BuiltFiles, TargetFacts};
 use elivepatch_store::CveFacts;
 use jiff::Timestamp;
 
 use version::{is_upper_bound, version};
 
-use super::{App, AppError};
+use super::{App, AppError, FeedStatus};
 
 /// The most CVEs that can be asked for by name.
 const MOST_EXPLAINED: usize = 1000;
@@ -67,16 +67,14 @@ impl App {
         };
         let facts = self.cve_facts(feed.read_at).await?;
         let inventories = self.inner.options.inventories.clone();
-        let asked: BTreeSet<_> = request.explain.iter().copied().collect();
-        let explained = asked.clone();
-        let work = move || assess(&request, &facts, inventories.as_deref(), &explained);
+        let asked: BTreeSet<CveId> = request.explain.iter().copied().collect();
+        let work = {
+            let asked = asked.clone();
+            move || assess(&request, &asked, &facts, &feed, inventories.as_deref())
+        };
         let assessed = tokio::task::spawn_blocking(work).await;
         let mut assessed = assessed.map_err(|error| AppError::Panicked(error.to_string()))??;
-        assessed.feed_data_at = feed.data_at;
-        assessed.feed_read_at = feed.read_at;
-        assessed.feed_is_stale = feed.is_stale;
-        assessed.faulty = feed.counts.faulty;
-        if feed.counts.faulty > 0 && !asked.is_empty() {
+        if assessed.faulty > 0 && !asked.is_empty() {
             let faults = self.store().feed_faults().await?.into_iter();
             let asked_for = faults.filter(|fault| asked.contains(&fault.id));
             let faulty = asked_for.map(|fault| FaultyCve { id: fault.id, reason: fault.what });
@@ -108,11 +106,14 @@ impl App {
 /// The facts of a feed, with when it was read.
 pub(super) type KeptFacts = Option<(Timestamp, Arc<Vec<CveFacts>>)>;
 
+/// Judges all CVEs. The descriptions of those that were asked for, and what is wrong with their records, are
+/// left to who has the store.
 fn assess(
     request: &AssessmentRequest,
+    asked: &BTreeSet<CveId>,
     facts: &[CveFacts],
+    feed: &FeedStatus,
     inventories: Option<&dyn Inventories>,
-    explained: &BTreeSet<elivepatch_cve::CveId>,
 ) -> Result<AssessmentResource, AppError> {
     let target = &request.target;
     let found = inventories.map_or(Ok(None), |inventories| inventories.find(target));
@@ -142,10 +143,10 @@ fn assess(
         let (id, rejected) = (*id, *rejected);
         let input = CveInput { id, rejected, program_files, dyads };
         let applicability = applicability(&input, &kernel);
-        *counts.entry(name(&applicability).to_owned()).or_default() += 1;
-        let is_explained = explained.contains(&id);
-        if may_matter(&applicability) || is_explained {
-            let description = is_explained.then(String::new);
+        *counts.entry(applicability.verdict().to_owned()).or_default() += 1;
+        let is_asked = asked.contains(&id);
+        if may_matter(&applicability) || is_asked {
+            let description = is_asked.then(String::new);
             cves.push(AssessedCve {
                 id,
                 title: title.clone(),
@@ -163,11 +164,10 @@ fn assess(
         is_upper_bound: is_upper_bound(target),
         base: inventory.map(|inventory| inventory.base),
         base_doubt,
-        // What is known of the feed is filled in by who has asked the store for it.
-        feed_data_at: Timestamp::UNIX_EPOCH,
-        feed_read_at: Timestamp::UNIX_EPOCH,
-        feed_is_stale: false,
-        faulty: 0,
+        feed_data_at: feed.data_at,
+        feed_read_at: feed.read_at,
+        feed_is_stale: feed.is_stale,
+        faulty: feed.counts.faulty,
         faults: Vec::new(),
         counts,
         cves,
@@ -177,19 +177,6 @@ fn assess(
 /// The score in tenths; what nobody has judged comes before what was judged to be low.
 fn score(cve: &AssessedCve) -> u32 {
     cve.cvss.as_ref().map_or(50, |cvss| (cvss.score * 10.0).round() as u32)
-}
-
-fn name(applicability: &Applicability) -> &'static str {
-    match applicability {
-        Applicability::Rejected => "rejected",
-        Applicability::NotAffected => "not-affected",
-        Applicability::AlreadyFixed { .. } => "already-fixed",
-        Applicability::NotBuilt { .. } => "not-built",
-        Applicability::NotLoaded { .. } => "not-loaded",
-        Applicability::Candidate { fixes: Fixes::OwnBranch(_), .. } => "candidate",
-        Applicability::Candidate { fixes: Fixes::MainlineOnly(_), .. } => "mainline-only",
-        Applicability::Candidate { fixes: Fixes::None, .. } => "no-fix",
-    }
 }
 
 fn may_matter(applicability: &Applicability) -> bool {

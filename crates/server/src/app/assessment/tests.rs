@@ -56,6 +56,19 @@ fn request(release: &str) -> AssessmentRequest {
     AssessmentRequest { target, linux_version: None, explain: Vec::new() }
 }
 
+fn status() -> FeedStatus {
+    let (data_at, read_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    FeedStatus {
+        source: String::new(),
+        revision: None,
+        data_at,
+        read_at,
+        changed_at: read_at,
+        counts: elivepatch_store::FeedCounts::default(),
+        is_stale: false,
+    }
+}
+
 fn feed() -> Vec<CveFacts> {
     let own = format!("4.20:{A}:6.1.177:{B}\n");
     vec![
@@ -72,7 +85,7 @@ fn feed() -> Vec<CveFacts> {
 
 fn assessed(request: &AssessmentRequest) -> AssessmentResource {
     let explained = request.explain.iter().copied().collect();
-    assess(request, &feed(), Some(&known()), &explained).expect("it can be told")
+    assess(request, &explained, &feed(), &status(), Some(&known())).expect("it can be told")
 }
 
 #[test]
@@ -211,10 +224,12 @@ fn distributions_that_carry_fixes_make_it_an_upper_bound() {
 #[test]
 fn base_that_is_in_doubt_is_not_used_and_the_doubt_is_told() {
     let mut broken = self::request("6.1.0-broken");
-    let error = assess(&broken, &feed(), Some(&known()), &BTreeSet::new()).expect_err("no version");
+    let error = assess(&broken, &BTreeSet::new(), &feed(), &status(), Some(&known()))
+        .expect_err("no version");
     assert!(error.to_string().contains("it is damaged"), "{error}");
     broken.linux_version = Some("6.1.176".to_owned());
-    let found = assess(&broken, &feed(), Some(&known()), &BTreeSet::new()).expect("it can be told");
+    let found = assess(&broken, &BTreeSet::new(), &feed(), &status(), Some(&known()))
+        .expect("it can be told");
     assert_eq!((found.base, found.base_doubt.as_deref()), (None, Some("it is damaged")));
     assert_eq!(found.counts["candidate"], 4);
 }
@@ -223,7 +238,8 @@ fn base_that_is_in_doubt_is_not_used_and_the_doubt_is_told() {
 fn kernel_without_a_base_leaves_all_code_as_built() {
     let mut request = request("6.1.0-50-cloud-amd64");
     request.linux_version = Some("6.1.176".to_owned());
-    let found = assess(&request, &feed(), None, &BTreeSet::new()).expect("it can be told");
+    let found =
+        assess(&request, &BTreeSet::new(), &feed(), &status(), None).expect("it can be told");
     assert_eq!((found.base, found.counts.get("not-built")), (None, None));
     assert_eq!(found.counts["candidate"], 4);
 }

@@ -2,7 +2,7 @@
 
 use elivepatch_api::AssessmentRequest;
 use elivepatch_cve::LinuxVersion;
-use elivepatch_model::TargetFacts;
+use elivepatch_model::{TargetFacts, debian_package_version};
 
 use super::Inventory;
 use crate::app::AppError;
@@ -77,7 +77,8 @@ pub(super) fn version(
         return Ok(Version { linux, origin: "as asked for" });
     }
     let base = inventory.and_then(|inventory| upstream(inventory.version.as_deref()?));
-    let debian = target.kernel_version.as_deref().and_then(debian_version).and_then(upstream);
+    let debian =
+        target.kernel_version.as_deref().and_then(debian_package_version).and_then(upstream);
     let known = [(debian, "from uname -v"), (base, "from the source of its base")];
     if let Some((linux, origin)) =
         known.into_iter().find_map(|(linux, origin)| Some((linux?, origin)))
@@ -118,13 +119,6 @@ pub(super) fn upstream(version: &str) -> Option<LinuxVersion> {
 fn is_candidate(text: &str) -> bool {
     let number = text.strip_prefix("rc").unwrap_or_default();
     !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// The package version in Debian's `uname -v`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)`.
-fn debian_version(kernel_version: &str) -> Option<&str> {
-    let mut words = kernel_version.split_whitespace();
-    words.find(|word| *word == "Debian")?;
-    words.next()
 }
 
 /// Whether a kernel may have fewer flaws than its version says.
