@@ -1,9 +1,10 @@
 //! Fetching tags of remote repositories into one of our own. It holds nothing but what was fetched: no
 //! settings, no hooks, no work tree.
 
-use std::{process::Child, process::Command, time::Duration};
+use std::{path::Path, process::Child, process::Command, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use elivepatch_git::{isolate, protocol_of, remove_leftovers};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
 
 use super::{no_tag, program};
@@ -24,34 +25,6 @@ const FETCH_LIMITS: ProcessLimits = ProcessLimits {
 
 /// The largest pack that is fetched, in bytes: one version of Linux has 0.28 GB.
 const PACK_BYTES: u64 = 4 << 30;
-
-/// The protocols that are allowed. Others run programs (`ext`) or read files of this machine.
-const PROTOCOLS: [&str; 4] = ["https", "http", "git", "ssh"];
-
-/// What a fetch is told, whatever the repository's settings are.
-const SETTINGS: [&str; 8] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.sshCommand=ssh -oBatchMode=yes",
-    "credential.helper=",
-    "fetch.fsckObjects=true",
-    "gc.auto=0",
-    "http.lowSpeedLimit=1000",
-    "http.lowSpeedTime=60",
-];
-
-/// Of the server's own environment what leads to the network.
-const PASSED_ON: [&str; 9] = [
-    "PATH",
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "no_proxy",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSH_AUTH_SOCK",
-];
 
 /// Where what is fetched from an address lies.
 pub(super) fn place(cache: &Cache, url: &str) -> Utf8PathBuf {
@@ -116,8 +89,7 @@ pub(super) fn remove(place: &Utf8Path) -> Result<(), Failure> {
 
 /// A git that knows nothing of this machine's settings, and one protocol.
 fn git(url: &str) -> Result<Command, Failure> {
-    let scheme = PROTOCOLS.into_iter().find(|scheme| url.starts_with(&format!("{scheme}://")));
-    let scheme = scheme.ok_or_else(|| {
+    let protocol = protocol_of(url).ok_or_else(|| {
         Failure::new(
             FailureClass::SourceUnusable,
             format!("the address {url:?} has a protocol that is not used"),
@@ -126,21 +98,8 @@ fn git(url: &str) -> Result<Command, Failure> {
     })?;
     let mut command = mortal_command("prlimit");
     command.arg(format!("--fsize={PACK_BYTES}")).arg("--").arg(program()?.as_str());
-    for setting in SETTINGS {
-        command.args(["-c", setting]);
-    }
-    command.env_clear();
-    for name in PASSED_ON {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_ALLOW_PROTOCOL", scheme)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C");
+    isolate(&mut command, Path::new("/dev/null"));
+    command.env("GIT_ALLOW_PROTOCOL", protocol);
     Ok(command)
 }
 
@@ -158,21 +117,11 @@ fn run(command: Command, observer: &dyn Observer) -> Result<Finished, Failure> {
     if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
 }
 
-/// Removes what git leaves of a fetch that did not end well: parts of packs, and lock files wherever it
-/// writes. Nobody else works here: we hold the lock of the place.
+/// Removes what git leaves of a fetch that did not end well. Nobody else works here: we hold the lock of the
+/// place.
 fn remove_half_made(place: &Utf8Path) -> Result<(), Failure> {
-    let is_pack = |path: &std::path::Path| path.ends_with("objects/pack");
-    for entry in walkdir::WalkDir::new(place).into_iter().flatten() {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy());
-        let is_part = name.starts_with("tmp_") && path.parent().is_some_and(is_pack);
-        if entry.file_type().is_dir() || !(is_part || name.ends_with(".lock")) {
-            continue;
-        }
-        let shown = Utf8Path::from_path(path).unwrap_or(place);
-        fs_err::remove_file(path)
-            .map_err(|error| io_failure(FailureClass::FetchFailed, "remove", shown, &error))?;
-    }
-    Ok(())
+    remove_leftovers(place.as_std_path())
+        .map_err(|error| io_failure(FailureClass::FetchFailed, "clean", place, &error))
 }
 
 fn failed(url: &str, finished: &Finished) -> Failure {

@@ -15,34 +15,9 @@ use std::{
     time::Duration,
 };
 
+use elivepatch_git::isolate;
+
 use super::GitError;
-
-/// What each git is told, whatever the machine's settings are.
-const SETTINGS: [&str; 9] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.sshCommand=ssh -oBatchMode=yes",
-    "credential.helper=",
-    "fetch.fsckObjects=true",
-    // Packs can be counted, and one is faster than many files.
-    "fetch.unpackLimit=1",
-    "gc.auto=0",
-    "http.lowSpeedLimit=1000",
-    "http.lowSpeedTime=60",
-];
-
-/// Of our own environment what leads to the network.
-const PASSED_ON: [&str; 9] = [
-    "PATH",
-    "http_proxy",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "no_proxy",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSH_AUTH_SOCK",
-];
 
 /// What may make git end.
 #[derive(Debug)]
@@ -78,21 +53,11 @@ impl Watchdog {
 /// A git that sees the settings above, those of a file, and nothing else of the machine's.
 pub(super) fn git(before: &[&OsStr], settings: &Path) -> Command {
     let mut command = Command::new("git");
-    for setting in SETTINGS {
-        command.args(["-c", setting]);
-    }
-    command.args(before).env_clear();
-    for name in PASSED_ON {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    isolate(&mut command, settings);
+    // Packs can be counted, and one is faster than many files.
+    command.args(["-c", "fetch.unpackLimit=1"]).args(before);
     command
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", settings)
         .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
         .stdin(Stdio::null())
         // Its helpers go with it.
         .process_group(0);

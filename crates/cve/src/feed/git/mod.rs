@@ -14,11 +14,9 @@ use std::{
 };
 
 use command::{git, run, write_settings};
+use elivepatch_git::{protocol_of, remove_leftovers};
 
 use super::{LimitError, shown_source, source::without_userinfo};
-
-/// The protocols that are allowed. Others run programs (`ext`).
-const PROTOCOLS: [&str; 4] = ["https", "http", "git", "ssh"];
 
 /// How long a fetch may take: the whole feed is 30 MB, and a slow line has its time.
 const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -182,10 +180,9 @@ impl FeedMirror {
 
     /// A git that may reach an address by its protocol alone.
     fn reach(&self, directory: &Path, from: &str) -> Result<Command, GitError> {
-        let scheme = PROTOCOLS.into_iter().find(|scheme| from.starts_with(&format!("{scheme}://")));
         let path = Path::new(from);
-        let (allowed, path) = match scheme {
-            Some(scheme) => (scheme, None),
+        let (allowed, path) = match protocol_of(from) {
+            Some(protocol) => (protocol, None),
             None if path.is_dir() => ("file", Some(path)),
             None => return Err(GitError::Address(shown_source(from))),
         };
@@ -224,19 +221,6 @@ fn remove(directory: &Path) -> io::Result<()> {
 fn packs(directory: &Path) -> usize {
     let entries = fs::read_dir(directory.join("objects/pack")).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().extension() == Some(OsStr::new("pack"))).count()
-}
-
-/// Removes the locks and the half packs of a git that was killed: nobody else works with the mirror.
-fn remove_leftovers(directory: &Path) -> io::Result<()> {
-    for entry in walkdir::WalkDir::new(directory) {
-        let entry = entry.map_err(io::Error::other)?;
-        let name = entry.file_name().to_string_lossy();
-        let is_left = name.ends_with(".lock") || name.starts_with("tmp_");
-        if is_left && entry.file_type().is_file() {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
