@@ -13,6 +13,7 @@ mod client;
 mod guest;
 mod material;
 mod mount;
+mod own_cache;
 mod processes;
 mod programs;
 mod server;
@@ -27,6 +28,7 @@ pub use material::{
     stock_config, stock_config_file, unit_fixture,
 };
 pub use mount::SmallDisk;
+pub use own_cache::OwnCache;
 pub use processes::ProcessTree;
 pub use programs::program;
 pub use server::{ServerOptions, TestServer};

@@ -1,17 +1,11 @@
 //! The server and its machine fail at the worst moments: no build is lost, and nothing of a build
 //! goes on running.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use elivepatch_end_to_end::{
-    BUILD_LIMIT, RELEASE, ServerOptions, TestServer, cache_directory, make_base_ready, own_patch,
-    patch, wait_until,
+    BUILD_LIMIT, OwnCache, RELEASE, ServerOptions, TestServer, make_base_ready, own_patch, patch,
+    wait_until,
 };
 use elivepatch_model::{BuildState, StepName};
 
@@ -98,32 +92,10 @@ fn client_gives_up_on_a_server_that_stays_away_and_says_how_to_go_on() {
     assert!(said.contains("trying again for 3 s"), "{said}");
 }
 
-/// Makes a cache in `directory` that shares all but the bases, of which it has copies of its own,
-/// made of hard links: whoever removes one takes nothing from the other tests. Gives the copies.
-fn cache_with_own_bases(directory: &Path) -> Vec<PathBuf> {
-    make_base_ready();
-    let shared = cache_directory();
-    for name in ["apt", "packages", "toolchain-roots"] {
-        symlink(shared.join(name), directory.join(name)).expect("own directory");
-    }
-    let bases = directory.join("bases");
-    fs::create_dir(&bases).expect("own directory");
-    let is_whole = |base: &PathBuf| {
-        let name = base.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(&format!("{RELEASE}-")) && base.join("base.json").is_file()
-    };
-    let there = fs::read_dir(shared.join("bases")).expect("the base is there").flatten();
-    let whole: Vec<PathBuf> = there.map(|entry| entry.path()).filter(is_whole).collect();
-    let copied = Command::new("cp").args(["--archive", "--link"]).args(&whole).arg(&bases).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cp");
-    whole.iter().map(|base| bases.join(base.file_name().expect("it has a name"))).collect()
-}
-
 #[test]
 fn base_that_is_removed_under_a_build_gives_no_livepatch_and_is_made_anew() {
-    let place = cache_directory().join("test");
-    let own_cache = tempfile::tempdir_in(place).expect("the cache can be written");
-    let bases = cache_with_own_bases(own_cache.path());
+    let own_cache = OwnCache::with_own_bases();
+    let bases = own_cache.bases();
     let shared_cache = Some(own_cache.path().to_owned());
     let server = TestServer::start(ServerOptions { shared_cache, ..ServerOptions::default() });
     let mut client = server.build().patch(&own_patch("old-style")).args(["--verbose"]).start();

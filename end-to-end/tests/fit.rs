@@ -3,29 +3,18 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, chown, symlink},
-    path::{Path, PathBuf},
-    process::Command,
+    os::unix::fs::{MetadataExt, chown},
 };
 
-use elivepatch_end_to_end::{RELEASE, ServerOptions, TestServer, cache_directory, patch};
+use elivepatch_end_to_end::{OwnCache, ServerOptions, TestServer, patch};
 use elivepatch_model::FailureClass;
 
-/// A cache that shares packages and toolchain roots with all others. Its bases are theirs, but for one
-/// line of source: what a distribution's patch that nobody knows of is.
-fn cache_with_another_source() -> tempfile::TempDir {
-    let all = cache_directory();
-    let servers = all.join("test/servers");
-    fs::create_dir_all(&servers).expect("the cache can be written");
-    let own = tempfile::tempdir_in(&servers).expect("the cache can be written");
-    for name in ["apt", "packages", "toolchain-roots"] {
-        symlink(all.join(name), own.path().join(name)).expect("own directory");
-    }
-    fs::create_dir(own.path().join("bases")).expect("own directory");
-    for base in bases(&all.join("bases")) {
-        let copy = own.path().join("bases").join(base.file_name().expect("a base's name"));
-        copy_base(&base, &copy);
-        let source = copy.join("tree/fs/proc/meminfo.c");
+/// A cache whose bases are those of all tests but for one line of source: what a distribution's
+/// patch that nobody knows of is.
+fn cache_with_another_source() -> OwnCache {
+    let own = OwnCache::with_own_bases();
+    for base in own.bases() {
+        let source = base.join("tree/fs/proc/meminfo.c");
         let text = fs::read_to_string(&source).expect("the kernel's source");
         let line = "show_val_kb(m, \"MemFree:        \", i.freeram";
         assert!(text.contains(line), "the kernel's source is another one");
@@ -37,30 +26,6 @@ fn cache_with_another_source() -> tempfile::TempDir {
         chown(&source, Some(metadata.uid()), Some(metadata.gid())).expect("own file");
     }
     own
-}
-
-/// The complete bases of the stock kernel.
-fn bases(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).expect("the bases").flatten().map(|entry| entry.path());
-    let of_release = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(RELEASE) && path.join("base.json").is_file()
-    };
-    entries.filter(of_release).collect()
-}
-
-/// Copies a base without what builds add to it, which changes meanwhile; its files are hard links.
-fn copy_base(base: &Path, copy: &Path) {
-    fs::create_dir(copy).expect("own directory");
-    for entry in fs::read_dir(base).expect("the base").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if ["fit", "originals"].contains(&name.as_str()) || name.starts_with("includes-") {
-            continue;
-        }
-        let mut copied = Command::new("cp");
-        copied.args(["--archive", "--link"]).args([entry.path(), copy.join(&name)]);
-        assert!(copied.status().expect("cp").success(), "{name} cannot be copied");
-    }
 }
 
 #[test]

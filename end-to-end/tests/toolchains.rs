@@ -4,31 +4,24 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use elivepatch_end_to_end::{ServerOptions, TestServer, cache_directory, patch, program};
+use elivepatch_end_to_end::{OwnCache, ServerOptions, TestServer, cache_directory, patch, program};
 
 /// The root that the others are made of; it is there when the base is.
 const SHIPPED: &str = "debian-12-gcc-12";
 
 /// A cache with packages and no roots or bases, and a directory of recipes.
 struct Place {
-    cache: tempfile::TempDir,
+    cache: OwnCache,
     recipes: PathBuf,
 }
 
 impl Place {
     fn new() -> Self {
-        let all = cache_directory();
-        let servers = all.join("test/servers");
-        fs::create_dir_all(&servers).expect("the cache can be written");
-        let cache = tempfile::tempdir_in(&servers).expect("the cache can be written");
-        for name in ["apt", "packages"] {
-            symlink(all.join(name), cache.path().join(name)).expect("own directory");
-        }
+        let cache = OwnCache::sharing(&["apt", "packages"]);
         let recipes = cache.path().join("recipes");
         fs::create_dir(&recipes).expect("own directory");
         Self { cache, recipes }
