@@ -10,6 +10,7 @@ mod error;
 mod lease;
 pub mod paths;
 mod rebuild;
+mod run;
 mod service;
 
 pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
@@ -23,4 +24,8 @@ pub use lease::{
     LeasedBuild,
 };
 pub use rebuild::{RebuildParts, RebuildRequest};
+pub use run::{
+    CveSelection, RunCve, RunGrounds, RunParts, RunRequest, RunResource, RunState, RunSubmission,
+    RunSummary,
+};
 pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

@@ -8,6 +8,8 @@ pub const BUILDS: &str = "/api/v2/builds";
 pub const REBUILDS: &str = "/api/v2/rebuilds";
 /// `POST`: which CVEs matter on a kernel.
 pub const ASSESSMENTS: &str = "/api/v2/assessments";
+/// `POST` asks for a livepatch of the CVEs that matter on a kernel, `GET` lists such runs.
+pub const RUNS: &str = "/api/v2/cve-runs";
 /// `GET`: health of the server and its worker.
 pub const HEALTH: &str = "/api/v2/health";
 /// `GET`: version of the server.

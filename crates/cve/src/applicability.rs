@@ -79,6 +79,27 @@ impl Applicability {
             Self::Candidate { fixes: Fixes::None, .. } => "no-fix",
         }
     }
+
+    /// How it is fixed, where it may matter.
+    pub fn fixes(&self) -> Option<&Fixes> {
+        match self {
+            Self::NotLoaded { fixes, .. } | Self::Candidate { fixes, .. } => Some(fixes),
+            Self::Rejected
+            | Self::NotAffected
+            | Self::AlreadyFixed { .. }
+            | Self::NotBuilt { .. } => None,
+        }
+    }
+
+    /// The version whose kernel has the whole fix: of the kernel's own branch, else mainline's.
+    pub fn fixed_in(&self) -> Option<LinuxVersion> {
+        match self.fixes()? {
+            Fixes::OwnBranch(commits) | Fixes::MainlineOnly(commits) => {
+                commits.iter().map(|commit| commit.version).max()
+            }
+            Fixes::None => None,
+        }
+    }
 }
 
 /// Where the fix of a CVE is to be had.

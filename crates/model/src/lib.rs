@@ -28,6 +28,7 @@ mod manifest;
 mod rebuild;
 mod release;
 mod release_pattern;
+mod run_number;
 mod source_record;
 mod source_template;
 mod target;
@@ -61,6 +62,7 @@ pub use manifest::{
 pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};
 pub use release_pattern::{ReleasePattern, ReleasePatternError};
+pub use run_number::RunNumber;
 pub use source_record::{GitRecord, PackageRecord, SourceRecord};
 pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts, debian_package_version};

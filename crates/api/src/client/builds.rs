@@ -157,7 +157,7 @@ impl Client {
 }
 
 /// The call that sends a request with its texts.
-fn upload(path: &str, request: &[u8], texts: &RequestTexts<'_>) -> Call {
+pub(super) fn upload(path: &str, request: &[u8], texts: &RequestTexts<'_>) -> Call {
     const BYTES: &str = "application/octet-stream";
     let plain = |name, content_type, content| Part { name, file_name: None, content_type, content };
     let named = |name, patch| {

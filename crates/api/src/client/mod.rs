@@ -10,6 +10,7 @@ mod follow;
 mod http_transport;
 mod lease;
 mod multipart;
+mod runs;
 mod server_url;
 #[cfg(test)]
 mod tests;
