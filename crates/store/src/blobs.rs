@@ -40,11 +40,15 @@ impl Blobs {
         Ok(blobs)
     }
 
-    fn incoming(&self) -> Utf8PathBuf {
+    pub(crate) fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    pub(crate) fn incoming(&self) -> Utf8PathBuf {
         self.root.join("incoming")
     }
 
-    fn path(&self, digest: Sha256Digest) -> Utf8PathBuf {
+    pub(crate) fn path(&self, digest: Sha256Digest) -> Utf8PathBuf {
         let name = digest.to_string();
         self.root.join(&name[..2]).join(name)
     }
@@ -55,7 +59,7 @@ impl Blobs {
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == size_bytes)
     }
 
-    fn hold_places(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn hold_places(&self) -> MutexGuard<'_, ()> {
         self.places.lock().expect("no holder of the lock panics")
     }
 }

@@ -3,6 +3,7 @@
 mod blobs;
 mod crash;
 mod events;
+mod fixes;
 mod join;
 mod lease;
 mod outcome;
