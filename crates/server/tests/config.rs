@@ -38,11 +38,12 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     // Without these there are no other recipes, and no budget.
     assert!(config.toolchain_recipes.take().is_some());
     assert!(config.cache.disk_budget_gib.take().is_some());
+    assert_eq!(std::mem::take(&mut config.fixes).len(), 4, "each of these is an example");
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 67, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 81, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -208,4 +209,71 @@ fn template_with_chosen_values_says_them() {
     assert_eq!(config.listen.port(), 9);
     assert_eq!(config.data_directory, "/srv/data with \"quotes\"");
     assert_eq!(config.cache_directory, "/var/cache/elivepatch");
+}
+
+#[test]
+fn source_of_fixes_that_cannot_serve_is_refused_with_its_line() {
+    let of = |text: &str| error(&format!("queue_limit = 5\n[[fixes]]\n{text}"));
+    for (text, expected) in [
+        ("kind = \"ftp\"\n", "unknown variant `ftp`"),
+        ("path = \"/srv/fixes\"\n", "missing field `kind`"),
+        ("kind = \"directory\"\n", "line 2: fixes: a source of the kind directory has a path"),
+        ("kind = \"git\"\npath = \"linux\"\n", "\"linux\" is not an absolute path"),
+        (
+            "kind = \"git\"\npath = \"/srv/linux\"\nurl = \"https://k.example/SHA\"\n",
+            "url is not a key of the kind git, which has path",
+        ),
+        (
+            "kind = \"livepatch-overlay\"\npath = \"/srv/overlay\"\nper_second = 1.0\n",
+            "per_second is not a key of the kind livepatch-overlay",
+        ),
+        ("kind = \"http\"\n", "a source of the kind http has a url"),
+        ("kind = \"http\"\nurl = \"http://k.example/SHA\"\n", "http is for this machine only"),
+        ("kind = \"http\"\nurl = \"https://me:pw@k.example/SHA\"\n", "would be shown to others"),
+        ("kind = \"http\"\nurl = \"https://k.example/\"\n", "must have SHA once"),
+        (
+            "kind = \"http\"\nurl = \"https://k.example/SHA\"\nper_second = 0.0\n",
+            "per_second: 0 is not from 0.001 to 1000",
+        ),
+        (
+            "kind = \"http\"\nurl = \"https://k.example/SHA\"\nper_second = nan\n",
+            "per_second: NaN is not from 0.001 to 1000",
+        ),
+        (
+            "kind = \"directory\"\npath = \"/srv/a\"\n[[fixes]]\nkind = \"directory\"\npath = \"/srv/a\"\n",
+            "line 5: fixes: it is there twice",
+        ),
+    ] {
+        let told = of(text);
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    let fine = "[[fixes]]\nkind = \"http\"\nurl = \"http://127.0.0.1:1/SHA\"\nper_second = 0.5\n";
+    assert_eq!(parse(fine).expect("valid").fixes.len(), 1);
+}
+
+#[test]
+fn policy_on_fixes_is_read_and_what_it_cannot_mean_is_refused() {
+    let policy = parse(
+        "[policy]\nautomatic_cve_fixes = \"approved-only\"\ndeny_cves = [\"CVE-2026-63824\"]\ndeny_files = \
+         [\"net/sctp/\", \"mm/mmap.c\"]\nlivepatch_functions = 10\nlivepatch_objects = 2\n",
+    );
+    let policy = policy.expect("valid").policy;
+    assert_eq!((policy.livepatch_functions, policy.livepatch_objects), (10, 2));
+    assert_eq!((policy.deny_cves.len(), policy.deny_files.len()), (1, 2));
+    for (text, expected) in [
+        ("automatic_cve_fixes = \"all\"\n", "unknown variant `all`"),
+        ("deny_cves = [\"CVE-26\"]\n", "line 2: \"CVE-26\" is no CVE's name"),
+        ("deny_files = [\"/net/sctp\"]\n", "line 2: policy.deny_files: \"/net/sctp\" is neither"),
+        ("deny_files = [\"net/*\"]\n", "is neither a file in the kernel's tree"),
+        ("deny_files = [\"\"]\n", "is neither a file"),
+        ("deny_files = [\"../a\"]\n", "is neither a file"),
+        (
+            "livepatch_functions = 0\n",
+            "policy.livepatch_functions: 0 is too little; 1 is the least",
+        ),
+        ("livepatch_objects = 0\n", "policy.livepatch_objects: 0 is too little"),
+    ] {
+        let told = error(&format!("[policy]\n{text}"));
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
 }

@@ -4,8 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::{
-    BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection, PolicySection,
-    ServerConfig, SourceSection,
+    BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection, FixesSection,
+    PolicySection, ServerConfig, SourceSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -22,6 +22,7 @@ pub(super) struct ConfigFile {
     builder: BuilderSection,
     policy: PolicySection,
     feed: FeedSection,
+    fixes: Vec<FixesSection>,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -55,6 +56,7 @@ impl ConfigFile {
             builder: self.builder,
             policy: self.policy,
             feed: self.feed,
+            fixes: self.fixes,
             debian: self.debian,
             sources: self.source,
         }

@@ -5,6 +5,8 @@ mod debian;
 mod error;
 mod feed;
 mod file;
+mod fixes;
+mod fixes_template;
 mod limits;
 mod places;
 mod policy;
@@ -22,9 +24,12 @@ pub use cache::CacheSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
+pub use fixes::{DEFAULT_PER_SECOND, FixesKind, FixesSection};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
-pub use policy::PolicySection;
+pub use policy::{
+    AutomaticFixes, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS, PolicySection,
+};
 pub use source::{SourceKindName, SourceSection};
 pub use template::template;
 
@@ -33,7 +38,7 @@ pub use template::template;
 const DEFAULT_QUEUE_LIMIT: u32 = 1000;
 
 /// The config, complete and checked. [`template()`] documents each key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// Where the API listens.
     pub listen: SocketAddr,
@@ -51,10 +56,12 @@ pub struct ServerConfig {
     pub queue_limit: u32,
     /// How builds are run.
     pub builder: BuilderSection,
-    /// What requests may ask for.
+    /// What requests may ask for, and which fixes are built.
     pub policy: PolicySection,
     /// Where the CVE feed comes from.
     pub feed: FeedSection,
+    /// Where the texts of fixes come from: the first that has one serves it.
+    pub fixes: Vec<FixesSection>,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels: the first that has one serves it.
@@ -86,6 +93,7 @@ impl ServerConfig {
             builder: BuilderSection::default(),
             policy: PolicySection::default(),
             feed: FeedSection::default(),
+            fixes: Vec::new(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

@@ -1,6 +1,9 @@
 use camino::Utf8Path;
 
-use super::{MOST_WORKERS, Overrides, Places, ServerConfig, source_template::SOURCES};
+use super::{
+    DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS, MOST_WORKERS, Overrides, Places,
+    ServerConfig, fixes_template::FIXES, source_template::SOURCES,
+};
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
 /// and the reason for it. It is the reference documentation of the config. The keys in `chosen` are
@@ -106,6 +109,28 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # the kernel that the server has.
 #allow_unproven = {unproven}
 
+# Which fixes of CVEs are built into livepatches without anybody having looked at them: "same-branch" takes
+# those that the target's own branch of Linux has, "approved-only" none. A fix that only mainline has is
+# never taken by itself: it was made for another source. In either case a fix that a person approved
+# (elivepatch-server fix approve) is built.
+#automatic_cve_fixes = "same-branch"
+
+# What is never built, not even when it was approved: fixes of these CVEs, such as "CVE-2026-63824", and
+# fixes that change one of these files: a path in the kernel's tree, such as "mm/mmap.c", or all below a
+# directory, which ends in "/": "net/sctp/" is a subsystem.
+#deny_cves = []
+#deny_files = []
+
+# The most functions that one livepatch of fixes for CVEs replaces. The kernel's change to a livepatch is
+# complete only when no task sleeps in any of them, so it takes longer, and may not end, with many. The
+# fixes of half a year for a cloud kernel have some 300. The worst CVEs come first; those for which no room
+# is left wait for a reboot into a newer kernel.
+#livepatch_functions = {functions}
+
+# The most objects that it patches: vmlinux counts as one, and so does each module. A module that is loaded
+# later is patched while it loads, and cannot be loaded when that fails.
+#livepatch_objects = {objects}
+
 [feed]
 # Where the records of the kernel's CVEs come from: the address of the git repository of the kernel's CVE
 # team, a clone of it on this machine, a directory with published/ and rejected/ in it, or a tarball of
@@ -120,6 +145,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # are no reason to worry.
 #stale_days = {feed_days}
 
+{FIXES}
 [cache]
 # The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
 # sources that were not used the longest are removed, but none that is in use or pinned
@@ -165,6 +191,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
         unproven = config.policy.allow_unproven,
+        functions = DEFAULT_LIVEPATCH_FUNCTIONS,
+        objects = DEFAULT_LIVEPATCH_OBJECTS,
         feed_hours = config.feed.every_hours,
         feed_days = config.feed.stale_days,
     )

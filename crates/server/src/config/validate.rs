@@ -2,7 +2,8 @@ use camino::Utf8Path;
 use toml::de::DeTable;
 
 use super::{
-    ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at, source_problems::source_problems,
+    ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at, fixes::fixes_problems,
+    policy::denied_file_problem, source_problems::source_problems,
 };
 
 /// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
@@ -66,10 +67,23 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         found.at_least("cache.disk_budget_gib", budget, LEAST_BUDGET_GIB);
         found.at_most("cache.disk_budget_gib", budget, MOST_MIB);
     }
+    policy(config, &mut found);
     feed(config, &mut found);
+    for (index, message) in fixes_problems(config) {
+        found.add_to_table("fixes", index, message);
+    }
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems
+}
+
+fn policy(config: &ServerConfig, found: &mut Problems<'_>) {
+    let policy = &config.policy;
+    for problem in policy.deny_files.iter().filter_map(|path| denied_file_problem(path)) {
+        found.add("policy.deny_files", problem);
+    }
+    found.at_least("policy.livepatch_functions", policy.livepatch_functions.into(), 1);
+    found.at_least("policy.livepatch_objects", policy.livepatch_objects.into(), 1);
 }
 
 fn feed(config: &ServerConfig, found: &mut Problems<'_>) {
@@ -146,7 +160,7 @@ pub(super) fn is_suite(suite: &str) -> bool {
 
 fn sources(config: &ServerConfig, found: &mut Problems<'_>) {
     for (index, message) in source_problems(config) {
-        found.add_to_source(index, message);
+        found.add_to_table("source", index, message);
     }
 }
 
@@ -161,12 +175,13 @@ impl Problems<'_> {
         self.problems.push(ConfigProblem { key: key.to_owned(), line, message });
     }
 
-    /// Adds a problem of one of the `[[source]]`s, by its index.
-    fn add_to_source(&mut self, index: usize, message: String) {
+    /// Adds a problem of one of the tables `[[NAME]]`, by its index.
+    fn add_to_table(&mut self, name: &str, index: usize, message: String) {
+        let heading = format!("[[{name}]]");
         let headings = self.text.lines().enumerate();
-        let mut headings = headings.filter(|(_, line)| line.trim() == "[[source]]");
+        let mut headings = headings.filter(|(_, line)| line.trim() == heading);
         let line = headings.nth(index).map(|(line, _)| line + 1);
-        self.problems.push(ConfigProblem { key: "source".to_owned(), line, message });
+        self.problems.push(ConfigProblem { key: name.to_owned(), line, message });
     }
 
     fn at_least(&mut self, key: &str, value: u64, least: u64) {
