@@ -112,6 +112,12 @@ if [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ]; then
 else
     say "SKIPPED: every record of the CVE feed, because ELIVEPATCH_TEST_CVE_FEED names none"
 fi
+if [ -n "${ELIVEPATCH_TEST_FIXES:-}" ]; then
+    say "every fix in the directory $ELIVEPATCH_TEST_FIXES"
+    cargo test --quiet --locked --package elivepatch-server --lib every_fix -- --ignored
+else
+    say "SKIPPED: every fix of a real directory, because ELIVEPATCH_TEST_FIXES names none"
+fi
 
 if [ "$full" = yes ]; then
     say "kernels that the server builds itself, from the source of Debian 13's 6.12"

@@ -165,6 +165,7 @@ async fn applicability(
         builder_identity: BuilderIdentity::default(),
         allow_unproven: false,
         feed: None,
+        cve: elivepatch_server::app::CveOptions::default(),
         inventories: Some(Arc::new(Kernels(builder))),
     })
     .await?;

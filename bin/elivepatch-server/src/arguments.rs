@@ -3,7 +3,10 @@ use std::net::SocketAddr;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 use elivepatch_model::KernelRelease;
-use elivepatch_server::config::{Overrides, Places};
+use elivepatch_server::{
+    app::CveId,
+    config::{Overrides, Places},
+};
 
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
@@ -44,6 +47,9 @@ pub enum Command {
     /// Read the CVE feed, and tell what was read of it.
     #[command(subcommand)]
     Feed(FeedCommand),
+    /// Approve, list and withdraw fixes of CVEs that are not taken by themselves.
+    #[command(subcommand)]
+    Fix(FixCommand),
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
@@ -84,6 +90,31 @@ pub enum FeedCommand {
     Status(JsonArguments),
     /// List the records that cannot be used, with the reason.
     Faults(JsonArguments),
+}
+
+/// What is to be done with fixes of CVEs. The server may run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum FixCommand {
+    /// Approve a patch as the fix of a CVE, such as one that only mainline has: the server then builds it.
+    Approve {
+        /// The CVE, such as CVE-2026-63824.
+        #[arg(value_name = "CVE")]
+        cve: CveId,
+        /// The patch, as for `elivepatch build`.
+        #[arg(long, value_name = "FILE")]
+        patch: Utf8PathBuf,
+        /// Why, by whom, or where it comes from; one line.
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        note: String,
+    },
+    /// List the patches that are approved.
+    List(JsonArguments),
+    /// Take the approval for a CVE back.
+    Withdraw {
+        /// The CVE.
+        #[arg(value_name = "CVE")]
+        cve: CveId,
+    },
 }
 
 /// What a command takes that prints something.
@@ -193,7 +224,7 @@ impl Command {
     /// The cache that is named, by a command that can be told only that.
     fn cache(&self) -> Option<&CacheArguments> {
         match self {
-            Self::All(_) | Self::Init(_) | Self::CheckConfig | Self::Feed(_) => None,
+            Self::All(_) | Self::Init(_) | Self::CheckConfig | Self::Feed(_) | Self::Fix(_) => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Some(Command::Base(command)) => commands::base::run(&arguments, command),
         Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
         Some(Command::Feed(command)) => commands::feed::run(&arguments, command),
+        Some(Command::Fix(command)) => commands::fix::run(&arguments, command),
         Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };

@@ -54,6 +54,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         builder_identity: runner.identity(),
         allow_unproven: config.policy.allow_unproven,
         feed: super::feed::options(config),
+        cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
     };
     let app = App::open(options).await.map_err(open_error)?;
@@ -177,6 +178,9 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
             "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
             failure.hint
         ));
+    }
+    for problem in super::fix::source_problems(config) {
+        report::warn(&format!("a source of fixes cannot be used: {problem}"));
     }
     report::warn("there is no authentication yet: whoever reaches the address can order builds");
 }

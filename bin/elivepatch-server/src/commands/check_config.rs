@@ -1,5 +1,5 @@
 use camino::Utf8Path;
-use elivepatch_server::{ServerConfig, config::Places};
+use elivepatch_server::{ServerConfig, app::FixSource, config::Places};
 
 use super::load_config;
 use crate::{arguments::Arguments, error::CommandError, report, runner};
@@ -61,9 +61,25 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             "change the key in the config, or the directory",
         ));
     }
+    try_fixes(&config)?;
     try_builder(config)?;
     anstream::println!("no problem found");
     Ok(())
+}
+
+/// Looks at the sources of fixes.
+fn try_fixes(config: &ServerConfig) -> Result<(), CommandError> {
+    for source in super::fix::options(config).fixes.iter().map(FixSource::new) {
+        anstream::println!("fixes:            {}", source.label());
+    }
+    let problems = super::fix::source_problems(config);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::input(
+        anyhow::anyhow!("a source of fixes cannot be used: {}", problems.join("; ")),
+        "correct its [[fixes]] in the config, or what it names",
+    ))
 }
 
 /// Tries the sandbox as a build would use it. Nothing is left of it, not even an empty cache.

@@ -130,7 +130,7 @@ async fn faults(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
 }
 
 /// The store of a server; one that is not there yet is not made.
-async fn open(config: &ServerConfig) -> Result<Store, CommandError> {
+pub(super) async fn open(config: &ServerConfig) -> Result<Store, CommandError> {
     let directory = &config.data_directory;
     if !directory.is_dir() {
         return Err(CommandError::input(
@@ -141,6 +141,6 @@ async fn open(config: &ServerConfig) -> Result<Store, CommandError> {
     Store::open(directory).await.map_err(of_store)
 }
 
-fn of_store(error: StoreError) -> CommandError {
+pub(super) fn of_store(error: StoreError) -> CommandError {
     CommandError::failed(error, "look at the data directory, and whether its disk is full")
 }

@@ -4,6 +4,7 @@ pub mod all;
 pub mod base;
 pub mod check_config;
 pub mod feed;
+pub mod fix;
 pub mod gc;
 pub mod init;
 pub mod kernel_config;

@@ -114,6 +114,7 @@ impl Fixture {
             queue_limit: 99,
             allow_unproven: true,
             feed: None,
+            cve: elivepatch_server::app::CveOptions::default(),
             inventories: None,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {

@@ -7,7 +7,7 @@ use elivepatch_model::{
     BehaviourCheck, BuildOptions, ConfigError, Engine, Failure, FailureClass, Kallsyms,
     KernelConfig, Sha256Digest, TargetFacts, config_refusals, limits,
 };
-use elivepatch_patch::SourcePatch;
+use elivepatch_patch::{PatchError, SourcePatch};
 use flate2::read::MultiGzDecoder;
 
 use super::{AppError, target_checks};
@@ -152,12 +152,19 @@ pub(super) fn config_too_large() -> AppError {
 /// Checks that a patch can be read and that its files can be live-patched by their places. What
 /// hangs on whether the target is built with a file, only the builder can tell.
 pub(super) fn patch(bytes: &[u8], name: &str) -> Result<(), AppError> {
-    let planned = SourcePatch::parse(bytes).and_then(|patch| patch.plan().map(drop));
-    planned.map_err(|error| {
-        let mut failure = error.failure();
-        failure.message = format!("{name}: {}", failure.message);
-        AppError::Refused(Box::new(failure))
-    })
+    let read = SourcePatch::parse(bytes).map_err(|error| patch_refused(&error, name))?;
+    plan(&read, name)
+}
+
+/// The same of a patch that was read.
+pub(super) fn plan(patch: &SourcePatch, name: &str) -> Result<(), AppError> {
+    patch.plan().map(drop).map_err(|error| patch_refused(&error, name))
+}
+
+fn patch_refused(error: &PatchError, name: &str) -> AppError {
+    let mut failure = error.failure();
+    failure.message = format!("{name}: {}", failure.message);
+    AppError::Refused(Box::new(failure))
 }
 
 /// Checks that a patch which is compiled into the running kernel can be read, and that its paths stay

@@ -64,6 +64,7 @@ impl Place {
             queue_limit: 1,
             allow_unproven: false,
             feed,
+            cve: crate::app::CveOptions::default(),
             inventories: None,
             builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },
         };

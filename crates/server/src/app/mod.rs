@@ -6,9 +6,12 @@ mod builds;
 mod checker;
 mod checks;
 mod chores;
+mod cve_policy;
 mod data_directory;
 mod error;
 mod feed;
+#[cfg_attr(not(test), expect(dead_code, reason = "for CVE runs"))]
+mod fixes;
 mod follow;
 mod health;
 mod intake;
@@ -29,13 +32,19 @@ use tokio::sync::Semaphore;
 pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use chores::{ChoreRecord, ChoreRunner};
+pub use cve_policy::CvePolicy;
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_cve::feed::{GitError, shown_source};
-pub use elivepatch_store::{Store, StoreError, WorkerEnd};
+pub use elivepatch_cve::{
+    CveId,
+    feed::{GitError, shown_source},
+};
+pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault};
+pub use elivepatch_store::{ApprovedFix, Store, StoreError, WorkerEnd};
 pub use error::AppError;
 pub use feed::{
     FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
 };
+pub use fixes::{ApproveError, approve_fix};
 pub use intake::Intake;
 pub use part::Part;
 
@@ -61,8 +70,19 @@ pub struct AppOptions {
     pub allow_unproven: bool,
     /// Where the CVE feed comes from; absent: there is none.
     pub feed: Option<FeedOptions>,
+    /// Where the texts of fixes for CVEs come from, and which of them may be built.
+    pub cve: CveOptions,
     /// What knows what kernels are built from; absent: nothing does.
     pub inventories: Option<Arc<dyn Inventories>>,
+}
+
+/// What the app must be told of fixes for CVEs.
+#[derive(Debug, Clone, Default)]
+pub struct CveOptions {
+    /// Where their texts come from, in this order.
+    pub fixes: Vec<FixSourceOptions>,
+    /// Which of them may be built.
+    pub policy: CvePolicy,
 }
 
 /// The server's logic with its store. Cheap to clone.
@@ -81,6 +101,7 @@ struct Inner {
     submissions: Arc<Semaphore>,
     /// What was read of the feed, for the next question.
     cve_facts: tokio::sync::Mutex<assessment::KeptFacts>,
+    fixes: fixes::Fixes,
     _lock: DataDirectoryLock,
 }
 
@@ -95,6 +116,7 @@ impl App {
         // This server has the directory to itself: what lies there was left by one that is gone.
         store.remove_abandoned_uploads(Duration::ZERO).await?;
         let checker = Checker::start().map_err(AppError::Thread)?;
+        let fixes = fixes::Fixes::new(&options.cve.fixes);
         let inner = Inner {
             store,
             options,
@@ -103,6 +125,7 @@ impl App {
             checker,
             submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
             cve_facts: tokio::sync::Mutex::default(),
+            fixes,
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -115,6 +138,7 @@ impl App {
 
     /// Closes the store, after all requests are answered.
     pub async fn close(&self) {
+        self.write_fixes().await;
         self.inner.store.close().await;
     }
 

@@ -110,6 +110,7 @@ mod tests {
             queue_limit: 1,
             allow_unproven: false,
             feed: None,
+            cve: crate::app::CveOptions::default(),
             inventories: None,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });

@@ -62,6 +62,7 @@ impl Server {
             queue_limit,
             allow_unproven,
             feed: None,
+            cve: elivepatch_server::app::CveOptions::default(),
             inventories: None,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
