@@ -76,6 +76,9 @@ pub enum FixSourceError {
         /// What happened the last time.
         last: String,
     },
+    /// The machine lacks what encrypted connections need, such as its list of certificates.
+    #[error("encrypted connections cannot be made here: {0}")]
+    Tls(String),
     /// The server answered with a status that will not change by asking again.
     #[error("it answered with the status {0}")]
     Status(u16),
@@ -96,6 +99,7 @@ impl FixSourceError {
             Self::Unreadable { .. }
             | Self::GitRun(_)
             | Self::GitSlow { .. }
+            | Self::Tls(_)
             | Self::Unreachable { .. }
             | Self::Resting { .. } => true,
             Self::Absent

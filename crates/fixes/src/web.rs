@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use elivepatch_model::limits;
+use elivepatch_model::{limits, with_causes};
 use reqwest::{Client, StatusCode, Url, header, redirect::Policy};
 
 use crate::{CommitHash, FixSourceError, text};
@@ -56,7 +56,8 @@ impl Default for WebTimes {
 pub(crate) struct Web {
     template: String,
     times: WebTimes,
-    client: Client,
+    /// The text: why TLS cannot be set up here.
+    client: Result<Client, String>,
     pace: Pace,
     rest: Mutex<Option<Rest>>,
 }
@@ -92,7 +93,8 @@ impl Web {
         if Url::parse(&template).is_ok_and(|url| is_loopback(&url)) {
             builder = builder.no_proxy();
         }
-        let client = builder.build().expect("the settings are constants that work");
+        // Where the machine has no certificates, there is none.
+        let client = builder.build().map_err(|error| with_causes(&error));
         Self { template, times, client, pace: Pace::new(per_second), rest: Mutex::default() }
     }
 
@@ -143,11 +145,13 @@ impl Web {
 
     /// Asks once, and goes where the server leads.
     async fn ask(&self, commit: &CommitHash) -> Result<Vec<u8>, NoAnswer> {
+        let client = self.client.as_ref();
+        let client = client.map_err(|why| NoAnswer::Never(FixSourceError::Tls(why.clone())))?;
         let address = self.template.replace(PLACEHOLDER, commit.as_str());
         let mut url = Url::parse(&address)
             .map_err(|_| NoAnswer::Never(redirect_error(&address, "which is not an address")))?;
         for _ in 0..=REDIRECTS {
-            let answer = self.client.get(url.clone()).send().await.map_err(again)?;
+            let answer = client.get(url.clone()).send().await.map_err(again)?;
             let status = answer.status();
             if status.is_redirection() {
                 let to = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
@@ -201,7 +205,7 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoAnswer> {
 fn again(error: reqwest::Error) -> NoAnswer {
     let what = match error.is_timeout() {
         true => "it was too slow".to_owned(),
-        false => elivepatch_model::with_causes(&error.without_url()),
+        false => with_causes(&error.without_url()),
     };
     NoAnswer::Again { what, wait: None }
 }
