@@ -1,7 +1,7 @@
 //! Applying the fixes to the source, in the sandbox, and finding one's way back from a line of
 //! the patched source to a line of a patch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use elivepatch_model::{Failure, FailureClass, StepName};
 use elivepatch_patch::{ApplyReport, FilePatch};
@@ -44,7 +44,7 @@ pub(crate) struct PlannedChange {
 /// Applies the changes to the source of `workspace`, in their order.
 ///
 /// # Errors
-/// `patch-does-not-apply` with the hunk and its line; those of the sandbox.
+/// `patch-does-not-apply` with the hunk and its line; `fix-in-source`; those of the sandbox.
 pub(crate) fn apply_fixes(
     changes: Vec<PlannedChange>,
     workspace: &Workspace,
@@ -54,7 +54,9 @@ pub(crate) fn apply_fixes(
 ) -> Result<AppliedFixes, Failure> {
     let mut applied = AppliedFixes::default();
     let fixes = changes.len();
-    for (number, PlannedChange { fix_name, file }) in changes.into_iter().enumerate() {
+    let mut changes: VecDeque<PlannedChange> = changes.into();
+    for number in 0..fixes {
+        let Some(PlannedChange { fix_name, file }) = changes.pop_front() else { break };
         let name = format!("change-{number}.patch");
         let input = workspace.write_input(&name, &file.to_unified())?;
         // The target file is named, so that no header of the patch decides what is written; no
@@ -75,14 +77,68 @@ pub(crate) fn apply_fixes(
         let report = ApplyReport::parse(&finished.text());
         let offsets = report.offsets(&file).filter(|_| finished.succeeded());
         let Some(offsets) = offsets else {
-            let failure = report
+            let mut failure = report
                 .failure(&file)
                 .unwrap_or_else(|| does_not_apply(&file, source, &finished.last_lines(5)));
+            // Behind another change of the same fix it cannot be there: that one did apply.
+            let is_first = applied.changes.iter().all(|change| change.fix_name != fix_name);
+            let rest = changes.iter().filter(|change| change.fix_name == fix_name);
+            let rest = rest.map(|change| &change.file);
+            let is_there = is_first
+                && failure.class == FailureClass::PatchDoesNotApply
+                && can_be_taken_back(
+                    [&file].into_iter().chain(rest),
+                    workspace,
+                    sandbox,
+                    observer,
+                )?;
+            if is_there {
+                failure = is_in_source(source);
+            }
             return Err(name_fix(failure, &fix_name, fixes));
         };
         applied.changes.push(AppliedChange { fix_name, file, offsets });
     }
     Ok(applied)
+}
+
+/// Whether the source holds all changes already: each can be taken back from it, at the lines that it
+/// says, give or take those that others moved. Nothing is changed.
+fn can_be_taken_back<'a>(
+    files: impl Iterator<Item = &'a FilePatch>,
+    workspace: &Workspace,
+    sandbox: &Sandbox,
+    observer: &dyn Observer,
+) -> Result<bool, Failure> {
+    for (number, file) in files.enumerate() {
+        let input = workspace.write_input(&format!("back-{number}.patch"), &file.to_unified())?;
+        let command = workspace.command([
+            "patch",
+            "--strip=1",
+            "--fuzz=0",
+            "--unified",
+            "--reverse",
+            "--force",
+            "--dry-run",
+            "--reject-file=-",
+            &format!("--input={input}"),
+            "--",
+            &file.path.to_string(),
+        ]);
+        let finished = sandbox.run(&command, StepName::Check, observer)?;
+        if !finished.succeeded() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn is_in_source(source: &str) -> Failure {
+    Failure::new(
+        FailureClass::FixInSource,
+        format!("{source} has the fix already"),
+        "nothing is to be done: the kernel has it, although its version may not say so",
+    )
 }
 
 fn does_not_apply(file: &FilePatch, source: &str, output: &[String]) -> Failure {
@@ -99,6 +155,7 @@ fn name_fix(mut failure: Failure, fix_name: &str, fixes: usize) -> Failure {
     if fixes > 1 {
         failure.message = format!("{fix_name}: {}", failure.message);
     }
+    failure.fix = Some(fix_name.to_owned());
     failure
 }
 

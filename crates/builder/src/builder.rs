@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use camino::Utf8Path;
-use elivepatch_model::{BuilderIdentity, Failure, TargetFacts};
+use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, ProbeRecord, TargetFacts};
 
 use crate::{
     BaselinePatch, BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
@@ -103,6 +103,27 @@ impl Builder {
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure> {
         let result = pipeline::run(self, order, observer, work);
+        self.keep_disk_budget();
+        result
+    }
+
+    /// Does all of a build but the trial, to see whether its fixes can be a livepatch. `work` is as for
+    /// [`Builder::build`].
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn probe(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<ProbeRecord, Failure> {
+        let result = pipeline::probe(self, order, observer, work);
+        self.keep_disk_budget();
+        result
+    }
+
+    fn keep_disk_budget(&self) {
         if self.options.disk_budget_bytes.is_some() {
             // It is tried again after the next build.
             match self.sweep() {
@@ -113,7 +134,6 @@ impl Builder {
                 }
             }
         }
-        result
     }
 
     /// Makes the base of a kernel ready, with all that it needs, without a livepatch. Gives its name
@@ -129,6 +149,18 @@ impl Builder {
         observer: &dyn Observer,
     ) -> Result<WarmBase, Failure> {
         pipeline::warm(self, target, config, baseline, observer)
+    }
+
+    /// The config of a stock kernel, from its package.
+    ///
+    /// # Errors
+    /// As [`crate::stock_config`].
+    pub fn stock_config(
+        &self,
+        release: &KernelRelease,
+        observer: &dyn Observer,
+    ) -> Result<Vec<u8>, Failure> {
+        crate::stock_config(self.apt()?, release, observer)
     }
 
     /// Removes from the cache what was given up, and what is over the disk budget; what is in use or

@@ -50,6 +50,7 @@ impl BuildOrder {
                 without: self.without.clone(),
                 engine: self.engine,
                 accept_unproven: self.accept_unproven,
+                probe: false,
             },
         }
     }

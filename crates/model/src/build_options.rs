@@ -19,6 +19,10 @@ pub struct BuildOptions {
     /// policy must allow it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_unproven: bool,
+    /// End before the trial and publish nothing: it is only to be seen whether the fixes can be a
+    /// livepatch. The server orders that for itself; requests must not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
 }
 
 impl BuildOptions {
@@ -42,6 +46,7 @@ mod tests {
             without: [AdaptationKind::RemovedFile, AdaptationKind::LineNumbers].into(),
             engine: Some(Engine::KlpBuild),
             accept_unproven: true,
+            probe: false,
         };
         assert_eq!(
             serde_json::to_string(&options).expect("plain data"),

@@ -28,6 +28,7 @@ impl Failure {
             message: line(&self.message),
             hint: line(&self.hint),
             details: self.details.iter().take(limits::FAILURE_DETAILS).map(line).collect(),
+            fix: self.fix.as_ref().map(line),
             functions: Vec::new(),
         }
     }

@@ -20,6 +20,9 @@ pub struct Failure {
     /// Further lines of evidence: compiler errors, rejected hunks, differing options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
+    /// The name of the fix that it is about, where a request has several and one of them is to blame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
     /// The functions that it is about, by their symbols, where a tool names them. For the builder
     /// itself, which may know a way round: nobody is told.
     #[serde(skip)]
@@ -35,6 +38,7 @@ impl Failure {
             message: message.into(),
             hint: hint.into(),
             details: Vec::new(),
+            fix: None,
             functions: Vec::new(),
         }
     }
@@ -43,6 +47,13 @@ impl Failure {
     #[must_use]
     pub fn with_details(mut self, details: impl IntoIterator<Item = String>) -> Self {
         self.details.extend(details);
+        self
+    }
+
+    /// Names the fix that is to blame.
+    #[must_use]
+    pub fn of_fix(mut self, name: &str) -> Self {
+        self.fix = Some(name.to_owned());
         self
     }
 

@@ -180,6 +180,9 @@ failure_classes! {
     PatchDoesNotApply = "patch-does-not-apply", Patch,
         "The details name the file, the hunk and its line in the patch. Take the fix from the \
          target's own stable branch, or port it.";
+    /// The target's source has the fix already: it can be taken back from it, hunk by hunk.
+    FixInSource = "fix-in-source", Patch,
+        "Nothing: the kernel has the fix, although its version may not say so.";
     /// The config leaves the code that the patch touches out of the kernel and its modules.
     CodeNotBuilt = "code-not-built", Patch,
         "Nothing: the kernel does not contain the code.";

@@ -25,10 +25,12 @@ mod kpatch_support;
 pub mod limits;
 mod machine;
 mod manifest;
+mod probe;
 mod rebuild;
 mod release;
 mod release_pattern;
 mod run_number;
+mod run_state;
 mod source_record;
 mod source_template;
 mod target;
@@ -59,10 +61,12 @@ pub use manifest::{
     BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction, RequestRecord,
     ToolchainRecord, TrialEvidence,
 };
+pub use probe::ProbeRecord;
 pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};
 pub use release_pattern::{ReleasePattern, ReleasePatternError};
 pub use run_number::RunNumber;
+pub use run_state::RunState;
 pub use source_record::{GitRecord, PackageRecord, SourceRecord};
 pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts, debian_package_version};

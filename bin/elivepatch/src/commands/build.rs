@@ -192,6 +192,7 @@ fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
         baseline: &arguments.baseline,
     })?;
     let options = BuildOptions {
+        probe: false,
         without: arguments.without.iter().copied().collect(),
         engine: arguments.engine,
         accept_unproven: arguments.accept_unproven,

@@ -10,10 +10,10 @@ mod warm;
 
 use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
-    Adaptation, AdaptationKind, BuildEvent, Engine, Failure, FailureClass, KernelConfig, Manifest,
-    StepName,
+    Adaptation, AdaptationKind, BuildEvent, Engine, Failure, FailureClass, FitRecord, KernelConfig,
+    Manifest, ProbeRecord, StepName,
 };
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     generators::refuse_generator_inputs,
     headers::check_fan_out,
     init_changes::put_back,
-    inspect::inspect,
+    inspect::{Inspected, inspect},
     module_name::module_name,
     ownership::{Units, find_units},
     source::{FoundSource, KernelSource},
@@ -51,35 +51,91 @@ pub(crate) fn run(
     work: &Utf8Path,
 ) -> Result<FinishedBuild, Failure> {
     let job = Job { builder, order, observer, work };
-    let mut steps = Steps::new(observer);
-    let (config, mut source) = steps.run(StepName::Source, || job.find_source())?;
-    let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;
-    let base = steps.run(StepName::Base, || job.base(&config, &mut source, &toolchain))?;
-    // Whoever cleans the cache under a running build is told so, and not what came of it.
-    let result = livepatch(&job, steps, &config, &source, &toolchain, &base)
-        .map_err(|failure| base.explain(failure));
-    // At the end, when this build reads none of them any more.
-    base.tidy(&builder.cache, |originals| {
-        match tidy_originals(originals, builder.options.originals_bytes) {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, %originals, "originals were over their limit"),
-            // It is tried again after the next build.
-            Err(error) => tracing::warn!(%originals, "cannot tidy up originals: {error}"),
-        }
-    });
-    result
+    job.on_base(|steps, on| livepatch(&job, steps, on))
+}
+
+/// Runs the steps of a build up to the inspection of its module, which is of no further use: it says
+/// whether the fixes can be a livepatch.
+pub(crate) fn probe(
+    builder: &Builder,
+    order: &BuildOrder,
+    observer: &dyn Observer,
+    work: &Utf8Path,
+) -> Result<ProbeRecord, Failure> {
+    let job = Job { builder, order, observer, work };
+    job.on_base(|mut steps, on| {
+        let made = inspected_module(&job, &mut steps, on)?;
+        on.base.check_whole()?;
+        Ok(ProbeRecord {
+            engine: made.engine,
+            functions: made.inspected.functions,
+            adaptations: made.adaptations,
+            fit: made.fit,
+        })
+    })
+}
+
+/// What the steps before the patches are looked at leave.
+#[derive(Clone, Copy)]
+struct OnBase<'a> {
+    config: &'a KernelConfig,
+    found: &'a FoundSource,
+    toolchain: &'a ToolchainRoot,
+    base: &'a Base,
+}
+
+/// A module that was inspected, and not tried.
+struct MadeModule {
+    engine: Engine,
+    path: Utf8PathBuf,
+    inspected: Inspected,
+    adaptations: Vec<Adaptation>,
+    fit: FitRecord,
 }
 
 /// Runs the steps that work on a base.
-fn livepatch(
-    job: &Job,
-    mut steps: Steps,
-    config: &KernelConfig,
-    found: &FoundSource,
-    toolchain: &ToolchainRoot,
-    base: &Base,
-) -> Result<FinishedBuild, Failure> {
+fn livepatch(job: &Job, mut steps: Steps, on: OnBase) -> Result<FinishedBuild, Failure> {
+    let Job { builder, order, .. } = *job;
+    let OnBase { config, found, toolchain, base } = on;
+    let made = inspected_module(job, &mut steps, on)?;
+    let trial = steps.run(StepName::Trial, || {
+        let tried = job.try_livepatch(toolchain, base, &made.path, &made.inspected)?;
+        // All that was read of the base was read before now. What a base lost under the build may
+        // have been taken for something that the kernel does not have.
+        base.check_whole()?;
+        Ok(tried)
+    })?;
+    let manifest = Manifest {
+        manifest_version: 2,
+        build_key: order.key,
+        built_at: jiff::Timestamp::now(),
+        release: order.target.release.clone(),
+        architecture: order.target.architecture,
+        build_id: base.facts().build_id.clone(),
+        config: config.digest(),
+        fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
+        adaptations: made.adaptations,
+        source: found.record(),
+        toolchain: toolchain.record(),
+        base: found.source.base_kind(),
+        engine: made.engine,
+        functions: made.inspected.functions,
+        module: made.inspected.record,
+        steps: steps.into_done(),
+        trial,
+        fit: Some(made.fit),
+        branch_audit: made.inspected.branch_audit,
+        builder_version: env!("CARGO_PKG_VERSION").to_owned(),
+        builder: builder.identity().of_builds_for(&order.target.release),
+        request: Some(order.record()),
+    };
+    Ok(FinishedBuild { manifest, module: made.path })
+}
+
+/// Makes the module and inspects it.
+fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModule, Failure> {
     let Job { builder, order, observer, work } = *job;
+    let OnBase { config, found, toolchain, base } = on;
     let source = &found.source;
     let (kind, mut checked) = steps.run(StepName::Check, || {
         let kind = choose(order.engine, config, source.base_kind(), &base.tree())?;
@@ -156,38 +212,13 @@ fn livepatch(
             .map_err(|error| io_failure(FailureClass::Internal, "write", &path, &error))?;
         Ok(((path, inspected), summary))
     })?;
-    let trial = steps.run(StepName::Trial, || {
-        let tried = job.try_livepatch(toolchain, base, &module, &inspected)?;
-        // All that was read of the base was read before now. What a base lost under the build may
-        // have been taken for something that the kernel does not have.
-        base.check_whole()?;
-        Ok(tried)
-    })?;
-    let manifest = Manifest {
-        manifest_version: 2,
-        build_key: order.key,
-        built_at: jiff::Timestamp::now(),
-        release: order.target.release.clone(),
-        architecture: order.target.architecture,
-        build_id: base.facts().build_id.clone(),
-        config: config.digest(),
-        fixes: order.fixes.iter().map(|fix| fix.fix.clone()).collect(),
-        adaptations: compiled.adaptations,
-        source: found.record(),
-        toolchain: toolchain.record(),
-        base: source.base_kind(),
+    Ok(MadeModule {
         engine: kind,
-        functions: inspected.functions,
-        module: inspected.record,
-        steps: steps.into_done(),
-        trial,
-        fit: Some(fit.record),
-        branch_audit: inspected.branch_audit,
-        builder_version: env!("CARGO_PKG_VERSION").to_owned(),
-        builder: builder.identity().of_builds_for(&order.target.release),
-        request: Some(order.record()),
-    };
-    Ok(FinishedBuild { manifest, module })
+        path: module,
+        inspected,
+        adaptations: compiled.adaptations,
+        fit: fit.record,
+    })
 }
 
 /// One build with what every step needs.
@@ -231,12 +262,40 @@ impl Checked {
                 FailureClass::NoFunctionalChange,
                 format!("{fix} changes no function in {}", files.join(", ")),
                 "leave it out of the request, or look whether its lines are compiled with this config",
-            )),
+            )
+            .of_fix(fix)),
         }
     }
 }
 
 impl Job<'_> {
+    /// Gets the base ready and does `work` on it.
+    fn on_base<T>(
+        &self,
+        work: impl FnOnce(Steps, OnBase) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut steps = Steps::new(self.observer);
+        let (config, mut source) = steps.run(StepName::Source, || self.find_source())?;
+        let toolchain = steps.run(StepName::Toolchain, || self.toolchain_root(&config))?;
+        let base = steps.run(StepName::Base, || self.base(&config, &mut source, &toolchain))?;
+        let on = OnBase { config: &config, found: &source, toolchain: &toolchain, base: &base };
+        // Whoever cleans the cache under a running build is told so, and not what came of it.
+        let result = work(steps, on).map_err(|failure| base.explain(failure));
+        // At the end, when this build reads none of them any more.
+        let Builder { cache, options, .. } = self.builder;
+        base.tidy(cache, |originals| {
+            match tidy_originals(originals, options.originals_bytes) {
+                Ok(0) => {}
+                Ok(removed) => {
+                    tracing::info!(removed, %originals, "originals were over their limit")
+                }
+                // It is tried again after the next build.
+                Err(error) => tracing::warn!(%originals, "cannot tidy up originals: {error}"),
+            }
+        });
+        result
+    }
+
     /// Applies the fixes and refuses what no livepatch can be made of.
     fn check(
         &self,
