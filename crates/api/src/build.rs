@@ -1,7 +1,7 @@
 use elivepatch_model::{
     BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, BuildState, Failure,
-    FailureClass, Fix, KernelRelease, Manifest, PatchRecord, RebuildOf, Sha256Digest, Step,
-    TargetFacts,
+    FailureClass, Fix, KernelRelease, Manifest, PatchRecord, ProbeRecord, RebuildOf, Sha256Digest,
+    Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,9 @@ pub struct BuildResource {
     /// What is in the livepatch, when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Manifest>,
+    /// What was found, when it was a probe and succeeded: there is no livepatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeRecord>,
 }
 
 /// Which builds to list.

@@ -5,7 +5,7 @@
 
 use elivepatch_model::{
     Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, Failure, Fix,
-    Manifest, PatchRecord, RebuildOf, Sha256Digest, TargetFacts,
+    Manifest, PatchRecord, ProbeRecord, RebuildOf, Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,14 @@ pub struct EventsRequest {
 pub struct CompleteRequest {
     /// The manifest.
     pub manifest: Manifest,
+}
+
+/// A worker has done a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteProbeRequest {
+    /// What it found.
+    pub probe: ProbeRecord,
 }
 
 /// A worker's build failed.

@@ -18,14 +18,15 @@ pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,
 };
+pub use elivepatch_model::RunState;
 pub use error::{ApiError, ErrorBody, ErrorCode};
 pub use lease::{
-    ClaimRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat, Lease, LeaseToken,
-    LeasedBuild,
+    ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
+    Lease, LeaseToken, LeasedBuild,
 };
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
-    CveSelection, RunCve, RunGrounds, RunParts, RunRequest, RunResource, RunState, RunSubmission,
+    CveSelection, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource, RunSubmission,
     RunSummary,
 };
 pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

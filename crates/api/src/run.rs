@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use elivepatch_cve::{CveId, CveResult, Cvss};
 use elivepatch_model::{
-    BuildNumber, BuildOptions, Failure, KernelRelease, RunNumber, Sha256Digest, TargetFacts,
+    BuildNumber, BuildOptions, Failure, KernelRelease, RunNumber, RunState, Sha256Digest,
+    TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// The JSON part `request` of a CVE run: the fixes of which CVEs are wanted as one livepatch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -71,43 +72,6 @@ pub struct RunSubmission {
     pub run: RunResource,
     /// Whether an equal run was there already, under way or finished: nothing new is done for it.
     pub joined: bool,
-}
-
-/// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunState {
-    /// The texts of the fixes are fetched.
-    Gathering,
-    /// Each fix is tried alone.
-    Trying,
-    /// The fixes that work alone are put together.
-    Combining,
-    /// Each CVE has its verdict, and what can be fixed together is in the livepatch, when anything can.
-    Finished,
-    /// It ended by something that no fix is to blame for; the failure says what.
-    Failed,
-    /// Someone cancelled it.
-    Cancelled,
-}
-
-impl RunState {
-    /// Whether nothing more will happen to the run.
-    pub fn is_finished(self) -> bool {
-        matches!(self, Self::Finished | Self::Failed | Self::Cancelled)
-    }
-
-    /// The name on the wire and in the store.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gathering => "gathering",
-            Self::Trying => "trying",
-            Self::Combining => "combining",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// What a run's answers rest on: the kernel's version, the feed and its age.
@@ -182,6 +146,16 @@ pub struct RunResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<Timestamp>,
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuery {
+    /// Whether with its CVEs; absent: with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cves: Option<bool>,
 }
 
 /// A CVE with what became of it.

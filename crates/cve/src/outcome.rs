@@ -47,6 +47,9 @@ pub enum Outcome {
     FixUnavailable {
         /// What each source said, in one line.
         reason: String,
+        /// Whether asking again may help without any change here: a source could not be reached.
+        #[serde(default)]
+        is_transient: bool,
     },
     /// Mainline has a fix and the kernel's branch has none: a person has to decide.
     NeedsApproval,
@@ -126,10 +129,10 @@ pub struct CveResult {
     pub fixes: Vec<FixRecord>,
     /// The build in which its fix was tried alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<BuildNumber>,
+    pub probe: Option<BuildNumber>,
     /// How long that took, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt_seconds: Option<u32>,
+    pub probe_seconds: Option<u32>,
 }
 
 /// What a CVE means for who has to act.

@@ -120,6 +120,19 @@ impl Store {
         Ok(reader)
     }
 
+    /// The size of a blob that a record names.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBlob`], or a failure of the database.
+    pub async fn kept_blob(&self, digest: Sha256Digest) -> Result<KeptBlob, StoreError> {
+        let size: Option<i64> = sqlx::query_scalar("SELECT size_bytes FROM blobs WHERE digest = ?")
+            .bind(digest.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        let size_bytes = size.ok_or(StoreError::NoSuchBlob(digest))?.cast_unsigned();
+        Ok(KeptBlob { digest, size_bytes })
+    }
+
     /// Removes uploads that were left behind more than `age` ago, by a process that was killed.
     /// Gives their number.
     ///

@@ -37,7 +37,36 @@ impl Store {
         row.ok_or(StoreError::NoSuchBuild(number))?.try_into()
     }
 
-    /// At most `limit` builds, newest first, in short.
+    /// Where a build stands.
+    ///
+    /// # Errors
+    /// As [`Store::build`].
+    pub async fn build_state(&self, number: BuildNumber) -> Result<BuildState, StoreError> {
+        let state: Option<String> = sqlx::query_scalar("SELECT state FROM builds WHERE number = ?")
+            .bind(number.0)
+            .fetch_optional(&self.readers)
+            .await?;
+        let state = state.ok_or(StoreError::NoSuchBuild(number))?.parse();
+        state.map_err(|error: String| {
+            StoreError::corrupt(format!("the state of build {number}"), error)
+        })
+    }
+
+    /// Whether a build has a livepatch whose module is on the disk.
+    ///
+    /// # Errors
+    /// As [`Store::build`].
+    pub async fn has_livepatch(&self, number: BuildNumber) -> Result<bool, StoreError> {
+        let build = self.build(number).await?;
+        Ok(match build.manifest {
+            Some(manifest) => {
+                self.blobs.has(manifest.module.digest, manifest.module.size_bytes).await
+            }
+            None => false,
+        })
+    }
+
+    /// At most `limit` builds, newest first, in short. The probes of CVE runs are not among them.
     ///
     /// # Errors
     /// When the database fails.
@@ -52,7 +81,7 @@ impl Store {
                     failure ->> '$.class' AS failure_class,
                     failure ->> '$.message' AS failure_message
              FROM builds
-             WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR number < ?2)
+             WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR number < ?2) AND probe_of IS NULL
              ORDER BY number DESC LIMIT ?3",
         )
         .bind(filter.state.map(BuildState::as_str))

@@ -1,5 +1,5 @@
 use camino::Utf8PathBuf;
-use elivepatch_model::{BuildNumber, BuildState, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, RunNumber, RunState, Sha256Digest};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,20 @@ pub enum StoreError {
     /// A write came with a token whose lease has ended or never was. Nothing was changed.
     #[error("the lease of build {0} has ended")]
     LeaseLost(BuildNumber),
+    /// A worker sent what a probe finds for a build that is none. Nothing was changed.
+    #[error("build {0} is no probe")]
+    NoProbe(BuildNumber),
+    /// No run has this number.
+    #[error("there is no CVE run {0}")]
+    NoSuchRun(RunNumber),
+    /// The run is finished, and only a run that is not can be cancelled.
+    #[error("CVE run {number} is already {state}")]
+    RunFinished {
+        /// The run.
+        number: RunNumber,
+        /// How it ended.
+        state: RunState,
+    },
     /// A worker's manifest does not fit the build or the uploaded module. Nothing was changed.
     #[error("the manifest of build {number} is wrong: {reason}")]
     WrongManifest {

@@ -1,7 +1,9 @@
 use elivepatch_model::{
-    BuildKey, BuildState, Failure, Fault, Manifest, Sha256Digest, StepState, limits,
+    BuildKey, BuildNumber, BuildOptions, BuildState, Failure, Fault, Manifest, ProbeRecord,
+    Sha256Digest, StepState, limits,
 };
 use jiff::Timestamp;
+use sqlx::{Sqlite, Transaction};
 
 use crate::{
     KeptBlob, LeaseProof, RETRY_DELAY, Store, StoreError,
@@ -9,7 +11,7 @@ use crate::{
     events::{append_state, end_steps},
     lease::require_lease,
     lost::{Loss, end_failed, requeue},
-    row::{parse_digest, to_json},
+    row::{from_json, parse_digest, to_json},
     time::later,
 };
 
@@ -57,6 +59,10 @@ impl Store {
         .fetch_one(&mut *transaction)
         .await?;
         let key = BuildKey(parse_digest(&key, &format!("the key of build {}", proof.number))?);
+        if is_probe(&mut transaction, proof.number).await? {
+            let reason = "it is a probe, of which nothing is published".to_owned();
+            return Err(StoreError::WrongManifest { number: proof.number, reason });
+        }
         check_manifest(manifest, key, module.as_deref(), size)
             .map_err(|reason| StoreError::WrongManifest { number: proof.number, reason })?;
         sqlx::query(
@@ -65,6 +71,38 @@ impl Store {
              WHERE number = ?",
         )
         .bind(to_json(manifest))
+        .bind(now.as_microsecond())
+        .bind(proof.number.0)
+        .execute(&mut *transaction)
+        .await?;
+        // The worker's last events may not have come through.
+        end_steps(&mut transaction, proof.number, StepState::Done).await?;
+        append_state(&mut transaction, proof.number, BuildState::Succeeded, None, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends a probe with what it found.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the proof does not hold, [`StoreError::NoProbe`].
+    pub async fn complete_probe(
+        &self,
+        proof: &LeaseProof,
+        probe: &ProbeRecord,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        require_lease(&mut transaction, proof, now).await?;
+        if !is_probe(&mut transaction, proof.number).await? {
+            return Err(StoreError::NoProbe(proof.number));
+        }
+        sqlx::query(
+            "UPDATE builds SET state = 'succeeded', probe = ?, finished_at = ?,
+                    lease_token = NULL, lease_worker = NULL, lease_deadline = NULL
+             WHERE number = ?",
+        )
+        .bind(to_json(probe))
         .bind(now.as_microsecond())
         .bind(proof.number.0)
         .execute(&mut *transaction)
@@ -111,6 +149,18 @@ impl Store {
         transaction.commit().await?;
         Ok(if again { BuildState::Queued } else { BuildState::Failed })
     }
+}
+
+async fn is_probe(
+    transaction: &mut Transaction<'_, Sqlite>,
+    number: BuildNumber,
+) -> Result<bool, StoreError> {
+    let options: String = sqlx::query_scalar("SELECT options FROM builds WHERE number = ?")
+        .bind(number.0)
+        .fetch_one(&mut **transaction)
+        .await?;
+    let options: BuildOptions = from_json(&options, &format!("the options of build {number}"))?;
+    Ok(options.probe)
 }
 
 fn check_manifest(

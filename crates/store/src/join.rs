@@ -45,6 +45,7 @@ impl Store {
                 build.failure.as_ref().is_some_and(|failure| is_final(failure.class))
             }
             // A module that was deleted or cut from outside is built anew.
+            BuildState::Succeeded if build.options.probe => build.probe.is_some(),
             BuildState::Succeeded => match &build.manifest {
                 Some(manifest) => {
                     let module = &manifest.module;

@@ -1,6 +1,6 @@
 use elivepatch_model::{
     BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Failure, Fix, Manifest,
-    PatchRecord, RebuildOf, Sha256Digest, Step, TargetFacts,
+    PatchRecord, ProbeRecord, RebuildOf, Sha256Digest, Step, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -46,13 +46,15 @@ pub struct BuildRecord {
     pub failure: Option<Failure>,
     /// What is in the livepatch, when it succeeded; a claim leaves it out.
     pub manifest: Option<Manifest>,
+    /// What was found, when it was a probe and succeeded.
+    pub probe: Option<ProbeRecord>,
 }
 
 /// The columns of a [`BuildRecord`], for `SELECT` and `RETURNING`.
 macro_rules! build_columns {
     () => {
         "number, build_key, state, target, config, kallsyms, baseline, fixes, checks, options, rebuild, \
-         steps, attempts, submitted_at, started_at, finished_at, failure"
+         steps, attempts, submitted_at, started_at, finished_at, failure, probe"
     };
 }
 pub(crate) use build_columns;
@@ -76,6 +78,7 @@ pub(crate) struct BuildRow {
     started_at: Option<i64>,
     finished_at: Option<i64>,
     failure: Option<String>,
+    probe: Option<String>,
     #[sqlx(default)]
     manifest: Option<String>,
 }
@@ -113,6 +116,7 @@ impl TryFrom<BuildRow> for BuildRecord {
             finished_at: row.finished_at.map(from_column).transpose()?,
             failure: row.failure.map(|text| from_json(&text, &part("failure"))).transpose()?,
             manifest: row.manifest.map(|text| from_json(&text, &part("manifest"))).transpose()?,
+            probe: row.probe.map(|text| from_json(&text, &part("probe"))).transpose()?,
         })
     }
 }

@@ -1,6 +1,6 @@
 use elivepatch_model::{
     BehaviourCheck, BuildKey, BuildNumber, BuildOptions, BuildState, Fix, PatchRecord, RebuildOf,
-    TargetFacts,
+    RunNumber, TargetFacts,
 };
 use jiff::Timestamp;
 
@@ -35,6 +35,10 @@ pub struct NewBuild {
     /// The livepatch that it makes again; such a build is a new one whatever is there, and is
     /// joined by none.
     pub rebuild: Option<RebuildOf>,
+    /// How soon it is built, compared with others: more is sooner. What people wait for has 0.
+    pub priority: i32,
+    /// The CVE run that orders it, of a probe.
+    pub probe_of: Option<RunNumber>,
 }
 
 /// What became of a submission.
@@ -77,8 +81,9 @@ impl Store {
         }
         let statement = concat!(
             "INSERT INTO builds (build_key, state, architecture, release, target, config,
-                                 kallsyms, baseline, fixes, checks, options, rebuild, submitted_at)
-             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
+                                 kallsyms, baseline, fixes, checks, options, rebuild, priority, probe_of,
+                                 submitted_at)
+             VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ",
             build_columns!()
         );
         let row: BuildRow = sqlx::query_as(statement)
@@ -93,6 +98,8 @@ impl Store {
             .bind(to_json(&new.checks))
             .bind(to_json(&new.options))
             .bind(new.rebuild.as_ref().map(to_json))
+            .bind(new.priority)
+            .bind(new.probe_of.map(|run| run.0))
             .bind(now.as_microsecond())
             .fetch_one(&mut *transaction)
             .await?;

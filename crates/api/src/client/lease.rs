@@ -9,7 +9,8 @@ use super::{
     call::{ANSWER_TIMEOUT, Call, UPLOAD_TIMEOUT},
 };
 use crate::{
-    ClaimRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat, Lease, LeaseToken, paths,
+    ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
+    Lease, LeaseToken, paths,
 };
 
 impl Client {
@@ -78,6 +79,14 @@ impl LeaseClient {
     /// As for any call.
     pub async fn complete(&self, complete: &CompleteRequest) -> Result<(), ClientError> {
         self.client.send_for_nothing(self.call(Method::POST, "complete").json(complete)).await
+    }
+
+    /// Ends the lease of a probe with what it found.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn complete_probe(&self, found: &CompleteProbeRequest) -> Result<(), ClientError> {
+        self.client.send_for_nothing(self.call(Method::POST, "complete-probe").json(found)).await
     }
 
     /// Ends the lease with a failure.

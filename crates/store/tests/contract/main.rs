@@ -8,4 +8,5 @@ mod join;
 mod lease;
 mod outcome;
 mod rebuild;
+mod runs;
 mod support;

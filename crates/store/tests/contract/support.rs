@@ -59,6 +59,8 @@ impl Fixture {
             checks: vec![],
             options: elivepatch_model::BuildOptions::default(),
             rebuild: None,
+            priority: 0,
+            probe_of: None,
         }
     }
 
