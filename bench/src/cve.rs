@@ -11,8 +11,8 @@ use std::{
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_api::AssessmentRequest;
-use elivepatch_builder::{Builder, BuilderOptions};
-use elivepatch_model::{Architecture, BuilderIdentity, KernelRelease, TargetFacts};
+use elivepatch_builder::{Builder, BuilderOptions, SilentObserver};
+use elivepatch_model::{Architecture, BuilderIdentity, Failure, KernelRelease, TargetFacts};
 use elivepatch_server::{
     App, AppOptions,
     app::{FeedOptions, Inventories, Inventory, Store, update_feed},
@@ -261,5 +261,9 @@ impl Inventories for Kernels {
             built: std::mem::take(&mut kernel.built),
             has_file: Box::new(move |path| kernel.has_file(path)),
         }))
+    }
+
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        self.0.stock_config(release, &SilentObserver)
     }
 }

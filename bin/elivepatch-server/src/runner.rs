@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use camino::Utf8Path;
 use elivepatch_builder::{
     Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
-    InventoryError, KernelInventory, Observer, SandboxLimits, Swept, Toolchains,
+    InventoryError, KernelInventory, Observer, SandboxLimits, SilentObserver, Swept, Toolchains,
 };
-use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, TargetFacts};
+use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, ProbeRecord, TargetFacts};
 use elivepatch_server::{
     ServerConfig,
     app::{Inventories, Inventory},
@@ -36,6 +36,12 @@ pub trait BuildRunner: Send + Sync {
     /// When a base cannot be read, or it cannot be told which of several is that of the kernel.
     fn inventory(&self, target: &TargetFacts) -> Result<Option<KernelInventory>, InventoryError>;
 
+    /// The config of a stock kernel, from its package.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
+
     /// Cleans the cache.
     ///
     /// # Errors
@@ -52,6 +58,17 @@ pub trait BuildRunner: Send + Sync {
         observer: &dyn Observer,
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure>;
+
+    /// Does all of a build but the trial, likewise.
+    ///
+    /// # Errors
+    /// The failure of the build.
+    fn probe(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<ProbeRecord, Failure>;
 }
 
 /// The bases of a builder, for the server's questions about CVEs.
@@ -73,6 +90,10 @@ impl Inventories for Kernels {
             built: std::mem::take(&mut kernel.built),
             has_file: Box::new(move |path| kernel.has_file(path)),
         }))
+    }
+
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        self.0.stock_config(release)
     }
 }
 
@@ -181,6 +202,10 @@ impl BuildRunner for Builder {
         Builder::unusable_sources(self)
     }
 
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        Builder::stock_config(self, release, &SilentObserver)
+    }
+
     fn sweep(&self) -> Result<Swept, HousekeepingError> {
         Builder::sweep(self)
     }
@@ -192,5 +217,14 @@ impl BuildRunner for Builder {
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure> {
         Builder::build(self, order, observer, work)
+    }
+
+    fn probe(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<ProbeRecord, Failure> {
+        Builder::probe(self, order, observer, work)
     }
 }

@@ -2,6 +2,7 @@
 //! double, since a real build takes a kernel's packages and minutes. The end-to-end tests run the
 //! real one.
 
+mod runs;
 mod side_by_side;
 
 use std::{io::Write, sync::Arc, time::Duration};
@@ -17,11 +18,13 @@ use elivepatch_builder::{
 };
 use elivepatch_model::{
     Architecture, BaseKind, BuildEvent, BuildNumber, BuildState, BuilderIdentity, Engine, Failure,
-    FailureClass, Manifest, ModuleRecord, Sha256Digest, SourceIdentity, SourceRecord, StepName,
-    TargetFacts, ToolchainRecord, TrialEvidence,
+    FailureClass, FitRecord, KernelRelease, Manifest, ModuleRecord, ProbeRecord, Sha256Digest,
+    SourceIdentity, SourceRecord, StepName, TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_server::{
-    App, AppOptions, Reach, RouterTransport, WorkerEnd, public_router, worker_router,
+    App, AppOptions, Reach, RouterTransport, WorkerEnd,
+    app::{ChoreRunner, CveOptions},
+    public_router, worker_router,
 };
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
@@ -76,6 +79,21 @@ where
     ) -> Result<FinishedBuild, Failure> {
         (self.0)(order, observer, work)
     }
+
+    fn probe(
+        &self,
+        order: &BuildOrder,
+        observer: &dyn Observer,
+        work: &Utf8Path,
+    ) -> Result<ProbeRecord, Failure> {
+        let Manifest { engine, functions, .. } = (self.0)(order, observer, work)?.manifest;
+        let (adaptations, fit) = (Vec::new(), FitRecord::default());
+        Ok(ProbeRecord { engine, functions, adaptations, fit })
+    }
+
+    fn stock_config(&self, _: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        Ok(CONFIG.as_bytes().to_vec())
+    }
 }
 
 struct Fixture {
@@ -84,7 +102,8 @@ struct Fixture {
     stop: CancellationToken,
     workers: JoinSet<()>,
     work_directory: Utf8PathBuf,
-    _directory: TempDir,
+    _chores: ChoreRunner,
+    _directory: Option<TempDir>,
 }
 
 impl Fixture {
@@ -107,15 +126,32 @@ impl Fixture {
     {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
+        let fixture = Self::in_directory(directory, CveOptions::default(), workers, script).await;
+        Self { _directory: Some(temporary), ..fixture }
+    }
+
+    /// In a data directory that outlives it.
+    async fn in_directory<F>(
+        directory: Utf8PathBuf,
+        cve: CveOptions,
+        workers: u32,
+        script: F,
+    ) -> Self
+    where
+        F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure>
+            + Send
+            + Sync
+            + 'static,
+    {
         let work_directory = directory.join("work");
-        std::fs::create_dir(&work_directory).expect("made");
+        std::fs::create_dir_all(&work_directory).expect("made");
         let app = App::open(AppOptions {
             data_directory: directory,
             queue_limit: 99,
             allow_unproven: true,
             feed: None,
-            cve: elivepatch_server::app::CveOptions::default(),
             inventories: None,
+            cve,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {
                 sources: vec![SourceIdentity::Tree {
@@ -127,6 +163,9 @@ impl Fixture {
         })
         .await
         .expect("an app");
+        // As a server does at its start.
+        release(&app, WorkerEnd::Stopped).await.expect("released");
+        let chores = app.start_chores();
         let client = |router| Client::new(Arc::new(RouterTransport::new(router)));
         let stop = CancellationToken::new();
         let pool = Pool {
@@ -141,7 +180,8 @@ impl Fixture {
             app,
             stop,
             work_directory,
-            _directory: temporary,
+            _chores: chores,
+            _directory: None,
         }
     }
 
@@ -195,6 +235,8 @@ impl Fixture {
         self.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(5), self.workers.join_all()).await;
         ended.expect("the workers stop in time");
+        self.app.stop();
+        self.app.close().await;
     }
 }
 

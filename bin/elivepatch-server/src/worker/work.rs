@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_api::{
-    CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
+    CompleteProbeRequest, CompleteRequest, ErrorCode, EventsRequest, FailRequest, Lease,
     client::{ClientError, LeaseClient},
 };
 use elivepatch_builder::{
     BaselinePatch, BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory,
 };
-use elivepatch_model::{BuildEvent, Failure, FailureClass, Step, StepName, StepState, limits};
+use elivepatch_model::{
+    BuildEvent, Failure, FailureClass, ProbeRecord, Step, StepName, StepState, limits,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{batch::Batches, outbox::Outbox};
@@ -70,14 +72,20 @@ pub async fn run(
     canceller.abort();
 }
 
-/// Runs the build and uploads its module.
+/// What a build came to.
+enum Done {
+    Livepatch(CompleteRequest),
+    Probe(CompleteProbeRequest),
+}
+
+/// Runs the build and uploads its module, or does the probe.
 async fn attempt(
     lease: &Lease,
     client: &LeaseClient,
     runner: Arc<dyn BuildRunner>,
     outbox: &Arc<Outbox>,
     work_directory: &Utf8Path,
-) -> Result<CompleteRequest, Failure> {
+) -> Result<Done, Failure> {
     let order = fetch_order(lease, client)
         .await
         .map_err(|error| from_client(&error, "the config and the patches could not be fetched"))?;
@@ -88,11 +96,17 @@ async fn attempt(
     let path = Utf8PathBuf::from_path_buf(directory.keep())
         .map_err(|_| internal("the work directory's path is not UTF-8"))?;
     let (observer, work) = (Arc::clone(outbox), path.clone());
-    let built = tokio::task::spawn_blocking(move || runner.build(&order, &*observer, &work))
+    let is_probe = lease.build.options.probe;
+    let run = move || match is_probe {
+        true => runner.probe(&order, &*observer, &work).map(Built::Probe),
+        false => runner.build(&order, &*observer, &work).map(Built::Livepatch),
+    };
+    let built = tokio::task::spawn_blocking(run)
         .await
         .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))));
-    let published = match built {
-        Ok(built) => publish(client, outbox, built).await,
+    let done = match built {
+        Ok(Built::Livepatch(built)) => publish(client, outbox, built).await.map(Done::Livepatch),
+        Ok(Built::Probe(probe)) => Ok(Done::Probe(CompleteProbeRequest { probe })),
         Err(failure) => Err(failure),
     };
     // Thousands of files may lie there.
@@ -100,7 +114,13 @@ async fn attempt(
     if let Ok(Err(error)) = removed {
         tracing::warn!(%error, "the work directory could not be removed");
     }
-    published
+    done
+}
+
+/// What the builder made.
+enum Built {
+    Livepatch(FinishedBuild),
+    Probe(ProbeRecord),
 }
 
 async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, ClientError> {
@@ -163,7 +183,7 @@ async fn publish(
 
 /// Hands over the outcome. When the server refuses it, hands over that: a build that nobody ends
 /// would wait for its lease to run out, and be built again for the same refusal.
-async fn hand_over(client: &LeaseClient, outcome: Result<CompleteRequest, Failure>) {
+async fn hand_over(client: &LeaseClient, outcome: Result<Done, Failure>) {
     let number = client.number();
     let Err(mut error) = report(client, outcome).await else { return };
     if let Some(refusal) = refusal(&error) {
@@ -182,14 +202,12 @@ async fn hand_over(client: &LeaseClient, outcome: Result<CompleteRequest, Failur
     }
 }
 
-async fn report(
-    client: &LeaseClient,
-    outcome: Result<CompleteRequest, Failure>,
-) -> Result<(), ClientError> {
+async fn report(client: &LeaseClient, outcome: Result<Done, Failure>) -> Result<(), ClientError> {
     let mut attempts = 0;
     loop {
         let sent = match &outcome {
-            Ok(complete) => client.complete(complete).await,
+            Ok(Done::Livepatch(complete)) => client.complete(complete).await,
+            Ok(Done::Probe(found)) => client.complete_probe(found).await,
             Err(failure) => client.fail(&FailRequest { failure: failure.clone() }).await,
         };
         attempts += 1;

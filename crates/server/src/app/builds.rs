@@ -86,5 +86,6 @@ pub(super) fn resource(record: BuildRecord) -> BuildResource {
         finished_at: record.finished_at,
         failure: record.failure,
         manifest: record.manifest,
+        probe: record.probe,
     }
 }

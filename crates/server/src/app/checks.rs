@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use elivepatch_api::{BuildRequest, RebuildRequest};
+use elivepatch_api::{BuildRequest, RebuildRequest, RunRequest};
 use elivepatch_model::{
     BehaviourCheck, BuildOptions, ConfigError, Engine, Failure, FailureClass, Kallsyms,
     KernelConfig, Sha256Digest, TargetFacts, config_refusals, limits,
@@ -29,6 +29,18 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
         )
     })?;
     asked(&request.target, &request.checks)?;
+    Ok(request)
+}
+
+/// Reads and checks the JSON part of a CVE run.
+pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
+    let request: RunRequest = serde_json::from_slice(bytes).map_err(|error| {
+        AppError::bad_request(
+            format!("the part \"request\" is not a request for a CVE run: {error}"),
+            "GET /api/v2/openapi.json describes it as RunRequest",
+        )
+    })?;
+    asked(&request.target, &[])?;
     Ok(request)
 }
 
@@ -179,6 +191,12 @@ pub(super) fn baseline(bytes: &[u8], name: &str) -> Result<(), AppError> {
 
 /// Refuses what the server's policy does not allow.
 pub(super) fn policy(options: &BuildOptions, allow_unproven: bool) -> Result<(), AppError> {
+    if options.probe {
+        return Err(AppError::bad_request(
+            "probe is not for requests",
+            "leave it out: the server orders probes for CVE runs",
+        ));
+    }
     if options.accept_unproven && !allow_unproven {
         return Err(refused(
             FailureClass::UnprovenNotAllowed,

@@ -114,7 +114,9 @@ impl App {
                 tokio::time::sleep(REMOVE_ORPHANS_EVERY).await;
             }
         });
-        let mut tasks = vec![leases, uploads, orphans];
+        let runs = self.clone();
+        let runs = tokio::spawn(async move { runs.run_runs().await });
+        let mut tasks = vec![leases, uploads, orphans, runs];
         if let Some(options) = self.inner.options.feed.clone() {
             let feed = self.clone();
             tasks.push(tokio::spawn(async move {

@@ -98,11 +98,13 @@ impl AppError {
             Self::NoLivepatch { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
             Self::Store(error) => match error {
-                StoreError::NoSuchBuild(_) | StoreError::NoSuchBlob(_) => ErrorCode::NotFound,
+                StoreError::NoSuchBuild(_)
+                | StoreError::NoSuchBlob(_)
+                | StoreError::NoSuchRun(_) => ErrorCode::NotFound,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
-                StoreError::Finished { .. } => ErrorCode::Conflict,
+                StoreError::Finished { .. } | StoreError::RunFinished { .. } => ErrorCode::Conflict,
                 StoreError::LeaseLost(_) => ErrorCode::LeaseLost,
-                StoreError::WrongManifest { .. } => ErrorCode::BadRequest,
+                StoreError::WrongManifest { .. } | StoreError::NoProbe(_) => ErrorCode::BadRequest,
                 StoreError::TooLarge { .. } => ErrorCode::TooLarge,
                 StoreError::DiskFull => ErrorCode::DiskFull,
                 StoreError::Newer { .. }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use elivepatch_api::{BuildRequest, BuildSubmission, RebuildRequest};
+use elivepatch_api::{BuildRequest, BuildSubmission, RebuildRequest, RunRequest, RunSubmission};
 use elivepatch_model::{BuildOptions, Fix, Sha256Digest, TargetFacts, limits};
 use elivepatch_store::{StoreError, UploadedBlob};
 use tokio::sync::OwnedSemaphorePermit;
@@ -36,12 +36,14 @@ pub struct Intake {
 enum IntakeKind {
     Build,
     Rebuild,
+    Run,
 }
 
 /// The JSON part.
 enum Asked {
     Build(Box<BuildRequest>),
     Rebuild(Box<RebuildRequest>),
+    Run(Box<RunRequest>),
 }
 
 impl Asked {
@@ -49,6 +51,7 @@ impl Asked {
         match self {
             Self::Build(request) => (&request.target, &request.options),
             Self::Rebuild(rebuild) => (&rebuild.request.target, &rebuild.request.options),
+            Self::Run(request) => (&request.target, &request.options),
         }
     }
 }
@@ -63,6 +66,12 @@ impl App {
     /// store has them.
     pub async fn begin_rebuild(&self) -> Intake {
         self.begin_intake(IntakeKind::Rebuild).await
+    }
+
+    /// Begins to receive the request for a CVE run, when it is its turn. It has no patches, and of a stock
+    /// kernel no config.
+    pub async fn begin_run(&self) -> Intake {
+        self.begin_intake(IntakeKind::Run).await
     }
 
     async fn begin_intake(&self, kind: IntakeKind) -> Intake {
@@ -114,15 +123,17 @@ impl Intake {
             None => part == PartName::Request,
             Some(last) => part > last || (part == last && part.is_repeated()),
         };
-        let after_config = self.kind == IntakeKind::Rebuild || self.given.config.is_some();
-        in_order && (after_config || part <= PartName::Config)
+        let after_config = self.kind != IntakeKind::Build || self.given.config.is_some();
+        let is_of_kind = self.kind != IntakeKind::Run || part < PartName::Patch;
+        in_order && is_of_kind && (after_config || part <= PartName::Config)
     }
 
     /// The next part that must come.
     fn expected(&self) -> PartName {
         match self.last {
             None => PartName::Request,
-            Some(PartName::Request) if self.kind == IntakeKind::Build => PartName::Config,
+            Some(PartName::Request) if self.kind != IntakeKind::Rebuild => PartName::Config,
+            Some(_) if self.kind == IntakeKind::Run => PartName::Baseline,
             Some(_) => PartName::Patch,
         }
     }
@@ -136,6 +147,7 @@ impl Intake {
             let asked = match self.kind {
                 IntakeKind::Build => Asked::Build(Box::new(checks::request(bytes)?)),
                 IntakeKind::Rebuild => Asked::Rebuild(Box::new(checks::rebuild(bytes)?)),
+                IntakeKind::Run => Asked::Run(Box::new(checks::run(bytes)?)),
             };
             checks::policy(asked.target().1, self.app.inner.options.allow_unproven)?;
             self.asked = Some(asked);
@@ -144,7 +156,7 @@ impl Intake {
         let Self { app, asked, given, .. } = self;
         let asked = asked.as_ref().expect("the request comes before all other parts");
         let again = match asked {
-            Asked::Build(_) => None,
+            Asked::Build(_) | Asked::Run(_) => None,
             Asked::Rebuild(rebuild) => Some(&**rebuild),
         };
         let (target, options) = asked.target();
@@ -185,6 +197,17 @@ impl Intake {
         Ok(())
     }
 
+    /// Begins the CVE run, or joins an equal one.
+    ///
+    /// # Errors
+    /// When the request is missing, the kernel's version cannot be told, or the store fails.
+    pub async fn finish_run(self) -> Result<RunSubmission, AppError> {
+        let Self { app, asked: Some(Asked::Run(request)), given, .. } = self else {
+            return Err(AppError::bad_request("the part \"request\" is missing", ORDER_HINT));
+        };
+        app.start_run(*request, given).await
+    }
+
     /// Queues the build, or joins an equal one.
     ///
     /// # Errors
@@ -194,7 +217,7 @@ impl Intake {
         let request = match asked {
             Some(Asked::Rebuild(rebuild)) => return app.submit_rebuild(*rebuild, given).await,
             Some(Asked::Build(request)) => Some(request),
-            None => None,
+            Some(Asked::Run(_)) | None => None,
         };
         let GivenTexts { config, kallsyms, baseline, patches } = given;
         let (Some(request), Some(config), false) = (request, config, patches.is_empty()) else {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use elivepatch_api::{ClaimRequest, Heartbeat, Lease, LeaseToken, LeasedBuild};
 use elivepatch_model::{
-    BuildEvent, BuildNumber, BuildState, Failure, Manifest, Sha256Digest, clamp_line,
+    BuildEvent, BuildNumber, BuildState, Failure, Manifest, ProbeRecord, Sha256Digest, clamp_line,
 };
 use elivepatch_store::{
     BlobReader, BlobWriter, Claim, ClaimedBuild, LeaseProof, Renewal, WorkerEnd,
@@ -124,6 +124,23 @@ impl App {
         self.store().complete(proof, manifest, now()).await?;
         tracing::info!(build = %proof.number, "build succeeded");
         self.wakeups().build_changed(proof.number);
+        self.wakeups().run_changed();
+        Ok(())
+    }
+
+    /// Ends a probe with what it found.
+    ///
+    /// # Errors
+    /// When the lease has ended, or the build is no probe.
+    pub async fn complete_probe(
+        &self,
+        proof: &LeaseProof,
+        probe: &ProbeRecord,
+    ) -> Result<(), AppError> {
+        self.store().complete_probe(proof, probe, now()).await?;
+        tracing::info!(build = %proof.number, "probe succeeded");
+        self.wakeups().build_changed(proof.number);
+        self.wakeups().run_changed();
         Ok(())
     }
 
@@ -137,7 +154,10 @@ impl App {
         tracing::info!(build = %proof.number, %state, class = %failure.class, "{}", failure.message);
         match state {
             BuildState::Queued => self.wakeups().queue_grew(proof.number),
-            _ => self.wakeups().build_changed(proof.number),
+            _ => {
+                self.wakeups().build_changed(proof.number);
+                self.wakeups().run_changed();
+            }
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ mod cve_policy;
 mod data_directory;
 mod error;
 mod feed;
-#[cfg_attr(not(test), expect(dead_code, reason = "for CVE runs"))]
 mod fixes;
 mod follow;
 mod health;
@@ -19,6 +18,7 @@ mod lease;
 mod order;
 mod part;
 mod rebuild;
+mod run;
 mod target_checks;
 mod texts;
 mod wakeups;

@@ -72,6 +72,8 @@ impl App {
             checks,
             options,
             rebuild,
+            priority: 0,
+            probe_of: None,
         };
         let limit = u64::from(self.inner.options.queue_limit);
         let submission = store.submit(&new, limit, now()).await?;

@@ -14,6 +14,7 @@ const EVENT_BACKLOG: usize = 256;
 pub(super) struct Wakeups {
     events: broadcast::Sender<BuildNumber>,
     queue: watch::Sender<u64>,
+    runs: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
 }
 
@@ -35,8 +36,19 @@ impl Wakeups {
         Self {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             queue: watch::Sender::new(0),
+            runs: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
         }
+    }
+
+    /// A CVE run has something to do: one was asked for, or a build has ended.
+    pub(super) fn run_changed(&self) {
+        self.runs.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Take the waiter before looking, as below.
+    pub(super) fn run_waiter(&self) -> QueueWaiter {
+        QueueWaiter { queue: self.runs.subscribe(), stopping: self.stopping.subscribe() }
     }
 
     /// A build has new events.

@@ -6,7 +6,9 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use elivepatch_api::{ClaimRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat};
+use elivepatch_api::{
+    ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
+};
 use elivepatch_model::{BuildNumber, Sha256Digest};
 use futures::StreamExt;
 use tokio_util::io::ReaderStream;
@@ -65,6 +67,15 @@ pub(crate) async fn complete(
     ApiJson(request): ApiJson<CompleteRequest>,
 ) -> Result<StatusCode, HttpError> {
     app.complete(&proof, &request.manifest).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn complete_probe(
+    State(app): State<App>,
+    LeaseHeader(proof): LeaseHeader,
+    ApiJson(request): ApiJson<CompleteProbeRequest>,
+) -> Result<StatusCode, HttpError> {
+    app.complete_probe(&proof, &request.probe).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

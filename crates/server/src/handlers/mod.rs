@@ -6,4 +6,5 @@ pub(crate) mod builds;
 pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod rebuilds;
+pub(crate) mod runs;
 pub(crate) mod service;

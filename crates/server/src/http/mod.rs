@@ -14,4 +14,4 @@ pub use router::{public_router, worker_router};
 
 pub(crate) use error::HttpError;
 pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader};
-pub(crate) use upload::{receive_rebuild, receive_submission};
+pub(crate) use upload::{receive_rebuild, receive_run, receive_submission};

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App, AppError,
-    handlers::{artifacts, assessments, builds, events, lease, rebuilds, service},
+    handlers::{artifacts, assessments, builds, events, lease, rebuilds, runs, service},
 };
 
 /// The largest JSON body, in bytes. A manifest with 16 checks of three outputs each at 64 KiB has
@@ -51,6 +51,7 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
     let submit = OpenApiRouter::new()
         .routes(routes!(builds::submit, builds::list))
         .routes(routes!(rebuilds::submit))
+        .routes(routes!(runs::start, runs::list))
         .layer(DefaultBodyLimit::max(SUBMISSION_BYTES));
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(submit)
@@ -60,6 +61,8 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::module))
         .routes(routes!(artifacts::manifest))
         .routes(routes!(assessments::assess))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::cancel))
         .routes(routes!(service::health))
         .routes(routes!(service::version))
 }
@@ -74,6 +77,7 @@ pub fn worker_router(app: App) -> Router {
         .route(&build("events"), post(lease::events))
         .route(&build("module"), put(lease::module))
         .route(&build("complete"), post(lease::complete))
+        .route(&build("complete-probe"), post(lease::complete_probe))
         .route(&build("fail"), post(lease::fail))
         .route(&build("blobs/{digest}"), get(lease::blob));
     finish(router, app, |router| router)

@@ -9,7 +9,7 @@ use axum::{
     },
     http::StatusCode,
 };
-use elivepatch_api::BuildSubmission;
+use elivepatch_api::{BuildSubmission, RunSubmission};
 
 use super::{
     form_body::{FormBody, Held, PART_HEADER_BYTES},
@@ -30,7 +30,7 @@ pub(crate) async fn receive_submission(
     app: &App,
     request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    receive(app.begin_submission().await, request).await
+    receive(app.begin_submission().await, request).await?.finish().await
 }
 
 /// The same for a rebuild.
@@ -38,10 +38,15 @@ pub(crate) async fn receive_rebuild(
     app: &App,
     request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    receive(app.begin_rebuild().await, request).await
+    receive(app.begin_rebuild().await, request).await?.finish().await
 }
 
-async fn receive(mut intake: Intake, request: Request) -> Result<BuildSubmission, AppError> {
+/// The same for a CVE run.
+pub(crate) async fn receive_run(app: &App, request: Request) -> Result<RunSubmission, AppError> {
+    receive(app.begin_run().await, request).await?.finish_run().await
+}
+
+async fn receive(mut intake: Intake, request: Request) -> Result<Intake, AppError> {
     let held = Held::default();
     let request = request.map(|body| FormBody::bound(body, held.clone()));
     let mut form = Multipart::from_request(request, &())
@@ -63,7 +68,7 @@ async fn receive(mut intake: Intake, request: Request) -> Result<BuildSubmission
         Err(AppError::bad_request(message, "send it again over a faster connection"))
     });
     received?;
-    intake.finish().await
+    Ok(intake)
 }
 
 async fn receive_parts(

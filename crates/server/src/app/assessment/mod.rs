@@ -10,12 +10,15 @@ use std::{
 };
 
 use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
-use elivepatch_cve::{Applicability, CveId, CveInput, FileState, Kernel, applicability};
-use elivepatch_model::{BuiltFiles, TargetFacts};
+use elivepatch_cve::{
+    Applicability, CveId, CveInput, FileState, Kernel, LinuxVersion, Standing, applicability,
+    standing,
+};
+use elivepatch_model::{BuiltFiles, Failure, KernelRelease, TargetFacts};
 use elivepatch_store::CveFacts;
 use jiff::Timestamp;
 
-use version::{is_upper_bound, version};
+use version::{Version, is_upper_bound, version};
 
 use super::{App, AppError, FeedStatus};
 
@@ -29,6 +32,12 @@ pub trait Inventories: Debug + Send + Sync {
     /// # Errors
     /// Why it cannot be told though there are bases, in one line.
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String>;
+
+    /// The config of a stock kernel, from its package. It may have to be fetched.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
 }
 
 /// What a kernel is built from.
@@ -40,7 +49,7 @@ pub struct Inventory {
     /// What it is linked from.
     pub built: BuiltFiles,
     /// Whether the source has a file.
-    pub has_file: Box<dyn Fn(&str) -> bool>,
+    pub has_file: Box<dyn Fn(&str) -> bool + Send>,
 }
 
 impl App {
@@ -68,12 +77,17 @@ impl App {
         let facts = self.cve_facts(feed.read_at).await?;
         let inventories = self.inner.options.inventories.clone();
         let asked: BTreeSet<CveId> = request.explain.iter().copied().collect();
+        let look = move || {
+            let grounds = Grounds::find(&request, inventories.as_deref());
+            grounds.map(|grounds| (request, grounds))
+        };
+        let (request, grounds) = blocking(look).await??;
+        let own_files = self.own_files(&facts, grounds.version.linux).await?;
         let work = {
             let asked = asked.clone();
-            move || assess(&request, &asked, &facts, &feed, inventories.as_deref())
+            move || judge(&request, &asked, &facts, &feed, grounds, &own_files)
         };
-        let assessed = tokio::task::spawn_blocking(work).await;
-        let mut assessed = assessed.map_err(|error| AppError::Panicked(error.to_string()))??;
+        let mut assessed = blocking(work).await?;
         if assessed.faulty > 0 && !asked.is_empty() {
             let faults = self.store().feed_faults().await?.into_iter();
             let asked_for = faults.filter(|fault| asked.contains(&fault.id));
@@ -87,6 +101,39 @@ impl App {
             }
         }
         Ok(assessed)
+    }
+
+    /// The files that the fixes of the kernel's own branch change, of CVEs whose fixes are at hand. They
+    /// decide what a CVE is to the kernel: those that the records name are mainline's.
+    async fn own_files(
+        &self,
+        facts: &[CveFacts],
+        version: LinuxVersion,
+    ) -> Result<BTreeMap<CveId, Vec<String>>, AppError> {
+        let mut found = BTreeMap::new();
+        if self.inner.options.cve.fixes.is_empty() {
+            return Ok(found);
+        }
+        for cve in facts.iter().filter(|cve| !cve.rejected) {
+            let Standing::Affected { own_fixes, .. } = standing(&cve.dyads, version) else {
+                continue;
+            };
+            let mut files: BTreeSet<String> = BTreeSet::new();
+            let mut are_all_at_hand = !own_fixes.is_empty();
+            for commit in own_fixes {
+                match self.fix_at_hand(&commit.hash).await? {
+                    Some(fix) => files.extend(fix.files),
+                    None => {
+                        are_all_at_hand = false;
+                        break;
+                    }
+                }
+            }
+            if are_all_at_hand {
+                found.insert(cve.id, files.into_iter().collect());
+            }
+        }
+        Ok(found)
     }
 
     /// The facts of all CVEs of the feed that was read at a time; kept until it is read again.
@@ -106,25 +153,51 @@ impl App {
 /// The facts of a feed, with when it was read.
 pub(super) type KeptFacts = Option<(Timestamp, Arc<Vec<CveFacts>>)>;
 
-/// Judges all CVEs. The descriptions of those that were asked for, and what is wrong with their records, are
-/// left to who has the store.
-fn assess(
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AppError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| AppError::Panicked(error.to_string()))
+}
+
+/// What is known of the kernel itself.
+struct Grounds {
+    inventory: Option<Inventory>,
+    base_doubt: Option<String>,
+    version: Version,
+}
+
+impl Grounds {
+    fn find(
+        request: &AssessmentRequest,
+        inventories: Option<&dyn Inventories>,
+    ) -> Result<Self, AppError> {
+        let target = &request.target;
+        let found = inventories.map_or(Ok(None), |inventories| inventories.find(target));
+        let (inventory, base_doubt) = match found {
+            Ok(inventory) => (inventory, None),
+            Err(why) => {
+                tracing::warn!(release = %target.release, why, "no base is used to judge CVEs");
+                (None, Some(why))
+            }
+        };
+        let version = version(request, inventory.as_ref(), base_doubt.as_deref())?;
+        Ok(Self { inventory, base_doubt, version })
+    }
+}
+
+/// Judges all CVEs. `own_files` has the files of fixes that are at hand. The descriptions of those that were
+/// asked for, and what is wrong with their records, are left to who has the store.
+fn judge(
     request: &AssessmentRequest,
     asked: &BTreeSet<CveId>,
     facts: &[CveFacts],
     feed: &FeedStatus,
-    inventories: Option<&dyn Inventories>,
-) -> Result<AssessmentResource, AppError> {
+    grounds: Grounds,
+    own_files: &BTreeMap<CveId, Vec<String>>,
+) -> AssessmentResource {
     let target = &request.target;
-    let found = inventories.map_or(Ok(None), |inventories| inventories.find(target));
-    let (inventory, base_doubt) = match found {
-        Ok(inventory) => (inventory, None),
-        Err(why) => {
-            tracing::warn!(release = %target.release, why, "no base is used to judge CVEs");
-            (None, Some(why))
-        }
-    };
-    let version = version(request, inventory.as_ref(), base_doubt.as_deref())?;
+    let Grounds { inventory, base_doubt, version } = grounds;
     let loaded = target.machine.as_ref().and_then(|machine| machine.loaded_modules.as_ref());
     let loaded: Option<BTreeSet<String>> = loaded.map(|names| names.iter().cloned().collect());
     let kernel = Kernel {
@@ -141,6 +214,7 @@ fn assess(
     for facts in facts {
         let CveFacts { id, title, rejected, cvss, program_files, dyads } = facts;
         let (id, rejected) = (*id, *rejected);
+        let program_files = own_files.get(&id).unwrap_or(program_files);
         let input = CveInput { id, rejected, program_files, dyads };
         let applicability = applicability(&input, &kernel);
         *counts.entry(applicability.verdict().to_owned()).or_default() += 1;
@@ -158,7 +232,7 @@ fn assess(
         }
     }
     cves.sort_by_key(|cve| Reverse((score(cve), cve.id)));
-    Ok(AssessmentResource {
+    AssessmentResource {
         linux_version: version.linux.to_string(),
         version_origin: version.origin.to_owned(),
         is_upper_bound: is_upper_bound(target),
@@ -171,7 +245,7 @@ fn assess(
         faults: Vec::new(),
         counts,
         cves,
-    })
+    }
 }
 
 /// The score in tenths; what nobody has judged comes before what was judged to be low.

@@ -21,6 +21,10 @@ impl Inventories for Known {
         }
         Ok(Some(inventory(self.0.clone())))
     }
+
+    fn stock_config(&self, _release: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        unreachable!("an assessment needs no config")
+    }
 }
 
 fn inventory(built: BuiltFiles) -> Inventory {
@@ -49,6 +53,17 @@ fn facts(number: u32, file: &str, dyads: &str, score: Option<f32>) -> CveFacts {
     let cvss = score.map(|score| Cvss { score, vector: String::new() });
     let program_files = vec![file.to_owned()];
     CveFacts { id: id(number), title: "t".to_owned(), rejected: false, cvss, program_files, dyads }
+}
+
+fn assess(
+    request: &AssessmentRequest,
+    asked: &BTreeSet<CveId>,
+    facts: &[CveFacts],
+    feed: &FeedStatus,
+    inventories: Option<&dyn Inventories>,
+) -> Result<AssessmentResource, AppError> {
+    let grounds = Grounds::find(request, inventories)?;
+    Ok(judge(request, asked, facts, feed, grounds, &BTreeMap::new()))
 }
 
 fn request(release: &str) -> AssessmentRequest {

@@ -1,0 +1,318 @@
+//! CVE runs from a feed and patches to a livepatch, with a builder that does what the patches say.
+
+use std::{fs, sync::Mutex};
+
+use elivepatch_api::{CveSelection, RunRequest, RunResource, RunState, RunSubmission};
+use elivepatch_model::RunNumber;
+use elivepatch_server::app::{
+    CveId, CveOptions, FeedOptions, FixSourceOptions, Store, update_feed,
+};
+
+use super::*;
+
+/// A hash for a number.
+fn hash(number: u32) -> String {
+    format!("{number:040x}")
+}
+
+fn id(number: u32) -> CveId {
+    format!("CVE-2026-{number}").parse().expect("a name")
+}
+
+/// A feed, patches of the kernel's branch, and what was built.
+struct World {
+    directory: TempDir,
+    built: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in ["vulns/published/2026", "fixes", "data"] {
+            fs::create_dir_all(directory.path().join(name)).expect("own directory");
+        }
+        Self { directory, built: Arc::default() }
+    }
+
+    fn path(&self, name: &str) -> Utf8PathBuf {
+        Utf8PathBuf::from_path_buf(self.directory.path().join(name)).expect("UTF-8")
+    }
+
+    /// Publishes a CVE whose fix came into the branch with a version, and its fix: what a builder makes of
+    /// it is a word in it.
+    fn publish(&self, number: u32, fixed_in: &str, word: &str) {
+        self.record(number, &format!("5.0:{}:{fixed_in}:{}\n", hash(1), hash(number)));
+        let patch = format!(
+            "--- a/mm/file{number}.c\n+++ b/mm/file{number}.c\n@@ -1,3 +1,3 @@\n one\n-two\n+{word}\n three\n"
+        );
+        fs::write(self.path("fixes").join(format!("{}.patch", hash(number))), patch)
+            .expect("own file");
+    }
+
+    fn record(&self, number: u32, dyads: &str) {
+        let path = self.path("vulns/published/2026").join(format!("CVE-2026-{number}"));
+        let record = format!(
+            "{{\"containers\": {{\"cna\": {{\"title\": \"flaw {number}\", \"affected\": [{{\
+             \"programFiles\": [\"mm/file{number}.c\"]}}]}}}}, \
+             \"cveMetadata\": {{\"cveId\": \"CVE-2026-{number}\"}}}}"
+        );
+        fs::write(path.with_extension("json"), record).expect("own file");
+        fs::write(path.with_extension("dyad"), dyads).expect("own file");
+    }
+
+    async fn read_feed(&self) {
+        let options = FeedOptions {
+            source: self.path("vulns").into_string(),
+            mirror: self.path("mirror"),
+            every: Duration::from_secs(3600),
+            stale_after: Duration::from_secs(3600),
+        };
+        let store = Store::open(&self.path("data")).await.expect("a store");
+        update_feed(&store, &options, false).await.expect("it can be read");
+        store.close().await;
+    }
+
+    /// A server over it, whose builder fails by what the patches say.
+    async fn server(&self) -> Fixture {
+        self.read_feed().await;
+        let cve = CveOptions {
+            fixes: vec![FixSourceOptions::Directory { path: self.path("fixes") }],
+            ..CveOptions::default()
+        };
+        let built = Arc::clone(&self.built);
+        let script = move |order: &BuildOrder, _: &dyn Observer, work: &Utf8Path| {
+            let names = order.fixes.iter().map(|fix| fix.fix.name.clone()).collect();
+            built.lock().expect("no holder panics").push(names);
+            build(order, work)
+        };
+        Fixture::in_directory(self.path("data"), cve, 1, script).await
+    }
+
+    /// The names of the fixes in each set that was built since the last time.
+    fn built(&self) -> Vec<Vec<String>> {
+        std::mem::take(&mut *self.built.lock().expect("no holder panics"))
+    }
+}
+
+/// What comes of a set of fixes, by the words in them.
+fn build(order: &BuildOrder, work: &Utf8Path) -> Result<FinishedBuild, Failure> {
+    let fails = |class, fix: Option<&str>| {
+        let failure = Failure::new(class, "it does not work", "none");
+        Err(match fix {
+            Some(name) => failure.of_fix(name),
+            None => failure,
+        })
+    };
+    let word = |word: &str| {
+        let has = |text: &[u8]| String::from_utf8_lossy(text).contains(&format!("+{word}\n"));
+        order.fixes.iter().position(|fix| has(&fix.text))
+    };
+    if let Some(place) = word("WRONG") {
+        return fails(FailureClass::CompileFailed, Some(&order.fixes[place].fix.name));
+    }
+    if word("NO-TOOLCHAIN").is_some() {
+        return fails(FailureClass::ToolchainUnknown, None);
+    }
+    // It applies only behind its neighbour.
+    if let Some(place) = word("LATE")
+        && word("NEIGHBOUR").is_none_or(|neighbour| neighbour > place)
+    {
+        return fails(FailureClass::PatchDoesNotApply, Some(&order.fixes[place].fix.name));
+    }
+    if word("ONE").is_some() && word("OTHER").is_some() {
+        return fails(FailureClass::SymbolChanged, None);
+    }
+    let module = work.join("livepatch.ko");
+    fs::write(&module, "module").expect("written");
+    Ok(FinishedBuild { manifest: manifest(order), module })
+}
+
+fn request() -> RunRequest {
+    let target = TargetFacts {
+        kernel_version: Some("#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-01)".to_owned()),
+        ..TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64)
+    };
+    RunRequest {
+        target,
+        linux_version: None,
+        selection: CveSelection::default(),
+        options: elivepatch_model::BuildOptions::default(),
+        again: false,
+    }
+}
+
+impl Fixture {
+    async fn start(&self, request: &RunRequest) -> RunSubmission {
+        let texts = RequestTexts { config: Some(CONFIG.as_bytes()), ..RequestTexts::default() };
+        self.client.start_run(request, &texts).await.expect("it begins")
+    }
+
+    async fn finished(&self, number: RunNumber) -> RunResource {
+        for _ in 0..2000 {
+            let run = self.client.run_in_short(number).await.expect("there");
+            if run.state.is_finished() {
+                assert!(run.cves.is_empty());
+                return self.client.run(number).await.expect("there");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not in twenty seconds: {:?}", self.client.run(number).await);
+    }
+}
+
+fn verdicts(run: &RunResource) -> Vec<(String, &'static str)> {
+    let mut found: Vec<_> =
+        run.cves.iter().map(|cve| (cve.result.id.to_string(), cve.result.verdict())).collect();
+    found.sort_unstable();
+    found
+}
+
+fn name(number: u32) -> String {
+    format!("CVE-2026-{number}-{}.patch", &hash(number)[..12])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fixes_that_work_are_one_livepatch_and_what_is_new_is_built_alone() {
+    let world = World::new();
+    world.publish(1001, "6.1.180", "WORKS");
+    world.publish(1002, "6.1.178", "ALSO");
+    world.publish(1003, "6.1.179", "WRONG");
+    world.record(1004, &format!("5.0:{}:6.9:{}\n", hash(1), hash(4)));
+    world.record(1005, &format!("5.0:{}:6.1.170:{}\n", hash(1), hash(5)));
+    world.record(1006, &format!("5.0:{}:6.1.190:{}\n", hash(1), hash(6)));
+    let server = world.server().await;
+    let begun = server.start(&request()).await;
+    assert!(!begun.joined);
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(run.state, RunState::Finished, "{:?}", run.failure);
+    assert_eq!(
+        verdicts(&run),
+        [
+            ("CVE-2026-1001".to_owned(), "livepatch"),
+            ("CVE-2026-1002".to_owned(), "livepatch"),
+            ("CVE-2026-1003".to_owned(), "build-failed"),
+            ("CVE-2026-1004".to_owned(), "needs-approval"),
+            ("CVE-2026-1006".to_owned(), "fix-unavailable"),
+        ]
+    );
+    assert_eq!(run.counts["already-fixed"], 1);
+    assert_eq!((run.to_try, run.tried, &run.activity), (3, 3, &None));
+    let livepatch = run.livepatch.expect("a livepatch");
+    let build = server.client.build(livepatch).await.expect("there");
+    let fixes: Vec<String> = build.fixes.iter().map(|fix| fix.name.clone()).collect();
+    // In the order of the branch.
+    assert_eq!(fixes, [name(1002), name(1001)]);
+    server.client.module(livepatch).await.expect("a module");
+    assert_eq!(world.built().len(), 4, "three alone, one set");
+    // Probes are not in the list that people look at.
+    let listed = server.client.list(&Default::default()).await.expect("a list").builds;
+    assert_eq!(listed.iter().map(|build| build.number).collect::<Vec<_>>(), [livepatch]);
+
+    // Nothing is done the second time, unless that is wanted; and then nothing is built.
+    let second = server.start(&request()).await;
+    assert!(second.joined && second.run == run);
+    let again = server.start(&RunRequest { again: true, ..request() }).await;
+    assert!(!again.joined);
+    let again = server.finished(again.run.number).await;
+    assert_eq!((again.livepatch, &again.outcome_digest), (Some(livepatch), &run.outcome_digest));
+    assert!(world.built().is_empty());
+    server.stopped().await;
+
+    // What is new is built alone, and then all together.
+    world.publish(1006, "6.1.190", "NEW");
+    let server = world.server().await;
+    let first = server.start(&request()).await;
+    let first = server.finished(first.run.number).await;
+    assert_eq!(world.built(), [vec![name(1006)], vec![name(1002), name(1001), name(1006)]]);
+    assert_ne!(first.outcome_digest, run.outcome_digest);
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fixes_that_do_not_fit_together_are_told_apart() {
+    let world = World::new();
+    world.publish(1001, "6.1.177", "LATE");
+    world.publish(1002, "6.1.178", "NEIGHBOUR");
+    world.publish(1003, "6.1.179", "ONE");
+    world.publish(1004, "6.1.180", "OTHER");
+    let server = world.server().await;
+    let begun = server.start(&request()).await;
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(
+        verdicts(&run),
+        [
+            ("CVE-2026-1001".to_owned(), "livepatch"),
+            ("CVE-2026-1002".to_owned(), "livepatch"),
+            ("CVE-2026-1003".to_owned(), "livepatch"),
+            ("CVE-2026-1004".to_owned(), "conflicts"),
+        ]
+    );
+    let build = server.client.build(run.livepatch.expect("one")).await.expect("there");
+    let fixes: Vec<String> = build.fixes.iter().map(|fix| fix.name.clone()).collect();
+    assert_eq!(fixes, [name(1002), name(1003), name(1001)]);
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selection_and_policy_leave_fixes_out() {
+    let world = World::new();
+    world.publish(1001, "6.1.177", "WORKS");
+    world.publish(1002, "6.1.178", "ALSO");
+    let server = world.server().await;
+    let selection = CveSelection { exclude: vec![id(1001)], ..CveSelection::default() };
+    let begun = server.start(&RunRequest { selection, ..request() }).await;
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(
+        verdicts(&run),
+        [("CVE-2026-1001".to_owned(), "left-out"), ("CVE-2026-1002".to_owned(), "livepatch"),]
+    );
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kernel_that_cannot_be_built_ends_the_run_with_its_reason() {
+    let world = World::new();
+    for number in 1001..1060 {
+        world.publish(number, "6.1.177", "NO-TOOLCHAIN");
+    }
+    let server = world.server().await;
+    let begun = server.start(&request()).await;
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(run.state, RunState::Failed);
+    assert_eq!(run.failure.expect("why").class, FailureClass::ToolchainUnknown);
+    assert_eq!(run.counts["not-tried"], 59);
+    assert!(world.built().len() < 30, "it goes on in vain");
+    // Another time it may work.
+    assert!(!server.start(&request()).await.joined);
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_goes_on_after_the_server_was_started_again_and_can_be_cancelled() {
+    let world = World::new();
+    for number in 1001..1040 {
+        world.publish(number, "6.1.177", "WORKS");
+    }
+    let server = world.server().await;
+    let begun = server.start(&request()).await.run.number;
+    while server.client.run_in_short(begun).await.expect("there").tried < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.stopped().await;
+    let before = world.built().len();
+    assert!(before < 39, "{before}");
+    let server = world.server().await;
+    let run = server.finished(begun).await;
+    assert_eq!((run.state, run.counts["livepatch"]), (RunState::Finished, 39));
+    // What was being built when the server stopped is built again, and nothing else.
+    assert!(before + world.built().len() <= 39 + 1 + 2);
+
+    let cancelled = server.start(&RunRequest { again: true, ..request() }).await.run.number;
+    // It may have ended: all of it was built before.
+    if let Ok(run) = server.client.cancel_run(cancelled).await {
+        assert_eq!(run.state, RunState::Cancelled);
+    }
+    let late = server.client.cancel_run(begun).await.expect_err("it is finished");
+    assert_eq!(late.code(), Some(elivepatch_api::ErrorCode::Conflict));
+    server.stopped().await;
+}

@@ -1,0 +1,104 @@
+//! The last part of a run: the fixes that work alone are put together.
+
+use elivepatch_cve::Outcome;
+use elivepatch_model::{BuildState, FailureClass, RunState};
+use elivepatch_store::BuildRecord;
+
+use super::{
+    advance::{Run, SetOrder},
+    combination::{Next, Place},
+    progress::{SetUnderWay, UnitState},
+    verdict::{ends_run, outcome},
+};
+use crate::app::{App, AppError};
+
+impl App {
+    /// Takes in the set that was built, and orders the next one; at the end gives each CVE its verdict.
+    /// Gives whether anything was done.
+    pub(super) async fn combine(&self, run: &mut Run) -> Result<bool, AppError> {
+        if let Some(SetUnderWay { build, .. }) = &run.progress.under_way {
+            if !self.store().build_state(*build).await?.is_finished() {
+                return Ok(false);
+            }
+            let build = self.store().build(*build).await?;
+            take_in(run, build);
+            return Ok(true);
+        }
+        let Some(combination) = &mut run.progress.combination else {
+            return Err(AppError::Panicked("a run combines nothing".to_owned()));
+        };
+        let (set, is_probe) = match combination.next() {
+            Next::Build { set, is_probe } => (set, is_probe),
+            Next::Done { livepatch, set } => {
+                run.livepatch = livepatch;
+                finish(run, &set.into_iter().collect::<Vec<_>>());
+                return Ok(true);
+            }
+        };
+        let accepted = combination.accepted();
+        let what = if is_probe { "building" } else { "building and trying" };
+        run.progress.activity =
+            format!("{what} {} fixes together ({accepted} are known to work together)", set.len());
+        let order = SetOrder { set: &set, is_probe };
+        let Some(build) = self.order_set(run, &order).await? else { return Ok(false) };
+        run.progress.under_way = Some(SetUnderWay { build: build.number, set, is_probe });
+        if build.state.is_finished() {
+            take_in(run, build);
+        }
+        Ok(true)
+    }
+}
+
+/// Tells the search what became of a set.
+fn take_in(run: &mut Run, build: BuildRecord) {
+    let Some(SetUnderWay { set, .. }) = run.progress.under_way.take() else { return };
+    match (build.state, build.failure) {
+        (BuildState::Succeeded, _) => {
+            if let Some(combination) = &mut run.progress.combination {
+                combination.succeeded(build.number);
+            }
+        }
+        (BuildState::Failed, Some(failure)) if ends_run(failure.class) => run.fail(failure),
+        (BuildState::Failed, Some(failure)) => {
+            let named = failure.fix.as_deref().map(|name| run.progress.named(&set, name));
+            tracing::info!(
+                run = %run.record.number, build = %build.number, fixes = set.len(),
+                class = %failure.class, fix = failure.fix.as_deref(), "a set of fixes failed"
+            );
+            if let Some(combination) = &mut run.progress.combination {
+                combination.failed(&failure, &named.unwrap_or_default());
+            }
+        }
+        // Somebody cancelled it: it is ordered anew.
+        _ => {}
+    }
+}
+
+/// Gives each CVE its verdict.
+fn finish(run: &mut Run, set: &[Place]) {
+    let left_out = match &run.progress.combination {
+        Some(combination) => combination.left_out().clone(),
+        None => Default::default(),
+    };
+    for place in 0..run.progress.units.len() {
+        let verdict = match (&run.progress.units[place].trial, left_out.get(&place)) {
+            (UnitState::Works { functions }, _) if set.contains(&place) => {
+                Outcome::Livepatch { functions: functions.clone() }
+            }
+            (_, _) if set.contains(&place) => Outcome::Livepatch { functions: Vec::new() },
+            (UnitState::Works { .. }, Some(failure)) if !is_of_the_trial(failure.class) => {
+                Outcome::Conflicts { failure: failure.clone() }
+            }
+            // What a person can act on is why it does not apply alone.
+            (UnitState::DoesNotApply, Some(_)) => continue,
+            (_, Some(failure)) => outcome(failure.clone()),
+            (_, None) => continue,
+        };
+        run.set_outcomes(place, &verdict);
+    }
+    run.state = RunState::Finished;
+}
+
+fn is_of_the_trial(class: FailureClass) -> bool {
+    class.as_str().starts_with("trial-")
+}

@@ -1,0 +1,16 @@
+//! CVE runs: from the CVEs that matter on a kernel to one livepatch of their fixes.
+//!
+//! A run is a record in the store that is taken forward step by step: the texts of the fixes are gathered,
+//! each fix is tried alone by a probe, then those that work are put together. Probes and sets are ordinary
+//! builds: what was built once for an earlier run is joined, whoever ordered it.
+
+mod advance;
+mod combination;
+mod combining;
+mod gathering;
+mod plan;
+mod progress;
+mod show;
+mod start;
+mod trying;
+mod verdict;

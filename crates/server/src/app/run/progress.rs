@@ -1,0 +1,138 @@
+//! What a run writes down, so that it goes on where it was after anything that happens to the server.
+
+use std::collections::BTreeMap;
+
+use elivepatch_api::{RunGrounds, RunRequest};
+use elivepatch_cve::LinuxVersion;
+use elivepatch_model::{BuildNumber, Fix, PatchRecord, PatchedFunction, Sha256Digest};
+use elivepatch_store::{RunCveRecord, RunRecord, StoreError};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::combination::{Combination, Place};
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// The request.
+    pub request: RunRequest,
+    /// The patches that are compiled into the running kernel, in their order.
+    pub baseline: Vec<PatchRecord>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// What its answers rest on.
+    pub grounds: RunGrounds,
+    /// How many CVEs there are with each verdict of those that do not matter.
+    pub rest: BTreeMap<String, u64>,
+    /// What the config says, when it is known.
+    pub config_meaning: Option<Sha256Digest>,
+    /// The CVEs whose fixes are still to be fetched, by their positions.
+    pub unfetched: Vec<usize>,
+    /// The fixes that are tried, in the order in which they are applied; known when all are fetched.
+    pub units: Vec<Unit>,
+    /// The search for those that work together, when each was tried.
+    pub combination: Option<Combination>,
+    /// The build of a set of fixes that is under way.
+    pub under_way: Option<SetUnderWay>,
+    /// What it does now, in one line for people.
+    pub activity: String,
+}
+
+/// A fix that is tried as a whole: all patches of a CVE, or of several that have the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Unit {
+    /// The CVEs, by their positions.
+    pub cves: Vec<usize>,
+    /// The patches, in their order, each with the version that has it first.
+    pub patches: Vec<(Fix, Option<LinuxVersion>)>,
+    /// Where it stands.
+    pub trial: UnitState,
+}
+
+/// Where the trying of a fix alone stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(super) enum UnitState {
+    /// It waits for its turn.
+    Waiting,
+    /// It is being tried.
+    UnderWay {
+        /// The probe.
+        probe: BuildNumber,
+    },
+    /// It can be a livepatch by itself.
+    Works {
+        /// What it replaces.
+        functions: Vec<PatchedFunction>,
+    },
+    /// It does not apply by itself: perhaps after others.
+    DoesNotApply,
+    /// It cannot be a livepatch.
+    Failed,
+}
+
+/// A set of fixes that is being built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SetUnderWay {
+    /// The build.
+    pub build: BuildNumber,
+    /// The fixes, by their places among the units.
+    pub set: Vec<Place>,
+    /// Whether it is not tried in a virtual machine.
+    pub is_probe: bool,
+}
+
+impl Progress {
+    /// How many fixes are to be tried, and how many were.
+    pub(super) fn tried(&self) -> (u32, u32) {
+        let is_tried =
+            |unit: &&Unit| !matches!(unit.trial, UnitState::Waiting | UnitState::UnderWay { .. });
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        (count(self.units.len()), count(self.units.iter().filter(is_tried).count()))
+    }
+
+    /// How many CVEs there are with each verdict.
+    pub(super) fn counts(&self, cves: &[RunCveRecord]) -> BTreeMap<String, u64> {
+        let mut counts = self.rest.clone();
+        for cve in cves {
+            *counts.entry(cve.result.verdict().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The patches of several units as they are applied: by the versions that have them first, each once.
+    pub(super) fn patches(&self, set: &[Place]) -> Vec<Fix> {
+        let units = set.iter().filter_map(|place| self.units.get(*place));
+        let mut patches: Vec<Fix> = Vec::new();
+        for (fix, _) in units.flat_map(|unit| &unit.patches) {
+            if !patches.iter().any(|there| there.digest == fix.digest) {
+                patches.push(fix.clone());
+            }
+        }
+        patches
+    }
+
+    /// The units among `set` that hold a patch of this name.
+    pub(super) fn named(&self, set: &[Place], name: &str) -> Vec<Place> {
+        let has = |place: &Place| {
+            let unit = self.units.get(*place);
+            unit.is_some_and(|unit| unit.patches.iter().any(|(fix, _)| fix.name == name))
+        };
+        set.iter().copied().filter(has).collect()
+    }
+}
+
+/// Reads a document of a run.
+pub(super) fn read<T: DeserializeOwned>(text: &str, run: &RunRecord) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
+        what: format!("the record of CVE run {}", run.number),
+        source: Some(Box::new(error)),
+    })
+}
+
+/// The text of a document.
+pub(super) fn write<T: Serialize>(document: &T) -> String {
+    serde_json::to_string(document).expect("plain data has a JSON form")
+}

@@ -1,0 +1,151 @@
+//! Beginning a run, or joining an equal one.
+
+use elivepatch_api::{AssessmentRequest, RunRequest, RunSubmission};
+use elivepatch_model::{Fix, Sha256Digest};
+use elivepatch_store::{KeptBlob, NewRun, RunCveRecord};
+use serde::Serialize;
+
+use super::{
+    plan::Planned,
+    progress::{Asked, Progress, write},
+};
+use crate::app::{App, AppError, now, texts::GivenTexts};
+
+/// The most CVEs that a selection may name.
+const MOST_SELECTED: usize = 20_000;
+
+/// All that decides what comes of a run.
+#[derive(Serialize)]
+struct Key<'a> {
+    asked: &'a Asked,
+    config: Option<Sha256Digest>,
+    kallsyms: Option<Sha256Digest>,
+    builder: &'a str,
+    policy: &'a str,
+    cves: Vec<KeyCve<'a>>,
+}
+
+#[derive(Serialize)]
+struct KeyCve<'a> {
+    result: &'a elivepatch_cve::CveResult,
+}
+
+impl App {
+    /// Begins a run, or joins an equal one that is under way or finished.
+    ///
+    /// # Errors
+    /// When the request cannot be served: no feed, no version, no config of a kernel that is not a
+    /// stock one; or the store fails.
+    pub(in crate::app) async fn start_run(
+        &self,
+        request: RunRequest,
+        given: GivenTexts,
+    ) -> Result<RunSubmission, AppError> {
+        let selection = &request.selection;
+        if selection.only.len() + selection.exclude.len() > MOST_SELECTED {
+            return Err(AppError::bad_request(
+                format!("the selection names more than {MOST_SELECTED} CVEs"),
+                "name fewer, or select by severity",
+            ));
+        }
+        if selection.severity.is_some_and(|score| !(0.0..=10.0).contains(&score)) {
+            return Err(AppError::bad_request(
+                "severity is not a CVSS score",
+                "send a number from 0.0 to 10.0",
+            ));
+        }
+        let assessment = AssessmentRequest {
+            target: request.target.clone(),
+            linux_version: request.linux_version.clone(),
+            explain: Vec::new(),
+        };
+        let assessed = self.assess(assessment).await?;
+        let Planned { cves, unfetched, grounds, rest } = self.plan_run(&request, assessed).await?;
+        let GivenTexts { config, kallsyms, baseline, .. } = given;
+        let (records, uploads): (Vec<_>, Vec<_>) = baseline.into_iter().unzip();
+        let identity = &self.inner.options.builder_identity;
+        let kallsyms =
+            kallsyms.filter(|_| identity.needs_symbols(&request.target, !records.is_empty()));
+        let builder = identity.of_builds_for(&request.target.release);
+        let again = request.again;
+        let asked = Asked { request: RunRequest { again: false, ..request }, baseline: records };
+        let config_meaning = config.as_ref().map(|config| config.meaning);
+        let key = Key {
+            asked: &asked,
+            config: config_meaning,
+            kallsyms: kallsyms.as_ref().map(elivepatch_store::UploadedBlob::digest),
+            builder: &builder,
+            policy: &format!("{:?}", self.inner.options.cve.policy),
+            cves: cves.iter().map(|cve| KeyCve { result: &cve.result }).collect(),
+        };
+        let key = Sha256Digest::of(write(&key).as_bytes());
+        let store = self.store();
+        let config = match config {
+            Some(config) => Some(store.keep_blob(config.upload).await?),
+            None => None,
+        };
+        let kallsyms = match kallsyms {
+            Some(upload) => Some(store.keep_blob(upload).await?),
+            None => None,
+        };
+        let mut kept: Vec<KeptBlob> = Vec::with_capacity(uploads.len());
+        for upload in uploads {
+            kept.push(store.keep_blob(upload).await?);
+        }
+        let progress = Progress {
+            grounds,
+            rest,
+            config_meaning,
+            unfetched,
+            units: Vec::new(),
+            combination: None,
+            under_way: None,
+            activity: "begins".to_owned(),
+        };
+        let new = NewRun {
+            key,
+            release: asked.request.target.release.clone(),
+            config,
+            kallsyms,
+            baseline: kept,
+            request: write(&asked),
+            progress: write(&progress),
+            cves,
+        };
+        let (number, joined) = store.begin_run(&new, again, now()).await?;
+        if joined && !self.livepatch_is_there(number).await? {
+            // Its module was deleted from outside: the build is made anew.
+            let (number, joined) = store.begin_run(&new, true, now()).await?;
+            self.wakeups().run_changed();
+            return Ok(RunSubmission { run: self.run(number).await?, joined });
+        }
+        if !joined {
+            let cves = new.cves.len();
+            tracing::info!(run = %number, release = %new.release, cves, "CVE run begins");
+            self.wakeups().run_changed();
+        }
+        Ok(RunSubmission { run: self.run(number).await?, joined })
+    }
+
+    /// Whether a run's livepatch can still be had, where it has one.
+    async fn livepatch_is_there(
+        &self,
+        number: elivepatch_model::RunNumber,
+    ) -> Result<bool, AppError> {
+        match self.store().run(number).await?.livepatch {
+            Some(build) => Ok(self.store().has_livepatch(build).await?),
+            None => Ok(true),
+        }
+    }
+}
+
+/// The name of a patch in builds and manifests: the CVE, and the commit or what it is instead.
+pub(super) fn patch_name(cve: &RunCveRecord, commit: &str) -> String {
+    let short = commit.get(..12).unwrap_or(commit);
+    format!("{}-{short}.patch", cve.result.id)
+}
+
+/// A patch of a fix under the name of its CVE.
+pub(super) fn named_fix(cve: &RunCveRecord, commit: &str, digest: Sha256Digest) -> Fix {
+    Fix { name: patch_name(cve, commit), digest }
+}

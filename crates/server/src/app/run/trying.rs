@@ -1,0 +1,152 @@
+//! The second part of a run: each fix is tried alone.
+
+use std::collections::BTreeSet;
+
+use elivepatch_cve::Outcome;
+use elivepatch_model::{BuildState, FailureClass, PatchedFunction, RunState};
+use elivepatch_store::BuildRecord;
+
+use super::{
+    advance::{Run, SetOrder},
+    combination::Combination,
+    progress::UnitState,
+    verdict::{ends_run, outcome},
+};
+use crate::app::{App, AppError, CvePolicy};
+
+/// How many probes of a run wait or run at the same time: enough for all workers, and few enough that
+/// a kernel of which nothing can be built shows early, and that other builds find room in the queue.
+pub(super) const PROBES_AT_A_TIME: usize = 16;
+
+impl App {
+    /// Takes in the probes that have ended, and orders further ones; when all have ended, goes on to
+    /// putting the fixes together. Gives whether anything was done.
+    pub(super) async fn try_fixes(&self, run: &mut Run) -> Result<bool, AppError> {
+        let mut is_changed = false;
+        let mut under_way = 0;
+        for place in 0..run.progress.units.len() {
+            let UnitState::UnderWay { probe } = run.progress.units[place].trial else { continue };
+            if !self.store().build_state(probe).await?.is_finished() {
+                under_way += 1;
+                continue;
+            }
+            let build = self.store().build(probe).await?;
+            take_in(run, place, build);
+            is_changed = true;
+            if run.state.is_finished() {
+                return Ok(true);
+            }
+        }
+        for place in 0..run.progress.units.len() {
+            if under_way >= PROBES_AT_A_TIME {
+                break;
+            }
+            if run.progress.units[place].trial != UnitState::Waiting {
+                continue;
+            }
+            let order = SetOrder { set: &[place], is_probe: true };
+            let Some(build) = self.order_set(run, &order).await? else { break };
+            run.progress.units[place].trial = UnitState::UnderWay { probe: build.number };
+            for position in run.progress.units[place].cves.clone() {
+                run.change(position).result.probe = Some(build.number);
+            }
+            is_changed = true;
+            if build.state.is_finished() {
+                take_in(run, place, build);
+                if run.state.is_finished() {
+                    return Ok(true);
+                }
+            } else {
+                under_way += 1;
+            }
+        }
+        let (all, tried) = run.progress.tried();
+        run.progress.activity = format!("trying each fix alone: {tried} of {all}");
+        if tried == all {
+            self.begin_to_combine(run);
+            is_changed = true;
+        }
+        Ok(is_changed)
+    }
+
+    /// Leaves out what is over the limits of a livepatch, and begins to put the rest together.
+    fn begin_to_combine(&self, run: &mut Run) {
+        let policy = &self.inner.options.cve.policy;
+        let mut all: BTreeSet<PatchedFunction> = BTreeSet::new();
+        let (mut fixes, mut late, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        // Where the room is not for all, the worst CVEs have it.
+        let mut by_need: Vec<_> = run.progress.units.iter().enumerate().collect();
+        by_need.sort_by_key(|(_, unit)| unit.cves.first().copied());
+        for (place, unit) in by_need {
+            let functions = match &unit.trial {
+                UnitState::Works { functions } => functions,
+                UnitState::DoesNotApply => {
+                    late.push(place);
+                    continue;
+                }
+                UnitState::Waiting | UnitState::UnderWay { .. } | UnitState::Failed => continue,
+            };
+            let with: BTreeSet<PatchedFunction> = all.iter().chain(functions).cloned().collect();
+            match over_limits(policy, &with) {
+                Some(rule) => over.push((place, rule)),
+                None => {
+                    all = with;
+                    fixes.push(place);
+                }
+            }
+        }
+        for (place, rule) in over {
+            run.set_outcomes(place, &Outcome::Denied { rule });
+        }
+        fixes.sort_unstable();
+        late.sort_unstable();
+        run.progress.combination = Some(Combination::new(fixes, late));
+        run.state = RunState::Combining;
+        run.progress.activity = "putting the fixes together".to_owned();
+    }
+}
+
+/// The limit that a livepatch of these functions would pass, for people.
+fn over_limits(policy: &CvePolicy, functions: &BTreeSet<PatchedFunction>) -> Option<String> {
+    let objects: BTreeSet<&str> =
+        functions.iter().map(|function| function.object.as_str()).collect();
+    let of = |key: &str, limit: usize, what: String| {
+        format!(
+            "{key} = {limit} in [policy] of the server's config: with this fix and those of worse \
+             CVEs the livepatch would {what}"
+        )
+    };
+    let (count, limit) = (functions.len(), policy.livepatch_functions);
+    if count > limit {
+        return Some(of("livepatch_functions", limit, format!("replace {count} functions")));
+    }
+    let (count, limit) = (objects.len(), policy.livepatch_objects);
+    let what = format!("patch {count} objects (vmlinux and modules)");
+    (count > limit).then(|| of("livepatch_objects", limit, what))
+}
+
+/// Notes what a probe that has ended says.
+fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
+    let seconds = build
+        .started_at
+        .zip(build.finished_at)
+        .map(|(start, end)| u32::try_from(end.duration_since(start).as_secs()).unwrap_or_default());
+    for position in run.progress.units[place].cves.clone() {
+        run.change(position).result.probe_seconds = seconds;
+    }
+    let trial = match (build.state, build.probe, build.failure) {
+        (BuildState::Succeeded, Some(probe), _) => UnitState::Works { functions: probe.functions },
+        (BuildState::Failed, _, Some(failure)) if ends_run(failure.class) => {
+            run.fail(failure);
+            return;
+        }
+        (BuildState::Failed, _, Some(failure)) => {
+            let does_not_apply = failure.class == FailureClass::PatchDoesNotApply;
+            run.set_outcomes(place, &outcome(failure));
+            if does_not_apply { UnitState::DoesNotApply } else { UnitState::Failed }
+        }
+        // Somebody cancelled it: the run goes on as long as it is not cancelled itself.
+        _ => UnitState::Waiting,
+    };
+    run.progress.units[place].trial = trial;
+}
