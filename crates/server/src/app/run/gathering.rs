@@ -1,6 +1,9 @@
 //! The first part of a run: the config and the texts of the fixes.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use elivepatch_cve::{Fixes, LinuxVersion, Outcome};
 use elivepatch_model::{Failure, FailureClass, RunState, Sha256Digest, with_causes};
@@ -12,15 +15,24 @@ use super::{
 };
 use crate::app::{App, AppError, fixes::FixMissing};
 
+/// How long to fetch before it is written down how far that is: a server may need a second for each fix,
+/// and whoever watches or cancels the run is not to wait for longer.
+const KEEP_AFTER: Duration = Duration::from_secs(1);
+
 impl App {
-    /// Fetches the config, or the fix of one CVE; when all are there, goes on to trying them.
+    /// Fetches the config, or some of the fixes; when all are there, goes on to trying them.
     pub(super) async fn gather(&self, run: &mut Run) -> Result<(), AppError> {
         if run.progress.config_meaning.is_none() {
             run.progress.activity = "getting the config of the stock kernel".to_owned();
             return self.gather_config(run).await;
         }
-        if let Some(position) = run.progress.unfetched.pop() {
-            self.gather_fix(run, position).await;
+        if !run.progress.unfetched.is_empty() {
+            let began = Instant::now();
+            while began.elapsed() < KEEP_AFTER
+                && let Some(position) = run.progress.unfetched.pop()
+            {
+                self.gather_fix(run, position).await;
+            }
             let left = run.progress.unfetched.len();
             run.progress.activity = format!("fetching fixes: {left} to go");
             return Ok(());
