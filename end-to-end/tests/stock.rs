@@ -12,8 +12,16 @@ fn order(server: &TestServer, release: &str) -> ClientCommand {
     server.build_for(&config_file_of(release))
 }
 
-/// Builds the visible change; gives its manifest.
+/// Builds the visible change for a kernel with IBT; gives its manifest.
 fn visible_change(release: &str) -> Manifest {
+    let manifest = built_visible_change(release);
+    let audit = manifest.branch_audit.as_ref().expect("a kernel with IBT");
+    assert!(audit.functions_checked > 0 && audit.note.contains("Looked at, too"), "{audit:?}");
+    manifest
+}
+
+/// Builds the visible change; gives its manifest.
+fn built_visible_change(release: &str) -> Manifest {
     let server = TestServer::start(ServerOptions::default());
     let total = patch("demo/meminfo-total");
     let checks = total.with_file_name("meminfo-total.checks.toml");
@@ -26,8 +34,6 @@ fn visible_change(release: &str) -> Manifest {
     assert_eq!(manifest.trial.checks.len(), 1);
     let fit = manifest.fit.as_ref().expect("every livepatch has one");
     assert!(fit.is_proven() && fit.code.is_some(), "{fit:?}");
-    let audit = manifest.branch_audit.as_ref().expect("a kernel with IBT");
-    assert!(audit.functions_checked > 0 && audit.note.contains("Looked at, too"), "{audit:?}");
     manifest
 }
 
@@ -89,4 +95,16 @@ fn visible_change_becomes_a_livepatch_for_all_other_stock_kernels() {
     let manifest = visible_change("7.3.4+deb13-cloud-amd64");
     assert_eq!(manifest.toolchain.name, "debian-13-gcc-14-rust");
     assert_eq!(manifest.source.packages.len(), 6);
+}
+
+/// The patches of the rt flavour are not in linux-source, but in the Debian part of the source package.
+#[test]
+fn visible_change_becomes_a_livepatch_for_an_rt_kernel() {
+    if std::env::var_os("ELIVEPATCH_TEST_ALL_STOCK_KERNELS").is_none() {
+        println!("skipped: scripts/test.sh --full runs it");
+        return;
+    }
+    let manifest = built_visible_change("6.1.0-50-rt-amd64");
+    assert_eq!(manifest.toolchain.name, "debian-12-gcc-12");
+    assert!(manifest.trial.guest_release.as_str().contains("-rt-"), "{:?}", manifest.trial);
 }
