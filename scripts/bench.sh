@@ -7,7 +7,8 @@
 #   engines   only the second: half an hour, and as much again the first time, for two kernels are
 #             built, one of them again by kpatch-build
 #   sources   only the third, what it costs to prove that a base fits: ten minutes (sources.json)
-#   cve       only the fourth, reading the CVE feed that ELIVEPATCH_TEST_CVE_FEED names (cve.json)
+#   cve       only the fourth, reading the CVE feed that ELIVEPATCH_TEST_CVE_FEED names, and with
+#             ELIVEPATCH_TEST_FIXES one livepatch of all fixes in that directory: 20 minutes (cve.json)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -16,7 +17,7 @@ use_cargo
 part=${1:-all}
 case $part in
     all | build | engines | sources | cve) ;;
-    *) sed -n 's/^# \{0,1\}//; 5,10p' "$0" >&2; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 5,11p' "$0" >&2; exit 2 ;;
 esac
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -68,8 +69,15 @@ if [ "$part" = cve ] || { [ "$part" = all ] && [ -n "${ELIVEPATCH_TEST_CVE_FEED:
     [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ] || fail "no CVE feed is named" \
         "set ELIVEPATCH_TEST_CVE_FEED to a directory or tarball of it"
     say "measuring $on_cores: the CVE feed $ELIVEPATCH_TEST_CVE_FEED"
-    target/release/elivepatch-bench cve --feed "$ELIVEPATCH_TEST_CVE_FEED" \
-        --cache "$cache_directory" --release "$release" --output "$output"
+    if [ -n "${ELIVEPATCH_TEST_FIXES:-}" ]; then
+        target/release/elivepatch-bench cve --feed "$ELIVEPATCH_TEST_CVE_FEED" \
+            --cache "$cache_directory" --release "$release" --output "$output" \
+            --server target/release/elivepatch-server --fixes "$ELIVEPATCH_TEST_FIXES"
+    else
+        say "LEFT OUT: one livepatch of all fixes, because ELIVEPATCH_TEST_FIXES names none"
+        target/release/elivepatch-bench cve --feed "$ELIVEPATCH_TEST_CVE_FEED" \
+            --cache "$cache_directory" --release "$release" --output "$output"
+    fi
     set -- "$@" "$output/cve.json"
 fi
 

@@ -18,7 +18,14 @@ use elivepatch_server::{
     app::{FeedOptions, Inventories, Inventory, Store, update_feed},
 };
 
-use crate::{figures::Figures, median::median, note, process_memory::peak_bytes, say, table};
+use crate::{
+    cve_batch::{self, Batch},
+    figures::Figures,
+    median::median,
+    note,
+    process_memory::peak_bytes,
+    say, table,
+};
 
 /// Reading the whole feed the first time, in seconds at most.
 const INDEX_TARGET: f64 = 3.0;
@@ -47,6 +54,12 @@ pub struct Inputs {
     /// The cache with the base of the kernel.
     #[arg(long, value_name = "DIR")]
     cache: Utf8PathBuf,
+    /// The server's program, and a directory of fixes, for a livepatch of all; without them that is left out.
+    #[arg(long, value_name = "FILE", requires = "fixes")]
+    server: Option<Utf8PathBuf>,
+    /// See `--server`: files `COMMIT.patch`.
+    #[arg(long, value_name = "DIR", requires = "server")]
+    fixes: Option<Utf8PathBuf>,
     /// A stock kernel whose base is ready.
     #[arg(long)]
     release: KernelRelease,
@@ -69,7 +82,18 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     runtime.block_on(async {
         index(&feed, &place, &mut figures).await?;
         update(&feed, &place, &mut figures).await?;
-        applicability(inputs, &place, &mut figures).await
+        applicability(inputs, &place, &mut figures).await?;
+        let (Some(server), Some(fixes)) = (&inputs.server, &inputs.fixes) else { return Ok(()) };
+        let batch = Batch {
+            server: &camino::absolute_utf8(server).context("no usable path")?,
+            feed: Utf8Path::from_path(&feed).context("the feed's path is not UTF-8")?,
+            fixes: &fixes.canonicalize_utf8().context("there is no such directory of fixes")?,
+            cache: &camino::absolute_utf8(&inputs.cache).context("no usable path")?,
+            release: &inputs.release,
+            place: &place,
+            output: &output,
+        };
+        cve_batch::measure(&batch, &mut figures).await
     })?;
     let path = output.join("cve.json");
     figures.write(&path)?;

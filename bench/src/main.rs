@@ -6,6 +6,7 @@ mod by_hand;
 mod cold;
 mod compare;
 mod cve;
+mod cve_batch;
 mod disk_use;
 mod engines;
 mod figures;

@@ -33,16 +33,38 @@ impl Server {
     pub fn start(setting: &Setting, name: &str, cache: &Utf8Path) -> anyhow::Result<Self> {
         let log = setting.output.join(format!("server-{name}.log"));
         let data = setting.scratch.join(format!("data-{name}"));
+        let mut command = Command::new(&setting.server);
+        command
+            .args(["--data-directory", data.as_str()])
+            .args(["--cache-directory", cache.as_str()]);
+        Self::spawn(command, log)
+    }
+
+    /// Starts a server with a config file; its log goes to `log`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn with_config(
+        program: &Utf8Path,
+        config: &Utf8Path,
+        log: Utf8PathBuf,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["--config", config.as_str()]);
+        Self::spawn(command, log)
+    }
+
+    fn spawn(mut command: Command, log: Utf8PathBuf) -> anyhow::Result<Self> {
         let output = fs_err::File::create(&log).context("the server needs a log")?;
-        let mut process = Command::new(&setting.server)
-            .args(["--listen", "127.0.0.1:0", "--data-directory", data.as_str()])
-            .args(["--cache-directory", cache.as_str()])
+        let program = command.get_program().to_owned();
+        let mut process = command
+            .args(["--listen", "127.0.0.1:0"])
             .env("RUST_LOG", LOG_FILTER)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output.into_parts().0)
             .spawn()
-            .with_context(|| format!("cannot start {}", setting.server))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         match address(&mut process, &log) {
             Ok(address) => {
                 let url = address.parse().context("the server's address is no URL")?;

@@ -32,7 +32,7 @@ fn patches_fail(cases: &[(&str, FailureClass, StepName, &[&str])]) {
 
 #[test]
 fn patch_that_does_not_fit_the_source_says_where() {
-    use FailureClass::PatchDoesNotApply;
+    use FailureClass::{FixInSource, PatchDoesNotApply};
     patches_fail(&[
         (
             "second-hunk",
@@ -42,9 +42,9 @@ fn patch_that_does_not_fit_the_source_says_where() {
         ),
         (
             "already-applied",
-            PatchDoesNotApply,
+            FixInSource,
             StepName::Check,
-            &["fs/proc/meminfo.c looks as if the patch had been applied already"],
+            &["the source of 6.1.176-1 has the fix already"],
         ),
         (
             "missing-file",
