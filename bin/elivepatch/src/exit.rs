@@ -42,7 +42,7 @@ What is remembered is in /var/lib/elivepatch/cve for root, in $XDG_STATE_HOME/el
 
 Exit codes:
   0    all that matters is fixed by the livepatch, or nothing matters; nothing is new (from cron);
-       --dry-run, --cancel and --explain have answered
+       --dry-run has answered, --cancel has cancelled
   1    something that was given is at fault: a file, a value, a config or kernel that is refused
   2    usage: the command line cannot be understood
   3    the run failed by the kernel that it is for, or was cancelled

@@ -14,7 +14,7 @@ const ROW_PIXELS: usize = 46;
 /// A bar of one or more parts.
 #[derive(Debug)]
 pub struct Bar {
-    /// What it stands for, with its numbers.
+    /// What it stands for, with its numbers, as short as a telephone is narrow.
     pub label: String,
     /// Where its text is, in pixels from the top.
     pub text_y: usize,
@@ -105,7 +105,7 @@ pub fn by_group(report: &Report, tense: Tense) -> Chart {
         .iter()
         .map(|(group, count)| {
             let label = format!("{count} {}", predicate(*group, *count, tense));
-            (label, vec![(*group, *count)])
+            Row { text: label.clone(), label, parts: vec![(*group, *count)] }
         })
         .collect();
     chart(rows, tense)
@@ -120,18 +120,36 @@ pub fn by_severity(report: &Report, tense: Tense) -> Chart {
         let parts: Vec<_> =
             shown().map(|group| (group, count(group))).filter(|(_, count)| *count > 0).collect();
         let told = sentence(&parts.iter().copied().collect(), tense);
-        (!parts.is_empty()).then(|| (format!("{}: {told}", severity.word()), parts))
+        let word = severity.word();
+        // No line breaks in SVG: the label is short, and the legend tells the rest.
+        let label = match (count(Group::FixedLive), total(&parts)) {
+            (0, all) => format!("{word}: {all}"),
+            (fixed, all) => format!("{word}: {fixed} fixed live, {} not", all - fixed),
+        };
+        (!parts.is_empty()).then(|| Row { label, text: format!("{word}: {told}"), parts })
     });
     chart(rows.collect(), tense)
 }
 
-fn chart(rows: Vec<(String, Vec<(Group, u64)>)>, tense: Tense) -> Chart {
-    let total = |parts: &[(Group, u64)]| parts.iter().map(|(_, count)| count).sum::<u64>();
-    let most = rows.iter().map(|(_, parts)| total(parts)).max().unwrap_or(1).max(1);
+/// What a bar stands for.
+struct Row {
+    /// What is written above it.
+    label: String,
+    /// The same in full.
+    text: String,
+    parts: Vec<(Group, u64)>,
+}
+
+fn total(parts: &[(Group, u64)]) -> u64 {
+    parts.iter().map(|(_, count)| count).sum()
+}
+
+fn chart(rows: Vec<Row>, tense: Tense) -> Chart {
+    let most = rows.iter().map(|row| total(&row.parts)).max().unwrap_or(1).max(1);
     let percent = |count: u64| format!("{:.2}", count as f64 * 100.0 / most as f64);
-    let text = rows.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>().join("; ");
+    let text = rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join("; ");
     let height = rows.len() * ROW_PIXELS;
-    let bars = rows.into_iter().enumerate().map(|(row, (label, parts))| {
+    let bars = rows.into_iter().enumerate().map(|(row, Row { label, parts, .. })| {
         let mut before = 0;
         let parts = parts.into_iter().map(|(group, count)| {
             let x = percent(before);
@@ -167,6 +185,8 @@ mod tests {
             "critical: 1 fixed live; high: 1 needs a reboot; medium: 1 waits for you; low: 1 has no fix \
              yet; not judged: 1 needs a reboot"
         );
+        assert_eq!(chart.bars[0].label, "critical: 1 fixed live, 0 not");
+        assert_eq!(chart.bars[1].label, "high: 1");
         assert_eq!(chart.height, 5 * ROW_PIXELS);
     }
 }

@@ -112,8 +112,8 @@ pub fn html(report: &Report, server: &str) -> String {
 fn age(report: &Report) -> String {
     let hours = report.at.duration_since(report.grounds.feed_data_at).as_hours().max(0);
     match hours {
-        0..48 => format!("{hours} hours old then"),
-        _ => format!("{} days old then", hours / 24),
+        0..48 => format!("{hours} hours old when this report was made"),
+        _ => format!("{} days old when this report was made", hours / 24),
     }
 }
 
@@ -136,9 +136,12 @@ fn to_do(report: &Report) -> Vec<String> {
                 cve.result.fixed_in().is_some_and(|fixed| fixed.branch() == version.branch())
             })
             .count();
+        let most = match here == all {
+            true => format!("all {all}"),
+            false => format!("{here} of the {all}"),
+        };
         to_do.push(format!(
-            "Plan a reboot into Linux {version} or later: it has the fixes of {here} of the {all} that need \
-             one."
+            "Plan a reboot into Linux {version} or later: it has the fixes of {most} that need one."
         ));
     }
     match count(Group::WaitsForPerson) {
@@ -175,7 +178,7 @@ fn explained(group: Group, tense: Tense) -> &'static str {
              newer kernel has them."
         }
         (Group::WaitsForPerson, _) => {
-            "Linux's newest version has a fix, and the branch of this kernel has none. A person has to judge \
+            "Mainline Linux has a fix, and the branch of this kernel has none. A person has to judge \
              whether it is right here."
         }
         (Group::Open, Tense::DryRun) => {

@@ -6,9 +6,9 @@ fn page_has_headline_charts_tables_and_needs_nothing_else() {
     let page = html(&fixtures::finished(), "http://server");
     for part in [
         "1 fixed live, 2 need a reboot, 1 has no fix yet, 254 are not in this kernel, 1 waits for you",
-        "Plan a reboot into Linux 6.1.183 or later: it has the fixes of 2 of the 2 that need one.",
+        "Plan a reboot into Linux 6.1.183 or later: it has the fixes of all 2 that need one.",
         "Load the livepatch livepatch_cves (sha256 ",
-        "of 2026-08-21 00:00 UTC, 94 days old then",
+        "of 2026-08-21 00:00 UTC, 94 days old when this report was made",
         "critical: 1 fixed live; high: 1 needs a reboot",
         "<code>data-structure-changed</code>",
         "Linux 6.1.183",

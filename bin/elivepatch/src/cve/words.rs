@@ -197,11 +197,13 @@ pub fn action(cve: &RunCve) -> String {
 
 /// What makes an answer less sure than it looks.
 pub fn doubts(grounds: &RunGrounds) -> Vec<String> {
+    let date = |at: &jiff::Timestamp| at.strftime("%Y-%m-%d %H:%M UTC").to_string();
     let mut doubts = Vec::new();
     if grounds.feed_is_stale {
         doubts.push(format!(
             "the server's CVE feed is of {} and was last read at {}: newer CVEs are not in this",
-            grounds.feed_data_at, grounds.feed_read_at
+            date(&grounds.feed_data_at),
+            date(&grounds.feed_read_at)
         ));
     }
     if grounds.faulty > 0 {
@@ -297,7 +299,7 @@ mod tests {
         grounds.base_doubt = Some("the bases one and two differ".to_owned());
         let told = doubts(&grounds);
         for (line, part) in told.iter().zip([
-            "is of 2026-08-21T00:00:00Z and was last read at 2026-08-22T00:00:00Z",
+            "is of 2026-08-21 00:00 UTC and was last read at 2026-08-22 00:00 UTC",
             "2 records of the server's feed cannot be used",
             "may carry fixes",
             "the bases one and two differ; all code counts as built",

@@ -104,7 +104,7 @@ pub struct CveArgs {
             "changes_only"])]
     run: Option<RunNumber>,
     /// Cancel a run, also for everybody who joined it with an equal request
-    #[arg(long, value_name = "RUN", value_parser = run_number, exclusive = false,
+    #[arg(long, value_name = "RUN", value_parser = run_number,
         conflicts_with_all = ["run", "dry_run", "verdict", "explain", "html", "openvex", "output"])]
     cancel: Option<RunNumber>,
     /// Print nothing when nothing is new since the last run
