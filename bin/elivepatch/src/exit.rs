@@ -37,8 +37,9 @@ From cron (when standard input, output and error are no terminal) and with --cha
 is printed, and the exit code is 0, when the last run for this kernel, server and selection said the
 same and its module is still where it was stored. Otherwise the summary says what is new. What was
 asked for by --json, --verdict or --explain is printed each time, and files are written each time.
-What is remembered is in /var/lib/elivepatch/cve for root, in $XDG_STATE_HOME/elivepatch/cve or
-~/.local/state/elivepatch/cve for others; --clear forgets it.
+What is remembered is in --state-directory, $ELIVEPATCH_STATE_DIRECTORY, /var/lib/elivepatch/cve
+for root, or $XDG_STATE_HOME/elivepatch/cve or ~/.local/state/elivepatch/cve for others. --clear
+forgets it.
 
 Exit codes:
   0    all that matters is fixed by the livepatch, or nothing matters; nothing is new (from cron);

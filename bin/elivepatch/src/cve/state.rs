@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -153,7 +154,10 @@ pub struct StateFile {
 impl StateFile {
     /// Finds the place: in `directory`, or else where this user's state is.
     pub fn new(directory: Option<&Path>, key: &StateKey<'_>) -> Option<Self> {
-        let directory = directory.map(Path::to_owned).or_else(default_directory)?;
+        let default = || {
+            default_directory(rustix::process::geteuid().is_root(), |name| std::env::var_os(name))
+        };
+        let directory = directory.map(Path::to_owned).or_else(default)?;
         Some(Self { path: directory.join(key.file_name()) })
     }
 
@@ -197,16 +201,23 @@ impl StateFile {
     }
 }
 
-/// Root's place, or that of the XDG base directories.
-fn default_directory() -> Option<PathBuf> {
-    if rustix::process::geteuid().is_root() {
-        return Some(PathBuf::from(ROOT_DIRECTORY));
-    }
-    let absolute =
-        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-    Some(state.join("elivepatch/cve"))
+/// The place that the environment names, root's, or that of the XDG base directories.
+fn default_directory(
+    is_root: bool,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    let path = |name: &str| variable(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    // By its specification a relative path counts as none.
+    let absolute = |name: &str| path(name).filter(|path| path.is_absolute());
+    let of_user = || {
+        let state = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+        Some(state.join("elivepatch/cve"))
+    };
+    path("ELIVEPATCH_STATE_DIRECTORY").or_else(|| match is_root {
+        true => Some(PathBuf::from(ROOT_DIRECTORY)),
+        false => of_user(),
+    })
 }
 
 #[cfg(test)]
@@ -275,5 +286,30 @@ mod tests {
         turned.selection.only.reverse();
         let path = |request| file(directory, "http://a", request).path;
         assert_eq!(path(&one), path(&turned));
+    }
+
+    #[test]
+    fn place_is_that_of_the_environment_root_or_the_user() {
+        let place = |is_root, set: &[(&str, &str)]| {
+            let set: BTreeMap<String, String> =
+                set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let found = default_directory(is_root, |name| set.get(name).map(OsString::from));
+            found.map(|path| path.display().to_string())
+        };
+        let home = ("HOME", "/home/a");
+        let is = |path: &str| Some(path.to_owned());
+        assert_eq!(place(true, &[home]), is("/var/lib/elivepatch/cve"));
+        assert_eq!(place(false, &[home]), is("/home/a/.local/state/elivepatch/cve"));
+        assert_eq!(
+            place(false, &[home, ("XDG_STATE_HOME", "relative")]),
+            is("/home/a/.local/state/elivepatch/cve")
+        );
+        assert_eq!(place(false, &[home, ("XDG_STATE_HOME", "/s")]), is("/s/elivepatch/cve"));
+        assert_eq!(place(true, &[("ELIVEPATCH_STATE_DIRECTORY", "/e")]), is("/e"));
+        assert_eq!(
+            place(false, &[("ELIVEPATCH_STATE_DIRECTORY", ""), home]),
+            place(false, &[home])
+        );
+        assert_eq!(place(false, &[]), None);
     }
 }

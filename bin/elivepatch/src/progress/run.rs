@@ -7,7 +7,7 @@ use std::{
 
 use elivepatch_api::{RunResource, RunState};
 use elivepatch_cve::Group;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::{
     cve::{Tense, groups, sentence},
@@ -64,36 +64,47 @@ fn counts(run: &RunResource) -> String {
     }
 }
 
-/// One line that changes.
-struct Live(ProgressBar);
+/// Three lines that change: where the run is, how many CVEs have which verdict, and what it does now. On one line
+/// the last would be cut off.
+struct Live {
+    display: MultiProgress,
+    place: ProgressBar,
+    counts: ProgressBar,
+    activity: ProgressBar,
+}
 
 impl Live {
     fn new() -> Self {
-        let style = ProgressStyle::with_template("{spinner} {prefix} … {elapsed} {wide_msg}")
-            .expect("the template is well-formed");
-        let bar = ProgressBar::new_spinner().with_style(style);
-        bar.enable_steady_tick(TICK);
-        Self(bar)
+        let display = MultiProgress::new();
+        let line = |template: &str| {
+            let style =
+                ProgressStyle::with_template(template).expect("the template is well-formed");
+            display.add(ProgressBar::new_spinner().with_style(style))
+        };
+        let place = line("{spinner} {prefix} … {elapsed}");
+        let (counts, activity) = (line("  {wide_msg}"), line("  {wide_msg}"));
+        place.enable_steady_tick(TICK);
+        Self { display, place, counts, activity }
     }
 }
 
 impl RunProgress for Live {
     fn show(&mut self, run: &RunResource) {
-        self.0.set_prefix(place(run));
-        let activity = run.activity.as_deref().map(printable);
-        let parts = [counts(run), activity.unwrap_or_default()];
-        let told: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        self.0.set_message(told.join("; "));
+        self.place.set_prefix(place(run));
+        self.counts.set_message(counts(run));
+        self.activity.set_message(run.activity.as_deref().map(printable).unwrap_or_default());
     }
 
     fn note(&mut self, text: &str) {
-        self.0.suspend(|| say(&printable(text)));
+        self.display.suspend(|| say(&printable(text)));
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        for bar in [&self.place, &self.counts, &self.activity] {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -31,6 +31,16 @@ fn reports_are_written_and_only_own_ones_are_replaced() {
 }
 
 #[test]
+fn two_reports_need_two_files() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let files = ["--html", "out/report", "--openvex", "./out/../out/report"];
+    // What is not there yet is compared as it is written; what is there, by what it is.
+    fs::write(desk.path().join("out/report"), "").expect("written");
+    let ended = cve(&desk, &server, &[&files[..], &["--force"]].concat());
+    ended.expect(2, &["--html and --openvex name the same file"]);
+}
+
+#[test]
 fn dry_run_writes_reports_without_a_fixed_candidate() {
     let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
     let line = ["cve", "--dry-run", "--url", &server.url, "--kernel", RELEASE, "--html"];

@@ -155,7 +155,6 @@ impl CveArgs {
             output: build.output,
             force: build.force,
             clear: classic.clear,
-            state_directory: std::env::var_os("ELIVEPATCH_STATE_DIRECTORY").map(PathBuf::from),
             give_up_after: build.give_up_after,
             ..Self::default()
         }

@@ -19,10 +19,15 @@ impl Reports {
         let open = |path: &Option<std::path::PathBuf>, mark| {
             path.as_ref().map(|path| ReportFile::open(path, mark, force)).transpose()
         };
-        Ok(Self {
-            html: open(&arguments.html, cve::HTML_MARK)?,
-            openvex: open(&arguments.openvex, cve::OPENVEX_MARK)?,
-        })
+        let html = open(&arguments.html, cve::HTML_MARK)?;
+        let openvex = open(&arguments.openvex, cve::OPENVEX_MARK)?;
+        if let (Some(html), Some(openvex)) = (&html, &openvex)
+            && html.path() == openvex.path()
+        {
+            return Err(Problem::usage("--html and --openvex name the same file")
+                .hint("give each a file of its own"));
+        }
+        Ok(Self { html, openvex })
     }
 
     /// Writes them.
