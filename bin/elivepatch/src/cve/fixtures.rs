@@ -28,6 +28,7 @@ pub fn run() -> RunResource {
         "selection": {},
         "grounds": {
             "linux_version": "6.1.176", "version_origin": "uname -v", "is_upper_bound": false,
+            "base": "6.1.0-50-91477d87e345",
             "feed_data_at": "2026-08-21T00:00:00Z", "feed_read_at": "2026-08-22T00:00:00Z",
             "feed_is_stale": false, "faulty": 0,
         },

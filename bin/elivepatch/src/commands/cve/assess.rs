@@ -6,7 +6,6 @@ use super::{CveArgs, assessed, order, reports::Reports};
 use crate::{
     cve::{self, Report, doubts},
     exit::Exit,
-    output::say,
     problem::{Problem, warn},
     report,
     text::printable,
@@ -42,12 +41,6 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
 fn say_doubts(answer: &AssessmentResource, report: &Report) {
     for doubt in doubts(&report.grounds).into_iter().chain(faults(answer)) {
         warn(&printable(&doubt));
-    }
-    if answer.base.is_none() && answer.base_doubt.is_none() {
-        say(
-            "the server has no base of this kernel: all code counts as built (elivepatch-server base warm \
-             makes one)",
-        );
     }
 }
 
