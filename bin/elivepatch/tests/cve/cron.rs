@@ -129,3 +129,30 @@ fn other_kernels_and_selections_have_their_own_memory() {
     ended.expect(5, &[]);
     assert!(!ended.stdout.contains("since"), "it is the first of its kind: {ended:#?}");
 }
+
+#[test]
+fn somebody_at_a_terminal_is_always_told_and_sees_the_run() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::going_on())));
+    cron(&desk, &server, &[]).expect(5, &[]);
+    server.change(|script| script.cves.looked = 0);
+    let program = env!("CARGO_BIN_EXE_elivepatch");
+    let url = &server.url;
+    let line = format!("{program} cve --url {url} --kernel {RELEASE} --output out");
+    let mut at_terminal = std::process::Command::new("script");
+    at_terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    at_terminal.current_dir(desk.path()).env("TERM", "xterm").env("NO_COLOR", "1");
+    at_terminal.env("ELIVEPATCH_STATE_DIRECTORY", desk.path().join("state"));
+    let output = at_terminal.stdin(std::process::Stdio::null()).output().expect("script runs");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(5), "{shown}");
+    for part in [
+        "trying each fix alone: 1 of 3",
+        "3 to be tried, 1 has no fix yet, 1 waits for you",
+        "CVE-2026-1001: compile",
+        "1 fixed live, 2 need a reboot",
+        "no verdict has changed since 2026-11-23 10:05 UTC",
+    ] {
+        assert!(shown.contains(part), "{part:?} is missing in {shown}");
+    }
+    assert!(!shown.contains("\u{1b}[1m"), "NO_COLOR is honoured: {shown:?}");
+}

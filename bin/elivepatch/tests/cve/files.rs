@@ -87,8 +87,16 @@ fn browser_shows_hostile_text_as_text_and_runs_no_script() {
     cve(&desk, &server, &["--html", "out/report.html"]).expect(5, &[]);
     let page = desk.path().join("out/report.html");
     let profile = format!("--user-data-dir={}", desk.path().join("profile").display());
-    let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", &profile, "--dump-dom"])
+    let output = Command::new("timeout")
+        .args([
+            "120",
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            &profile,
+            "--dump-dom",
+        ])
         .arg(format!("file://{}", page.display()))
         .output()
         .expect("chromium runs");

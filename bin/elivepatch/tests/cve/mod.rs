@@ -2,6 +2,7 @@
 
 mod cron;
 mod files;
+mod order;
 
 use std::fs;
 
@@ -86,52 +87,6 @@ fn classic_form_is_the_same_and_takes_a_bare_version() {
     }
     let ended = Desk::new().run(&["--cve", "--patch", "a.patch", "--url", "127.0.0.1:1"]);
     ended.expect(2, &["'--cve' cannot be used with '--patch <FILE>'"]);
-}
-
-#[test]
-fn config_baseline_and_selection_are_sent() {
-    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
-    let baseline = "--- a/Makefile\n+++ b/Makefile\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n";
-    fs::write(desk.path().join("local.patch"), baseline).expect("a file");
-    let ended = desk.run(&[
-        "cve",
-        "--url",
-        &server.url,
-        "--config",
-        "config",
-        "--baseline",
-        "local.patch",
-        "--severity",
-        "7",
-        "--only",
-        "CVE-2026-1001",
-        "--exclude",
-        "CVE-2026-1002",
-        "--again",
-        "--without",
-        "line-numbers",
-        "--linux-version",
-        "6.1.176",
-        "--no-download",
-        "--always",
-    ]);
-    ended.expect(5, &["baseline: 1 patch from local.patch"]);
-    assert!(ended.stdout.contains("livepatch: build 7"), "{ended:#?}");
-    assert!(desk.results().is_empty());
-    let parts = server.seen().parts;
-    let names: Vec<_> = parts.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["request", "config", "baseline"]);
-    let request: serde_json::Value = serde_json::from_slice(&parts[0].2).expect("JSON");
-    assert_eq!(
-        request,
-        serde_json::json!({
-            "target": {"release": RELEASE, "architecture": "x86_64"}, "linux_version": "6.1.176",
-            "selection": {
-                "only": ["CVE-2026-1001"], "exclude": ["CVE-2026-1002"], "severity": 7.0
-            },
-            "options": {"without": ["line-numbers"]}, "again": true,
-        })
-    );
 }
 
 #[test]

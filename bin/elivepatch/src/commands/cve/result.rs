@@ -129,8 +129,7 @@ fn print(
         data(&format!("livepatch: {}", stored.module_path.display()))?;
         report::print_loading(stored)?;
     } else if let Some(build) = run.livepatch {
-        let url = server.url.as_str();
-        data(&format!("livepatch: build {build} (elivepatch build --url {url} --follow {build})"))?;
+        data(&format!("livepatch: build {build} ({})", server.follow_command(build)))?;
     }
     if listed.is_empty()
         && let Some(hint) = cve::hints(report, &server.run_command(run.number))
