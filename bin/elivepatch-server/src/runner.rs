@@ -165,6 +165,7 @@ pub fn options(config: &ServerConfig) -> BuilderOptions {
     options.trial_time = Duration::from_secs(section.trial_time_limit_seconds);
     options.jobs = section.jobs;
     options.header_objects = section.header_objects;
+    options.probe_header_objects = config.policy.cve_header_objects;
     options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
     options.allow_unproven = config.policy.allow_unproven;

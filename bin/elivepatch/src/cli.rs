@@ -1,11 +1,11 @@
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     commands::{
         build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs, cve::CveArgs,
         facts::FactsArgs, rebuild::RebuildArgs, show::ShowArgs,
     },
-    exit::{EXIT_CODES, VERDICTS},
+    exit::{CVE_HELP, EXIT_CODES, VERDICTS},
 };
 
 /// Live patches for the Linux kernel that you run, from a server that builds and tries them
@@ -23,6 +23,9 @@ pub struct Cli {
     /// What to do; without a command: build
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// What the classic form has beside a build.
+    #[command(flatten)]
+    pub classic: ClassicArgs,
     /// The classic form.
     #[command(flatten)]
     pub build: BuildArgs,
@@ -34,6 +37,20 @@ pub struct Cli {
     version: Option<bool>,
 }
 
+/// Arguments of a build that have no meaning in CVE mode.
+const OF_BUILDS: [&str; 5] = ["patches", "checks", "no_wait", "follow", "verbose"];
+
+/// CVE mode as the first elivepatch had it. (Without words of its own: clap would show them as the program's.)
+#[derive(Debug, Args)]
+pub struct ClassicArgs {
+    /// Fix the CVEs that matter on the kernel: the same as elivepatch cve
+    #[arg(short = 'e', long, conflicts_with_all = OF_BUILDS)]
+    pub cve: bool,
+    /// Forget what the last run for this kernel said
+    #[arg(short = 'l', long, requires = "cve", conflicts_with_all = OF_BUILDS)]
+    pub clear: bool,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -43,7 +60,8 @@ pub enum Command {
     /// Judge patches before they are built: offline, in under a second
     #[command(after_help = VERDICTS)]
     Check(CheckArgs),
-    /// Say which of the kernel's CVEs matter on a kernel
+    /// Fix the CVEs that matter on a kernel by one livepatch, and say which stay open
+    #[command(after_help = CVE_HELP)]
     Cve(Box<CveArgs>),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
     Facts(FactsArgs),
@@ -99,5 +117,19 @@ mod tests {
             assert_eq!(cli.build.kernel.expect("a release").as_str(), "6.1.2");
             assert_eq!(cli.build.patches.len(), 2);
         }
+    }
+
+    #[test]
+    fn classic_cve_mode_is_read() {
+        for switch in ["-e", "--cve"] {
+            let line = ["elivepatch", switch, "--kernel", "6.1.176", "-l", "-u", "host:5000"];
+            let cli = Cli::try_parse_from(line).expect("the classic form");
+            assert!(cli.command.is_none() && cli.classic.cve && cli.classic.clear);
+        }
+        for wrong in [&["-e", "-p", "a"][..], &["-l", "-p", "a"], &["-e", "--follow", "1"]] {
+            Cli::try_parse_from([&["elivepatch"], wrong].concat()).expect_err("of a build only");
+        }
+        let line = ["elivepatch", "cve", "--cve", "CVE-2026-1001", "--dry-run"];
+        Cli::try_parse_from(line).expect("the issue's spelling of --explain");
     }
 }

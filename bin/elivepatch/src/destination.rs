@@ -66,6 +66,11 @@ impl Destination {
         self.force
     }
 
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The path of the module that a manifest calls `file_name`.
     pub fn module_path(&self, file_name: &str) -> PathBuf {
         self.path_for(&safe_file_name(file_name))

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     io::Write,
     path::{Path, PathBuf},
     time::Duration,
@@ -30,8 +31,33 @@ pub struct Sent {
     pub release: KernelRelease,
     /// The build-id of the target's image, when it is known.
     pub build_id: Option<ElfBuildId>,
-    /// The digests of the patches in their order.
-    pub fixes: Vec<Sha256Digest>,
+    /// The patches.
+    pub fixes: SentFixes,
+}
+
+/// Which patches a livepatch must hold, by their digests.
+#[derive(Debug)]
+pub enum SentFixes {
+    /// These in this order.
+    InOrder(Vec<Sha256Digest>),
+    /// In whatever order: of each list one at least, and none that is in no list. A CVE may have several
+    /// patches, of which the kernel has some already.
+    OfEach(Vec<Vec<Sha256Digest>>),
+}
+
+impl SentFixes {
+    fn are_in(&self, manifest: &Manifest) -> bool {
+        let held = manifest.fixes.iter().map(|fix| fix.digest);
+        match self {
+            Self::InOrder(sent) => held.eq(sent.iter().copied()),
+            Self::OfEach(lists) => {
+                let held: HashSet<_> = held.collect();
+                let named: HashSet<_> = lists.iter().flatten().copied().collect();
+                held.is_subset(&named)
+                    && lists.iter().all(|list| list.iter().any(|digest| held.contains(digest)))
+            }
+        }
+    }
 }
 
 /// A livepatch on this machine's disk.
@@ -125,8 +151,7 @@ fn difference(sent: &Sent, manifest: &Manifest) -> Option<String> {
     if let Some(build_id) = sent.build_id.as_ref().filter(|id| **id != manifest.build_id) {
         return Some(format!("it is for the image {}, not {build_id}", manifest.build_id));
     }
-    let fixes = manifest.fixes.iter().map(|fix| fix.digest);
-    (!fixes.eq(sent.fixes.iter().copied())).then(|| "it holds other patches".to_owned())
+    (!sent.fixes.are_in(manifest)).then(|| "it holds other patches".to_owned())
 }
 
 /// Looks what is in the way, and refuses to go on when it may not be replaced.

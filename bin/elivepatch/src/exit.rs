@@ -11,6 +11,8 @@ pub enum Exit {
     Build = 3,
     /// The server or the network is at fault; the same command may pass later.
     Server = 4,
+    /// A CVE is open that no livepatch fixes.
+    Exposed = 5,
     /// elivepatch itself is at fault (`EX_SOFTWARE` of sysexits.h).
     Bug = 70,
     /// Ctrl-C: 128 and the number of SIGINT, as shells have it.
@@ -25,8 +27,33 @@ Exit codes:
   2    usage: the command line cannot be understood
   3    no livepatch: the build failed, was cancelled, or the patch cannot be live-patched
   4    the server or the network is at fault; the same command may pass later
+  5    elivepatch cve: done, and a CVE is open that no livepatch fixes
   70   a bug in elivepatch
   130  interrupted by Ctrl-C; a build that was submitted goes on";
+
+/// How `elivepatch cve` is used from cron, and how it ends, as its help text shows it.
+pub const CVE_HELP: &str = "\
+From cron (when standard input, output and error are no terminal) and with --changes-only nothing
+is printed, and the exit code is 0, when the last run for this kernel, server and selection said the
+same and its module is still where it was stored. Otherwise the summary says what is new. What was
+asked for by --json, --verdict or --explain is printed each time, and files are written each time.
+What is remembered is in --state-directory, $ELIVEPATCH_STATE_DIRECTORY, /var/lib/elivepatch/cve
+for root, or $XDG_STATE_HOME/elivepatch/cve or ~/.local/state/elivepatch/cve for others. --clear
+forgets it.
+
+Exit codes:
+  0    all that matters is fixed by the livepatch, or nothing matters; nothing is new (from cron);
+       --dry-run has answered, --cancel has cancelled
+  1    something that was given is at fault: a file, a value, a config or kernel that is refused
+  2    usage: the command line cannot be understood
+  3    the run failed by the kernel that it is for, or was cancelled
+  4    the server or the network is at fault; the same command may pass later
+  5    a CVE is open: it needs a reboot, waits for a person, has no fix, could not be tried, or is
+       left out by the server's policy (what you leave out yourself does not count)
+  70   a bug in elivepatch
+  130  interrupted by Ctrl-C; a run that was started goes on
+
+docs/cves.md says what each verdict means.";
 
 /// What `elivepatch check` says and how it ends, as its help text shows it.
 pub const VERDICTS: &str = "\

@@ -5,7 +5,7 @@
 mod check_report;
 mod cli;
 mod commands;
-mod cve_report;
+mod cve;
 mod destination;
 mod download;
 mod exit;
@@ -21,6 +21,7 @@ mod source_tree;
 mod target;
 mod text;
 mod watch;
+mod watch_run;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     exit::Exit,
-    output::say,
+    output::{release, say},
     text::{printable, printable_lines},
 };
 
@@ -153,6 +153,8 @@ impl Problem {
 
     /// Prints the problem to standard error and gives the exit code.
     pub fn report(&self) -> Exit {
+        // What was kept back belongs to it.
+        release();
         let red = AnsiColor::Red.on_default().bold();
         let cyan = AnsiColor::Cyan.on_default().bold();
         print_labelled("error", red, &self.message);

@@ -45,6 +45,13 @@ pub fn print_stored(stored: &Stored) -> Result<(), Problem> {
     row(&mut table, "module", &module);
     row(&mut table, "manifest", &manifest_path.display().to_string());
     data(&table.to_string())?;
+    print_loading(stored)
+}
+
+/// Prints how a stored livepatch is loaded and reverted.
+pub fn print_loading(stored: &Stored) -> Result<(), Problem> {
+    let Stored { manifest, module_path, .. } = stored;
+    let module = module_path.display().to_string();
     let name = printable(&manifest.module.name);
     let running = RunningKernel::inspect().release;
     if running.as_ref() == Some(&manifest.release) {

@@ -2,7 +2,7 @@ use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_api::client::{Client, ClientError, ServerUrl};
-use elivepatch_model::BuildNumber;
+use elivepatch_model::{BuildNumber, RunNumber};
 
 use crate::{
     problem::{Problem, warn},
@@ -13,7 +13,7 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which server.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ServerArgs {
     /// The server; without a scheme it is https, or http on this machine's loopback address
     #[arg(short, long, value_name = "URL", env = "ELIVEPATCH_URL", hide_env_values = true)]
@@ -75,6 +75,16 @@ impl Server {
     /// The command that cancels a build.
     pub fn cancel_command(&self, number: BuildNumber) -> String {
         format!("elivepatch cancel --url {} {number}", shell_word(self.url.as_str()))
+    }
+
+    /// The command that goes on with a CVE run, or shows it.
+    pub fn run_command(&self, number: RunNumber) -> String {
+        format!("elivepatch cve --url {} --run {number}", shell_word(self.url.as_str()))
+    }
+
+    /// The command that cancels a CVE run.
+    pub fn cancel_run_command(&self, number: RunNumber) -> String {
+        format!("elivepatch cve --url {} --cancel {number}", shell_word(self.url.as_str()))
     }
 
     /// The command that lists the builds.

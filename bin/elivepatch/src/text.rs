@@ -15,6 +15,23 @@ pub fn duration(seconds: f64) -> String {
     format!("{} min {:02} s", seconds / 60, seconds % 60)
 }
 
+/// Breaks a line at its spaces so that none is longer than `width` characters; all but the first are moved in
+/// by `indent`, which is less. Words that are too long are cut.
+pub fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line: Vec<char> = text.trim_end().chars().collect();
+    while line.len() > width {
+        // A break within the indent would leave a line with nothing on it.
+        let space = line[..=width].iter().rposition(|c| *c == ' ').filter(|place| *place > indent);
+        let rest = line.split_off(space.unwrap_or(width));
+        lines.push(String::from_iter(&line).trim_end().to_owned());
+        let rest = rest.into_iter().skip_while(|c| *c == ' ');
+        line = std::iter::repeat_n(' ', indent).chain(rest).collect();
+    }
+    lines.push(String::from_iter(line));
+    lines
+}
+
 /// A word for a shell: as it is when it is harmless, else in single quotes.
 pub fn shell_word(text: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
@@ -35,6 +52,14 @@ mod tests {
         assert_eq!(duration(125.0), "2 min 05 s");
         assert_eq!(duration(f64::NAN), "0.0 s");
         assert_eq!(duration(-1.0), "0.0 s");
+    }
+
+    #[test]
+    fn lines_are_broken_at_spaces_and_long_words_are_cut() {
+        assert_eq!(wrapped("one two three", 8, 2), ["one two", "  three"]);
+        assert_eq!(wrapped("abcdefghij", 4, 1), ["abcd", " efg", " hij"]);
+        assert_eq!(wrapped("  ab cdef", 6, 2), ["  ab", "  cdef"]);
+        assert_eq!(wrapped("", 4, 1), [""]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The client from the command line to the stored module, against a test double of the server.
 
+mod cve;
 mod double;
 mod facts;
 mod rebuild;

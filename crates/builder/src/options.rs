@@ -37,6 +37,8 @@ pub struct BuilderOptions {
     pub jobs: u32,
     /// The most objects that are compiled for the headers of an order, all of them together.
     pub header_objects: usize,
+    /// The same for a probe.
+    pub probe_header_objects: usize,
     /// What the objects without any fix may take that the kpatch engine keeps beside each base, in
     /// bytes. They are compiled again when they are needed again.
     pub originals_bytes: u64,
@@ -61,6 +63,7 @@ impl BuilderOptions {
             trial_time: Duration::from_secs(300),
             jobs: 0,
             header_objects: HEADER_OBJECTS,
+            probe_header_objects: HEADER_OBJECTS,
             originals_bytes: ORIGINALS_BYTES,
             overlay: true,
             allow_unproven: false,

@@ -1,23 +1,17 @@
 use std::{cell::Cell, path::PathBuf, time::Duration};
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser},
-};
+use clap::Args;
 use elivepatch_api::{
     BuildRequest, BuildResource,
     client::{NamedPatch, RequestTexts},
 };
-use elivepatch_model::{
-    AdaptationKind, BuildNumber, BuildOptions, BuildState, Engine, Failure, KernelRelease,
-    Manifest, Sha256Digest,
-};
+use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
 use serde::Serialize;
 
-use super::build_number;
+use super::{build_number, options::OptionArgs};
 use crate::{
     destination::Destination,
-    download::{self, Sent, Stored},
+    download::{self, Sent, SentFixes, Stored},
     exit::Exit,
     inputs,
     output::{data, say},
@@ -50,15 +44,8 @@ pub struct BuildArgs {
     /// What the trial must see: a TOML file with command, before and after of each check
     #[arg(long, value_name = "FILE")]
     pub checks: Option<PathBuf>,
-    /// Switch an adaptation of the patch off; give it again for more
-    #[arg(long, value_name = "ADAPTATION", value_delimiter = ',', value_parser = adaptation_parser())]
-    pub without: Vec<AdaptationKind>,
-    /// The engine to use [default: the server decides]
-    #[arg(long, value_name = "ENGINE", value_parser = engine_parser())]
-    pub engine: Option<Engine>,
-    /// Take the livepatch also when it is not proven that it fits the running kernel
-    #[arg(long)]
-    pub accept_unproven: bool,
+    #[command(flatten)]
+    pub how: OptionArgs,
     /// Where to store the module: a file or a directory [default: the current directory]
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
@@ -83,16 +70,6 @@ pub struct BuildArgs {
     /// Show what the build's tools print
     #[arg(long)]
     pub verbose: bool,
-}
-
-fn adaptation_parser() -> impl TypedValueParser<Value = AdaptationKind> {
-    PossibleValuesParser::new(AdaptationKind::ALL.map(AdaptationKind::as_str))
-        .try_map(|text| text.parse::<AdaptationKind>())
-}
-
-fn engine_parser() -> impl TypedValueParser<Value = Engine> {
-    PossibleValuesParser::new(Engine::ALL.map(Engine::as_str))
-        .try_map(|text| text.parse::<Engine>())
 }
 
 /// What `--json` prints.
@@ -133,10 +110,11 @@ impl Order {
     /// What the manifest of the livepatch must say again.
     fn identity(&self) -> Sent {
         let target = &self.request.target;
+        let fixes = self.patches.iter().map(|patch| Sha256Digest::of(&patch.content));
         Sent {
             release: target.release.clone(),
             build_id: target.build_id.clone(),
-            fixes: self.patches.iter().map(|patch| Sha256Digest::of(&patch.content)).collect(),
+            fixes: SentFixes::InOrder(fixes.collect()),
         }
     }
 }
@@ -191,12 +169,7 @@ fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
         facts: arguments.facts.as_deref(),
         baseline: &arguments.baseline,
     })?;
-    let options = BuildOptions {
-        probe: false,
-        without: arguments.without.iter().copied().collect(),
-        engine: arguments.engine,
-        accept_unproven: arguments.accept_unproven,
-    };
+    let options = arguments.how.options();
     let Target { facts, config, kallsyms, baseline } = target;
     let request = BuildRequest { target: facts, checks, options };
     Ok(Order { request, config, kallsyms, baseline: baseline.patches, patches })

@@ -6,12 +6,14 @@ pub mod cancel;
 pub mod check;
 pub mod cve;
 pub mod facts;
+pub mod options;
 pub mod rebuild;
 mod rebuild_texts;
 pub mod show;
 
-use elivepatch_model::BuildNumber;
+use elivepatch_model::{BuildNumber, RunNumber};
 
+use self::cve::CveArgs;
 use crate::{
     cli::{Cli, Command},
     exit::Exit,
@@ -21,6 +23,7 @@ use crate::{
 /// Runs the command that was given.
 pub async fn run(cli: Cli) -> Result<Exit, Problem> {
     match cli.command {
+        None if cli.classic.cve => cve::run(&CveArgs::classic(cli.classic, cli.build)).await,
         None => build::run(&cli.build).await,
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
@@ -38,5 +41,13 @@ fn build_number(text: &str) -> Result<BuildNumber, String> {
     match text.parse() {
         Ok(number) if number > BuildNumber(0) => Ok(number),
         _ => Err("a build has a number: 1, 2, 3, …".to_owned()),
+    }
+}
+
+/// Reads a CVE run's number from the command line.
+fn run_number(text: &str) -> Result<RunNumber, String> {
+    match text.parse() {
+        Ok(number) if number > RunNumber(0) => Ok(number),
+        _ => Err("a run has a number: 1, 2, 3, …".to_owned()),
     }
 }

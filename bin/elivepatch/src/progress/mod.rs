@@ -1,12 +1,14 @@
-//! Shows a build while it runs, on standard error: live on a terminal, in plain lines elsewhere.
+//! Shows a build or a CVE run while it goes on, on standard error: live on a terminal, in plain lines elsewhere.
 
 mod plain;
+mod run;
 mod terminal;
 
 use std::io::{IsTerminal, stderr};
 
 use elivepatch_model::{Step, StepName, StepState};
 
+pub use self::run::{RunProgress, for_run};
 use self::{plain::PlainProgress, terminal::TerminalProgress};
 use crate::text::{duration, printable};
 
@@ -30,12 +32,16 @@ pub trait Progress {
 
 /// The progress display that fits standard error. `verbose` shows what the tools print, too.
 pub fn for_stderr(verbose: bool) -> Box<dyn Progress> {
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    if stderr().is_terminal() && !is_dumb {
+    if stderr().is_terminal() && !is_dumb() {
         Box::new(TerminalProgress::new(verbose))
     } else {
         Box::new(PlainProgress::new(anstream::stderr(), verbose))
     }
+}
+
+/// Whether the terminal can do nothing but print lines.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// `[ 3/11] base: prepare the base`.

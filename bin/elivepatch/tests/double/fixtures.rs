@@ -6,7 +6,7 @@ use elivepatch_model::{
 };
 use serde_json::json;
 
-use super::{Connection, Script};
+use super::{Connection, CveScript, Script};
 
 /// The release that the fixtures are for.
 pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
@@ -35,6 +35,7 @@ pub fn success() -> Script {
         module: MODULE.to_vec(),
         module_cuts: 0,
         builder: BUILDER.to_owned(),
+        cves: CveScript::finished(),
     }
 }
 

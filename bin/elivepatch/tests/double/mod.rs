@@ -1,6 +1,7 @@
 //! A test double of the server: it speaks the API's types and does what a test's script says, down
 //! to cut connections and wrong bytes. The real server is under test elsewhere, end to end.
 
+mod cves;
 mod fixtures;
 mod run;
 
@@ -24,7 +25,7 @@ use elivepatch_api::{
 };
 use futures::{StreamExt, stream};
 
-pub use self::{fixtures::*, run::*};
+pub use self::{cves::*, fixtures::*, run::*};
 
 /// One connection of a client that follows the build.
 pub enum Connection {
@@ -52,6 +53,8 @@ pub struct Script {
     pub module_cuts: usize,
     /// What the server says of its builder.
     pub builder: String,
+    /// What it has of CVEs.
+    pub cves: CveScript,
 }
 
 /// What the server saw.
@@ -63,7 +66,8 @@ pub struct Seen {
     pub last_event_ids: Vec<Option<String>>,
 }
 
-struct Shared {
+/// What the handlers share.
+pub struct Shared {
     script: Mutex<Script>,
     seen: Mutex<Seen>,
 }
@@ -95,6 +99,7 @@ impl Double {
             .route("/api/v2/builds/{number}/events", get(send_events))
             .route("/api/v2/builds/{number}/module", get(send_module))
             .route("/api/v2/builds/{number}/manifest", get(send_manifest))
+            .merge(cves::routes())
             .with_state(Arc::clone(&shared));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -107,6 +112,11 @@ impl Double {
     /// What it saw so far.
     pub fn seen(&self) -> Seen {
         std::mem::take(&mut self.shared.seen.lock().expect("no panic"))
+    }
+
+    /// Does something else from now on.
+    pub fn change(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.shared.script.lock().expect("no panic"));
     }
 
     /// Goes away at once, as a killed server does.
@@ -125,13 +135,17 @@ impl Drop for Double {
 
 type SharedState = State<Arc<Shared>>;
 
-async fn submit(State(shared): SharedState, mut form: Multipart) -> Response {
+async fn read_parts(shared: &Shared, mut form: Multipart) {
     while let Some(field) = form.next_field().await.expect("a well-formed part") {
         let name = field.name().expect("a named part").to_owned();
         let file_name = field.file_name().map(str::to_owned);
         let content = field.bytes().await.expect("a complete part");
         shared.seen.lock().expect("no panic").parts.push((name, file_name, content));
     }
+}
+
+async fn submit(State(shared): SharedState, form: Multipart) -> Response {
+    read_parts(&shared, form).await;
     let script = shared.script.lock().expect("no panic");
     match &script.refusal {
         Some((status, body)) => {

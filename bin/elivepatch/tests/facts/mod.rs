@@ -11,7 +11,7 @@ const BASELINE: &str = "--- a/Makefile\n+++ b/Makefile\n@@ -1,2 +1,2 @@\n one\n-
 const SYMBOLS: &str = "ffffffff9ae00000 T _text\nffffffff9ae00040 t start\n";
 
 /// A Gentoo machine below `host`.
-fn desk_with_host() -> Desk {
+pub fn desk_with_host() -> Desk {
     let desk = Desk::new();
     let patches = "host/etc/portage/patches/sys-kernel/gentoo-sources";
     for (path, text) in [

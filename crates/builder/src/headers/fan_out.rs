@@ -18,6 +18,28 @@ fn compilations(engine: Engine) -> f64 {
     }
 }
 
+/// How far headers may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeaderLimit {
+    /// The most objects that are compiled for them.
+    pub objects: usize,
+    /// The key of the server's config that sets it, with its section.
+    pub key: &'static str,
+}
+
+impl HeaderLimit {
+    /// That of what somebody asked for.
+    pub(crate) fn of_builds(options: &BuilderOptions) -> Self {
+        Self { objects: options.header_objects, key: "header_objects in the [builder]" }
+    }
+
+    /// That of a probe: nobody waits for it alone, and many wait behind it.
+    pub(crate) fn of_probes(options: &BuilderOptions) -> Self {
+        let objects = options.probe_header_objects.min(options.header_objects);
+        Self { objects, key: "cve_header_objects in the [policy]" }
+    }
+}
+
 /// Says how far the touched headers reach together, before anything is compiled, and refuses what is
 /// too much: an object that several of them reach is compiled once, and counts once. Gives it in few
 /// words for the step's summary; `None` when no header is touched.
@@ -27,7 +49,7 @@ fn compilations(engine: Engine) -> f64 {
 pub(crate) fn check_fan_out(
     units_of_files: &Units,
     engine: Engine,
-    options: &BuilderOptions,
+    limit: HeaderLimit,
     cores: u32,
     observer: &dyn Observer,
 ) -> Result<Option<String>, Failure> {
@@ -54,7 +76,7 @@ pub(crate) fn check_fan_out(
         line.push_str(&format!(" ({})", each.join(", ")));
     }
     observer.event(BuildEvent::Log { step: StepName::Check, line });
-    if objects <= options.header_objects {
+    if objects <= limit.objects {
         return Ok(Some(format!("{subject} up to {objects} objects: about {time}")));
     }
     let failure = Failure::new(
@@ -62,11 +84,12 @@ pub(crate) fn check_fan_out(
         format!(
             "{subject} {objects} objects, and this server compiles at most {} for the headers of a \
              request",
-            options.header_objects
+            limit.objects
         ),
         format!(
-            "move the change into the .c files that need it, or raise header_objects in the \
-             [builder] section of the server's config ({limited})"
+            "move the change into the .c files that need it, or raise {} section of the server's \
+             config ({limited})",
+            limit.key
         ),
     );
     Err(match others.len() {
@@ -117,7 +140,8 @@ mod tests {
         let mut options = BuilderOptions::new("/nowhere".into());
         options.header_objects = header_objects;
         let lines = Lines::default();
-        let result = check_fan_out(&units.collect(), engine, &options, 2, &lines);
+        let limit = HeaderLimit::of_builds(&options);
+        let result = check_fan_out(&units.collect(), engine, limit, 2, &lines);
         (result, lines.0.into_inner().expect("nobody panics with it"))
     }
 
@@ -160,6 +184,15 @@ mod tests {
         assert!(failure.message.starts_with(said), "{}", failure.message);
         let each = ["fs/a.h 150 objects", "fs/b.h 150 objects", "fs/c.h 10 objects"];
         assert_eq!(failure.details, each);
+    }
+
+    #[test]
+    fn probe_has_the_lower_of_both_limits() {
+        let mut options = BuilderOptions::new("/nowhere".into());
+        (options.header_objects, options.probe_header_objects) = (2000, 150);
+        assert_eq!(HeaderLimit::of_probes(&options).objects, 150);
+        options.header_objects = 100;
+        assert_eq!(HeaderLimit::of_probes(&options).objects, 100);
     }
 
     #[test]

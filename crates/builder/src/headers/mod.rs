@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use elivepatch_model::{Failure, FailureClass};
 
-pub(crate) use fan_out::check_fan_out;
+pub(crate) use fan_out::{HeaderLimit, check_fan_out};
 pub(crate) use graph::{INCLUDE_DIRECTORIES, IncludeGraph};
 pub(crate) use include_lines::included_names;
 pub(crate) use missed::Learned;

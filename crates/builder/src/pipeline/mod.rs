@@ -26,7 +26,7 @@ use crate::{
     },
     failures::io_failure,
     generators::refuse_generator_inputs,
-    headers::check_fan_out,
+    headers::{HeaderLimit, check_fan_out},
     init_changes::put_back,
     inspect::{Inspected, inspect},
     module_name::module_name,
@@ -50,7 +50,8 @@ pub(crate) fn run(
     observer: &dyn Observer,
     work: &Utf8Path,
 ) -> Result<FinishedBuild, Failure> {
-    let job = Job { builder, order, observer, work };
+    let header_limit = HeaderLimit::of_builds(&builder.options);
+    let job = Job { builder, order, observer, work, header_limit };
     job.on_base(|steps, on| livepatch(&job, steps, on))
 }
 
@@ -62,7 +63,8 @@ pub(crate) fn probe(
     observer: &dyn Observer,
     work: &Utf8Path,
 ) -> Result<ProbeRecord, Failure> {
-    let job = Job { builder, order, observer, work };
+    let header_limit = HeaderLimit::of_probes(&builder.options);
+    let job = Job { builder, order, observer, work, header_limit };
     job.on_base(|mut steps, on| {
         let made = inspected_module(&job, &mut steps, on)?;
         on.base.check_whole()?;
@@ -134,7 +136,7 @@ fn livepatch(job: &Job, mut steps: Steps, on: OnBase) -> Result<FinishedBuild, F
 
 /// Makes the module and inspects it.
 fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModule, Failure> {
-    let Job { builder, order, observer, work } = *job;
+    let Job { builder, order, observer, work, header_limit } = *job;
     let OnBase { config, found, toolchain, base } = on;
     let source = &found.source;
     let (kind, mut checked) = steps.run(StepName::Check, || {
@@ -171,7 +173,7 @@ fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModu
         let engine =
             LivepatchEngine::ready(kind, input, &builder.cache, builder.options.base_limits)?;
         let units = engine.with_missed_units(checked.units_of_files.clone(), &|units| {
-            check_fan_out(units, kind, &builder.options, builder.jobs(), observer).map(drop)
+            check_fan_out(units, kind, header_limit, builder.jobs(), observer).map(drop)
         })?;
         if units != checked.units_of_files {
             checked.units = all_units(&units);
@@ -227,6 +229,7 @@ struct Job<'a> {
     order: &'a BuildOrder,
     observer: &'a dyn Observer,
     work: &'a Utf8Path,
+    header_limit: HeaderLimit,
 }
 
 /// What the check leaves: the patched source, and what is to be compiled of it.
@@ -327,9 +330,9 @@ impl Job<'_> {
             of_file.clone_from(&units);
         }
         let engine = self.engine_for_fixes(chosen, config, &new_sources);
-        let Builder { options, .. } = self.builder;
         let jobs = self.builder.jobs();
-        let reach = check_fan_out(&units_of_files, engine, options, jobs, self.observer)?;
+        let limit = self.header_limit;
+        let reach = check_fan_out(&units_of_files, engine, limit, jobs, self.observer)?;
         refuse_generator_inputs(&plan.changes, base)?;
         let root = toolchain.path();
         let patched = Workspace::make(base, &root, sandbox, self.work, "patched", self.observer)?;

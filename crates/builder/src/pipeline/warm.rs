@@ -8,7 +8,7 @@ use elivepatch_model::{BaseKind, BuildKey, Failure, Sha256Digest, Step, StepName
 use elivepatch_patch::SourcePatch;
 
 use super::Job;
-use crate::{BaselinePatch, BuildOrder, Builder, Observer, steps::Steps};
+use crate::{BaselinePatch, BuildOrder, Builder, Observer, headers::HeaderLimit, steps::Steps};
 
 /// A base that is ready.
 #[derive(Debug, Clone)]
@@ -50,7 +50,9 @@ pub(crate) fn warm(
         rebuild: None,
     };
     // None of these steps writes into a build's directory.
-    let job = Job { builder, order: &order, observer, work: Utf8Path::new("/nonexistent") };
+    let header_limit = HeaderLimit::of_builds(&builder.options);
+    let work = Utf8Path::new("/nonexistent");
+    let job = Job { builder, order: &order, observer, work, header_limit };
     let mut steps = Steps::new(observer);
     let (config, mut source) = steps.run(StepName::Source, || job.find_source())?;
     let toolchain = steps.run(StepName::Toolchain, || job.toolchain_root(&config))?;

@@ -28,7 +28,8 @@ pub use fixes::{DEFAULT_PER_SECOND, FixesKind, FixesSection};
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use policy::{
-    AutomaticFixes, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS, PolicySection,
+    AutomaticFixes, DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS,
+    DEFAULT_LIVEPATCH_OBJECTS, PolicySection,
 };
 pub use source::{SourceKindName, SourceSection};
 pub use template::template;

@@ -1,9 +1,12 @@
 use elivepatch_cve::CveId;
 use serde::Deserialize;
 
+/// The most objects that are compiled for the headers of a CVE's fix when the config does not say. Two cores
+/// take two and a half minutes for them, and a hundred fixes wait behind it.
+pub const DEFAULT_CVE_HEADER_OBJECTS: usize = 150;
+
 /// The most functions that a livepatch of fixes replaces when the config does not say. A change is complete
-/// only when no task sleeps in any of them, which gets less likely with each; the fixes of half a year for a
-/// cloud kernel have some 300.
+/// only when no task sleeps in any of them, which gets less likely with each.
 pub const DEFAULT_LIVEPATCH_FUNCTIONS: u32 = 500;
 
 /// The most objects, vmlinux and modules, that it patches when the config does not say. A module of them that
@@ -22,6 +25,8 @@ pub struct PolicySection {
     pub deny_cves: Vec<CveId>,
     /// Files that no fix of a CVE may change: paths in the kernel's tree, or directories that end in `/`.
     pub deny_files: Vec<String>,
+    /// The most objects that are compiled for the headers which a fix of a CVE touches.
+    pub cve_header_objects: usize,
     /// The most functions that a livepatch of fixes replaces.
     pub livepatch_functions: u32,
     /// The most objects, vmlinux and modules, that it patches.
@@ -46,6 +51,7 @@ impl Default for PolicySection {
             automatic_cve_fixes: AutomaticFixes::default(),
             deny_cves: Vec::new(),
             deny_files: Vec::new(),
+            cve_header_objects: DEFAULT_CVE_HEADER_OBJECTS,
             livepatch_functions: DEFAULT_LIVEPATCH_FUNCTIONS,
             livepatch_objects: DEFAULT_LIVEPATCH_OBJECTS,
         }

@@ -1,8 +1,8 @@
 use camino::Utf8Path;
 
 use super::{
-    DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS, MOST_WORKERS, Overrides, Places,
-    ServerConfig, fixes_template::FIXES, source_template::SOURCES,
+    DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
+    MOST_WORKERS, Overrides, Places, ServerConfig, fixes_template::FIXES, source_template::SOURCES,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -121,10 +121,14 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #deny_cves = []
 #deny_files = []
 
+# The most objects that are compiled for the headers which the fix of a CVE touches, when header_objects
+# allows as many. A fix that reaches more is named (header-fan-out) and left out; elivepatch build makes a
+# livepatch of it alone. Two cores take a second for each of them.
+#cve_header_objects = {cve_headers}
+
 # The most functions that one livepatch of fixes for CVEs replaces. The kernel's change to a livepatch is
 # complete only when no task sleeps in any of them, so it takes longer, and may not end, with many. The
-# fixes of half a year for a cloud kernel have some 300. The worst CVEs come first; those for which no room
-# is left wait for a reboot into a newer kernel.
+# worst CVEs come first; those for which no room is left wait for a reboot into a newer kernel.
 #livepatch_functions = {functions}
 
 # The most objects that it patches: vmlinux counts as one, and so does each module. A module that is loaded
@@ -191,6 +195,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
         unproven = config.policy.allow_unproven,
+        cve_headers = DEFAULT_CVE_HEADER_OBJECTS,
         functions = DEFAULT_LIVEPATCH_FUNCTIONS,
         objects = DEFAULT_LIVEPATCH_OBJECTS,
         feed_hours = config.feed.every_hours,

@@ -82,6 +82,7 @@ fn policy(config: &ServerConfig, found: &mut Problems<'_>) {
     for problem in policy.deny_files.iter().filter_map(|path| denied_file_problem(path)) {
         found.add("policy.deny_files", problem);
     }
+    found.at_least("policy.cve_header_objects", policy.cve_header_objects as u64, 1);
     found.at_least("policy.livepatch_functions", policy.livepatch_functions.into(), 1);
     found.at_least("policy.livepatch_objects", policy.livepatch_objects.into(), 1);
 }
