@@ -1,20 +1,26 @@
 //! Which CVEs matter on the stock kernel, by what its base says that it is built from.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use elivepatch_api::AssessmentResource;
 use elivepatch_builder::{Builder, BuilderOptions};
 use elivepatch_cve::{Applicability, LinuxVersion};
 use elivepatch_end_to_end::{
-    RELEASE, SHORT_LIMIT, ServerOptions, TestServer, cache_directory, make_base_ready, wait_until,
+    RELEASE, SHORT_LIMIT, ServerOptions, TestServer, cache_directory, make_base_ready, own_patch,
+    patch, program, wait_until,
 };
-use elivepatch_model::{Architecture, TargetFacts};
+use elivepatch_model::{Architecture, Manifest, TargetFacts};
 
 const INTRODUCER: &str = "00d60fd3b93219ea854220f0fd264b86398cbc53";
 const FIX: &str = "0f3058d7d26f81df9b68a18ddbe164bdc3c5eff3";
 
 /// Adds a record of a flaw in a file, fixed in a version of the 6.1 branch.
 fn publish(feed: &Path, id: &str, file: &str, fixed: &str) {
+    publish_fix(feed, id, file, fixed, FIX);
+}
+
+/// The same with the fix in a commit of its own.
+fn publish_fix(feed: &Path, id: &str, file: &str, fixed: &str, commit: &str) {
     let path = feed.join("published").join(&id[4..8]).join(id);
     fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
     let record = serde_json::json!({
@@ -26,17 +32,18 @@ fn publish(feed: &Path, id: &str, file: &str, fixed: &str) {
         "cveMetadata": {"cveId": id},
     });
     fs::write(path.with_extension("json"), record.to_string()).expect("own file");
-    let dyads = format!("4.20:{INTRODUCER}:{fixed}:{FIX}\n");
+    let dyads = format!("4.20:{INTRODUCER}:{fixed}:{commit}\n");
     fs::write(path.with_extension("dyad"), dyads).expect("own file");
 }
 
 /// A server that has read a feed, with the stock kernel's base ready.
 fn server_with(feed: &str) -> TestServer {
+    server_with_config(format!("[feed]\nsource = {feed:?}\n"))
+}
+
+fn server_with_config(config: String) -> TestServer {
     make_base_ready();
-    let server = TestServer::start(ServerOptions {
-        config: format!("[feed]\nsource = {feed:?}\n"),
-        ..ServerOptions::default()
-    });
+    let server = TestServer::start(ServerOptions { config, ..ServerOptions::default() });
     // It reads the feed by itself when it starts.
     wait_until("the feed", SHORT_LIMIT, || {
         let run = server.client("cve").args(["--dry-run", "--kernel", RELEASE]).run();
@@ -100,6 +107,99 @@ fn cves_are_judged_by_what_the_stock_kernel_is_built_from() {
     let unknown = ["--dry-run", "--kernel", RELEASE, "--explain", "CVE-2020-9999"];
     let run = server.client("cve").args(unknown).run();
     assert!(run.code == Some(1) && run.stderr.contains("has no CVE-2020-9999"), "{}", run.stderr);
+}
+
+/// From the feed to a livepatch of several fixes, and on to the next one.
+#[test]
+fn fixes_of_cves_become_one_livepatch_and_what_is_new_is_added_to_it() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (feed, fixes) = (place.path().join("feed"), place.path().join("fixes"));
+    fs::create_dir(&fixes).expect("own directory");
+    let add = |number: u32, file: &str, fixed: &str, patch: &Path| {
+        let commit = format!("{number:040x}");
+        publish_fix(&feed, &format!("CVE-2026-{number}"), file, fixed, &commit);
+        fs::copy(patch, fixes.join(format!("{commit}.patch"))).expect("own file");
+    };
+    add(1001, "fs/proc/meminfo.c", "6.1.177", &patch("demo/meminfo-label"));
+    add(1002, "fs/proc/meminfo.c", "6.1.178", &own_patch("changed-data-FAIL"));
+    publish(&feed, "CVE-2026-1003", "drivers/gpu/drm/radeon/si.c", "6.1.177");
+    publish(&feed, "CVE-2026-1004", "mm/mmap.c", "7.2");
+    let (feed_path, fixes_path) = (feed.to_str().expect("UTF-8"), fixes.to_str().expect("UTF-8"));
+    let config = format!(
+        "[feed]\nsource = {feed_path:?}\n[[fixes]]\nkind = \"directory\"\npath = {fixes_path:?}\n"
+    );
+    let server = server_with_config(config.clone());
+    let config_file = place.path().join("server.toml");
+    let data = server.data_directory().to_str().expect("UTF-8");
+    fs::write(&config_file, format!("data_directory = {data:?}\n{config}")).expect("own directory");
+    let state = place.path().join("state");
+    let output = place.path().join("output");
+    fs::create_dir(&output).expect("own directory");
+    let cve = |arguments: &[&str]| {
+        let run = server.client("cve").args(["--kernel", RELEASE]);
+        let run = run.args(["--state-directory".as_ref(), state.as_os_str()]);
+        run.args(["--output".as_ref(), output.as_os_str()]).args(arguments).run()
+    };
+    let html = place.path().join("report.html");
+    let vex = place.path().join("report.json");
+    let files =
+        ["--html", html.to_str().expect("UTF-8"), "--openvex", vex.to_str().expect("UTF-8")];
+    let first = cve(&files);
+    // One needs a reboot, one waits for a person.
+    assert_eq!(first.code, Some(5), "{}{}", first.stdout, first.stderr);
+    for part in ["1 fixed live", "1 needs a reboot", "1 is not in this kernel", "1 waits for you"] {
+        assert!(first.stdout.contains(part), "{part:?} is missing: {}", first.stdout);
+    }
+    let explained = cve(&["--explain", "CVE-2026-1002"]);
+    assert!(explained.stdout.contains("data-changed"), "{}", explained.stdout);
+    assert!(fs::read_to_string(&html).expect("a page").contains("CVE-2026-1001"));
+    let document: serde_json::Value =
+        serde_json::from_slice(&fs::read(&vex).expect("a document")).expect("JSON");
+    let status = |id: &str| {
+        let mut statements = document["statements"].as_array().expect("a list").iter();
+        let found = statements.find(|statement| statement["vulnerability"]["name"] == id);
+        found.map(|statement| statement["status"].as_str().expect("a text").to_owned())
+    };
+    assert_eq!(status("CVE-2026-1001").as_deref(), Some("fixed"));
+    assert_eq!(status("CVE-2026-1002").as_deref(), Some("affected"));
+    assert_eq!(status("CVE-2026-1003").as_deref(), Some("not_affected"));
+    let modules = || {
+        let mut found: Vec<_> = fs::read_dir(&output)
+            .expect("own directory")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|name| name == "ko"))
+            .collect();
+        found.sort();
+        found
+    };
+    assert_eq!(modules().len(), 1);
+
+    // From cron, with nothing new: nothing is done, and nothing is said.
+    let again = cve(&[]);
+    assert_eq!((again.code, again.stdout.as_str(), again.stderr.as_str()), (Some(0), "", ""));
+
+    // One more: it alone is built, and the set.
+    let builds = || server.log().matches("build begins").count();
+    let before = builds();
+    add(1005, "fs/proc/meminfo.c", "6.1.179", &patch("demo/meminfo-total"));
+    let mut update = Command::new(program("elivepatch-server"));
+    update.args(["feed", "update", "--config"]).arg(&config_file);
+    let update = update.output().expect("the server's program");
+    assert!(update.status.success(), "{update:?}");
+    let second = cve(&[]);
+    assert_eq!(second.code, Some(5), "{}{}", second.stdout, second.stderr);
+    assert!(second.stdout.contains("2 fixed live"), "{}", second.stdout);
+    assert!(second.stdout.contains("CVE-2026-1005"), "news: {}", second.stdout);
+    assert_eq!(builds() - before, 2, "the new fix alone, and both together");
+    assert_eq!(modules().len(), 2);
+    let manifests = modules().into_iter().map(|module| {
+        let text = fs::read(format!("{}.manifest.json", module.display())).expect("a manifest");
+        serde_json::from_slice::<Manifest>(&text).expect("a manifest")
+    });
+    let both = manifests.max_by_key(|manifest| manifest.fixes.len()).expect("two of them");
+    let names: Vec<&str> = both.fixes.iter().map(|fix| fix.name.as_str()).collect();
+    assert_eq!(names, ["CVE-2026-1001-000000000000.patch", "CVE-2026-1005-000000000000.patch"]);
+    assert_eq!(both.functions.len(), 1);
 }
 
 /// Of the feed of August 2026 it is known by hand: 830 CVEs are fixed in 6.1.177 or later, of which 329 name
