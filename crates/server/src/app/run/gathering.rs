@@ -12,6 +12,7 @@ use super::{
     advance::Run,
     progress::{Unit, UnitState},
     start::named_fix,
+    verdict::outcome,
 };
 use crate::app::{App, AppError, fixes::FixMissing};
 
@@ -92,7 +93,7 @@ impl App {
             match self.fix_of_commit(&commit.hash).await {
                 Ok(found) => patches.push((commit.hash, Some(commit.version), found)),
                 Err(FixMissing::Refused { failure, .. }) => {
-                    missing = Some(Outcome::NotPatchable { failure: *failure });
+                    missing = Some(outcome(*failure));
                     break;
                 }
                 Err(error) => {
@@ -105,7 +106,7 @@ impl App {
         }
         let record = run.change(position);
         match missing {
-            Some(outcome) => record.result.outcome = Some(outcome),
+            Some(found) => record.result.outcome = Some(found),
             None => self.take_fix(record, patches, false),
         }
     }

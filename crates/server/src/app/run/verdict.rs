@@ -33,9 +33,10 @@ pub(super) fn outcome(failure: Failure) -> Outcome {
     match failure.class {
         FailureClass::PatchDoesNotApply => Outcome::DoesNotApply { failure },
         FailureClass::FixInSource => Outcome::AlreadyInSource,
-        FailureClass::CodeNotBuilt | FailureClass::NoFunctionalChange => {
-            Outcome::NotBuilt { failure }
-        }
+        // Code of another architecture, code that the config leaves out, a change that no code shows.
+        FailureClass::PatchNoCode
+        | FailureClass::CodeNotBuilt
+        | FailureClass::NoFunctionalChange => Outcome::NotBuilt { failure },
         FailureClass::CompileFailed
         | FailureClass::BaseCompileFailed
         | FailureClass::LinkFailed
@@ -66,6 +67,7 @@ mod tests {
     #[test]
     fn code_that_is_not_there_is_no_failure_of_its_fix() {
         let of = |class| outcome(Failure::new(class, "", "")).verdict();
+        assert_eq!(of(FailureClass::PatchNoCode), "not-built");
         assert_eq!(of(FailureClass::CodeNotBuilt), "not-built");
         assert_eq!(of(FailureClass::NoFunctionalChange), "not-built");
         assert_eq!(of(FailureClass::FixInSource), "already-fixed");
