@@ -4,6 +4,7 @@
 mod debian;
 mod extract;
 mod host;
+mod image_file;
 mod oci;
 mod run;
 
