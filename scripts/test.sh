@@ -133,7 +133,9 @@ if [ "$full" = yes ]; then
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
     say "every stock kernel of the archive is found"
     cargo test --locked --package elivepatch-builder --lib -- --ignored every_stock_kernel
-    say "toolchain roots from a tarball and from an OCI image, and a livepatch with each"
+    say "toolchain roots from a tarball and from an OCI image, and a livepatch with each; a root of
+   a user without root's rights"
+    install_packages uidmap
     cargo test --locked --package elivepatch-end-to-end --test toolchains -- --ignored \
         --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it
