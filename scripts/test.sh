@@ -64,8 +64,8 @@ run_one_test() {
     run_tests --package elivepatch-end-to-end --test livepatch "$1"
 }
 
-# What the tests run themselves: archives signed by keys of their own, and patch, perl and python.
-install_packages gnupg diffutils patch python3-minimal
+# What the tests run themselves: archives signed by keys of their own, images, and patch, perl and python.
+install_packages gnupg diffutils patch python3-minimal skopeo umoci
 
 # What tests left behind that were killed themselves.
 find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \
@@ -139,8 +139,9 @@ if [ "$full" = yes ]; then
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
     say "every stock kernel of the archive is found"
     cargo test --locked --package elivepatch-builder --lib -- --ignored every_stock_kernel
-    say "toolchain roots from a tarball and from an OCI image, and a livepatch with each"
-    install_packages skopeo umoci
+    say "toolchain roots from a tarball and from an OCI image, and a livepatch with each; a root of
+   a user without root's rights"
+    install_packages uidmap
     cargo test --locked --package elivepatch-end-to-end --test toolchains -- --ignored \
         --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it

@@ -1,6 +1,6 @@
-//! Toolchain roots that do not come from Debian's archive: a tarball and an OCI image of a root with
-//! the stock kernel's compiler, each made with the field's own tools. A livepatch is built with each,
-//! which takes minutes, so these tests are for `make test-full`.
+//! Toolchain roots that are made in other ways than a server of root's does from Debian's archive: of a
+//! tarball and an OCI image of a root with the stock kernel's compiler, each made with the field's own
+//! tools, and by a user without root's rights. That takes minutes, so these tests are for `make test-full`.
 
 use std::{
     fs,
@@ -109,4 +109,95 @@ fn livepatch_is_built_with_the_compiler_of_an_oci_image() {
     place.livepatch_with(&format!(
         "[oci]\npath = {image:?}\ndigest = {digest:?}\nreference = \"latest\"\n"
     ));
+}
+
+/// A user whom no machine has, and his name.
+const USER: (&str, &str) = ("65123", "elivepatch-test-user");
+
+/// A home of this user, who has subordinate ids, in files that nobody but his processes see.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().expect("a directory"));
+        let (id, name) = USER;
+        let lines = [
+            ("passwd", format!("{name}:x:{id}:{id}::{}:/bin/sh\n", home.path("").display())),
+            ("group", format!("{name}:x:{id}:\n")),
+            ("subuid", format!("{name}:7000000:65536\n")),
+            ("subgid", format!("{name}:7000000:65536\n")),
+        ];
+        fs::create_dir(home.path("etc")).expect("own directory");
+        for (file, line) in lines {
+            let text = fs::read_to_string(format!("/etc/{file}")).unwrap_or_default();
+            fs::write(home.path("etc").join(file), text + &line).expect("own file");
+        }
+        fs::copy(program("elivepatch-server"), home.path("program")).expect("own file");
+        let mut chown = Command::new("chown");
+        run(chown.args(["--recursive", &format!("{id}:{id}")]).arg(home.path("")));
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs a program as the user.
+    fn run(&self, words: &[&str]) -> String {
+        let script = "for file in passwd group subuid subgid; do mount --bind \"$HOME/etc/$file\" \
+             /etc/$file || exit; done; exec setpriv --reuid=\"$0\" --regid=\"$0\" --clear-groups -- \"$@\"";
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-c", script, USER.0]).args(words);
+        run(unshare.env("HOME", self.path("")).current_dir("/"))
+    }
+}
+
+#[test]
+#[ignore = "installs a root from Debian's archive: make test-full"]
+fn user_with_subordinate_ids_makes_a_root_by_mmdebstrap_and_compiles_with_it() {
+    let home = Home::new();
+    let server = home.path("program");
+    let server = server.to_str().expect("UTF-8");
+    let created = home.run(&[server, "toolchain", "create", SHIPPED]);
+    assert!(created.contains(&format!("{SHIPPED} is ready: gcc-12 (Debian 12.")), "{created}");
+    let verified = home.run(&[server, "toolchain", "verify", SHIPPED]);
+    assert_eq!(verified, format!("{SHIPPED} is what it was when it was made\n"));
+    let listed = home.run(&[server, "toolchain", "list"]);
+    let line = listed.lines().find(|line| line.starts_with(&format!("{SHIPPED} ")));
+    assert!(line.is_some_and(|line| line.contains(" ready ")), "{listed}");
+    // A server of his has sandboxes; what a tool in such a one does is to compile.
+    let checked = home.run(&[server, "check-config"]);
+    assert!(checked.contains("bubblewrap as the server's own user"), "{checked}");
+    let root = home.path(".cache/elivepatch/toolchain-roots").join(SHIPPED).join("root");
+    let (usr, source) = (root.join("usr"), "printf 'int f(void) { return 1; }' | ");
+    let compile = format!("{source} gcc-12 -x c -c - -o /tmp/f.o && nm /tmp/f.o");
+    let symbols = home.run(&[
+        "bwrap",
+        "--unshare-all",
+        "--ro-bind",
+        usr.to_str().expect("UTF-8"),
+        "/usr",
+        "--symlink",
+        "usr/bin",
+        "/bin",
+        "--symlink",
+        "usr/lib",
+        "/lib",
+        "--symlink",
+        "usr/lib64",
+        "/lib64",
+        "--tmpfs",
+        "/tmp",
+        "--dev",
+        "/dev",
+        "sh",
+        "-c",
+        &compile,
+    ]);
+    assert!(symbols.contains(" T f"), "{symbols}");
+    // All of it is his, so that he can remove it again.
+    let mut find = Command::new("find");
+    assert_eq!(run(find.arg(home.path(".cache")).args(["!", "-uid", USER.0])), "");
+    home.run(&[server, "toolchain", "remove", SHIPPED]);
+    assert!(!root.exists());
 }

@@ -50,7 +50,9 @@ mod work_directory;
 
 pub use builder::Builder;
 pub use cache::{Cache, EntryKind};
-pub use debian::{Apt, DebianOptions, PackageDirectory, stock_config, unpack_source_tarball};
+pub use debian::{
+    Apt, DebianOptions, MirrorTimes, PackageDirectory, stock_config, unpack_source_tarball,
+};
 pub use fit::{FitSurvey, FitSurveyInput, SurveyedObject};
 pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,

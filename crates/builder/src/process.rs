@@ -71,6 +71,14 @@ impl Finished {
         }
     }
 
+    /// The program that is not installed, when that is why nothing was done: setpriv and unshare, which
+    /// run the others, end with this code then, and say so.
+    pub fn missing_program(&self) -> Option<String> {
+        let last = self.last_lines(1).pop().filter(|_| self.code() == Some(127))?;
+        let (_, name) = last.split_once(": failed to execute ")?;
+        name.strip_suffix(": No such file or directory").map(str::to_owned)
+    }
+
     /// The output as text, with what is not UTF-8 replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.output).into_owned()
@@ -322,6 +330,21 @@ mod tests {
     fn endless_output_is_stopped_at_its_limit() {
         let (finished, _) = shell("while :; do echo xxxxxxxxxxxxxxxxxxxxxx; done", LIMITS);
         assert_eq!(finished.ended, Ended::LimitExceeded("printed more than 97 KiB".to_owned()));
+    }
+
+    #[test]
+    fn program_that_is_not_installed_is_named_however_it_is_started() {
+        let missing = |command: Command| {
+            supervise(command, LIMITS, &mut |_| {}, &mut |_| None).expect("runs").missing_program()
+        };
+        let name = "elivepatch-no-such-program";
+        assert_eq!(missing(mortal_command(name)).as_deref(), Some(name));
+        let mut nested = mortal_command("unshare");
+        nested.args(["--", name]);
+        assert_eq!(missing(nested).as_deref(), Some(name));
+        let mut shell = mortal_command("sh");
+        shell.args(["-c", "echo 'a: failed to execute b: No such file or directory'; exit 1"]);
+        assert_eq!(missing(shell), None);
     }
 
     #[test]

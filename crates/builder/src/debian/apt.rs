@@ -9,7 +9,8 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DebianOptions,
+    DebianOptions, MirrorTimes,
+    faults::{apt_io, check_keyring, fetch_failure, not_installed, program_missing},
     mirror::{Mirrors, find_mirrors},
     proxy::{machine_proxies, machine_proxy},
     stanza::{Stanza, read_stanzas},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     Cache, Observer,
     cache::CacheLock,
-    failures::{cancelled, io_failure},
+    failures::cancelled,
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
 
@@ -25,12 +26,8 @@ use crate::{
 /// changes four times a day.
 const INDEX_AGE: Duration = Duration::from_secs(600);
 
-/// apt tells nothing for long while a large package comes in; it has time limits of its own.
-const FETCH_LIMITS: ProcessLimits = ProcessLimits {
-    time: Duration::from_secs(3600),
-    silence: Duration::from_secs(3600),
-    output_bytes: 16 * 1024 * 1024,
-};
+/// The most that apt or curl may print, in bytes: some lines for each suite.
+const OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A package in the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +112,7 @@ impl Apt {
         // them read and write this one file.
         let directory =
             directory.canonicalize_utf8().map_err(|error| apt_io("find", &directory, &error))?;
-        apt.write("apt.conf", &configuration_text(&directory, options.valid_until))?;
+        apt.write("apt.conf", &configuration_text(&directory, options))?;
         Ok(apt)
     }
 
@@ -125,9 +122,22 @@ impl Apt {
         source_lines(&self.options, &self.mirrors, self.index, suites)
     }
 
+    /// How files are fetched, as lines of an apt configuration.
+    pub(crate) fn acquire_lines(&self) -> Vec<String> {
+        acquire_lines(&self.options)
+    }
+
     /// apt's configuration file: for other programs that run apt.
     pub fn configuration(&self) -> Utf8PathBuf {
         self.directory.join("apt.conf")
+    }
+
+    /// Refuses a keyring that cannot be read.
+    ///
+    /// # Errors
+    /// `fetch-failed`.
+    pub(crate) fn check_keyring(&self) -> Result<(), Failure> {
+        check_keyring(&self.options.keyring)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
@@ -154,9 +164,11 @@ impl Apt {
         if self.index_age().is_some_and(|age| age < INDEX_AGE) {
             return Ok(());
         }
+        self.check_keyring()?;
         let mut update = self.command("apt-get");
         update.args(["update", "--quiet", "--error-on=any"]);
-        let finished = self.run(update, observer, &mut |_| {})?;
+        let time = Duration::from_secs(self.options.times.index_seconds);
+        let finished = self.run(update, time, observer, &mut |_| None)?;
         if !finished.succeeded() {
             let suites = self.source_lines(&self.options.suites);
             match missing_suites(&finished.text()) {
@@ -272,6 +284,9 @@ impl Apt {
         let _lock = self.lock_index(observer)?;
         let output =
             self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;
+        if output.status.code() == Some(127) {
+            return Err(program_missing("apt-cache"));
+        }
         // apt ends with the same code when it knows no such package and when it failed.
         let errors = String::from_utf8_lossy(&output.stderr);
         let failed = |line: &&str| line.starts_with("E: ") && *line != "E: No packages found";
@@ -292,26 +307,33 @@ impl Apt {
         command
     }
 
-    /// Runs apt; `tick` is called a few times a second.
+    /// Runs apt or curl for this time at most. `tick` is called a few times a second, and may say why it
+    /// is to be ended.
     pub(super) fn run(
         &self,
         command: Command,
+        time: Duration,
         observer: &dyn Observer,
-        tick: &mut dyn FnMut(&dyn Observer),
+        tick: &mut dyn FnMut(&dyn Observer) -> Option<Ended>,
     ) -> Result<Finished, Failure> {
+        // They tell nothing for long while a large file comes in, and look themselves whether it does.
+        let limits = ProcessLimits { time, silence: time, output_bytes: OUTPUT_BYTES };
         let mut on_line = |line: &str| {
             observer.event(BuildEvent::Log { step: StepName::Source, line: line.to_owned() });
         };
         let calls = Cell::new(0u32);
         let mut watch = |_: &Child| {
-            calls.set(calls.get() + 1);
-            if calls.get().is_multiple_of(5) {
-                tick(observer);
+            if observer.is_cancelled() {
+                return Some(Ended::Cancelled);
             }
-            observer.is_cancelled().then_some(Ended::Cancelled)
+            calls.set(calls.get() + 1);
+            if calls.get().is_multiple_of(5) { tick(observer) } else { None }
         };
-        let finished = supervise(command, FETCH_LIMITS, &mut on_line, &mut watch)
+        let finished = supervise(command, limits, &mut on_line, &mut watch)
             .map_err(|error| not_installed(&error))?;
+        if let Some(program) = finished.missing_program() {
+            return Err(program_missing(&program));
+        }
         if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
     }
 }
@@ -341,6 +363,10 @@ fn source_lines(
 
 /// The repositories that the mirror does not have, when that is all that is wrong with an update.
 fn missing_suites(output: &str) -> Option<Vec<String>> {
+    // apt ends as if it were missing where a suite leads elsewhere.
+    if output.contains("edirection ") {
+        return None;
+    }
     let errors = output.lines().filter(|line| line.starts_with("E: ") || line.starts_with("W: "));
     let missing = errors.map(|line| {
         let repository = line.strip_prefix("E: The repository '")?;
@@ -350,10 +376,8 @@ fn missing_suites(output: &str) -> Option<Vec<String>> {
 }
 
 /// apt's configuration for a state directory of its own; nothing of the machine's is read.
-fn configuration_text(directory: &Utf8Path, valid_until: bool) -> String {
-    let proxies = machine_proxies();
-    // The signature is checked whatever this says.
-    let check = format!("Acquire::Check-Valid-Until \"{valid_until}\";\n");
+fn configuration_text(directory: &Utf8Path, options: &DebianOptions) -> String {
+    let acquire = acquire_lines(options).join("\n");
     format!(
         "Dir::State \"{directory}/state\";\nDir::State::status \"{directory}/status\";\n\
          Dir::Cache \"{directory}\";\nDir::Cache::archives \"{directory}/archives\";\n\
@@ -363,9 +387,20 @@ fn configuration_text(directory: &Utf8Path, valid_until: bool) -> String {
          Dir::Etc::trusted \"/dev/null\";\nDir::Etc::trustedparts \"/dev/null\";\n\
          APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\n\
          APT::Sandbox::User \"root\";\nAPT::Get::AllowUnauthenticated \"false\";\n\
-         Acquire::Languages \"none\";\nAcquire::Retries \"3\";\nAcquire::http::Timeout \"30\";\n\
-         {check}{proxies}"
+         Acquire::Languages \"none\";\n{acquire}\n"
     )
+}
+
+/// How files are fetched: how long is waited, and through which proxy.
+fn acquire_lines(options: &DebianOptions) -> Vec<String> {
+    let MirrorTimes { silence_seconds, retries, .. } = options.times;
+    let own = [
+        format!("Acquire::Retries \"{retries}\";"),
+        format!("Acquire::http::Timeout \"{silence_seconds}\";"),
+        // The signature is checked whatever this says.
+        format!("Acquire::Check-Valid-Until \"{}\";", options.valid_until),
+    ];
+    own.into_iter().chain(machine_proxies()).collect()
 }
 
 fn into_package(stanza: Stanza) -> Option<PackageFile> {
@@ -376,30 +411,4 @@ fn into_package(stanza: Stanza) -> Option<PackageFile> {
         size_bytes: stanza.size_bytes,
         file_name: stanza.file_name,
     })
-}
-
-pub(super) fn apt_io(action: &str, path: &Utf8Path, error: &std::io::Error) -> Failure {
-    io_failure(FailureClass::FetchFailed, action, path, error)
-}
-
-pub(super) fn not_installed(error: &std::io::Error) -> Failure {
-    Failure::new(
-        FailureClass::FetchFailed,
-        format!("cannot run apt or curl: {error}"),
-        "apt-get install apt curl: they fetch and verify the kernel's packages",
-    )
-}
-
-pub(super) fn fetch_failure(what: &str, finished: &Finished) -> Failure {
-    let full = finished.text().contains("No space left on device")
-        || finished.text().contains("Failure writing output")
-        || finished.text().contains("don't have enough free space");
-    let class = if full { FailureClass::DiskFull } else { FailureClass::FetchFailed };
-    Failure::new(
-        class,
-        format!("{what} from Debian's archive"),
-        "check the network and the mirror ([debian] section of the server's config), then submit \
-         the build again: what was fetched is kept",
-    )
-    .with_details(finished.last_lines(8))
 }

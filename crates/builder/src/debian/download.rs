@@ -1,15 +1,30 @@
 //! Fetching package files: curl brings them, and their digests are those of the signed index.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
 
-use super::apt::{Apt, PackageFile, apt_io, fetch_failure, not_installed};
-use crate::{
-    Observer, cache::CacheLock, digest_file::digest_file, housekeeping::mark_used,
-    process::mortal_command,
+use super::{
+    apt::{Apt, PackageFile},
+    faults::{apt_io, fetch_failure, not_installed},
 };
+use crate::{
+    Observer,
+    cache::CacheLock,
+    digest_file::digest_file,
+    housekeeping::mark_used,
+    process::{Ended, mortal_command},
+};
+
+/// An attempt that brings less than this, in bytes, is one of few: each costs a connection.
+const LITTLE_BYTES: u64 = 64 * 1024;
+
+/// How many attempts may bring little, one after the other.
+const LITTLE_ATTEMPTS: u32 = 10;
 
 /// A package's file that is kept from removal while this value lives.
 #[derive(Debug)]
@@ -136,22 +151,34 @@ impl Apt {
         if size() > package.size_bytes {
             fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
         }
+        let times = self.options.times;
+        let began = Instant::now();
         let mut may_begin_anew = true;
+        let mut little = 0;
         loop {
             let before = size();
             if before == package.size_bytes {
                 return Ok(partial);
             }
-            let finished =
-                self.run(self.curl(address, package, &partial), observer, &mut |observer| {
-                    observer.event(BuildEvent::Progress {
-                        step: StepName::Source,
-                        what: package.name.clone(),
-                        done: size(),
-                        total: package.size_bytes,
-                        unit: "bytes".to_owned(),
-                    });
-                })?;
+            let left = Duration::from_secs(times.package_seconds).saturating_sub(began.elapsed());
+            let time = left.min(Duration::from_secs(times.attempt_seconds));
+            let curl = self.curl(address, package, &partial);
+            let finished = self.run(curl, time, observer, &mut |observer| {
+                let done = size();
+                observer.event(BuildEvent::Progress {
+                    step: StepName::Source,
+                    what: package.name.clone(),
+                    done,
+                    total: package.size_bytes,
+                    unit: "bytes".to_owned(),
+                });
+                // curl before 8.4 looks at the size only where the mirror tells it before.
+                let is_too_large = done > package.size_bytes;
+                is_too_large.then(|| Ended::LimitExceeded("sent more than it should".to_owned()))
+            })?;
+            if size() > package.size_bytes {
+                return Ok(partial);
+            }
             // A mirror or proxy that cannot send the rest of a file (curl: 33, or 22 for a code of
             // HTTP) sends all of it.
             if matches!(finished.code(), Some(22 | 33)) && before > 0 && may_begin_anew {
@@ -159,8 +186,12 @@ impl Apt {
                 fs_err::remove_file(&partial).map_err(|e| apt_io("remove", &partial, &e))?;
                 continue;
             }
-            // A line that drops now and then still gets there; one that brings nothing does not.
-            if !finished.succeeded() && size() <= before {
+            // A line that drops now and then still gets there; one that brings next to nothing does
+            // not.
+            let came = size().saturating_sub(before);
+            little = if came < LITTLE_BYTES { little + 1 } else { 0 };
+            let is_over = began.elapsed().as_secs() >= times.package_seconds;
+            if !finished.succeeded() && (came == 0 || little >= LITTLE_ATTEMPTS || is_over) {
                 let what = format!("cannot fetch {} {}", package.name, package.version);
                 return Err(fetch_failure(&what, &finished));
             }
@@ -172,10 +203,12 @@ impl Apt {
 
     fn curl(&self, address: &str, package: &PackageFile, output: &Utf8Path) -> Command {
         let mut curl = mortal_command("curl");
+        let times = self.options.times;
         curl.args(["--fail", "--silent", "--show-error", "--location", "--continue-at", "-"]);
         // A mirror may redirect to another host, but not to files of this machine.
         curl.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "5"]);
-        curl.args(["--connect-timeout", "30", "--speed-limit", "1000", "--speed-time", "60"]);
+        curl.args(["--connect-timeout", &times.silence_seconds.to_string()]);
+        curl.args(["--speed-limit", "1000", "--speed-time", &times.slow_seconds.to_string()]);
         curl.args(["--max-filesize", &package.size_bytes.to_string()]);
         if let Some(proxy) = &self.proxy {
             curl.args(["--proxy", proxy]);

@@ -7,7 +7,8 @@ use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 
 use super::{
     PackageDirectory,
-    apt::{Apt, PackageFile, apt_io},
+    apt::{Apt, PackageFile},
+    faults::apt_io,
 };
 use crate::{digest_file::digest_file, failures::io_failure};
 

@@ -7,6 +7,7 @@
 
 mod apt;
 mod download;
+mod faults;
 mod kept_packages;
 mod kernel_packages;
 mod mirror;
@@ -19,8 +20,9 @@ mod unpack;
 
 pub use apt::Apt;
 pub use download::HeldPackage;
+pub(crate) use faults::fault_in;
 pub use kernel_packages::{KernelPackages, find_kernel};
-pub use options::{DebianOptions, PackageDirectory};
+pub use options::{DebianOptions, MirrorTimes, PackageDirectory};
 pub(crate) use source_package::rt_patches;
 pub use stock_config::stock_config;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};

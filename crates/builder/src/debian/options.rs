@@ -34,6 +34,43 @@ pub struct DebianOptions {
     pub valid_until: bool,
     /// Package files on the server, for kernels that have left the archive.
     pub packages: Option<PackageDirectory>,
+    /// How long a mirror is waited for.
+    pub times: MirrorTimes,
+}
+
+/// How long a mirror is waited for that hangs, trickles or drops the line. An index that is not there in
+/// time is as good as none; a package that comes in part is gone on with by the next build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MirrorTimes {
+    /// Without sending anything, for apt; and until it takes a connection, for curl.
+    pub silence_seconds: u64,
+    /// How often apt asks again, for each suite.
+    pub retries: u32,
+    /// With fewer than 1000 bytes a second, for curl.
+    pub slow_seconds: u64,
+    /// For the indexes of all suites.
+    pub index_seconds: u64,
+    /// For one attempt at a package, which the next one goes on with.
+    pub attempt_seconds: u64,
+    /// For all attempts at a package in one build.
+    pub package_seconds: u64,
+}
+
+impl Default for MirrorTimes {
+    fn default() -> Self {
+        Self {
+            // apt's own, and as much as a mirror takes that has a disk to wake up.
+            silence_seconds: 30,
+            retries: 3,
+            slow_seconds: 60,
+            // A mirror that sends nothing costs 30 s for each of the 4 attempts at each of 7 suites: 14
+            // minutes. The indexes have 30 MB, which 20 kB/s bring in in this time.
+            index_seconds: 1800,
+            attempt_seconds: 3600,
+            // The debug symbols of a kernel have 0.9 GB, which take six hours at 42 kB/s.
+            package_seconds: 6 * 3600,
+        }
+    }
 }
 
 /// A directory with package files.
@@ -63,6 +100,7 @@ impl Default for DebianOptions {
             keyring: "/usr/share/keyrings/debian-archive-keyring.gpg".into(),
             valid_until: true,
             packages: None,
+            times: MirrorTimes::default(),
         }
     }
 }

@@ -12,9 +12,9 @@ pub(super) fn machine_proxy() -> Option<String> {
 }
 
 /// The machine's own proxy and TLS settings for apt, as configuration lines.
-pub(super) fn machine_proxies() -> String {
+pub(super) fn machine_proxies() -> Vec<String> {
     let Ok(output) = Command::new("apt-config").args(["dump", "Acquire"]).output() else {
-        return String::new();
+        return Vec::new();
     };
     String::from_utf8_lossy(&output.stdout)
         .lines()
@@ -25,6 +25,6 @@ pub(super) fn machine_proxies() -> String {
                     .iter()
                     .any(|w| lower.contains(w))
         })
-        .map(|line| format!("{line}\n"))
+        .map(str::to_owned)
         .collect()
 }

@@ -7,7 +7,10 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass};
 use liblzma::read::XzDecoder;
 
-use super::apt::{Apt, PackageFile, not_installed};
+use super::{
+    apt::{Apt, PackageFile},
+    faults::not_installed,
+};
 use crate::{Observer, failures::io_failure};
 
 /// How the name of the part ends that holds what Debian adds to the upstream source.

@@ -14,6 +14,7 @@ mod command;
 mod failure;
 mod layers;
 mod limits;
+mod namespaces;
 mod watch;
 
 use std::{
@@ -26,6 +27,7 @@ use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 pub use command::{Overlay, SandboxCommand};
 pub use limits::SandboxLimits;
+pub(crate) use namespaces::how_to_allow;
 pub use watch::DiskUse;
 #[cfg(test)]
 pub(crate) use watch::with_descendants;
@@ -63,8 +65,7 @@ impl Sandbox {
             return Err(Failure::new(
                 FailureClass::SandboxFailed,
                 "bubblewrap cannot make a sandbox on this machine",
-                "user namespaces must be allowed: see sysctl kernel.unprivileged_userns_clone and \
-                 user.max_user_namespaces",
+                how_to_allow(),
             )
             .with_details(plain.last_lines(5)));
         }

@@ -163,7 +163,9 @@ impl RecipeFile {
             Origin::Oci(image) => image.reference.as_deref(),
             _ => None,
         };
-        if let Some(reference) = reference.filter(|reference| !is_name(reference)) {
+        // Those of Docker's archives are repositories with tags.
+        let is_reference = |text: &str| is_name(&text.replace(['/', ':'], "-"));
+        if let Some(reference) = reference.filter(|reference| !is_reference(reference)) {
             return Err(invalid("oci.reference", format!("{reference:?} is not a name")));
         }
         self.check_flags()

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     Observer,
-    debian::Apt,
+    debian::{Apt, fault_in},
+    process::Finished,
     toolchain::{Recipe, recipe::UnpackedPackage},
 };
 
@@ -26,6 +27,7 @@ pub(super) fn install(
     apt: &Apt,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
+    apt.check_keyring()?;
     let is_root = rustix::process::geteuid().is_root();
     let tarball = root.with_extension("tar");
     // Others than this user read it, in a user namespace, and the cache is closed to them.
@@ -46,12 +48,16 @@ pub(super) fn install(
     mmdebstrap.args(["--", "mmdebstrap"]).env("APT_CONFIG", configuration.path());
     match is_root {
         true => mmdebstrap.args(["--mode=root", "--format=directory"]),
-        false => mmdebstrap.args([unprivileged_mode()?, "--format=tar"]),
+        false => mmdebstrap.args([unprivileged_mode(&recipe.name)?, "--format=tar"]),
     };
     mmdebstrap.arg("--variant=minbase");
     mmdebstrap.arg(format!("--architectures={}", "amd64"));
     mmdebstrap.arg(format!("--include={}", packages.join(",")));
     mmdebstrap.arg("--aptopt=APT::Install-Recommends \"false\"");
+    // It gives its apt a configuration of its own, and leaves these in the root: a proxy's password is
+    // nothing that builds should read.
+    mmdebstrap.args(apt.acquire_lines().iter().map(|line| format!("--aptopt={line}")));
+    mmdebstrap.arg("--customize-hook=rm \"$1/etc/apt/apt.conf.d/99mmdebstrap\"");
     // Documentation is a third of the size, and nobody reads it there.
     mmdebstrap.args(["--dpkgopt=path-exclude=/usr/share/man/*"]);
     mmdebstrap.args(["--dpkgopt=path-exclude=/usr/share/locale/*"]);
@@ -61,18 +67,7 @@ pub(super) fn install(
     mmdebstrap.args(apt.source_lines(suites));
     let finished = run(mmdebstrap, observer)?;
     if !finished.succeeded() {
-        let hint = match is_root {
-            true => {
-                "it needs mmdebstrap installed and a mirror that answers; the build's log has its \
-                 whole output"
-            }
-            false => {
-                "this user may not make it here: let root do it, with the same config: \
-                 elivepatch-server toolchain create; the build's log has the whole output"
-            }
-        };
-        let message = format!("mmdebstrap could not install the toolchain root {}", recipe.name);
-        return Err(failure(message, hint).with_details(finished.last_lines(12)));
+        return Err(not_installed(recipe, is_root, &finished));
     }
     if !is_root {
         extract_tar(&tarball, root, observer)?;
@@ -81,8 +76,25 @@ pub(super) fn install(
     Ok(())
 }
 
+/// mmdebstrap did not make it: for the archive's sake, or for want of rights.
+fn not_installed(recipe: &Recipe, is_root: bool, finished: &Finished) -> Failure {
+    let message = format!("mmdebstrap could not install the toolchain root {}", recipe.name);
+    let (message, hint) = match (fault_in(&finished.text()), is_root) {
+        (Some(fault), _) => (format!("{message}: {}", fault.meaning), fault.hint),
+        (None, true) => {
+            (message, "the build's log has its whole output; is there room on the disk?")
+        }
+        (None, false) => (
+            message,
+            "this user may not make it here: let root do it, with the same config, by elivepatch-server \
+             toolchain create; the build's log has the whole output",
+        ),
+    };
+    failure(message, hint).with_details(finished.last_lines(12))
+}
+
 /// How mmdebstrap can work without root's rights.
-fn unprivileged_mode() -> Result<&'static str, Failure> {
+fn unprivileged_mode(name: &str) -> Result<&'static str, Failure> {
     let has = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
@@ -100,7 +112,7 @@ fn unprivileged_mode() -> Result<&'static str, Failure> {
         format!(
             "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids \
              100000-165535 USER (of id {user}). Or make it as root, with the same config: \
-             elivepatch-server toolchain create"
+             elivepatch-server toolchain create {name}"
         ),
     ))
 }

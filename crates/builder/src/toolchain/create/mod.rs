@@ -4,6 +4,7 @@
 mod debian;
 mod extract;
 mod host;
+mod image_file;
 mod oci;
 mod run;
 
@@ -16,7 +17,9 @@ use super::{
     root::{ROOT, RootFacts},
     tools::ToolVersions,
 };
-use crate::{Observer, cache::StagingDirectory, debian::Apt, failures::io_failure};
+use crate::{
+    Observer, cache::StagingDirectory, debian::Apt, failures::io_failure, sandbox::how_to_allow,
+};
 use run::{failure, in_root, log, run_quietly};
 
 /// What a build runs beside compiler, assembler and linker. Debian's recipes name the packages that
@@ -38,6 +41,7 @@ pub(super) fn create(
 ) -> Result<(), Failure> {
     let failed =
         |error: std::io::Error| io_failure(FailureClass::ToolchainFailed, "make", place, &error);
+    check_namespaces(recipe, observer)?;
     let staging = StagingDirectory::empty(place)?;
     let root = staging.path().join(ROOT);
     log(observer, format!("making the toolchain root {} (once; about a minute)", recipe.name));
@@ -80,6 +84,18 @@ pub(super) fn create(
     };
     facts.write(staging.path(), &contents).map_err(failed)?;
     staging.publish(place)
+}
+
+/// Refuses to begin where no program can be run in what would be made: that is found out at once, and not
+/// after a minute.
+fn check_namespaces(recipe: &Recipe, observer: &dyn Observer) -> Result<(), Failure> {
+    let finished = run_quietly(in_root(Utf8Path::new("/"), &["true"]), observer)?;
+    if finished.succeeded() {
+        return Ok(());
+    }
+    let name = &recipe.name;
+    let message = format!("bubblewrap can make no sandbox to look at the toolchain root {name} in");
+    Err(failure(message, how_to_allow()).with_details(finished.last_lines(3)))
 }
 
 /// Notes what is in a root that an earlier version made, which did not. The caller shares the lock

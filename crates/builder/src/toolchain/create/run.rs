@@ -63,19 +63,69 @@ fn run_with(
     observer: &dyn Observer,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Finished, Failure> {
-    let name = command.get_program().to_string_lossy().into_owned();
+    let own_name = program_of(&command);
     let mut watch = |_: &Child| observer.is_cancelled().then_some(Ended::Cancelled);
-    let finished = supervise(command, INSTALL_LIMITS, on_line, &mut watch).map_err(|error| {
-        Failure::new(
-            FailureClass::ToolchainFailed,
-            format!("cannot run {name}: {error}"),
-            format!("apt-get install {name}"),
+    let finished = supervise(command, INSTALL_LIMITS, on_line, &mut watch)
+        .map_err(|error| not_installed(&own_name, &error.to_string()))?;
+    if let Some(name) = finished.missing_program() {
+        return Err(not_installed(&name, "it is not installed"));
+    }
+    match &finished.ended {
+        Ended::Cancelled => Err(cancelled()),
+        Ended::LimitExceeded(reason) => Err(failure(
+            format!("{own_name} was stopped: it {reason}"),
+            "is the mirror, the disk or the machine that slow? Look at its last lines, and try again",
         )
-    })?;
-    if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
+        .with_details(finished.last_lines(5))),
+        _ => Ok(finished),
+    }
+}
+
+/// The program that the others of a command line run in the end: each begins with `--`.
+fn program_of(command: &Command) -> String {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    let after = words.iter().rposition(|word| word == "--").and_then(|at| words.get(at + 1));
+    after.map_or_else(
+        || command.get_program().to_string_lossy().into_owned(),
+        |word| word.to_string(),
+    )
+}
+
+fn not_installed(program: &str, why: &str) -> Failure {
+    let package = match program {
+        "bwrap" => "bubblewrap",
+        "dpkg-deb" | "dpkg-query" => "dpkg",
+        "unshare" | "setpriv" => "util-linux",
+        name => name,
+    };
+    failure(format!("cannot run {program}: {why}"), format!("apt-get install {package}"))
 }
 
 /// Adds a line to the log.
 pub(super) fn log(observer: &dyn Observer, line: String) {
     observer.event(BuildEvent::Log { step: StepName::Toolchain, line });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SilentObserver;
+
+    #[test]
+    fn program_is_named_and_not_what_starts_it() {
+        assert_eq!(program_of(&Command::new("tar")), "tar");
+        let mut mmdebstrap = mortal("unshare");
+        mmdebstrap.args(["--pid", "--", "mmdebstrap", "--mode=root"]);
+        assert_eq!(program_of(&mmdebstrap), "mmdebstrap");
+        assert_eq!(program_of(&in_root(Utf8Path::new("/"), &["gcc", "--version"])), "gcc");
+    }
+
+    #[test]
+    fn program_that_is_not_installed_is_named_with_its_package() {
+        let failure = run(mortal("elivepatch-no-such"), &SilentObserver).expect_err("not there");
+        assert_eq!(failure.class, FailureClass::ToolchainFailed);
+        assert_eq!(failure.message, "cannot run elivepatch-no-such: it is not installed");
+        assert_eq!(failure.hint, "apt-get install elivepatch-no-such");
+        assert_eq!(not_installed("bwrap", "").hint, "apt-get install bubblewrap");
+    }
 }
