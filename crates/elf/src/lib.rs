@@ -43,6 +43,7 @@ mod symbol;
 mod symbol_listing;
 mod symvers;
 mod units;
+mod variable_location;
 mod vmlinux;
 mod vmlinux_branches;
 

@@ -5,7 +5,8 @@ mod common;
 use std::sync::LazyLock;
 
 use elivepatch_elf::{
-    BranchTargets, ElfError, KpatchObject, Module, module_units, object_symbols, symbol_listing,
+    BranchTargets, ElfError, KpatchObject, Layouts, Module, module_units, object_symbols,
+    static_variables, symbol_listing,
 };
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
@@ -27,6 +28,24 @@ static DEBUG: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let object = common::compile(directory.path(), "whole.c", source, &["-g"]);
     std::fs::read(object).expect("an object")
 });
+
+/// One as clang makes it.
+static CLANG_DEBUG: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = include_str!("clang-19/items.s");
+    std::fs::read(common::compile(directory.path(), "items.s", text, &[])).expect("an object")
+});
+
+/// One with either.
+fn any_debug() -> impl Strategy<Value = &'static Vec<u8>> {
+    prop_oneof![Just(&*DEBUG), Just(&*CLANG_DEBUG)]
+}
+
+/// Everything that is read of debug information in objects.
+fn read_debug(bytes: &[u8]) {
+    let _ = (module_units(bytes), symbol_listing(bytes));
+    let _ = (Layouts::read(bytes), static_variables(bytes));
+}
 
 /// Where each section header begins in the file, and its type.
 fn section_headers(bytes: &[u8]) -> Vec<(usize, u32)> {
@@ -115,29 +134,31 @@ proptest! {
 
     #[test]
     fn debug_information_with_changed_bytes_is_read_or_refused(
+        debug in any_debug(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = DEBUG.clone();
+        let mut bytes = debug.clone();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let _ = (module_units(&bytes), symbol_listing(&bytes));
+        read_debug(&bytes);
     }
 
     #[test]
     fn debug_information_with_changed_headers_is_read_or_refused(
+        debug in any_debug(),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), 0usize..8, prop_oneof![any::<u64>(), 0u64..5000]), 1..5,
         ),
     ) {
-        let mut bytes = DEBUG.clone();
+        let mut bytes = debug.clone();
         let headers = section_headers(&bytes);
         for (header, field, value) in changes {
             let at = headers[header.index(headers.len())].0 + field * 8;
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
-        let _ = (module_units(&bytes), symbol_listing(&bytes));
+        read_debug(&bytes);
     }
 
     #[test]
