@@ -6,17 +6,24 @@ use std::sync::LazyLock;
 
 use elivepatch_elf::{
     BranchTargets, ElfError, KpatchObject, Layouts, Module, module_units, object_symbols,
-    static_variables, symbol_listing,
+    static_variables, symbol_listing, with_fentry_nops,
 };
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
 static MODULE: LazyLock<Vec<u8>> = LazyLock::new(common::livepatch_module);
+/// One whose functions can be traced.
+static TRACED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "int g(int x);\nint f(int x) { return g(x) + 1; }\n";
+    let options = ["-O2", "-pg", "-mfentry"];
+    std::fs::read(common::compile(directory.path(), "traced.c", source, &options)).expect("bytes")
+});
 static KLP_MODULE: LazyLock<Vec<u8>> = LazyLock::new(|| common::klp_module(1, 1));
 
-/// One made by kpatch, or one made by objtool.
+/// One made by kpatch, one made by objtool, or one that is no livepatch.
 fn any_module() -> impl Strategy<Value = &'static Vec<u8>> {
-    prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE)]
+    prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE), Just(&*TRACED)]
 }
 
 /// A relocatable object with debug information.
@@ -102,6 +109,7 @@ proptest! {
         let _ = Module::read(&bytes);
         let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
+        let _ = with_fentry_nops(bytes);
     }
 
     #[test]
@@ -120,6 +128,7 @@ proptest! {
         let _ = Module::read(&bytes);
         let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
+        let _ = with_fentry_nops(bytes);
     }
 
     #[test]

@@ -1,10 +1,11 @@
+use elivepatch_elf::with_fentry_nops;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{
     KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure, moved::check_moved,
     parents::check_names, references::read_changed,
 };
-use crate::{sandbox::SandboxCommand, symbols::read_listing};
+use crate::{failures::internal, sandbox::SandboxCommand, symbols::read_listing};
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -53,7 +54,11 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
             &format!("/scratch/{module}"),
         ]),
     )?;
-    engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)
+    let bytes = engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)?;
+    if !engine.make.wants_fentry_nops() {
+        return Ok(bytes);
+    }
+    with_fentry_nops(bytes).map_err(|error| internal(format!("{module}: {error}")))
 }
 
 /// Looks at what the objects define for others before they are linked.

@@ -99,7 +99,7 @@ fn livepatch(
         base,
         patched: &patched,
         make: match kind {
-            Engine::Kpatch => make.objtool_on_single_objects(config),
+            Engine::Kpatch => make.objtool_for_kpatch(config),
             Engine::KlpBuild => make,
         },
         module_name: &name,
