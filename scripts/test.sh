@@ -120,14 +120,16 @@ else
 fi
 
 if [ "$full" = yes ]; then
-    say "kernels that the server builds itself, from the source of Debian 13's 6.12"
+    say "kernels that the server builds itself, by gcc and by clang, from the source of Debian 13's
+   6.12"
     ELIVEPATCH_TEST_SOURCE_6_12=$cache_directory/test/linux-source-6.12.117-1.tar.xz
     export ELIVEPATCH_TEST_SOURCE_6_12
     [ -s "$ELIVEPATCH_TEST_SOURCE_6_12" ] ||
         cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
             "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
     # One after the other: each takes all cores.
-    cargo test --locked --package elivepatch-end-to-end --test built -- --ignored --test-threads=1
+    cargo test --locked --package elivepatch-end-to-end --test built --test clang -- --ignored \
+        --test-threads=1
     say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
     version_7_3=7.3.4-1~bpo13+1
     ELIVEPATCH_TEST_SOURCE_7_3=$cache_directory/test/sources/linux-source-7.3_$version_7_3.tar.xz

@@ -81,6 +81,7 @@ fn config_that_kpatch_cannot_serve_is_refused_at_once_by_the_options_name() {
     let cases = [
         (with("CONFIG_RANDSTRUCT=y"), "CONFIG_RANDSTRUCT is on"),
         (with("CONFIG_LTO_CLANG=y"), "CONFIG_LTO_CLANG is on"),
+        (with("CONFIG_CFI_CLANG=y"), "CONFIG_CFI_CLANG is on"),
         (stock.replace("CONFIG_LIVEPATCH=y\n", ""), "CONFIG_LIVEPATCH is off"),
     ];
     for (config, part) in cases {

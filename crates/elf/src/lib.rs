@@ -10,6 +10,7 @@ mod compile_units;
 mod debug_sections;
 mod defined_functions;
 mod error;
+mod fentry_nops;
 mod fit;
 mod included_sources;
 mod klp_functions;
@@ -43,12 +44,14 @@ mod symbol;
 mod symbol_listing;
 mod symvers;
 mod units;
+mod variable_location;
 mod vmlinux;
 mod vmlinux_branches;
 
 pub use branch_targets::{BranchTarget, BranchTargets, OutsideSymbol};
 pub use defined_functions::defined_functions;
 pub use error::ElfError;
+pub use fentry_nops::with_fentry_nops;
 pub use fit::{
     CodeDifference, CodeFit, CodeImage, CompiledCode, DifferenceKind, ImageSymbols, ModuleCode,
     VmlinuxCode, VmlinuxFile,

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ElfError, budget::Budget, debug_sections::DebugSections, included_sources::units_by_source,
-    object_file::ObjectFile, relocated::relocated,
+    ElfError,
+    budget::Budget,
+    debug_sections::{Content, DebugSections, STRING_OFFSETS},
+    included_sources::units_by_source,
+    object_file::ObjectFile,
+    relocated::{relocated, relocated_if_there},
 };
 
 /// The C and assembly files whose code a module holds, each with the compiled files that it ended up
@@ -21,7 +25,9 @@ pub fn module_units(bytes: &[u8]) -> Result<BTreeMap<String, BTreeSet<String>>, 
     let mut budget = Budget::new(bytes.len());
     let info = relocated(&object, ".debug_info", &mut budget)?;
     let lines = relocated(&object, ".debug_line", &mut budget)?;
-    let sections = DebugSections::relocated(&object, &info, &lines)?;
+    let string_offsets = relocated_if_there(&object, STRING_OFFSETS, &mut budget)?;
+    let content = Content { info: &info, lines: &lines, string_offsets: &string_offsets };
+    let sections = DebugSections::relocated(&object, content)?;
     let mut sources = units_by_source(&sections, &mut budget, |_| {})?;
     let is_code =
         |path: &str| (path.ends_with(".c") || path.ends_with(".S")) && !path.ends_with(".mod.c");

@@ -28,6 +28,18 @@ pub(crate) fn relocated(
     relocated_section(object, index, header, name, budget)
 }
 
+/// As [`relocated`], for a section that not every compiler writes: without it there are no bytes.
+pub(crate) fn relocated_if_there(
+    object: &ObjectFile<'_>,
+    name: &'static str,
+    budget: &mut Budget,
+) -> Result<Vec<u8>, ElfError> {
+    match object.header(name) {
+        Some(_) => relocated(object, name, budget),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// As [`relocated`], for a section by its index: with type units there are several of one name.
 pub(crate) fn relocated_section(
     object: &ObjectFile<'_>,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gimli::{AttributeValue, EndianSlice, LittleEndian, UnitHeader, constants};
+use gimli::{AttributeValue, UnitHeader, constants};
 use object::{
     elf::{SHF_WRITE, STB_LOCAL, STT_OBJECT},
     read::elf::{SectionHeader as _, Sym as _},
@@ -13,10 +13,11 @@ use object::{
 use crate::{
     ElfError,
     budget::Budget,
-    debug_sections::{DebugSections, Reader},
+    debug_sections::{Content, DebugSections, Reader, STRING_OFFSETS},
     object_file::ObjectFile,
-    relocated::relocated,
+    relocated::{relocated, relocated_if_there},
     relocation_targets::relocation_targets,
+    variable_location::{Address, address},
 };
 
 const PART: &str = "the debug information of variables";
@@ -85,13 +86,21 @@ fn owners(
     budget: &mut Budget,
 ) -> Result<HashMap<(usize, u64), String>, ElfError> {
     let targets = relocation_targets(object, ".debug_info", PART, budget)?;
+    let numbered = relocation_targets(object, ".debug_addr", PART, budget)?;
     let info = relocated(object, ".debug_info", budget)?;
-    let sections = DebugSections::of(object, &info, &[], 0)?;
+    let string_offsets = relocated_if_there(object, STRING_OFFSETS, budget)?;
+    let content = Content { info: &info, lines: &[], string_offsets: &string_offsets };
+    let sections = DebugSections::of(object, content, 0)?;
     let mut owners = HashMap::new();
     let mut units = sections.info.units();
     while let Some(unit) = units.next()? {
-        let mut reader =
-            UnitReader { sections: &sections, targets: &targets, owners: &mut owners, budget };
+        let mut reader = UnitReader {
+            sections: &sections,
+            targets: &targets,
+            numbered: &numbered,
+            owners: &mut owners,
+            budget,
+        };
         reader.read(&unit)?;
     }
     Ok(owners)
@@ -99,7 +108,10 @@ fn owners(
 
 struct UnitReader<'a, 'data> {
     sections: &'a DebugSections<'data>,
+    /// Where the addresses in entries lead, by their places in `.debug_info`.
     targets: &'a BTreeMap<u64, (usize, u64)>,
+    /// Where those in the list of addresses lead, by their places in `.debug_addr`.
+    numbered: &'a BTreeMap<u64, (usize, u64)>,
     owners: &'a mut HashMap<(usize, u64), String>,
     budget: &'a mut Budget,
 }
@@ -122,6 +134,7 @@ impl<'data> UnitReader<'_, 'data> {
     fn read(&mut self, unit: &UnitHeader<Reader<'data>>) -> Result<(), ElfError> {
         let base = unit.offset().0;
         let abbreviations = unit.abbreviations(&self.sections.abbreviations)?;
+        let bases = self.sections.bases(unit, &abbreviations)?;
         let mut raw = unit.entries_raw(&abbreviations, None)?;
         let mut open: Vec<Open> = Vec::new();
         let mut functions: HashMap<usize, Function> = HashMap::new();
@@ -141,7 +154,7 @@ impl<'data> UnitReader<'_, 'data> {
                 let end = base + raw.next_offset().0;
                 match attribute.name() {
                     constants::DW_AT_name if is_function => {
-                        let name = self.sections.text(attribute.raw_value())?;
+                        let name = self.sections.text_in(&bases, attribute.raw_value())?;
                         function.name = Some(self.budget.take_text(name)?);
                     }
                     constants::DW_AT_abstract_origin | constants::DW_AT_specification
@@ -152,11 +165,20 @@ impl<'data> UnitReader<'_, 'data> {
                         }
                     }
                     constants::DW_AT_location
-                        if abbreviation.tag() == constants::DW_TAG_variable
-                            && is_address(&attribute.raw_value()) =>
+                        if abbreviation.tag() == constants::DW_TAG_variable =>
                     {
-                        let mut within = self.targets.range(start as u64..end as u64);
-                        if let (Some((_, place)), Some(function)) = (within.next(), around) {
+                        let place = match address(&attribute.raw_value()) {
+                            Some(Address::Within) => {
+                                let mut within = self.targets.range(start as u64..end as u64);
+                                within.next().map(|(_, place)| place)
+                            }
+                            Some(Address::Numbered(number)) => {
+                                let at = bases.address_place(number);
+                                at.and_then(|at| self.numbered.get(&at))
+                            }
+                            None => None,
+                        };
+                        if let (Some(place), Some(function)) = (place, around) {
                             found.push((*place, function));
                         }
                     }
@@ -195,14 +217,4 @@ fn name_of(functions: &HashMap<usize, Function>, at: usize) -> Option<&str> {
         function = functions.get(&function.origin?)?;
     }
     None
-}
-
-/// Whether a location is an address, not a register or a place on the stack.
-fn is_address(location: &AttributeValue<EndianSlice<'_, LittleEndian>>) -> bool {
-    let expression = match location {
-        AttributeValue::Exprloc(expression) => expression.0.slice(),
-        AttributeValue::Block(block) => block.slice(),
-        _ => return false,
-    };
-    expression.first() == Some(&constants::DW_OP_addr.0)
 }

@@ -46,6 +46,7 @@ fn read_unit<'data>(
     found: &mut BTreeMap<String, u64>,
 ) -> Result<(), ElfError> {
     let abbreviations = unit.abbreviations(&sections.abbreviations)?;
+    let bases = sections.bases(unit, &abbreviations)?;
     let mut entries = unit.entries_raw(&abbreviations, None)?;
     let Some(root) = entries.read_abbreviation()? else { return Ok(()) };
     entries.skip_attributes(root.attributes())?;
@@ -64,7 +65,7 @@ fn read_unit<'data>(
             && !entry.is_declaration
             && let (Some(name), Some(size)) = (entry.name, entry.size)
         {
-            let name = sections.text(name)?;
+            let name = sections.text_in(&bases, name)?;
             if let Some(name) = names.iter().find(|wanted| wanted.as_bytes() == name) {
                 found.insert((*name).to_owned(), size);
                 if found.len() == names.len() {

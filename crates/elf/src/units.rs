@@ -29,8 +29,9 @@ pub(crate) fn for_each_unit<'data>(
         if root.tag() == DW_TAG_compile_unit
             && let Some(name) = root.attr_value_raw(DW_AT_name)
         {
+            let bases = sections.bases(&unit, &abbreviations)?;
             let directory = match root.attr_value_raw(DW_AT_comp_dir) {
-                Some(value) => sections.text(value)?,
+                Some(value) => sections.text_in(&bases, value)?,
                 None => b"",
             };
             let lines = match root.attr_value(DW_AT_stmt_list) {
@@ -38,7 +39,7 @@ pub(crate) fn for_each_unit<'data>(
                 Some(AttributeValue::SecOffset(offset)) => Some(offset),
                 _ => None,
             };
-            let name = sections.text(name)?;
+            let name = sections.text_in(&bases, name)?;
             visit(Unit { name, directory, lines, address_size: unit.address_size() })?;
         }
         end += unit.length_including_self();

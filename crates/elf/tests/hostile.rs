@@ -5,17 +5,25 @@ mod common;
 use std::sync::LazyLock;
 
 use elivepatch_elf::{
-    BranchTargets, ElfError, KpatchObject, Module, module_units, object_symbols, symbol_listing,
+    BranchTargets, ElfError, KpatchObject, Layouts, Module, module_units, object_symbols,
+    static_variables, symbol_listing, with_fentry_nops,
 };
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 use proptest::prelude::*;
 
 static MODULE: LazyLock<Vec<u8>> = LazyLock::new(common::livepatch_module);
+/// One whose functions can be traced.
+static TRACED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "int g(int x);\nint f(int x) { return g(x) + 1; }\n";
+    let options = ["-O2", "-pg", "-mfentry"];
+    std::fs::read(common::compile(directory.path(), "traced.c", source, &options)).expect("bytes")
+});
 static KLP_MODULE: LazyLock<Vec<u8>> = LazyLock::new(|| common::klp_module(1, 1));
 
-/// One made by kpatch, or one made by objtool.
+/// One made by kpatch, one made by objtool, or one that is no livepatch.
 fn any_module() -> impl Strategy<Value = &'static Vec<u8>> {
-    prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE)]
+    prop_oneof![Just(&*MODULE), Just(&*KLP_MODULE), Just(&*TRACED)]
 }
 
 /// A relocatable object with debug information.
@@ -27,6 +35,24 @@ static DEBUG: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let object = common::compile(directory.path(), "whole.c", source, &["-g"]);
     std::fs::read(object).expect("an object")
 });
+
+/// One as clang makes it.
+static CLANG_DEBUG: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = include_str!("clang-19/items.s");
+    std::fs::read(common::compile(directory.path(), "items.s", text, &[])).expect("an object")
+});
+
+/// One with either.
+fn any_debug() -> impl Strategy<Value = &'static Vec<u8>> {
+    prop_oneof![Just(&*DEBUG), Just(&*CLANG_DEBUG)]
+}
+
+/// Everything that is read of debug information in objects.
+fn read_debug(bytes: &[u8]) {
+    let _ = (module_units(bytes), symbol_listing(bytes));
+    let _ = (Layouts::read(bytes), static_variables(bytes));
+}
 
 /// Where each section header begins in the file, and its type.
 fn section_headers(bytes: &[u8]) -> Vec<(usize, u32)> {
@@ -83,6 +109,7 @@ proptest! {
         let _ = Module::read(&bytes);
         let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
+        let _ = with_fentry_nops(bytes);
     }
 
     #[test]
@@ -101,6 +128,7 @@ proptest! {
         let _ = Module::read(&bytes);
         let _ = (object_symbols(&bytes), KpatchObject::read(&bytes));
         let _ = BranchTargets::read(&bytes);
+        let _ = with_fentry_nops(bytes);
     }
 
     #[test]
@@ -115,29 +143,31 @@ proptest! {
 
     #[test]
     fn debug_information_with_changed_bytes_is_read_or_refused(
+        debug in any_debug(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = DEBUG.clone();
+        let mut bytes = debug.clone();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let _ = (module_units(&bytes), symbol_listing(&bytes));
+        read_debug(&bytes);
     }
 
     #[test]
     fn debug_information_with_changed_headers_is_read_or_refused(
+        debug in any_debug(),
         changes in prop::collection::vec(
             (any::<prop::sample::Index>(), 0usize..8, prop_oneof![any::<u64>(), 0u64..5000]), 1..5,
         ),
     ) {
-        let mut bytes = DEBUG.clone();
+        let mut bytes = debug.clone();
         let headers = section_headers(&bytes);
         for (header, field, value) in changes {
             let at = headers[header.index(headers.len())].0 + field * 8;
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
         }
-        let _ = (module_units(&bytes), symbol_listing(&bytes));
+        read_debug(&bytes);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use crate::{
-    Engine, KernelConfig,
+    ConfigValue, Engine, KernelConfig,
     kpatch_support::{ConfigRefusal, kpatch_refusals, must_be_off, must_be_on},
 };
 
@@ -19,15 +19,34 @@ const KLP_RULES: [ConfigRefusal; 7] = [
     ),
 ];
 
+/// The oldest of clang's own assemblers that klp-build takes, as a config has its version: in the form
+/// `major * 10000 + minor * 100 + patch`.
+const OLDEST_LLVM_ASSEMBLER: u64 = 200_000;
+
+const OLD_ASSEMBLER: ConfigRefusal = must_be_off(
+    "AS_IS_LLVM",
+    "klp-build takes what clang itself assembles only from clang 20 on (CONFIG_AS_VERSION)",
+);
+
+fn klp_refusals(config: &KernelConfig) -> Vec<ConfigRefusal> {
+    let broken = |rule: &ConfigRefusal| config.is_yes(rule.option) != rule.must_be_on;
+    let mut refusals: Vec<ConfigRefusal> = KLP_RULES.into_iter().filter(broken).collect();
+    let version = match config.value("AS_VERSION") {
+        Some(ConfigValue::Number(version)) => version.parse().unwrap_or(0),
+        _ => 0,
+    };
+    if config.is_yes("AS_IS_LLVM") && version < OLDEST_LLVM_ASSEMBLER {
+        refusals.push(OLD_ASSEMBLER);
+    }
+    refusals
+}
+
 /// All reasons why an engine cannot serve a kernel with this config; empty when it can. Whether
 /// the engine can serve the *base* is another question: klp-build needs one that was built.
 pub fn engine_refusals(config: &KernelConfig, engine: Engine) -> Vec<ConfigRefusal> {
     match engine {
         Engine::Kpatch => kpatch_refusals(config),
-        Engine::KlpBuild => {
-            let broken = |rule: &ConfigRefusal| config.is_yes(rule.option) != rule.must_be_on;
-            KLP_RULES.into_iter().filter(broken).collect()
-        }
+        Engine::KlpBuild => klp_refusals(config),
     }
 }
 
@@ -68,6 +87,21 @@ mod tests {
             };
             assert_eq!(options(engine_refusals(&config(&text), Engine::KlpBuild)), [rule.option]);
         }
+    }
+
+    #[test]
+    fn klp_build_serves_what_clang_assembles_from_version_20_on() {
+        let clang =
+            |version: &str| config(&format!("{SERVED_BY_BOTH}CONFIG_AS_IS_LLVM=y\n{version}"));
+        assert_eq!(engine_refusals(&clang("CONFIG_AS_VERSION=200100\n"), Engine::KlpBuild), []);
+        for older in ["CONFIG_AS_VERSION=190107\n", ""] {
+            let refusals = engine_refusals(&clang(older), Engine::KlpBuild);
+            assert_eq!(options(refusals), ["AS_IS_LLVM"], "{older}");
+            assert_eq!(config_refusals(&clang(older), None), [], "kpatch serves it");
+        }
+        // Its version says nothing of GNU's.
+        let gnu = config(&format!("{SERVED_BY_BOTH}CONFIG_AS_IS_GNU=y\nCONFIG_AS_VERSION=24400\n"));
+        assert_eq!(engine_refusals(&gnu, Engine::KlpBuild), []);
     }
 
     #[test]

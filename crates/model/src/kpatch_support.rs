@@ -27,9 +27,12 @@ pub(crate) const fn must_be_off(option: &'static str, reason: &'static str) -> C
 }
 
 /// What kpatch needs or cannot serve. The rules are those of kpatch-build 0.9.10 but for IBT, which
-/// its tools can serve when objtool is run on single objects, and one of our own: modules must be
-/// loadable.
-const RULES: [ConfigRefusal; 13] = [
+/// its tools can serve when objtool is run on single objects, and two of our own: modules must be
+/// loadable; and control-flow integrity, which create-diff-object 0.9.10 has no idea of. It looks for a
+/// function right behind its `__cfi_` symbol, where there is padding between them, and leaves out
+/// `.cfi_sites` and `.kcfi_traps`, by which the kernel finds what it has to change in a module's code
+/// when it is loaded.
+const RULES: [ConfigRefusal; 15] = [
     must_be_on("MODULES", "a livepatch is a kernel module"),
     must_be_on("LIVEPATCH", "the kernel has no live patching"),
     must_be_on("FUNCTION_TRACER", "live patching redirects functions through ftrace"),
@@ -41,9 +44,15 @@ const RULES: [ConfigRefusal; 13] = [
     must_be_off("GCC_PLUGIN_RANDSTRUCT", "structure layouts are randomised"),
     must_be_off("RANDSTRUCT", "structure layouts are randomised"),
     must_be_off("LTO_CLANG", "link-time optimisation leaves no comparable objects"),
+    must_be_off("CFI_CLANG", CFI),
+    // As it is called from Linux 6.18 on.
+    must_be_off("CFI", CFI),
     must_be_off("LTO_GCC", "link-time optimisation leaves no comparable objects"),
     must_be_off("TRIM_UNUSED_KSYMS", "symbols that a livepatch may need are not exported"),
 ];
+
+const CFI: &str = "kpatch does not carry over the checks of indirect calls that the compiler put \
+    before functions";
 
 /// All reasons why the kpatch engine cannot serve a kernel with this config; empty when it can.
 pub(crate) fn kpatch_refusals(config: &KernelConfig) -> Vec<ConfigRefusal> {

@@ -27,9 +27,16 @@ pub const READ_VARIABLES_FLAGS: &str = "-D_ASM_RUNTIME_CONST_H '-Druntime_const_
 /// takes, to take their ENDBR away), and `--link` says that this is the whole kernel. The same goes
 /// for the livepatch module: its own object, kpatch's hook, gets its run when it is compiled, and
 /// there is none over the linked module, whose other part has had its own.
-const OBJTOOL_ON_SINGLE_OBJECTS: [&str; 2] = [
+///
+/// And a third: with `--mnop` objtool makes NOPs of the calls of `__fentry__`, as it does where the
+/// compiler keeps no list of them (`FTRACE_MCOUNT_USE_OBJTOOL`: clang). create-diff-object looks for
+/// the NOP at the very beginning of a function's section, and refuses functions that have padding or
+/// ENDBR64 before it. It gets the calls; [`KernelMake::wants_fentry_nops`] says
+/// what becomes of them.
+const OBJTOOL_FOR_KPATCH: [&str; 2] = [
     "delay-objtool=",
-    "objtool-args=$(filter-out --ibt --link,$(objtool-args-y)) $(if $(part-of-module),--module)",
+    "objtool-args=$(filter-out --ibt --link --mnop,$(objtool-args-y)) \
+     $(if $(part-of-module),--module)",
 ];
 
 /// How make is called in a kernel tree so that it does what the target's own build did.
@@ -39,7 +46,8 @@ pub struct KernelMake {
     flags: Vec<String>,
     release: KernelRelease,
     jobs: u32,
-    objtool_on_single_objects: bool,
+    objtool_for_kpatch: bool,
+    fentry_nops: bool,
 }
 
 impl KernelMake {
@@ -56,21 +64,32 @@ impl KernelMake {
         jobs: u32,
     ) -> Self {
         let (compiler, flags, release) = (compiler.to_owned(), flags.to_vec(), release.clone());
-        Self { compiler, flags, release, jobs, objtool_on_single_objects: false }
+        Self { compiler, flags, release, jobs, objtool_for_kpatch: false, fentry_nops: false }
     }
 
     /// For objects that kpatch's tools take apart: makes Kbuild run objtool on each of them where
-    /// the config delays that. A whole kernel must not be built so.
+    /// the config delays that, and without what these tools cannot take. A whole kernel must not be
+    /// built so.
     #[must_use]
-    pub fn objtool_on_single_objects(mut self, config: &KernelConfig) -> Self {
-        self.objtool_on_single_objects =
-            config.is_yes("X86_KERNEL_IBT") || config.is_yes("KLP_BUILD");
+    pub fn objtool_for_kpatch(mut self, config: &KernelConfig) -> Self {
+        let options = ["X86_KERNEL_IBT", "KLP_BUILD", "FTRACE_MCOUNT_USE_OBJTOOL"];
+        self.objtool_for_kpatch = options.into_iter().any(|option| config.is_yes(option));
+        self.fentry_nops = ["FTRACE_MCOUNT_USE_OBJTOOL", "HAVE_OBJTOOL_NOP_MCOUNT"]
+            .into_iter()
+            .all(|option| config.is_yes(option));
         self
     }
 
-    /// Whether objtool runs on single objects where the kernel's own build does not run it.
-    pub fn runs_objtool_on_single_objects(&self) -> bool {
-        self.objtool_on_single_objects
+    /// Whether objtool runs on single objects otherwise than in the kernel's own build.
+    pub fn runs_objtool_for_kpatch(&self) -> bool {
+        self.objtool_for_kpatch
+    }
+
+    /// Whether the kernel takes for granted that functions begin with NOPs. Then ftrace does not make
+    /// them of the calls in a module that is loaded (`ftrace_need_init_nop`, `CC_USING_NOP_MCOUNT`),
+    /// and switches itself off when it is to trace a function and meets the call.
+    pub fn wants_fentry_nops(&self) -> bool {
+        self.fentry_nops
     }
 
     /// Cores to use.
@@ -94,8 +113,8 @@ impl KernelMake {
             format!("KERNELRELEASE={}", self.release),
         ];
         words.extend(self.flags.iter().cloned());
-        if self.objtool_on_single_objects {
-            words.extend(OBJTOOL_ON_SINGLE_OBJECTS.map(str::to_owned));
+        if self.objtool_for_kpatch {
+            words.extend(OBJTOOL_FOR_KPATCH.map(str::to_owned));
         }
         words.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         words
@@ -109,9 +128,7 @@ mod tests {
     fn words(config: &str) -> Vec<String> {
         let config = KernelConfig::parse(config.as_bytes()).expect("a valid config");
         let release = "6.12.117+deb13-cloud-amd64".parse().expect("a real release");
-        KernelMake::with("gcc", &[], &release, 2)
-            .objtool_on_single_objects(&config)
-            .words(["fs/exec.o"])
+        KernelMake::with("gcc", &[], &release, 2).objtool_for_kpatch(&config).words(["fs/exec.o"])
     }
 
     #[test]
@@ -123,13 +140,32 @@ mod tests {
     }
 
     #[test]
-    fn objtool_is_not_delayed_for_configs_that_delay_it() {
+    fn objtool_runs_on_single_objects_without_what_kpatch_cannot_take() {
         let plain = words("CONFIG_OBJTOOL=y\n");
         assert!(!plain.iter().any(|word| word.contains("objtool")), "{plain:?}");
-        for config in ["CONFIG_X86_KERNEL_IBT=y\n", "CONFIG_KLP_BUILD=y\n"] {
-            let words = words(config);
+        for option in ["X86_KERNEL_IBT", "KLP_BUILD", "FTRACE_MCOUNT_USE_OBJTOOL"] {
+            let words = words(&format!("CONFIG_{option}=y\n"));
             assert!(words.contains(&"delay-objtool=".to_owned()), "{words:?}");
+            let options = words.iter().find(|word| word.starts_with("objtool-args="));
+            let left_out = "$(filter-out --ibt --link --mnop,$(objtool-args-y)) $(if ";
+            assert!(options.is_some_and(|options| options.contains(left_out)), "{words:?}");
             assert_eq!(words.last().map(String::as_str), Some("fs/exec.o"));
         }
+    }
+
+    #[test]
+    fn nops_are_wanted_where_objtool_makes_them_for_the_kernel() {
+        let wanted = |config: &str| {
+            let config = KernelConfig::parse(config.as_bytes()).expect("a valid config");
+            let release = "6.12.117".parse().expect("a real release");
+            KernelMake::with("clang", &[], &release, 2)
+                .objtool_for_kpatch(&config)
+                .wants_fentry_nops()
+        };
+        let can = "CONFIG_HAVE_OBJTOOL_NOP_MCOUNT=y\n";
+        assert!(wanted(&format!("{can}CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y\n")));
+        // As with gcc, which keeps the list itself.
+        assert!(!wanted(&format!("{can}CONFIG_FTRACE_MCOUNT_USE_CC=y\n")));
+        assert!(!wanted("CONFIG_FTRACE_MCOUNT_USE_OBJTOOL=y\n"));
     }
 }

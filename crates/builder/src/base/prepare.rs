@@ -150,7 +150,7 @@ impl Preparation<'_> {
 
         self.progress("configuring", 2);
         let make = KernelMake::new(self.input.toolchain, self.input.release, self.input.jobs)
-            .objtool_on_single_objects(config);
+            .objtool_for_kpatch(config);
         self.run_in_tree(make.words(["olddefconfig"]))?;
         check_normalised(config, &read_config(&tree.join(".config"))?)?;
 

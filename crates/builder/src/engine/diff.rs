@@ -8,8 +8,12 @@ use camino::Utf8PathBuf;
 use elivepatch_model::{Engine, Failure, FailureClass, StepName};
 
 use super::{
-    KpatchEngine, compile::original_objects, lost_sections, messages::tool_failure, new_object,
-    runtime_constants,
+    KpatchEngine,
+    compile::original_objects,
+    diff_script::{COMPARE, NOT_READY},
+    lost_sections,
+    messages::tool_failure,
+    new_object, runtime_constants,
 };
 use crate::{
     base::WORK,
@@ -17,9 +21,6 @@ use crate::{
     process::{Ended, Finished},
     unit::{Parent, Unit},
 };
-
-/// COMPARE's own exit code for objects that could not be made ready; create-diff-object's are 0 to 3.
-const NOT_READY: i32 = 125;
 
 /// create-diff-object's exit code for "no functional change" (kpatch's `kpatch-build/kpatch.h`), beside
 /// 0 for "changed".
@@ -51,45 +52,6 @@ const LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How many words the comparison of one object takes.
 const WORDS: usize = 9;
-
-/// Compares one object; $1 is where its results go, $2 the tool, $3 and $4 the original and the patched
-/// object, the rest further arguments. What it says comes in one piece: several objects are compared
-/// at once.
-///
-/// create-diff-object 0.9.10 does not know two sections of Linux 7.x, and gets the objects without them.
-/// Both are for the kernel's build only, and no link keeps them:
-/// - `__tracepoint_check` (commit e30f8e61e251) holds the names of the tracepoints that an object uses, with
-///   local symbols, which it looks for in the kernel: it would not find the file. Debug information refers
-///   to the section, so that it stays, under a name by which it is known as thrown away;
-/// - `.discard.annotate_data` is objtool's list of what is data for it, and refers to entries of
-///   `__jump_table`, which have no symbols.
-const COMPARE: &str = r#"
-result=$1
-tool=$2
-original=$3
-patched=$4
-shift 4
-
-compare() {
-    for side in original patched; do
-        eval "object=\$$side"
-        if grep --quiet -e __tracepoint_check -e '[.]discard[.]annotate_data' "$object"; then
-            mkdir "$result.$side" || return 125
-            without=$result.$side/${object##*/}
-            objcopy --wildcard --strip-symbol='__trace_check_*' \
-                --rename-section=__tracepoint_check=.discard.tracepoint_check \
-                --remove-section=.discard.annotate_data \
-                "$object" "$without" || return 125
-            eval "$side=\$without"
-        fi
-    done
-    "$tool" "$original" "$patched" "$@"
-}
-
-compare "$@" >"$result.log" 2>&1
-echo $? >"$result.code"
-cat "$result.log"
-"#;
 
 /// Compares the objects of all units, as many at once as there are cores.
 pub(super) fn diff(engine: &KpatchEngine, units: &[Unit]) -> Result<Vec<ChangedObject>, Failure> {

@@ -1,10 +1,11 @@
+use elivepatch_elf::with_fentry_nops;
 use elivepatch_model::{Failure, FailureClass, StepName};
 
 use super::{
     KPATCH_HEADERS, KpatchEngine, diff::ChangedObject, messages::link_failure, moved::check_moved,
     parents::check_names, references::read_changed,
 };
-use crate::{sandbox::SandboxCommand, symbols::read_listing};
+use crate::{failures::internal, sandbox::SandboxCommand, symbols::read_listing};
 
 /// Copies kpatch's module directory. modpost wants to know how each object in it was made (an error
 /// from 5.8 on), and output.o is made by `ld` alone: an empty record says so.
@@ -31,12 +32,13 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
     // in the tree, and the kernel loads a module without it.
     let arguments =
         [&format!("M={MODULE_DIRECTORY}"), "CFLAGS_MODULE=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
+    // clang warns of kpatch's own code: no error, also where the config makes errors of warnings.
     let make = engine
         .patched
         .command(engine.make.words(arguments))
         .environment("KPATCH_NAME", name)
         .environment("KPATCH_BUILD", "/build")
-        .environment("KCFLAGS", format!("-I{KPATCH_HEADERS}"));
+        .environment("KCFLAGS", format!("-I{KPATCH_HEADERS} -Wno-error"));
     check(engine, &make)?;
 
     // Before create-klp-module: strip does not know the marks that it puts on symbols.
@@ -53,7 +55,11 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
             &format!("/scratch/{module}"),
         ]),
     )?;
-    engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)
+    let bytes = engine.patched.take_output(&module, MODULE_BYTES, FailureClass::LinkFailed)?;
+    if !engine.make.wants_fentry_nops() {
+        return Ok(bytes);
+    }
+    with_fentry_nops(bytes).map_err(|error| internal(format!("{module}: {error}")))
 }
 
 /// Looks at what the objects define for others before they are linked.

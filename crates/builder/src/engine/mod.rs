@@ -8,6 +8,7 @@ mod compile;
 mod compiled;
 mod compiler_errors;
 mod diff;
+mod diff_script;
 mod klp;
 mod link;
 mod livepatch_engine;

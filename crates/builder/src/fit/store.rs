@@ -45,7 +45,7 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn of(base: &Base, make: &KernelMake) -> Self {
-        let kind = if make.runs_objtool_on_single_objects() { "single" } else { "plain" };
+        let kind = if make.runs_objtool_for_kpatch() { "single" } else { "plain" };
         Self { directory: base.fit().join(format!("objects-{VERSION}-{kind}")) }
     }
 

@@ -95,8 +95,8 @@ impl Builder {
         };
         let supply = Supply { apt: &|| self.apt(), source: &|| Ok(Vec::new()) };
         let (base, _) = Base::ready(&base_input, &self.cache, &supply, &self.sandbox, observer)?;
-        let make = KernelMake::new(&toolchain, &input.release, self.jobs())
-            .objtool_on_single_objects(&config);
+        let make =
+            KernelMake::new(&toolchain, &input.release, self.jobs()).objtool_for_kpatch(&config);
         let root = toolchain.path();
         let workspace = Workspace::make(&base, &root, &self.sandbox, work, "plain", observer)?;
         let compiler =

@@ -157,7 +157,7 @@ fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModu
         base,
         patched: &patched,
         make: match kind {
-            Engine::Kpatch => make.objtool_on_single_objects(config),
+            Engine::Kpatch => make.objtool_for_kpatch(config),
             Engine::KlpBuild => make,
         },
         module_name: &name,

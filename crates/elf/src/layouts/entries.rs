@@ -11,9 +11,10 @@ use object::read::elf::SectionHeader as _;
 use crate::{
     ElfError,
     budget::Budget,
-    debug_sections::{DebugSections, Reader},
+    debug_sections::{Content, DebugSections, Reader, STRING_OFFSETS},
     object_file::ObjectFile,
-    relocated::relocated_section,
+    relocated::{relocated_if_there, relocated_section},
+    variable_location::address,
 };
 
 /// The most entries that are read; the largest objects of a kernel have some 200,000.
@@ -95,6 +96,7 @@ pub(super) fn read(object: &ObjectFile<'_>, budget: &mut Budget) -> Result<Entri
         Some((index, header)) => relocated_section(object, index, header, ".debug_line", budget)?,
         None => Vec::new(),
     };
+    let string_offsets = relocated_if_there(object, STRING_OFFSETS, budget)?;
     let mut found = false;
     for (index, header) in object.elf.elf_section_table().enumerate() {
         let name = object.section_name(header);
@@ -110,7 +112,8 @@ pub(super) fn read(object: &ObjectFile<'_>, budget: &mut Budget) -> Result<Entri
         }
         found = true;
         let data = relocated_section(object, index, header, ".debug_info", budget)?;
-        let sections = DebugSections::of(object, &data, &lines, 0)?;
+        let content = Content { info: &data, lines: &lines, string_offsets: &string_offsets };
+        let sections = DebugSections::of(object, content, 0)?;
         let mut reader =
             UnitReader { sections: &sections, section: index.0, entries: &mut entries, budget };
         if is_types {
@@ -148,6 +151,7 @@ impl<'data> UnitReader<'_, 'data> {
             self.entries.by_signature.insert(signature, (self.section, base + type_offset.0));
         }
         let abbreviations = unit.abbreviations(&self.sections.abbreviations)?;
+        let bases = self.sections.bases(unit, &abbreviations)?;
         let mut raw = unit.entries_raw(&abbreviations, None)?;
         let mut files = Vec::new();
         // The entries that are open: their children follow.
@@ -169,7 +173,7 @@ impl<'data> UnitReader<'_, 'data> {
                         entry.file = index.and_then(|index| files.get(index).cloned().flatten());
                     }
                     constants::DW_AT_name => {
-                        let name = self.sections.text(attribute.raw_value())?;
+                        let name = self.sections.text_in(&bases, attribute.raw_value())?;
                         entry.name = Some(self.budget.take_text(name)?);
                     }
                     name => entry.take(name, &attribute, self.section, base),
@@ -287,13 +291,7 @@ impl Entry {
                 self.member_location = number.or_else(|| plus_constant(&attribute.raw_value()));
             }
             constants::DW_AT_location => {
-                let address =
-                    |expression: &[u8]| expression.first() == Some(&constants::DW_OP_addr.0);
-                self.has_address = match attribute.raw_value() {
-                    AttributeValue::Exprloc(expression) => address(expression.0.slice()),
-                    AttributeValue::Block(block) => address(block.slice()),
-                    _ => false,
-                };
+                self.has_address = address(&attribute.raw_value()).is_some();
             }
             constants::DW_AT_type => {
                 self.type_reference = match attribute.raw_value() {

@@ -108,6 +108,7 @@ async fn request_that_can_never_succeed_is_refused_at_once_with_its_class_and_st
     let large_config = "#\n".repeat(limits::CONFIG_BYTES as usize);
     let arm = CONFIG.replace("CONFIG_X86_64=y", "CONFIG_ARM64=y");
     let lto = format!("{CONFIG}CONFIG_LTO_CLANG=y\n");
+    let cfi = format!("{CONFIG}CONFIG_CFI_CLANG=y\n");
     let only_klp_build = CONFIG.replace("DEBUG_INFO", "KLP_BUILD");
     let other_series = CONFIG.replace("6.1.176", "6.12.5");
     let cases: Vec<(&str, &str, FailureClass, &str)> = vec![
@@ -118,6 +119,7 @@ async fn request_that_can_never_succeed_is_refused_at_once_with_its_class_and_st
         (&large_config, PATCH, FailureClass::ConfigUnreadable, "2097152 bytes"),
         (&arm, PATCH, FailureClass::ArchitectureUnsupported, "arm64"),
         (&lto, PATCH, FailureClass::ConfigUnsupported, "CONFIG_LTO_CLANG is on"),
+        (&cfi, PATCH, FailureClass::ConfigUnsupported, "CONFIG_CFI_CLANG is on"),
         (&only_klp_build, PATCH, FailureClass::ConfigUnsupported, "CONFIG_DEBUG_INFO is off"),
         (&other_series, PATCH, FailureClass::ConfigMismatch, "6.12.5"),
     ];

@@ -89,8 +89,8 @@ impl Maker<'_> {
     fn command_of_base(&self, unit: &Unit) -> Option<SavedCommand> {
         let object = unit.object();
         let tree = self.engine.base.tree();
-        // A built base's own commands leave objtool out where its config delays it.
-        if self.engine.make.runs_objtool_on_single_objects() {
+        // A built base's own commands run objtool as its config has it.
+        if self.engine.make.runs_objtool_for_kpatch() {
             return None;
         }
         let record = read_untrusted_below(&tree, &record_path(&object), RECORD_BYTES).ok()?;

@@ -50,9 +50,9 @@ impl Original {
 
 impl Store {
     /// The store of a base.
-    /// Those made with objtool on single objects, where the config would delay it, are others.
+    /// Those made with objtool otherwise than in the kernel's own build are others.
     pub(super) fn of(base: &Base, make: &KernelMake) -> Self {
-        Self { directory: base.originals().join(name(make.runs_objtool_on_single_objects())) }
+        Self { directory: base.originals().join(name(make.runs_objtool_for_kpatch())) }
     }
 
     /// The directory with the objects, by their paths in the tree.
@@ -94,8 +94,8 @@ impl Store {
 }
 
 /// The name of the store of objects that were made so.
-fn name(objtool_on_single_objects: bool) -> String {
-    let text = format!("{VERSION}\n{COMPILE_FLAGS}\n{objtool_on_single_objects}");
+fn name(objtool_for_kpatch: bool) -> String {
+    let text = format!("{VERSION}\n{COMPILE_FLAGS}\n{objtool_for_kpatch}");
     Sha256Digest::of(text.as_bytes()).short()
 }
 
