@@ -138,7 +138,7 @@ async fn finished(client: &Client, number: RunNumber) -> anyhow::Result<RunResou
         }
         ensure!(began.elapsed() < BATCH_LIMIT, "it is not done after two hours: {run:?}");
         let activity = run.activity.unwrap_or_default();
-        if began.elapsed().as_secs() % 60 == 0 && activity != shown {
+        if began.elapsed().as_secs().is_multiple_of(60) && activity != shown {
             note(&activity);
             shown = activity;
         }

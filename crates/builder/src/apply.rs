@@ -155,7 +155,7 @@ fn name_fix(mut failure: Failure, fix_name: &str, fixes: usize) -> Failure {
     if fixes > 1 {
         failure.message = format!("{fix_name}: {}", failure.message);
     }
-    failure.fix = Some(fix_name.to_owned());
+    failure.fix = Some(fix_name.into());
     failure
 }
 

@@ -28,7 +28,10 @@ impl Failure {
             message: line(&self.message),
             hint: line(&self.hint),
             details: self.details.iter().take(limits::FAILURE_DETAILS).map(line).collect(),
-            fix: self.fix.as_ref().map(line),
+            fix: self
+                .fix
+                .as_deref()
+                .map(|name| clamp_line(name, limits::FAILURE_LINE_CHARACTERS).into_boxed_str()),
             functions: Vec::new(),
         }
     }

@@ -22,7 +22,7 @@ pub struct Failure {
     pub details: Vec<String>,
     /// The name of the fix that it is about, where a request has several and one of them is to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix: Option<Box<str>>,
     /// The functions that it is about, by their symbols, where a tool names them. For the builder
     /// itself, which may know a way round: nobody is told.
     #[serde(skip)]
@@ -53,7 +53,7 @@ impl Failure {
     /// Names the fix that is to blame.
     #[must_use]
     pub fn of_fix(mut self, name: &str) -> Self {
-        self.fix = Some(name.to_owned());
+        self.fix = Some(name.into());
         self
     }
 

@@ -74,7 +74,7 @@ pub async fn run(
 
 /// What a build came to.
 enum Done {
-    Livepatch(CompleteRequest),
+    Livepatch(Box<CompleteRequest>),
     Probe(CompleteProbeRequest),
 }
 
@@ -99,13 +99,18 @@ async fn attempt(
     let is_probe = lease.build.options.probe;
     let run = move || match is_probe {
         true => runner.probe(&order, &*observer, &work).map(Built::Probe),
-        false => runner.build(&order, &*observer, &work).map(Built::Livepatch),
+        false => {
+            runner.build(&order, &*observer, &work).map(|built| Built::Livepatch(Box::new(built)))
+        }
     };
     let built = tokio::task::spawn_blocking(run)
         .await
         .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))));
     let done = match built {
-        Ok(Built::Livepatch(built)) => publish(client, outbox, built).await.map(Done::Livepatch),
+        Ok(Built::Livepatch(built)) => {
+            let published = publish(client, outbox, *built).await;
+            published.map(|request| Done::Livepatch(Box::new(request)))
+        }
         Ok(Built::Probe(probe)) => Ok(Done::Probe(CompleteProbeRequest { probe })),
         Err(failure) => Err(failure),
     };
@@ -119,7 +124,7 @@ async fn attempt(
 
 /// What the builder made.
 enum Built {
-    Livepatch(FinishedBuild),
+    Livepatch(Box<FinishedBuild>),
     Probe(ProbeRecord),
 }
 

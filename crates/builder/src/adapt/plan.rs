@@ -93,7 +93,7 @@ impl Planner<'_> {
             self.add(&fix.name, text, &mut plan).map_err(|mut failure| {
                 if fixes.len() > 1 {
                     failure.message = format!("{}: {}", fix.name, failure.message);
-                    failure.fix = Some(fix.name.clone());
+                    failure.fix = Some(fix.name.as_str().into());
                 }
                 failure
             })?;
