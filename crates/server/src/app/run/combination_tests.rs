@@ -19,9 +19,9 @@ struct World {
 
 impl World {
     /// What a builder says of a set.
-    fn build(&self, set: &[Place], is_probe: bool) -> Result<(), (Failure, Vec<Place>)> {
+    fn build(&self, set: &[Place], is_probe: bool) -> Result<(), (FailureClass, Vec<Place>)> {
         let at = |fix: Place| set.iter().position(|place| *place == fix);
-        let fail = |class, named: Vec<Place>| Err((Failure::new(class, "no", "none"), named));
+        let fail = |class, named: Vec<Place>| Err((class, named));
         for (first, second) in &self.overlaps {
             if let (Some(a), Some(b)) = (at(*first), at(*second)) {
                 let later = if a < b { *second } else { *first };
@@ -59,7 +59,9 @@ impl World {
                 }
                 Next::Build { set, is_probe } => match self.build(&set, is_probe) {
                     Ok(()) => combination.succeeded(BuildNumber(builds as i64 + 1)),
-                    Err((failure, named)) => combination.failed(&failure, &named),
+                    Err((class, named)) => {
+                        combination.failed(&Failure::new(class, "no", "none"), &named);
+                    }
                 },
             }
         }
