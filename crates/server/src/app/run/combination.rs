@@ -3,13 +3,17 @@
 //! Fixes that work alone need not work together: they may change the same lines, or each other's inputs.
 //! All of them are tried at once first, since that nearly always works. When it does not, the culprit is
 //! what the builder names, or else is found by halving: what is accepted stays, and each half of the rest
-//! is tried with it. The result cannot be added to: each fix that is left out was tried together with
-//! accepted ones alone, and failed.
+//! is tried with it. Each fix that is left out was tried together with accepted ones alone, and failed: the
+//! result cannot be added to, unless several trials failed, each for another reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_model::{BuildNumber, Failure, FailureClass};
 use serde::{Deserialize, Serialize};
+
+/// How often a fix that was left out is tried again because what it did not go with may have gone: a trial
+/// takes half a minute, and the search must come to an end.
+const MOST_CHANCES: u32 = 3;
 
 /// A fix among those that are combined: its place in the order in which they are applied.
 pub(super) type Place = usize;
@@ -20,21 +24,42 @@ pub(super) struct Combination {
     /// What works together.
     accepted: BTreeSet<Place>,
     /// What is to be added, the next part last.
-    parts: Vec<Vec<Place>>,
+    parts: Vec<Part>,
     /// What does not apply at its place, and may apply after all others.
     late: Vec<Place>,
     /// What is applied after all others, in this order.
     after_others: Vec<Place>,
     /// Whether the late ones have had their turn.
     late_had_turn: bool,
-    /// Whether each set is tried in a virtual machine at once: a trial has failed, or it is the first set.
-    with_trials: bool,
     /// The livepatch of a set that passed its trial, with the set.
     livepatch: Option<(BuildNumber, BTreeSet<Place>)>,
     /// Why fixes are left out.
     left_out: BTreeMap<Place, Failure>,
-    /// Whether a trial has put out what others were left out for: they get another chance.
+    /// Whether what was accepted is put together anew: what others were left out for may go.
     others_may_fit_now: bool,
+    /// How often a fix that was left out was tried again for that.
+    chances: BTreeMap<Place, u32>,
+}
+
+/// Fixes that are to be added to those that work together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Part {
+    fixes: Vec<Place>,
+    /// Whether the set with them is tried in a virtual machine at once: a trial has failed, or it is the
+    /// first set.
+    with_trial: bool,
+}
+
+impl Part {
+    /// With a trial.
+    fn tried(fixes: Vec<Place>) -> Self {
+        Self { fixes, with_trial: true }
+    }
+
+    /// Without.
+    fn built(fixes: Vec<Place>) -> Self {
+        Self { fixes, with_trial: false }
+    }
 }
 
 /// What is to be done next.
@@ -62,14 +87,14 @@ impl Combination {
         let first: Vec<Place> = fixes.into_iter().collect();
         Self {
             accepted: BTreeSet::new(),
-            parts: if first.is_empty() { Vec::new() } else { vec![first] },
+            parts: if first.is_empty() { Vec::new() } else { vec![Part::tried(first)] },
             late,
             after_others: Vec::new(),
             late_had_turn: false,
-            with_trials: true,
             livepatch: None,
             left_out: BTreeMap::new(),
             others_may_fit_now: false,
+            chances: BTreeMap::new(),
         }
     }
 
@@ -91,26 +116,31 @@ impl Combination {
                 let late = std::mem::take(&mut self.late);
                 self.after_others.extend(&late);
                 // Whatever happens to them, what is accepted is not to be lost in trials that fail.
-                self.with_trials = false;
-                self.parts.push(late);
+                self.parts.push(Part::built(late));
             }
         }
         if self.parts.is_empty() && self.others_may_fit_now {
             self.others_may_fit_now = false;
-            let again: Vec<Place> = self.left_out.keys().copied().collect();
-            let again: Vec<Place> = again
-                .into_iter()
-                .filter(|fix| !is_of_the_trial(self.left_out[fix].class))
-                .collect();
-            self.left_out.retain(|fix, _| !again.contains(fix));
-            if !again.is_empty() {
-                self.with_trials = false;
-                self.parts.push(again);
+            let has_chance =
+                |fix: &Place| self.chances.get(fix).is_none_or(|chances| *chances < MOST_CHANCES);
+            let again: Vec<Place> = self.left_out.keys().copied().filter(has_chance).collect();
+            let mut built = Vec::new();
+            for fix in again {
+                *self.chances.entry(fix).or_default() += 1;
+                match self.left_out.remove(&fix) {
+                    Some(why) if is_of_the_trial(why.class) => {
+                        self.parts.push(Part::tried(vec![fix]));
+                    }
+                    _ => built.push(fix),
+                }
+            }
+            if !built.is_empty() {
+                self.parts.push(Part::built(built));
             }
         }
         if let Some(part) = self.parts.last() {
-            let set = self.in_order(self.accepted.iter().chain(part));
-            return Next::Build { set, is_probe: !self.with_trials };
+            let set = self.in_order(self.accepted.iter().chain(&part.fixes));
+            return Next::Build { set, is_probe: !part.with_trial };
         }
         match &self.livepatch {
             Some((build, set)) if *set == self.accepted => {
@@ -123,9 +153,9 @@ impl Combination {
 
     /// The set of [`Combination::next`] was built.
     pub(super) fn succeeded(&mut self, build: BuildNumber) {
-        let had_trial = self.parts.is_empty() || self.with_trials;
+        let had_trial = self.parts.last().is_none_or(|part| part.with_trial);
         if let Some(part) = self.parts.pop() {
-            self.accepted.extend(part);
+            self.accepted.extend(part.fixes);
         }
         if had_trial {
             self.livepatch = Some((build, self.accepted.clone()));
@@ -135,18 +165,17 @@ impl Combination {
     /// The set of [`Combination::next`] was not built. `culprits` are the fixes that the failure names.
     pub(super) fn failed(&mut self, failure: &Failure, culprits: &[Place]) {
         let in_trial = is_of_the_trial(failure.class);
-        let Some(mut part) = self.parts.pop() else {
+        let Some(Part { fixes: mut part, .. }) = self.parts.pop() else {
             // All that is accepted was put together and did not pass its trial, or something else came
             // between: it is put together anew, and tried each time.
             let all: Vec<Place> = std::mem::take(&mut self.accepted).into_iter().collect();
-            self.with_trials = true;
-            self.split(all, failure);
+            self.others_may_fit_now = true;
+            self.split(all, true, failure);
             return;
         };
-        self.with_trials = in_trial;
         let named: Vec<Place> = part.iter().copied().filter(|fix| culprits.contains(fix)).collect();
         if named.is_empty() || part.len() == 1 {
-            self.split(part, failure);
+            self.split(part, in_trial, failure);
             return;
         }
         part.retain(|fix| !named.contains(fix));
@@ -154,16 +183,17 @@ impl Combination {
             if failure.class == FailureClass::PatchDoesNotApply && !self.late_had_turn {
                 self.late.push(fix);
             } else {
-                self.leave_out(fix, failure);
+                // What it did not go with may be left out itself: behind the others it is tried alone.
+                self.parts.push(Part::built(vec![fix]));
             }
         }
         if !part.is_empty() {
-            self.parts.push(part);
+            self.parts.push(Part { fixes: part, with_trial: in_trial });
         }
     }
 
     /// Goes on with the halves of a part that failed, or leaves it out.
-    fn split(&mut self, mut part: Vec<Place>, failure: &Failure) {
+    fn split(&mut self, mut part: Vec<Place>, with_trial: bool, failure: &Failure) {
         if part.len() < 2 {
             for fix in part {
                 let is_early = !self.late_had_turn;
@@ -176,13 +206,11 @@ impl Combination {
             return;
         }
         let second = part.split_off(part.len() / 2);
-        self.parts.push(second);
-        self.parts.push(part);
+        self.parts.push(Part { fixes: second, with_trial });
+        self.parts.push(Part { fixes: part, with_trial });
     }
 
     fn leave_out(&mut self, fix: Place, failure: &Failure) {
-        // Fixes that fail in a trial are put out for good, so that this comes to an end.
-        self.others_may_fit_now |= is_of_the_trial(failure.class);
         self.left_out.insert(fix, failure.clone());
     }
 

@@ -128,6 +128,7 @@ proptest! {
         let differ = |pairs: Vec<(usize, usize)>| -> Vec<(usize, usize)> {
             pairs.into_iter().filter(|(a, b)| a != b).collect()
         };
+        let trials = in_trial.len() + crashing.len();
         let world = World {
             pairs: differ(pairs),
             overlaps: differ(overlaps),
@@ -140,7 +141,8 @@ proptest! {
         prop_assert!(world.build(&as_list, false).is_ok());
         for fix in 0..20 {
             prop_assert!(found.contains(&fix) != combination.left_out().contains_key(&fix));
-            if !found.contains(&fix) {
+            // With more of them, the one may hide the other.
+            if !found.contains(&fix) && trials < 2 {
                 let with = as_list.iter().copied().chain([fix]);
                 prop_assert!(world.build(&with.collect::<Vec<_>>(), false).is_err(), "{}", fix);
             }
