@@ -36,9 +36,13 @@ impl Home {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_elivepatch-server"));
         command.arg("feed").args(arguments).arg("--config").arg(self.path("server.toml"));
-        command.output().expect("the program")
+        command
     }
 }
 
@@ -124,4 +128,20 @@ fn mirror_that_cannot_be_kept_is_the_disks_fault_and_a_password_is_not_shown() {
     let update = home.run(&["update"]);
     assert_eq!(update.status.code(), Some(3), "{}", text(&update.stderr));
     assert!(text(&update.stderr).contains("hint: look at the disk of the cache"));
+}
+
+#[test]
+fn feed_that_cannot_be_put_away_while_it_is_read_is_not_taken_over() {
+    let home = Home::new("[feed]\nsource = \"HERE/vulns\"\n");
+    home.publish(1001, &record(1001));
+    assert!(home.run(&["update"]).status.success());
+    home.publish(1002, &record(1002));
+    let place = home.path("none");
+    let run = home.command(&["update"]).env("TMPDIR", &place).output().expect("the program");
+    let said = text(&run.stderr);
+    assert!(!run.status.success(), "{said}");
+    let what = format!("cannot keep what was read of the feed in {}", place.display());
+    assert!(said.contains(&what) && said.contains("hint: ") && said.contains("TMPDIR"), "{said}");
+    let status = text(&home.run(&["status"]).stdout);
+    assert!(status.contains("1 published"), "{status}");
 }

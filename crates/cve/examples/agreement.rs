@@ -13,14 +13,15 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let begin = Instant::now();
-    let snapshot = match feed::read(Path::new(&path)) {
-        Ok(snapshot) => snapshot,
+    let read = feed::read(Path::new(&path))
+        .and_then(|snapshot| Ok((snapshot.entries.load()?, snapshot.faults)));
+    let (entries, faults) = match read {
+        Ok(read) => read,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let (entries, faults) = (&snapshot.entries, &snapshot.faults);
     let rejected = entries.iter().filter(|entry| entry.rejected).count();
     println!(
         "{} published, {rejected} rejected, {} faulty, read in {:.2} s",

@@ -36,6 +36,9 @@ pub enum StoreError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// What was read of a CVE feed could not be read back. Nothing was changed.
+    #[error("what was read of the CVE feed is lost")]
+    Spool(#[source] elivepatch_cve::feed::SpoolError),
     /// A file or directory of the blobs could not be read or written.
     #[error("cannot access {path}")]
     Blob {

@@ -1,7 +1,7 @@
 //! The CVE feed in the store.
 
 use camino::Utf8Path;
-use elivepatch_cve::feed::{FeedFile, Snapshot, SnapshotBuilder};
+use elivepatch_cve::feed::{Entry, FeedFile, Snapshot, SnapshotBuilder};
 use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store};
 use jiff::Timestamp;
 
@@ -37,7 +37,11 @@ fn snapshot(cves: &[(&str, &str)]) -> Snapshot {
             }
         }
     }
-    builder.finish()
+    builder.finish().expect("there is room")
+}
+
+fn entries(snapshot: &Snapshot) -> Vec<Entry> {
+    snapshot.entries.load().expect("it was kept")
 }
 
 fn state(second: i64, revision: &str) -> FeedState {
@@ -101,6 +105,46 @@ async fn feed_is_taken_over_whole_and_then_by_its_changes() {
     assert_eq!(store.feed_faults().await.expect("listed"), []);
 }
 
+/// Of what a snapshot may be about there is more than the 32,766 values of a statement.
+#[tokio::test]
+async fn more_changes_than_a_statement_has_values_are_taken_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store(&directory).await;
+    let name = |number: u32| format!("CVE-2026-{number}");
+    let of = |numbers: std::ops::Range<u32>, version: &'static str| {
+        let names = numbers.map(|number| (name(number), version));
+        names.collect::<Vec<_>>()
+    };
+    let snapshot_of = |cves: &[(String, &str)]| {
+        snapshot(&cves.iter().map(|(id, version)| (id.as_str(), *version)).collect::<Vec<_>>())
+    };
+    let whole = snapshot_of(&of(10_000..12_500, "6.1"));
+    let made = store.apply_feed(&whole, FeedExtent::Whole, &state(100, "a")).await;
+    assert_eq!(made.expect("taken over"), change(2500, 0, 0));
+
+    // 1,300 are other ones, 100 are as they were, 1,050 are gone, 50 are faulty; all others never were.
+    let parts = [
+        of(10_000..11_300, "6.2"),
+        of(11_300..11_400, "6.1"),
+        of(11_400..12_450, "gone"),
+        of(12_450..12_500, ""),
+        of(20_000..54_000, "gone"),
+    ];
+    let changes = snapshot_of(&parts.concat());
+    let losses = store.feed_losses(&changes, FeedExtent::Changes).await;
+    assert_eq!(losses.expect("counted"), 1100);
+    let made = store.apply_feed(&changes, FeedExtent::Changes, &state(200, "b")).await;
+    assert_eq!(made.expect("taken over"), change(0, 1300, 1050));
+    let counts = FeedCounts { published: 1450, rejected: 0, faulty: 50 };
+    assert_eq!(store.feed_counts().await.expect("counted"), counts);
+    for entry in entries(&changes).iter().step_by(99) {
+        let found = store.cve(entry.record.id).await.expect("a store");
+        assert_eq!(found.as_ref(), Some(entry));
+    }
+    let gone = store.cve(name(12_449).parse().expect("a name")).await;
+    assert_eq!(gone.expect("a store"), None);
+}
+
 #[tokio::test]
 async fn record_that_cannot_be_used_any_more_stays_as_it_was() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -111,8 +155,9 @@ async fn record_that_cannot_be_used_any_more_stays_as_it_was() {
         let broken = snapshot(&[("CVE-2026-1001", ""), ("CVE-2026-1002", "6.1")]);
         let made = store.apply_feed(&broken, extent, &state(200, "b")).await.expect("taken over");
         assert_eq!(made, FeedChange::default());
-        let found = store.cve(good.entries[0].record.id).await.expect("a store");
-        assert_eq!(found.as_ref(), Some(&good.entries[0]));
+        let first = &entries(&good)[0];
+        let found = store.cve(first.record.id).await.expect("a store");
+        assert_eq!(found.as_ref(), Some(first));
         let counts = FeedCounts { published: 2, rejected: 0, faulty: 1 };
         assert_eq!(store.feed_counts().await.expect("counted"), counts);
         assert_eq!(store.feed_faults().await.expect("listed").len(), 1);
@@ -154,9 +199,9 @@ async fn record_comes_back_as_it_was_read_also_after_a_start() {
     first.apply_feed(&read, FeedExtent::Whole, &state(100, "a")).await.expect("taken over");
     first.close().await;
     let store = store(&directory).await;
-    for entry in &read.entries {
+    for entry in entries(&read) {
         let found = store.cve(entry.record.id).await.expect("a store");
-        assert_eq!(found.as_ref(), Some(entry));
+        assert_eq!(found.as_ref(), Some(&entry));
     }
     let facts = store.cve_facts().await.expect("a store");
     let titles: Vec<&str> = facts.iter().map(|facts| facts.title.as_str()).collect();

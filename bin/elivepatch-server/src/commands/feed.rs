@@ -60,6 +60,7 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
         match error {
             FeedError::Store(_)
             | FeedError::Broken
+            | FeedError::Spool(_)
             | FeedError::Git { source: GitError::Mirror { .. }, .. } => {
                 CommandError::failed(error, hint)
             }

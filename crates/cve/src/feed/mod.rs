@@ -2,19 +2,23 @@
 //! all of them together.
 
 mod directory;
+mod entries;
 mod git;
 mod parsers;
 mod path;
 mod snapshot;
 mod source;
+mod spool;
 mod tarball;
 mod waiting;
 
+pub use entries::{Entries, Entry, Listed};
 pub use git::{Extent, FeedMirror, GitError};
 pub use parsers::LimitError;
 pub use path::{FeedFile, Folder, Part};
-pub use snapshot::{Entry, Fault, PARSER, Snapshot, SnapshotBuilder};
+pub use snapshot::{Fault, PARSER, Snapshot, SnapshotBuilder};
 pub use source::shown_source;
+pub use spool::SpoolError;
 
 use std::{io, path::PathBuf};
 
@@ -32,6 +36,9 @@ pub enum FeedError {
         /// What went wrong.
         source: io::Error,
     },
+    /// What was read cannot be kept until it is needed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// Nothing in it is a record.
     #[error("there is no CVE record in {path}")]
     Empty {
@@ -50,7 +57,7 @@ pub fn read(path: &std::path::Path) -> Result<Snapshot, FeedError> {
         true => directory::read(path, sink),
         false => tarball::read(path, sink),
     };
-    let snapshot = parsers::snapshot_of(read).map_err(failed)?;
+    let snapshot = parsers::snapshot_of(read).map_err(failed)??;
     if snapshot.entries.is_empty() {
         return Err(FeedError::Empty { path: path.to_owned() });
     }

@@ -11,13 +11,13 @@ use std::{
 };
 
 use super::{
-    FeedFile, Snapshot, SnapshotBuilder,
+    FeedFile, Snapshot, SnapshotBuilder, SpoolError,
     waiting::{Share, Waiting},
 };
 use crate::CveId;
 
 /// How many files may wait for each parser: enough that nobody waits.
-const WAITING: usize = 64;
+const WAITING: usize = 16;
 
 /// How many bytes of files may wait in all: those that wait are far from it, unless somebody has made them
 /// as large as they may be.
@@ -122,15 +122,17 @@ impl Sink {
 /// Runs `read`, which gives the files of a feed to the sink, and puts together what they say.
 ///
 /// # Errors
-/// Those of `read`.
-pub(super) fn snapshot_of<E>(read: impl FnOnce(&Sink) -> Result<(), E>) -> Result<Snapshot, E> {
+/// Those of `read`; within, that what was read cannot be kept.
+pub(super) fn snapshot_of<E>(
+    read: impl FnOnce(&Sink) -> Result<(), E>,
+) -> Result<Result<Snapshot, SpoolError>, E> {
     snapshot_within(LIMITS, read)
 }
 
 fn snapshot_within<E>(
     limits: Limits,
     read: impl FnOnce(&Sink) -> Result<(), E>,
-) -> Result<Snapshot, E> {
+) -> Result<Result<Snapshot, SpoolError>, E> {
     let count = thread::available_parallelism().map_or(1, usize::from).min(8);
     thread::scope(|scope| {
         let (mut parsers, mut threads) = (Vec::new(), Vec::new());
@@ -158,24 +160,37 @@ fn snapshot_within<E>(
             newest: Cell::default(),
         };
         let outcome = read(&sink);
-        let mut snapshot = Snapshot { newest: sink.newest.get(), ..Snapshot::default() };
+        let newest = sink.newest.get();
         drop(sink);
-        for parser in threads {
-            let part = parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            snapshot.entries.extend(part.entries);
-            snapshot.faults.extend(part.faults);
-            snapshot.gone.extend(part.gone);
-        }
-        snapshot.entries.sort_by_key(|entry| entry.record.id);
-        snapshot.faults.sort_by_key(|fault| fault.id);
-        snapshot.gone.sort_unstable();
-        outcome.map(|()| snapshot)
+        let parts = threads
+            .into_iter()
+            .map(|parser| parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let parts: Vec<Result<Snapshot, SpoolError>> = parts.collect();
+        outcome.map(|()| together(parts, newest))
     })
+}
+
+/// Puts together what each parser has.
+fn together(
+    parts: Vec<Result<Snapshot, SpoolError>>,
+    newest: Option<i64>,
+) -> Result<Snapshot, SpoolError> {
+    let mut snapshot = Snapshot { newest, ..Snapshot::default() };
+    for part in parts {
+        let part = part?;
+        snapshot.entries.append(part.entries);
+        snapshot.faults.extend(part.faults);
+        snapshot.gone.extend(part.gone);
+    }
+    snapshot.faults.sort_by_key(|fault| fault.id);
+    snapshot.gone.sort_unstable();
+    Ok(snapshot)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::Part;
 
     fn file(number: u32) -> FeedFile {
         let path = format!("published/2026/CVE-2026-{number}.json");
@@ -191,7 +206,7 @@ mod tests {
                     .iter()
                     .try_for_each(|(number, bytes)| sink.add(file(*number), vec![0; *bytes]))
             };
-            snapshot_within(limits, all).map(|snapshot| snapshot.faults.len())
+            snapshot_within(limits, all).map(|snapshot| snapshot.expect("kept").faults.len())
         };
         assert_eq!(read(&[(1001, 5), (1002, 3), (1001, 2)]), Ok(2));
         assert_eq!(read(&[(1001, 5), (1002, 6)]), Err(LimitError::Bytes(10)));
@@ -203,11 +218,35 @@ mod tests {
     }
 
     #[test]
+    fn what_each_parser_has_comes_together_in_order() {
+        let record = |id: CveId| {
+            format!(
+                "{{\"containers\": {{\"cna\": {{\"title\": \"of {id}\"}}}}, \"cveMetadata\": {{\"cveId\": \
+                 \"{id}\"}}}}"
+            )
+        };
+        let numbers = [1007, 1002, 1005, 1001, 1004, 1008, 1003, 1006];
+        let read = |sink: &Sink| {
+            for number in numbers {
+                let file = file(number);
+                sink.add(FeedFile { part: Part::Dyad, ..file }, Vec::new())?;
+                sink.add(file, record(file.id).into_bytes())?;
+            }
+            Ok::<_, LimitError>(())
+        };
+        let snapshot = snapshot_of(read).expect("within the limits").expect("kept");
+        let entries = snapshot.entries.load().expect("kept");
+        let titles: Vec<String> = entries.into_iter().map(|entry| entry.record.title).collect();
+        let expected = (1001..=1008).map(|number| format!("of CVE-2026-{number}"));
+        assert_eq!(titles, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn newest_time_is_kept() {
         let read = |sink: &Sink| {
             [3, 7, 5].into_iter().for_each(|seconds| sink.note_time(seconds));
             Ok::<_, LimitError>(())
         };
-        assert_eq!(snapshot_of(read).map(|snapshot| snapshot.newest), Ok(Some(7)));
+        assert_eq!(snapshot_of(read).map(|snapshot| snapshot.expect("kept").newest), Ok(Some(7)));
     }
 }

@@ -1,30 +1,20 @@
 //! All that is in a feed at one time.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use elivepatch_model::{Sha256Digest, with_causes};
 use serde::{Deserialize, Serialize};
 
-use super::{FeedFile, Folder, Part};
-use crate::{CveId, Dyad, Record, parse_dyads};
+use super::{
+    Entries, FeedFile, Folder, Part, SpoolError,
+    entries::Indexed,
+    spool::{Place, Spool},
+};
+use crate::{CveId, Record, parse_dyads};
 
 /// The version of what is made of a record's files. Another one makes every record another than before, so
 /// that a new program reads all again: raise it with each change of what is read.
 pub const PARSER: u32 = 1;
-
-/// A CVE in the feed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// What its record says.
-    pub record: Record,
-    /// Whether it was rejected: it is no CVE, or not any more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub rejected: bool,
-    /// Where the flaw came in and where it is fixed.
-    pub dyads: Vec<Dyad>,
-    /// A digest of the files that it was read from, and of [`PARSER`].
-    pub digest: Sha256Digest,
-}
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +29,7 @@ pub struct Fault {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The CVEs, sorted.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// Those that cannot be used, sorted.
     pub faults: Vec<Fault>,
     /// Those that were asked for and of which there is nothing, sorted.
@@ -48,93 +38,134 @@ pub struct Snapshot {
     pub newest: Option<i64>,
 }
 
-/// Puts files of a feed together, in whatever order they come.
+/// Puts files of a feed together, in whatever order they come. What they say waits in a file.
 #[derive(Debug, Default)]
 pub struct SnapshotBuilder {
-    files: BTreeMap<CveId, Files>,
+    files: Vec<(CveId, Files)>,
+    /// Where in that list a CVE is. The files themselves in a map would take twice the memory.
+    places: HashMap<CveId, usize>,
+    spool: Spool,
+    /// Why what comes is not kept any more.
+    broken: Option<SpoolError>,
 }
 
 #[derive(Debug, Default)]
 struct Files {
     folder: Option<Folder>,
-    json: Option<Result<Record, String>>,
-    dyads: Option<Result<Vec<Dyad>, String>>,
-    digests: BTreeMap<&'static str, Sha256Digest>,
+    json: Content,
+    dyads: Content,
+}
+
+/// What is known of a file.
+#[derive(Debug, Default)]
+struct Content {
+    /// Of its bytes, as far as they could be read.
+    digest: Option<Sha256Digest>,
+    /// What it says, or why it cannot be used; `None`: it is not there.
+    said: Option<Result<Place, Box<str>>>,
 }
 
 impl SnapshotBuilder {
     /// Adds a file.
     pub fn add(&mut self, file: FeedFile, content: &[u8]) {
-        let files = self.of(file);
-        match file.part {
-            Part::Json => {
-                files.digests.insert("json", Sha256Digest::of(content));
-                let record = Record::parse(file.id, content);
-                files.json = Some(record.map_err(|error| with_causes(&error)));
-            }
+        let said = match file.part {
+            Part::Json => match Record::parse(file.id, content) {
+                Ok(record) => self.keep(&record),
+                Err(error) => Err(with_causes(&error).into()),
+            },
             Part::Dyad => {
-                files.digests.insert("dyad", Sha256Digest::of(content));
                 let text = std::str::from_utf8(content).map_err(|error| error.to_string());
                 let dyads = text.and_then(|text| {
                     parse_dyads(text).map_err(|error| format!("its dyads: {error}"))
                 });
-                files.dyads = Some(dyads);
+                dyads.map_err(String::into).and_then(|dyads| self.keep(&dyads))
             }
-        }
+        };
+        *self.of(file) = Content { digest: Some(Sha256Digest::of(content)), said: Some(said) };
     }
 
     /// Adds a file that cannot be read.
     pub fn add_unreadable(&mut self, file: FeedFile, why: &str) {
-        let files = self.of(file);
-        match file.part {
-            Part::Json => files.json = Some(Err(why.to_owned())),
-            Part::Dyad => files.dyads = Some(Err(why.to_owned())),
+        self.of(file).said = Some(Err(why.into()));
+    }
+
+    /// Puts away what a file says. That there is no room for it is told of all at the end.
+    fn keep(&mut self, value: &impl Serialize) -> Result<Place, Box<str>> {
+        if self.broken.is_none() {
+            match self.spool.put(value) {
+                Ok(place) => return Ok(place),
+                Err(error) => self.broken = Some(error),
+            }
         }
+        Err("it could not be kept".into())
     }
 
     /// Notes that a CVE is asked for, whether or not there are files of it.
     pub fn expect(&mut self, id: CveId) {
-        self.files.entry(id).or_default();
+        self.files_of(id);
     }
 
-    /// The files of a CVE. What was rejected after it was published lies in both directories while a feed
-    /// is updated: it is rejected.
-    fn of(&mut self, file: FeedFile) -> &mut Files {
-        let files = self.files.entry(file.id).or_default();
+    fn files_of(&mut self, id: CveId) -> &mut Files {
+        let place = *self.places.entry(id).or_insert_with(|| {
+            self.files.push((id, Files::default()));
+            self.files.len() - 1
+        });
+        &mut self.files[place].1
+    }
+
+    /// What is known of a file. What was rejected after it was published lies in both directories while a
+    /// feed is updated: it is rejected.
+    fn of(&mut self, file: FeedFile) -> &mut Content {
+        let files = self.files_of(file.id);
         files.folder = files.folder.max(Some(file.folder));
-        files
+        match file.part {
+            Part::Json => &mut files.json,
+            Part::Dyad => &mut files.dyads,
+        }
     }
 
     /// What was put together.
-    pub fn finish(self) -> Snapshot {
+    ///
+    /// # Errors
+    /// When what the files say could not be kept.
+    pub fn finish(self) -> Result<Snapshot, SpoolError> {
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
         let mut snapshot = Snapshot::default();
-        for (id, files) in self.files {
+        let mut index = Vec::new();
+        let mut all = self.files;
+        all.sort_unstable_by_key(|(id, _)| *id);
+        for (id, files) in all {
             if files.folder.is_none() {
                 snapshot.gone.push(id);
                 continue;
             }
-            match files.finish() {
-                Ok(entry) => snapshot.entries.push(entry),
-                Err(what) => snapshot.faults.push(Fault { id, what }),
+            match files.finish(id) {
+                Ok(indexed) => index.push(indexed),
+                Err(what) => snapshot.faults.push(Fault { id, what: what.into() }),
             }
         }
-        snapshot
+        snapshot.entries = Entries::new(index, self.spool.finish()?);
+        Ok(snapshot)
     }
 }
 
 impl Files {
-    fn finish(self) -> Result<Entry, String> {
+    fn finish(self, id: CveId) -> Result<Indexed, Box<str>> {
         let rejected = self.folder == Some(Folder::Rejected);
-        let record = self.json.unwrap_or_else(|| Err("it has no record".to_owned()))?;
+        let record = self.json.said.unwrap_or_else(|| Err("it has no record".into()))?;
         // A rejected one needs none.
-        let dyads = match (self.dyads, rejected) {
-            (Some(dyads), false) => dyads?,
-            (None, false) => return Err("it has no dyads".to_owned()),
-            (dyads, true) => dyads.and_then(Result::ok).unwrap_or_default(),
+        let dyads = match (self.dyads.said, rejected) {
+            (Some(dyads), false) => Some(dyads?),
+            (None, false) => return Err("it has no dyads".into()),
+            (dyads, true) => dyads.and_then(Result::ok),
         };
-        let text: String =
-            self.digests.iter().map(|(part, digest)| format!("{part} {digest}\n")).collect();
-        Ok(Entry { record, rejected, dyads, digest: digest(PARSER, rejected, &text) })
+        let parts = [("dyad", self.dyads.digest), ("json", self.json.digest)];
+        let parts = parts.into_iter().filter_map(|(part, digest)| Some((part, digest?)));
+        let text: String = parts.map(|(part, digest)| format!("{part} {digest}\n")).collect();
+        let digest = digest(PARSER, rejected, &text);
+        Ok(Indexed { id, rejected, digest, record, dyads, file: 0 })
     }
 }
 
@@ -145,6 +176,7 @@ fn digest(parser: u32, rejected: bool, text: &str) -> Sha256Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::Entry;
 
     const HASH: &str = "00d60fd3b93219ea854220f0fd264b86398cbc53";
 
@@ -159,7 +191,11 @@ mod tests {
         for (path, text) in files {
             builder.add(FeedFile::of(path).expect("a file of the feed"), text.as_bytes());
         }
-        builder.finish()
+        builder.finish().expect("there is room")
+    }
+
+    fn entries(snapshot: &Snapshot) -> Vec<Entry> {
+        snapshot.entries.load().expect("it was kept")
     }
 
     #[test]
@@ -172,7 +208,7 @@ mod tests {
             ("published/2026/CVE-2026-1111.json", &one),
         ]);
         assert_eq!(snapshot.faults, []);
-        let [rejected, published] = &snapshot.entries[..] else { panic!("{snapshot:?}") };
+        let [rejected, published] = &entries(&snapshot)[..] else { panic!("{snapshot:?}") };
         assert!(rejected.rejected && rejected.dyads.is_empty());
         assert!(!published.rejected && published.dyads.len() == 1);
     }
@@ -183,7 +219,7 @@ mod tests {
         for order in [["published", "rejected"], ["rejected", "published"]] {
             let paths = order.map(|folder| format!("{folder}/2026/CVE-2026-1111.json"));
             let found = snapshot(&[(&paths[0], &text), (&paths[1], &text)]);
-            assert!(found.entries[0].rejected, "{order:?}");
+            assert!(entries(&found)[0].rejected, "{order:?}");
         }
     }
 
@@ -196,7 +232,7 @@ mod tests {
             ("published/2026/CVE-2026-1113.json", &other),
             ("published/2026/CVE-2026-1114.dyad", "4.20\n"),
         ]);
-        assert_eq!(found.entries, []);
+        assert!(found.entries.is_empty());
         let told: Vec<String> =
             found.faults.iter().map(|f| format!("{} {}", f.id, f.what)).collect();
         assert_eq!(told[0], "CVE-2026-1111 it has no dyads");
@@ -212,7 +248,7 @@ mod tests {
         let digest = |folder: &str, dyads: &str| {
             let json = format!("{folder}/2026/CVE-2026-1111.json");
             let dyad = format!("{folder}/2026/CVE-2026-1111.dyad");
-            snapshot(&[(&json, &text), (&dyad, dyads)]).entries[0].digest
+            entries(&snapshot(&[(&json, &text), (&dyad, dyads)]))[0].digest
         };
         assert_eq!(digest("published", &a), digest("published", &a));
         assert_ne!(digest("published", &a), digest("published", &b));

@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, sink: &Sink) -> io::Result<()> {
         } else if entry.size() > FILE_BYTES {
             sink.add_unreadable(file, "it is larger than any record")
         } else {
-            let mut content = Vec::new();
+            let mut content = Vec::with_capacity(entry.size() as usize);
             entry.read_to_end(&mut content)?;
             sink.add(file, content)
         };

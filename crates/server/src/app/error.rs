@@ -111,6 +111,7 @@ impl AppError {
                 | StoreError::Open { .. }
                 | StoreError::Database(_)
                 | StoreError::Corrupt { .. }
+                | StoreError::Spool(_)
                 | StoreError::Blob { .. } => ErrorCode::Internal,
             },
         }

@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_cve::feed::{
-    self, Extent, FeedError as ReadError, FeedMirror, GitError, PARSER, Snapshot, shown_source,
+    self, Extent, FeedError as ReadError, FeedMirror, GitError, PARSER, Snapshot, SpoolError,
+    shown_source,
 };
 use elivepatch_model::with_causes;
 use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, StoreError};
@@ -81,7 +82,10 @@ pub enum FeedError {
     },
     /// The directory or tarball cannot be used.
     #[error("the CVE feed cannot be read")]
-    Read(#[from] ReadError),
+    Read(#[source] ReadError),
+    /// What was read cannot be kept until all of it is there.
+    #[error("the CVE feed cannot be read")]
+    Spool(#[source] SpoolError),
     /// Most records would be gone or cannot be used any more: it is another place than it was.
     #[error("{lost} of {before} CVE records are gone from {from}, or cannot be used any more")]
     Shrunk {
@@ -100,7 +104,23 @@ pub enum FeedError {
     Broken,
 }
 
+impl From<ReadError> for FeedError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Spool(error) => Self::Spool(error),
+            error => Self::Read(error),
+        }
+    }
+}
+
 impl FeedError {
+    fn git(from: &str, error: GitError) -> Self {
+        match error {
+            GitError::Spool(error) => Self::Spool(error),
+            source => Self::Git { from: from.to_owned(), source },
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -114,6 +134,7 @@ impl FeedError {
                 "name the directory with published/ and rejected/ in it, or a tarball of it, as source in \
                  the [feed] section of the server's config"
             }
+            Self::Spool(_) => "make room there, or name another directory in TMPDIR",
             Self::Shrunk { .. } => {
                 "look whether source in the [feed] section of the server's config is the right place; \
                  `elivepatch-server feed update --force` takes it as it is"
@@ -175,9 +196,8 @@ pub async fn feed_status(
     store: &Store,
     stale_after: Duration,
 ) -> Result<Option<FeedStatus>, StoreError> {
-    let Some(state) = store.feed_state().await? else { return Ok(None) };
+    let Some((state, counts)) = store.feed().await? else { return Ok(None) };
     let FeedState { source, revision, data_at, read_at, changed_at, .. } = state;
-    let counts = store.feed_counts().await?;
     let is_stale = is_older(data_at, stale_after) || is_older(read_at, stale_after);
     Ok(Some(FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale }))
 }
@@ -194,7 +214,7 @@ fn read(options: &FeedOptions, known: Option<String>) -> Result<Reading, FeedErr
         return Ok(Reading { snapshot, extent: FeedExtent::Whole, revision: None });
     }
     let shown = shown_source(&options.source);
-    let failed = |source| FeedError::Git { from: shown.clone(), source };
+    let failed = |error| FeedError::git(&shown, error);
     let mirror = FeedMirror::open(options.mirror.as_std_path()).map_err(failed)?;
     let commit = mirror.fetch(&options.source).map_err(failed)?;
     if let Some(known) = known {

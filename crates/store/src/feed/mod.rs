@@ -8,12 +8,16 @@ use elivepatch_cve::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::{QueryBuilder, Sqlite};
 
 use crate::{
     Store, StoreError,
     row::{from_json, parse_digest},
     time::from_column,
 };
+
+/// How many names are in one statement: SQLite allows 32,766 values.
+const IDS_AT_ONCE: usize = 1000;
 
 /// Where the feed in the store comes from, and how old it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +93,40 @@ struct CveTexts {
     ranges: Vec<VersionRanges>,
 }
 
+/// The one row of the feed.
+#[derive(sqlx::FromRow)]
+struct FeedRow {
+    source: String,
+    revision: Option<String>,
+    parser: u32,
+    data_at: i64,
+    read_at: i64,
+    changed_at: i64,
+    published: i64,
+    rejected: i64,
+    faulty: i64,
+}
+
+impl FeedRow {
+    fn into_parts(self) -> Result<(FeedState, FeedCounts), StoreError> {
+        let state = FeedState {
+            source: self.source,
+            revision: self.revision,
+            parser: self.parser,
+            data_at: from_column(self.data_at)?,
+            read_at: from_column(self.read_at)?,
+            changed_at: from_column(self.changed_at)?,
+        };
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        let counts = FeedCounts {
+            published: count(self.published),
+            rejected: count(self.rejected),
+            faulty: count(self.faulty),
+        };
+        Ok((state, counts))
+    }
+}
+
 impl FeedChange {
     /// Whether something is another than before.
     pub fn is_any(&self) -> bool {
@@ -97,39 +135,34 @@ impl FeedChange {
 }
 
 impl Store {
-    /// Where the feed comes from; `None` when none was read yet.
+    /// Where the feed comes from, and what there is; `None` when none was read yet.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn feed_state(&self) -> Result<Option<FeedState>, StoreError> {
-        let row: Option<(String, Option<String>, u32, i64, i64, i64)> = sqlx::query_as(
-            "SELECT source, revision, parser, data_at, read_at, changed_at FROM feed",
+    pub async fn feed(&self) -> Result<Option<(FeedState, FeedCounts)>, StoreError> {
+        let row: Option<FeedRow> = sqlx::query_as(
+            "SELECT source, revision, parser, data_at, read_at, changed_at, published, rejected, faulty
+             FROM feed",
         )
         .fetch_optional(&self.readers)
         .await?;
-        let state = |(source, revision, parser, data_at, read_at, changed_at)| {
-            let (data_at, read_at) = (from_column(data_at)?, from_column(read_at)?);
-            let changed_at = from_column(changed_at)?;
-            Ok(FeedState { source, revision, parser, data_at, read_at, changed_at })
-        };
-        row.map(state).transpose()
+        row.map(FeedRow::into_parts).transpose()
+    }
+
+    /// Where the feed comes from; `None` when none was read yet.
+    ///
+    /// # Errors
+    /// As of `feed`.
+    pub async fn feed_state(&self) -> Result<Option<FeedState>, StoreError> {
+        Ok(self.feed().await?.map(|(state, _)| state))
     }
 
     /// How many records of the feed there are.
     ///
     /// # Errors
-    /// When the database fails.
+    /// As of `feed`.
     pub async fn feed_counts(&self) -> Result<FeedCounts, StoreError> {
-        let row: Option<(i64, i64, i64)> =
-            sqlx::query_as("SELECT published, rejected, faulty FROM feed")
-                .fetch_optional(&self.readers)
-                .await?;
-        let count = |number: i64| u64::try_from(number).unwrap_or_default();
-        Ok(row.map_or_else(FeedCounts::default, |(published, rejected, faulty)| FeedCounts {
-            published: count(published),
-            rejected: count(rejected),
-            faulty: count(faulty),
-        }))
+        Ok(self.feed().await?.map(|(_, counts)| counts).unwrap_or_default())
     }
 
     /// The records that cannot be used, by the text of their names.
@@ -179,6 +212,23 @@ impl Store {
         let record = Record { id, title, description, program_files, cvss, ranges };
         Ok(Some(Entry { record, rejected, dyads, digest: parse_digest(&digest, &what)? }))
     }
+}
+
+/// `statement (ID, …)` for each part of some names: a statement of SQLite has a limit of values.
+fn chunks<'a>(
+    statement: &'static str,
+    ids: &'a [String],
+) -> impl Iterator<Item = QueryBuilder<Sqlite>> + use<'a> {
+    ids.chunks(IDS_AT_ONCE).map(move |ids| {
+        let mut query = QueryBuilder::new(statement);
+        query.push("(");
+        let mut values = query.separated(", ");
+        for id in ids {
+            values.push_bind(id.as_str());
+        }
+        query.push(")");
+        query
+    })
 }
 
 fn name(text: &str) -> Result<CveId, StoreError> {

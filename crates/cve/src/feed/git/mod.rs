@@ -16,7 +16,7 @@ use std::{
 use command::{git, run, write_settings};
 use elivepatch_git::{protocol_of, remove_leftovers};
 
-use super::{LimitError, shown_source, source::without_userinfo};
+use super::{LimitError, SpoolError, shown_source, source::without_userinfo};
 
 /// How long a fetch may take: the whole feed is 30 MB, and a slow line has its time.
 const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -69,6 +69,9 @@ pub enum GitError {
     /// The repository has more than any feed.
     #[error("the repository is not taken for a CVE feed")]
     TooLarge(#[from] LimitError),
+    /// What was read cannot be kept until it is needed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// A mirror of the feed's repository. While it lives no other process works with it.

@@ -11,9 +11,12 @@ use super::{
     Extent, FeedMirror, GitError, LOCAL_LIMIT,
     command::{Watchdog, run},
 };
-use crate::feed::{
-    FILE_BYTES, FeedFile, LimitError, Snapshot,
-    parsers::{Sink, snapshot_of},
+use crate::{
+    CveId,
+    feed::{
+        FILE_BYTES, FeedFile, LimitError, Snapshot,
+        parsers::{Sink, snapshot_of},
+    },
 };
 
 /// Why reading broke off.
@@ -22,78 +25,86 @@ enum ReadError {
     Limit(LimitError),
 }
 
+/// A file of the feed in a commit, and the hash of its content.
+struct Blob<'a> {
+    file: FeedFile,
+    object: &'a str,
+}
+
 impl FeedMirror {
     /// Reads a commit that was fetched. Gives the CVEs of which something was read; of each all its files.
     ///
     /// # Errors
     /// When git fails; for a commit that is not there any more read the whole.
     pub fn read(&self, commit: &str, extent: &Extent) -> Result<Snapshot, GitError> {
-        snapshot_of(|sink| {
+        let snapshot = snapshot_of(|sink| {
             if let Some(seconds) = self.time_of(commit)? {
                 sink.note_time(seconds);
             }
-            self.read_into(commit, extent, sink)
-        })
+            match extent {
+                Extent::Whole => self.contents(&files(&self.list(commit)?, |_| true), sink),
+                Extent::Since(before) if before == commit => Ok(()),
+                Extent::Since(before) => self.read_changes(before, commit, sink),
+            }
+        })?;
+        Ok(snapshot?)
     }
 
-    fn read_into(&self, commit: &str, extent: &Extent, sink: &Sink) -> Result<(), GitError> {
-        let mut names: Vec<String> = match extent {
-            Extent::Whole => self.names(["ls-tree", "-r", "-z", "--name-only", commit])?,
-            Extent::Since(before) => {
-                let changed = self.names([
-                    "diff-tree",
-                    "-r",
-                    "-z",
-                    "--name-only",
-                    "--no-renames",
-                    before,
-                    commit,
-                ])?;
-                let ids = changed.iter().filter_map(|name| Some(FeedFile::of(name)?.id));
-                let ids: BTreeSet<_> = ids.collect();
-                let all = self.names(["ls-tree", "-r", "-z", "--name-only", commit])?;
-                let is_changed =
-                    |name: &String| FeedFile::of(name).is_some_and(|file| ids.contains(&file.id));
-                // One that is gone altogether is told by nothing being read of it.
-                for id in &ids {
-                    sink.expect(*id)?;
-                }
-                all.into_iter().filter(is_changed).collect()
-            }
-        };
-        names.retain(|name| FeedFile::of(name).is_some() && !name.contains('\n'));
-        self.contents(commit, &names, sink)
+    fn read_changes(&self, before: &str, commit: &str, sink: &Sink) -> Result<(), GitError> {
+        // Each takes its time for trees with tens of thousands of names.
+        let (changed, list) = thread::scope(|scope| {
+            let changed = scope.spawn(|| self.changed(before, commit));
+            let list = self.list(commit);
+            (changed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), list)
+        });
+        let changed = changed?;
+        // One that is gone altogether is told by nothing being read of it.
+        for id in &changed {
+            sink.expect(*id)?;
+        }
+        self.contents(&files(&list?, |file| changed.contains(&file.id)), sink)
+    }
+
+    /// The CVEs of which a file is another one in a commit than in one before.
+    fn changed(&self, before: &str, commit: &str) -> Result<BTreeSet<CveId>, GitError> {
+        let arguments = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", before, commit];
+        let output = self.output(&arguments, "compare what it fetched")?;
+        let names = output.split(|byte| *byte == 0).filter_map(|name| str::from_utf8(name).ok());
+        Ok(names.filter_map(|name| Some(FeedFile::of(name)?.id)).collect())
+    }
+
+    /// What git says of all files in a commit.
+    fn list(&self, commit: &str) -> Result<Vec<u8>, GitError> {
+        self.output(&["ls-tree", "-r", "-z", commit], "list what it fetched")
     }
 
     /// When a commit was made, in seconds since 1970.
     fn time_of(&self, commit: &str) -> Result<Option<i64>, GitError> {
-        let mut log = self.git();
-        log.args(["log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", commit]);
-        let output = run(log, "read when it was made", LOCAL_LIMIT)?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok())
+        let log = ["log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", commit];
+        let output = self.output(&log, "read when it was made")?;
+        Ok(String::from_utf8_lossy(&output).trim().parse().ok())
     }
 
-    fn names<const N: usize>(&self, arguments: [&str; N]) -> Result<Vec<String>, GitError> {
-        let mut list = self.git();
-        list.args(arguments);
-        let output = run(list, "list what it fetched", LOCAL_LIMIT)?;
-        let names = output.stdout.split(|byte| *byte == 0);
-        Ok(names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect())
+    fn output(&self, arguments: &[&str], action: &str) -> Result<Vec<u8>, GitError> {
+        let mut command = self.git();
+        command.args(arguments);
+        Ok(run(command, action, LOCAL_LIMIT)?.stdout)
     }
 
-    /// Reads files by one `cat-file`.
-    fn contents(&self, commit: &str, names: &[String], sink: &Sink) -> Result<(), GitError> {
+    /// Reads files by one `cat-file`. They are asked for by their objects: by a path git would go through
+    /// the trees for each.
+    fn contents(&self, files: &[Blob], sink: &Sink) -> Result<(), GitError> {
         let mut command = self.git();
         command.args(["cat-file", "--batch", "--buffer"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(GitError::Run)?;
         let watchdog = Watchdog::start(&child, LOCAL_LIMIT);
         let mut input = child.stdin.take().expect("it is piped");
-        let asked: String = names.iter().map(|name| format!("{commit}:{name}\n")).collect();
+        let asked: String = files.iter().flat_map(|blob| [blob.object, "\n"]).collect();
         let writer = thread::spawn(move || input.write_all(asked.as_bytes()));
         let mut output =
             BufReader::with_capacity(1 << 20, child.stdout.take().expect("it is piped"));
-        let read = names.iter().try_for_each(|name| read_one(&mut output, name, sink));
+        let read = files.iter().try_for_each(|blob| read_one(&mut output, blob.file, sink));
         drop(output);
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
         let ended = child.wait().map_err(GitError::Run)?;
@@ -111,9 +122,22 @@ impl FeedMirror {
     }
 }
 
+/// The files of the feed in what `ls-tree -z` says: `MODE TYPE HASH`, a tab, the path, a zero.
+fn files(list: &[u8], is_wanted: impl Fn(&FeedFile) -> bool) -> Vec<Blob<'_>> {
+    let lines = list.split(|byte| *byte == 0).filter_map(|line| str::from_utf8(line).ok());
+    let files = lines.filter_map(|line| {
+        let (object, path) = line.split_once('\t')?;
+        Some(Blob { file: FeedFile::of(path)?, object: object.rsplit(' ').next()? })
+    });
+    files.filter(|blob| is_wanted(&blob.file)).collect()
+}
+
 /// Reads an object: a line `HASH TYPE SIZE`, the content, a line feed.
-fn read_one(output: &mut BufReader<ChildStdout>, name: &str, sink: &Sink) -> Result<(), ReadError> {
-    let Some(file) = FeedFile::of(name) else { return Ok(()) };
+fn read_one(
+    output: &mut BufReader<ChildStdout>,
+    file: FeedFile,
+    sink: &Sink,
+) -> Result<(), ReadError> {
     let mut header = String::new();
     output.read_line(&mut header)?;
     let words: Vec<&str> = header.split_whitespace().collect();
