@@ -1,6 +1,7 @@
 //! The CVE feed.
 
 mod apply;
+mod whole;
 
 use elivepatch_cve::{
     CveId, Cvss, Dyad, Record, VersionRanges,
@@ -14,6 +15,8 @@ use crate::{
     row::{from_json, parse_digest},
     time::from_column,
 };
+
+pub use whole::WholeFeed;
 
 /// Where the feed in the store comes from, and how old it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
