@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 use elivepatch_model::KernelRelease;
 use elivepatch_server::{
-    app::CveId,
+    app::{CveId, LinuxVersion},
     config::{Overrides, Places},
 };
 
@@ -90,6 +90,50 @@ pub enum FeedCommand {
     Status(JsonArguments),
     /// List the records that cannot be used, with the reason.
     Faults(JsonArguments),
+    /// Write the feed and the texts of fixes into one signed file, for a server without a network.
+    Export(ExportArguments),
+    /// Take over what another server exported. This server may run meanwhile.
+    Import(ImportArguments),
+    /// Make the pair of keys that exports are signed and verified with.
+    Keygen {
+        /// Where the secret key goes; it has no password, and only this user can read it.
+        #[arg(long, value_name = "FILE")]
+        secret: Utf8PathBuf,
+        /// Where the public key goes, which the importing server needs.
+        #[arg(long, value_name = "FILE")]
+        public: Utf8PathBuf,
+    },
+}
+
+/// What `feed export` takes.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The file; what is there is replaced.
+    pub file: Utf8PathBuf,
+    /// The secret key: of `feed keygen`, or one of minisign's without a password.
+    #[arg(long, value_name = "SECRET_KEY_FILE")]
+    pub key: Utf8PathBuf,
+    /// Fetch the fixes of all CVEs that this version of Linux has, such as 6.1.176, as far as its branch fixes
+    /// them; give several with commas, or several times. Without it the file has the fixes that the server
+    /// remembers.
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    pub fixes_for: Vec<LinuxVersion>,
+    /// Fetch all fixes that the feed names, of all branches: tens of thousands. Have a clone of linux-stable.
+    #[arg(long, conflicts_with = "fixes_for")]
+    pub all_fixes: bool,
+}
+
+/// What `feed import` takes.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The file that `feed export` wrote.
+    pub file: Utf8PathBuf,
+    /// The public key that signed it: a file, or its line with `RW`; without it, those of the config.
+    #[arg(long, value_name = "FILE|BASE64")]
+    pub public_key: Option<String>,
+    /// Take it also when it is older than what is here, or most records are not in it.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What is to be done with fixes of CVEs. The server may run meanwhile.

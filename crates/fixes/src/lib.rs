@@ -16,4 +16,5 @@ pub use commit::{CommitHash, CommitHashError};
 pub use error::FixSourceError;
 pub use overlay::{OverlayFault, OverlayFix};
 pub use source::{FixSource, FixSourceOptions};
+pub use text::check as check_text;
 pub use web::{WebTimes, template_problem};

@@ -4,7 +4,10 @@ use crate::{CommitHash, FixSourceError};
 
 /// Checks that a text changes something, and is no other commit's than the one that was asked for. Only
 /// git writes `From COMMIT …`: a text without it is believed.
-pub(crate) fn check(text: &[u8], commit: Option<&CommitHash>) -> Result<(), FixSourceError> {
+///
+/// # Errors
+/// When it does not, or is.
+pub fn check(text: &[u8], commit: Option<&CommitHash>) -> Result<(), FixSourceError> {
     let mut changes = false;
     for line in text.split(|byte| *byte == b'\n') {
         // A line of a hunk begins with a blank, "+" or "-": neither is taken for it.

@@ -33,7 +33,7 @@ pub use builds::{BuildFilter, QueueLength};
 pub use claim::{Claim, ClaimedBuild};
 pub use error::StoreError;
 pub use events::StoredEvent;
-pub use feed::{CveFacts, FeedChange, FeedCounts, FeedExtent, FeedState};
+pub use feed::{CveFacts, FeedChange, FeedCounts, FeedExtent, FeedState, WholeFeed};
 pub use fixes::{ApprovedFix, KnownFix};
 pub use lease::{LeaseProof, Renewal};
 pub use lost::WorkerEnd;

@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 use elivepatch_cve::feed::{Entry, FeedFile, Snapshot, SnapshotBuilder};
-use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store};
+use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, StoreError};
 use jiff::Timestamp;
 
 const HASH: &str = "00d60fd3b93219ea854220f0fd264b86398cbc53";
@@ -208,4 +208,50 @@ async fn record_comes_back_as_it_was_read_also_after_a_start() {
     assert_eq!(titles, ["of CVE-2024-1003", "of CVE-2026-1001"]);
     let unknown = "CVE-2020-1234".parse().expect("a name");
     assert_eq!(store.cve(unknown).await.expect("a store"), None);
+}
+
+#[tokio::test]
+async fn whole_feed_is_given_as_it_is_at_one_time_and_can_be_taken_over_by_another_store() {
+    let (first, second) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    let (there, here) = (store(&first).await, store(&second).await);
+    let none = there.whole_feed(|_| Ok::<_, StoreError>(())).await;
+    assert_eq!(none.expect("a store"), None);
+    let names: Vec<String> = (1000..2201).map(|number| format!("CVE-2026-{number}")).collect();
+    let mut cves: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "6.1")).collect();
+    cves.push(("CVE-2025-99999", "rejected"));
+    let read = snapshot(&cves);
+    there.apply_feed(&read, FeedExtent::Whole, &state(100, "a")).await.expect("taken over");
+    // The last good state of it goes along, with its fault.
+    let broken = snapshot(&[("CVE-2026-1001", "")]);
+    there.apply_feed(&broken, FeedExtent::Changes, &state(200, "b")).await.expect("taken over");
+
+    let (mut entries, mut parts) = (Vec::new(), 0);
+    let whole = there.whole_feed(|more| {
+        if parts == 0 {
+            assert!(more.len() < 1202, "they come some at a time");
+        }
+        parts += 1;
+        entries.extend(more);
+        Ok::<_, StoreError>(())
+    });
+    let whole = whole.await.expect("a store").expect("a feed");
+    assert_eq!(
+        whole.state,
+        FeedState { changed_at: state(100, "a").changed_at, ..state(200, "b") }
+    );
+    assert_eq!(whole.counts, there.feed_counts().await.expect("counted"));
+    assert_eq!((entries.len(), whole.faults.len()), (1202, 1));
+    assert_eq!(entries, read.entries.load().expect("a file"), "in the order of their names");
+
+    let carried = Snapshot::carried(entries, whole.faults).expect("it has room");
+    here.apply_feed(&carried, FeedExtent::Whole, &whole.state).await.expect("taken over");
+    assert_eq!(here.cve_facts().await.expect("a store"), there.cve_facts().await.expect("a store"));
+    assert_eq!(
+        here.feed_faults().await.expect("listed"),
+        there.feed_faults().await.expect("listed")
+    );
+    assert_eq!(here.feed_counts().await.expect("counted"), whole.counts);
+
+    let failed = here.whole_feed(|_| Err(StoreError::DiskFull)).await;
+    assert!(matches!(failed, Err(StoreError::DiskFull)), "what takes it may fail");
 }

@@ -1,13 +1,15 @@
+use std::time::Duration;
+
 use elivepatch_server::{
     ServerConfig,
     app::{
-        FeedError, FeedOptions, FeedStatus, FeedUpdate, GitError, STALE_AFTER, Store, StoreError,
-        feed_status, shown_source, update_feed,
+        FeedError, FeedOptions, FeedStatus, FeedUpdate, GitError, Store, StoreError, feed_status,
+        shown_source, update_feed,
     },
     config::Places,
 };
 
-use super::{load_config, make_directory};
+use super::{bundle, load_config, make_directory};
 use crate::{
     arguments::{Arguments, FeedCommand},
     error::CommandError,
@@ -26,6 +28,9 @@ pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandEr
             FeedCommand::Update { force } => update(&config, *force).await,
             FeedCommand::Status(list) => status(&config, list.json).await,
             FeedCommand::Faults(list) => faults(&config, list.json).await,
+            FeedCommand::Export(asked) => bundle::export(&config, asked).await,
+            FeedCommand::Import(asked) => bundle::import(&config, asked).await,
+            FeedCommand::Keygen { secret, public } => bundle::keygen(secret, public),
         }
     })
 }
@@ -33,13 +38,17 @@ pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandEr
 /// What the config says of the feed; `None` when there is none.
 pub fn options(config: &ServerConfig) -> Option<FeedOptions> {
     let feed = &config.feed;
-    let seconds = |hours: u64| std::time::Duration::from_secs(hours * 3600);
     Some(FeedOptions {
         source: feed.source.clone()?,
         mirror: config.cache_directory.join("feed.git"),
-        every: seconds(feed.every_hours.into()),
-        stale_after: seconds(u64::from(feed.stale_days) * 24),
+        every: Duration::from_secs(u64::from(feed.every_hours) * 3600),
+        stale_after: stale_after(config),
     })
+}
+
+/// How old the feed may be, whether it is read or imported.
+pub(super) fn stale_after(config: &ServerConfig) -> Duration {
+    Duration::from_secs(u64::from(config.feed.stale_days) * 24 * 3600)
 }
 
 async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> {
@@ -85,8 +94,7 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
 
 async fn status(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
     let store = open(config).await?;
-    let stale_after = options(config).map_or(STALE_AFTER, |found| found.stale_after);
-    let status = feed_status(&store, stale_after).await.map_err(of_store)?;
+    let status = feed_status(&store, stale_after(config)).await.map_err(of_store)?;
     store.close().await;
     if json {
         report::json(&status);
@@ -95,10 +103,10 @@ async fn status(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
     let Some(status) = status else {
         return Err(CommandError::input(
             anyhow::anyhow!("no CVE feed was read yet"),
-            "elivepatch-server feed update reads it; the server does so by itself",
+            "elivepatch-server feed update reads it; the server does so by itself. Without a network: feed import",
         ));
     };
-    let FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale } = status;
+    let FeedStatus { source, revision, data_at, read_at, changed_at, counts, .. } = status;
     let commit = revision.map(|commit| format!(", commit {commit}")).unwrap_or_default();
     anstream::println!("source:    {source}{commit}");
     anstream::println!("data of:   {}", report::age(data_at));
@@ -107,10 +115,19 @@ async fn status(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
     anstream::println!("published: {}", counts.published);
     anstream::println!("rejected:  {}", counts.rejected);
     anstream::println!("faulty:    {}", counts.faulty);
-    if is_stale {
+    if status.is_stale {
+        report::warn(match status.is_imported {
+            true => "the feed is stale: export it anew where there is a network, and import that",
+            false => {
+                "the feed is stale: elivepatch-server feed update says why it is not read; if it is, its \
+                 source has nothing new"
+            }
+        });
+    }
+    if status.is_imported && status.is_outdated {
         report::warn(
-            "the feed is stale: elivepatch-server feed update says why it is not read; if it is, its source \
-             has nothing new",
+            "another version of elivepatch has read these records, and other things of them than this one \
+             would: export them with this version, and import that",
         );
     }
     Ok(())

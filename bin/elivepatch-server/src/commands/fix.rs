@@ -9,7 +9,7 @@ use elivepatch_server::{
 };
 
 use super::{
-    feed::{of_store, open},
+    feed::{of_store, open, stale_after},
     load_config,
 };
 use crate::{
@@ -39,6 +39,7 @@ pub fn options(config: &ServerConfig) -> CveOptions {
     CveOptions {
         fixes: config.fixes.iter().filter_map(|section| section.options()).collect(),
         policy: CvePolicy::new(&config.policy),
+        stale_after: Some(stale_after(config)),
     }
 }
 

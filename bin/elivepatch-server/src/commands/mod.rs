@@ -2,6 +2,7 @@
 
 pub mod all;
 pub mod base;
+mod bundle;
 pub mod check_config;
 pub mod feed;
 pub mod fix;

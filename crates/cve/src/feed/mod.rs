@@ -1,6 +1,7 @@
 //! The feed as it lies in a directory, a tarball or a git repository: which file is what, and what is in
 //! all of them together.
 
+mod carried;
 mod directory;
 mod entries;
 mod git;

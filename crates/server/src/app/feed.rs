@@ -12,7 +12,7 @@ use elivepatch_store::{FeedChange, FeedCounts, FeedExtent, FeedState, Store, Sto
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{App, AppError, now};
+use super::{App, AppError, bundle::is_imported, now};
 use crate::config::DEFAULT_STALE_DAYS;
 
 /// The chore that reads the feed.
@@ -66,6 +66,10 @@ pub struct FeedStatus {
     pub counts: FeedCounts,
     /// Whether its data is too old, or it was not read for too long.
     pub is_stale: bool,
+    /// Whether it was imported: this server has read it nowhere.
+    pub is_imported: bool,
+    /// Whether a version of elivepatch read it that reads other things of the records.
+    pub is_outdated: bool,
 }
 
 /// Why the feed could not be read. What was read before stays.
@@ -170,10 +174,7 @@ pub async fn update_feed(
     let reading = tokio::task::spawn_blocking(move || read(&shared, known)).await;
     let Reading { snapshot, extent, revision } = reading.map_err(|_| FeedError::Broken)??;
     if !force {
-        let lost = store.feed_losses(&snapshot, extent).await?;
-        let counts = store.feed_counts().await?;
-        let before = counts.published + counts.rejected;
-        if before >= SMALL_FEED && lost * 2 > before {
+        if let Some((lost, before)) = shrinks(store, &snapshot, extent).await? {
             return Err(FeedError::Shrunk { from: source, before, lost });
         }
     }
@@ -188,6 +189,21 @@ pub async fn update_feed(
     Ok(FeedUpdate { change, counts, seconds: began.elapsed().as_secs_f64() })
 }
 
+/// How many records would be lost of how many, when that is most of them: it is another feed than it was.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn shrinks(
+    store: &Store,
+    snapshot: &Snapshot,
+    extent: FeedExtent,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let lost = store.feed_losses(snapshot, extent).await?;
+    let counts = store.feed_counts().await?;
+    let before = counts.published + counts.rejected;
+    Ok((before >= SMALL_FEED && lost * 2 > before).then_some((lost, before)))
+}
+
 /// How old the feed in a store is; `None` when none was read yet.
 ///
 /// # Errors
@@ -197,9 +213,21 @@ pub async fn feed_status(
     stale_after: Duration,
 ) -> Result<Option<FeedStatus>, StoreError> {
     let Some((state, counts)) = store.feed().await? else { return Ok(None) };
-    let FeedState { source, revision, data_at, read_at, changed_at, .. } = state;
+    let FeedState { source, revision, parser, data_at, read_at, changed_at } = state;
+    let is_imported = is_imported(&source);
+    let is_outdated = parser != PARSER;
     let is_stale = is_older(data_at, stale_after) || is_older(read_at, stale_after);
-    Ok(Some(FeedStatus { source, revision, data_at, read_at, changed_at, counts, is_stale }))
+    Ok(Some(FeedStatus {
+        source,
+        revision,
+        data_at,
+        read_at,
+        changed_at,
+        counts,
+        is_stale,
+        is_imported,
+        is_outdated,
+    }))
 }
 
 fn is_older(time: Timestamp, limit: Duration) -> bool {
@@ -250,8 +278,11 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub async fn feed(&self) -> Result<Option<FeedStatus>, AppError> {
-        let stale_after = self.inner.options.feed.as_ref().map(|options| options.stale_after);
-        Ok(feed_status(self.store(), stale_after.unwrap_or(STALE_AFTER)).await?)
+        let options = &self.inner.options;
+        // What was imported has an age as well, without a source in the config.
+        let of_source = options.feed.as_ref().map(|options| options.stale_after);
+        let stale_after = options.cve.stale_after.or(of_source).unwrap_or(STALE_AFTER);
+        Ok(feed_status(self.store(), stale_after).await?)
     }
 
     /// Reads the feed when the last time is long enough ago: also a server that is started often does

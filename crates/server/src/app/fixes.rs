@@ -1,6 +1,7 @@
 //! The texts of fixes: asking the sources for them, keeping what they give, and what a person approved.
 
 mod approve;
+mod carry;
 mod keep;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use elivepatch_store::{KeptBlob, StoreError};
 use super::{App, AppError};
 
 pub use approve::{ApproveError, approve_fix};
+pub(super) use carry::{Looked, fetch, look_at};
 use keep::{Checked, Fresh, checked};
 
 /// The text of a fix that was found, checked and kept.

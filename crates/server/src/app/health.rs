@@ -3,7 +3,7 @@ use std::time::Duration;
 use elivepatch_api::{HealthResource, HealthState, VersionResource, WorkerHealth};
 use jiff::Timestamp;
 
-use super::{App, AppError, now};
+use super::{App, AppError, FeedStatus, now};
 
 /// A worker that was not heard of for this long is not counted. A claim that waits is at most a
 /// minute old, and a worker that builds sends heartbeats.
@@ -57,10 +57,13 @@ impl App {
     async fn feed_problem(&self) -> Result<Option<String>, AppError> {
         let status = self.feed().await?.filter(|status| status.is_stale);
         Ok(status.map(|status| {
-            format!(
-                "the CVE feed is stale: its data is of {}, and it was last read at {}",
-                status.data_at, status.read_at
-            )
+            let FeedStatus { source, data_at, read_at, .. } = status;
+            match status.is_imported {
+                true => format!("the CVE feed is stale: its data is of {data_at} ({source})"),
+                false => format!(
+                    "the CVE feed is stale: its data is of {data_at}, and it was last read at {read_at}"
+                ),
+            }
         }))
     }
 

@@ -3,6 +3,7 @@
 mod artifacts;
 mod assessment;
 mod builds;
+mod bundle;
 mod checker;
 mod checks;
 mod chores;
@@ -31,11 +32,16 @@ use tokio::sync::Semaphore;
 
 pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
+pub use bundle::{
+    ExportError, Exported, ImportError, Imported, MissingFix, ReadBundle, UnusableFix, WantedFixes,
+    bundle_hint, export_feed, import_feed, read_bundle,
+};
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use cve_policy::CvePolicy;
 pub use data_directory::DataDirectoryError;
+pub use elivepatch_bundle::{BundleError, KeyId, PublicKey, SecretKey, generate_keys};
 pub use elivepatch_cve::{
-    CveId,
+    CveId, LinuxVersion,
     feed::{GitError, shown_source},
 };
 pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault};
@@ -83,6 +89,8 @@ pub struct CveOptions {
     pub fixes: Vec<FixSourceOptions>,
     /// Which of them may be built.
     pub policy: CvePolicy,
+    /// How old the feed may be, whatever it comes from; absent: as its options say.
+    pub stale_after: Option<Duration>,
 }
 
 /// The server's logic with its store. Cheap to clone.

@@ -15,10 +15,18 @@ pub struct FeedSection {
     pub every_hours: u32,
     /// How old its data may be, or how long ago it may have been read, in days, before it is called stale.
     pub stale_days: u32,
+    /// The keys that feeds must be signed with that are imported (`RW…`); without any, an import has to name
+    /// one.
+    pub public_keys: Vec<String>,
 }
 
 impl Default for FeedSection {
     fn default() -> Self {
-        Self { source: None, every_hours: 6, stale_days: DEFAULT_STALE_DAYS }
+        Self {
+            source: None,
+            every_hours: 6,
+            stale_days: DEFAULT_STALE_DAYS,
+            public_keys: Vec::new(),
+        }
     }
 }

@@ -138,7 +138,8 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 [feed]
 # Where the records of the kernel's CVEs come from: the address of the git repository of the kernel's CVE
 # team, a clone of it on this machine, a directory with published/ and rejected/ in it, or a tarball of
-# that (plain, or compressed with zstd or gzip). Without it nothing is read.
+# that (plain, or compressed with zstd or gzip). Without it nothing is read, and what was imported
+# (elivepatch-server feed import) stays: that is how a server without a network has it.
 #source = "https://git.kernel.org/pub/scm/linux/security/vulns.git"
 
 # How often it is read, in hours. Only what has changed is fetched.
@@ -148,6 +149,10 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # everything that is said by it. It is a week, because a few days without anything new, as over holidays,
 # are no reason to worry.
 #stale_days = {feed_days}
+
+# The public keys of those whose exports are imported without naming a key: what elivepatch-server feed keygen
+# prints, "RW" and 54 further characters. Several while one takes the place of another.
+#public_keys = []
 
 {FIXES}
 [cache]

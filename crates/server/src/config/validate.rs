@@ -103,6 +103,11 @@ fn feed(config: &ServerConfig, found: &mut Problems<'_>) {
             );
         }
     }
+    for key in &feed.public_keys {
+        if let Err(error) = elivepatch_bundle::PublicKey::parse(key) {
+            found.add("feed.public_keys", error.to_string());
+        }
+    }
     found.at_least("feed.every_hours", feed.every_hours.into(), 1);
     found.at_most("feed.every_hours", feed.every_hours.into(), MOST_HOURS);
     found.at_least("feed.stale_days", feed.stale_days.into(), 1);

@@ -1,6 +1,7 @@
 //! The CVE feed.
 
 mod apply;
+mod whole;
 
 use elivepatch_cve::{
     CveId, Cvss, Dyad, Record, VersionRanges,
@@ -15,6 +16,8 @@ use crate::{
     row::{from_json, parse_digest},
     time::from_column,
 };
+
+pub use whole::WholeFeed;
 
 /// How many names are in one statement: SQLite allows 32,766 values.
 const IDS_AT_ONCE: usize = 1000;

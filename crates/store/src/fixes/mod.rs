@@ -1,16 +1,12 @@
 //! The texts of fixes: those that sources gave, and those that a person approved.
 
+mod all;
 mod approved;
 mod placed;
 
 use jiff::Timestamp;
 
-use crate::{
-    KeptBlob, Store, StoreError,
-    blobs::record_blob,
-    row::{from_json, parse_digest, to_json},
-    time::from_column,
-};
+use crate::{KeptBlob, Store, StoreError, blobs::record_blob, row::to_json};
 
 pub use approved::ApprovedFix;
 
@@ -35,25 +31,15 @@ impl Store {
     /// # Errors
     /// When the database fails or is damaged.
     pub async fn known_fix(&self, commit: &str) -> Result<Option<KnownFix>, StoreError> {
-        let row: Option<(String, i64, String, String, bool, i64)> = sqlx::query_as(
-            "SELECT digest, size_bytes, source, files, is_refused, fetched_at
+        let row: Option<all::Row> = sqlx::query_as(
+            "SELECT commit_hash, digest, size_bytes, source, files, is_refused, fetched_at
              FROM fixes JOIN blobs USING (digest) WHERE commit_hash = ?",
         )
         .bind(commit)
         .fetch_optional(&self.readers)
         .await?;
-        let Some((digest, size, source, files, is_refused, fetched_at)) = row else {
-            return Ok(None);
-        };
-        let what = format!("the fix {commit}");
-        let digest = parse_digest(&digest, &what)?;
-        Ok(Some(KnownFix {
-            blob: KeptBlob { digest, size_bytes: size.cast_unsigned() },
-            source,
-            files: from_json(&files, &what)?,
-            is_refused,
-            fetched_at: from_column(fetched_at)?,
-        }))
+        let fix = row.map(KnownFix::from_row).transpose()?;
+        Ok(fix.map(|(_, fix)| fix))
     }
 
     /// Remembers texts that were placed ([`Store::place_blob`]), by their commits, and keeps further ones

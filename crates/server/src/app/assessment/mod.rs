@@ -111,7 +111,8 @@ impl App {
         version: LinuxVersion,
     ) -> Result<BTreeMap<CveId, Vec<String>>, AppError> {
         let mut found = BTreeMap::new();
-        if self.inner.options.cve.fixes.is_empty() {
+        // What was imported is at hand without any source.
+        if self.inner.options.cve.fixes.is_empty() && !self.store().has_known_fixes().await? {
             return Ok(found);
         }
         for cve in facts.iter().filter(|cve| !cve.rejected) {

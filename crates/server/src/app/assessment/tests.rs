@@ -81,6 +81,8 @@ fn status() -> FeedStatus {
         changed_at: read_at,
         counts: elivepatch_store::FeedCounts::default(),
         is_stale: false,
+        is_imported: false,
+        is_outdated: false,
     }
 }
 

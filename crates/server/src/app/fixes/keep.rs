@@ -45,7 +45,7 @@ impl Fresh {
 
 /// A text that is a patch.
 pub(super) struct Checked {
-    text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     pub(super) files: Vec<String>,
     /// Why it can never be a livepatch.
     pub(super) failure: Option<Failure>,
