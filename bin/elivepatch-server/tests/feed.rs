@@ -143,5 +143,5 @@ fn feed_that_cannot_be_put_away_while_it_is_read_is_not_taken_over() {
     let what = format!("cannot keep what was read of the feed in {}", place.display());
     assert!(said.contains(&what) && said.contains("hint: ") && said.contains("TMPDIR"), "{said}");
     let status = text(&home.run(&["status"]).stdout);
-    assert!(status.contains("1 published"), "{status}");
+    assert!(status.contains("published: 1\n"), "{status}");
 }

@@ -235,8 +235,6 @@ impl Fixture {
         self.stop.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(5), self.workers.join_all()).await;
         ended.expect("the workers stop in time");
-        self.app.stop();
-        self.app.close().await;
     }
 }
 

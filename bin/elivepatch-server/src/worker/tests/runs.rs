@@ -142,6 +142,14 @@ fn request() -> RunRequest {
 }
 
 impl Fixture {
+    /// Ends the whole server, so that another one can have its data directory.
+    async fn ended(self) {
+        let app = self.app.clone();
+        self.stopped().await;
+        app.stop();
+        app.close().await;
+    }
+
     async fn start(&self, request: &RunRequest) -> RunSubmission {
         let texts = RequestTexts { config: Some(CONFIG.as_bytes()), ..RequestTexts::default() };
         self.client.start_run(request, &texts).await.expect("it begins")
@@ -216,7 +224,7 @@ async fn fixes_that_work_are_one_livepatch_and_what_is_new_is_built_alone() {
     let again = server.finished(again.run.number).await;
     assert_eq!((again.livepatch, &again.outcome_digest), (Some(livepatch), &run.outcome_digest));
     assert!(world.built().is_empty());
-    server.stopped().await;
+    server.ended().await;
 
     // What is new is built alone, and then all together.
     world.publish(1006, "6.1.190", "NEW");
@@ -225,7 +233,7 @@ async fn fixes_that_work_are_one_livepatch_and_what_is_new_is_built_alone() {
     let first = server.finished(first.run.number).await;
     assert_eq!(world.built(), [vec![name(1006)], vec![name(1002), name(1001), name(1006)]]);
     assert_ne!(first.outcome_digest, run.outcome_digest);
-    server.stopped().await;
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,7 +258,7 @@ async fn fixes_that_do_not_fit_together_are_told_apart() {
     let build = server.client.build(run.livepatch.expect("one")).await.expect("there");
     let fixes: Vec<String> = build.fixes.iter().map(|fix| fix.name.clone()).collect();
     assert_eq!(fixes, [name(1002), name(1003), name(1001)]);
-    server.stopped().await;
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,7 +274,7 @@ async fn selection_and_policy_leave_fixes_out() {
         verdicts(&run),
         [("CVE-2026-1001".to_owned(), "left-out"), ("CVE-2026-1002".to_owned(), "livepatch"),]
     );
-    server.stopped().await;
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,7 +292,7 @@ async fn kernel_that_cannot_be_built_ends_the_run_with_its_reason() {
     assert!(world.built().len() < 30, "it goes on in vain");
     // Another time it may work.
     assert!(!server.start(&request()).await.joined);
-    server.stopped().await;
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,7 +306,7 @@ async fn run_goes_on_after_the_server_was_started_again_and_can_be_cancelled() {
     while server.client.run_in_short(begun).await.expect("there").tried < 3 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    server.stopped().await;
+    server.ended().await;
     let before = world.built().len();
     assert!(before < 39, "{before}");
     let server = world.server().await;
@@ -314,5 +322,5 @@ async fn run_goes_on_after_the_server_was_started_again_and_can_be_cancelled() {
     }
     let late = server.client.cancel_run(begun).await.expect_err("it is finished");
     assert_eq!(late.code(), Some(elivepatch_api::ErrorCode::Conflict));
-    server.stopped().await;
+    server.ended().await;
 }
