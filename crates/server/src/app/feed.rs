@@ -173,10 +173,8 @@ pub async fn update_feed(
     let shared = Arc::new(options.clone());
     let reading = tokio::task::spawn_blocking(move || read(&shared, known)).await;
     let Reading { snapshot, extent, revision } = reading.map_err(|_| FeedError::Broken)??;
-    if !force {
-        if let Some((lost, before)) = shrinks(store, &snapshot, extent).await? {
-            return Err(FeedError::Shrunk { from: source, before, lost });
-        }
+    if !force && let Some((lost, before)) = shrinks(store, &snapshot, extent).await? {
+        return Err(FeedError::Shrunk { from: source, before, lost });
     }
     let time = now();
     // What comes from the future is from now: its clock is wrong.
