@@ -29,6 +29,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
         )
     })?;
     asked(&request.target, &request.checks)?;
+    replaces_nothing(&request.options)?;
     Ok(request)
 }
 
@@ -41,7 +42,19 @@ pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
         )
     })?;
     asked(&request.target, &[])?;
+    replaces_nothing(&request.options)?;
     Ok(request)
+}
+
+/// A rebuild has what its manifest has.
+fn replaces_nothing(options: &BuildOptions) -> Result<(), AppError> {
+    match options.replaces {
+        None => Ok(()),
+        Some(_) => Err(AppError::bad_request(
+            "replaces is not for requests",
+            "leave it out: the server names the livepatch of a CVE run that the next one replaces",
+        )),
+    }
 }
 
 /// Reads and checks the JSON part of a rebuild.
