@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use elivepatch_api::{BuildRequest, RebuildRequest, RunRequest};
+use elivepatch_api::{BuildRequest, RebuildRequest, RunCheck, RunRequest};
 use elivepatch_model::{
     BehaviourCheck, BuildOptions, ConfigError, Engine, Failure, FailureClass, Kallsyms,
     KernelConfig, Sha256Digest, TargetFacts, config_refusals, limits,
@@ -41,7 +41,8 @@ pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
             "GET /api/v2/openapi.json describes it as RunRequest",
         )
     })?;
-    asked(&request.target, &[])?;
+    let checks: Vec<BehaviourCheck> = request.checks.iter().map(RunCheck::check).collect();
+    asked(&request.target, &checks)?;
     replaces_nothing(&request.options)?;
     Ok(request)
 }
