@@ -61,6 +61,7 @@ pub async fn measure(batch: &Batch<'_>, figures: &mut Figures) -> anyhow::Result
         target: TargetFacts::new((*release).clone(), Architecture::X86_64),
         linux_version: None,
         selection: CveSelection::default(),
+        checks: Vec::new(),
         options: BuildOptions::default(),
         again: false,
     };

@@ -144,6 +144,7 @@ impl Kernel<'_> {
             rebuild: None,
             kallsyms: None,
             baseline: Vec::new(),
+            replaces: None,
             // The kernels are built here, and run nowhere.
             accept_unproven: true,
         }

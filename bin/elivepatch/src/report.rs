@@ -8,8 +8,8 @@ use std::{
 use comfy_table::{Cell, ContentArrangement, Table, presets};
 use elivepatch_api::{BuildList, BuildResource};
 use elivepatch_model::{
-    Adaptation, BaseKind, CheckEvidence, Failure, FitRecord, Fix, Manifest, PatchedFunction, Step,
-    StepState,
+    Adaptation, BaseKind, CheckEvidence, Failure, FitRecord, Fix, Manifest, PatchedFunction,
+    ReplacedLivepatch, Step, StepState,
 };
 use serde::Serialize;
 
@@ -190,9 +190,21 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     for absent in &trial.modules_absent {
         row(table, "not tried", &format!("the changes to {}", printable(absent)));
     }
+    if let Some(earlier) = &trial.replaced {
+        row(table, "replaces", &replaced_text(earlier));
+    }
     for evidence in &trial.checks {
         row(table, "check", &check_text(evidence));
     }
+}
+
+/// An earlier livepatch that the new one replaced in the trial; its name is of a server.
+fn replaced_text(earlier: &ReplacedLivepatch) -> String {
+    format!(
+        "{}\nin the trial: transition {}, never without one of the two, the earlier one unloaded",
+        printable(&earlier.name),
+        duration(earlier.transition_seconds)
+    )
 }
 
 /// What proves that the livepatch was compiled as the kernel was; names in it are of a server.

@@ -9,7 +9,7 @@ use std::fs;
 
 use elivepatch_model::{
     Adaptation, AdaptationKind, BaseKind, BuildState, Engine, Failure, FailureClass, FitRecord,
-    Manifest, PatchedFunction, StepName,
+    Manifest, PatchedFunction, ReplacedLivepatch, Sha256Digest, StepName,
 };
 
 use crate::double::{
@@ -73,7 +73,7 @@ fn switches_are_sent_with_the_classic_form_too() {
 }
 
 #[test]
-fn report_tells_adaptations_engine_base_and_modules() {
+fn report_tells_adaptations_engine_base_modules_and_what_it_replaces() {
     let mut now = manifest();
     now.adaptations = vec![Adaptation {
         kind: AdaptationKind::RemovedFile,
@@ -88,6 +88,12 @@ fn report_tells_adaptations_engine_base_and_modules() {
     now.functions.push(second);
     now.trial.modules_loaded = vec!["xfs".to_owned()];
     now.trial.modules_absent = vec!["kvm: no such device".to_owned()];
+    now.trial.replaced = Some(ReplacedLivepatch {
+        name: "livepatch_before".to_owned(),
+        digest: Sha256Digest::of(b"before"),
+        transition_seconds: 1.5,
+        looks: 9000,
+    });
     now.fit = Some(FitRecord {
         not_proven: vec!["nobody has sent /proc/kallsyms".to_owned()],
         accepted_unproven: true,
@@ -109,6 +115,8 @@ fn report_tells_adaptations_engine_base_and_modules() {
         "made all the same, as the request asks for",
         "xfs_file_open (xfs)",
         "the changes to kvm: no such device",
+        "livepatch_before",
+        "in the trial: transition 1.5 s, never without one of the two",
     ] {
         assert!(ended.stdout.contains(part), "{part:?} is missing in {ended:#?}");
         assert!(shown.stdout.contains(part), "{part:?} is missing in {shown:#?}");

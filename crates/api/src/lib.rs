@@ -26,7 +26,7 @@ pub use lease::{
 };
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
-    CveSelection, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource, RunSubmission,
-    RunSummary,
+    CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource,
+    RunSubmission, RunSummary,
 };
 pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

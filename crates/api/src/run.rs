@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use elivepatch_cve::{CveId, CveResult, Cvss};
 use elivepatch_model::{
-    BuildNumber, BuildOptions, Failure, KernelRelease, RunNumber, RunState, Sha256Digest,
-    TargetFacts,
+    BehaviourCheck, BuildNumber, BuildOptions, Failure, KernelRelease, RunNumber, RunState,
+    Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,12 +24,43 @@ pub struct RunRequest {
     /// Which CVEs are wanted.
     #[serde(default)]
     pub selection: CveSelection,
+    /// What the trial of each livepatch must see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<RunCheck>,
     /// How the livepatch is to be made.
     #[serde(default, skip_serializing_if = "BuildOptions::is_default")]
     pub options: BuildOptions,
     /// Try again what failed for other reasons than the fix itself, although nothing is new.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+}
+
+/// A behaviour check of a CVE run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunCheck {
+    /// The CVE whose fix it is about: it is made of livepatches that have this fix, and of no other. Absent:
+    /// of all, whichever fixes they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub cve: Option<CveId>,
+    /// A shell command; the guest has busybox's tools and nothing else.
+    pub command: String,
+    /// A text that its standard output must contain while the kernel is as shipped.
+    pub before: String,
+    /// A text that its standard output must contain while the livepatch is active.
+    pub after: String,
+}
+
+impl RunCheck {
+    /// The check as a build has it.
+    pub fn check(&self) -> BehaviourCheck {
+        BehaviourCheck {
+            command: self.command.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+        }
+    }
 }
 
 /// Which CVEs are wanted of those that matter.

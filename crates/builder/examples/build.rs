@@ -75,6 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         engine,
         kallsyms: std::env::var("KALLSYMS").ok().map(fs_err::read).transpose()?,
         baseline: Vec::new(),
+        replaces: None,
         accept_unproven: std::env::var_os("ACCEPT_UNPROVEN").is_some(),
     };
     match builder.build(&order, &Printer, &work) {

@@ -61,7 +61,7 @@ pub use housekeeping::{
 pub use inventory::{InventoryError, KernelInventory};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
-pub use order::{BuildOrder, FinishedBuild, FixText};
+pub use order::{BuildOrder, EarlierModule, FinishedBuild, FixText};
 pub use pipeline::WarmBase;
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
 pub use source::{
@@ -73,7 +73,7 @@ pub use toolchain::{
 };
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
-    DirectLauncher, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialModule, TrialOptions,
-    run_trial,
+    DirectLauncher, EarlierLivepatch, QemuLauncher, TRANSITION_LIMIT, TrialInput, TrialModule,
+    TrialOptions, run_trial,
 };
 pub use work_directory::remove_work_directory;

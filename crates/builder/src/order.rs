@@ -30,6 +30,8 @@ pub struct BuildOrder {
     /// Whether the livepatch is wanted without proof that the base fits the target, too. The policy
     /// ([`crate::BuilderOptions::allow_unproven`]) must allow it.
     pub accept_unproven: bool,
+    /// The livepatch that is active on the target's machines.
+    pub replaces: Option<EarlierModule>,
     /// The symbols of the running kernel in their normal form ([`elivepatch_model::Kallsyms`]).
     pub kallsyms: Option<Vec<u8>>,
     /// The patches that are compiled into the running kernel, in the order in which they were
@@ -51,9 +53,19 @@ impl BuildOrder {
                 engine: self.engine,
                 accept_unproven: self.accept_unproven,
                 probe: false,
+                replaces: self.replaces.as_ref().map(|earlier| earlier.digest),
             },
         }
     }
+}
+
+/// The module of an earlier livepatch, which the new one is to replace in its trial.
+#[derive(Debug, Clone)]
+pub struct EarlierModule {
+    /// Its digest.
+    pub digest: Sha256Digest,
+    /// Its bytes; absent when they are not to be had any more.
+    pub module: Option<Vec<u8>>,
 }
 
 /// A fix with the text of its patch.

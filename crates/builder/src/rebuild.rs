@@ -111,6 +111,7 @@ mod tests {
                 builder: String::new(),
                 anyway,
             }),
+            replaces: None,
             accept_unproven: false,
             kallsyms: None,
             baseline: Vec::new(),

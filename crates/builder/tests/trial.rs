@@ -11,10 +11,12 @@ use std::{
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::{
-    Accelerator, DirectLauncher, Observer, SilentObserver, TrialInput, TrialOptions, run_trial,
+    Accelerator, DirectLauncher, EarlierLivepatch, Observer, SilentObserver, TrialInput,
+    TrialOptions, run_trial,
 };
 use elivepatch_model::{
-    BehaviourCheck, BuildEvent, Failure, FailureClass, KernelRelease, StepName, TrialEvidence,
+    BehaviourCheck, BuildEvent, Failure, FailureClass, KernelRelease, Sha256Digest, StepName,
+    TrialEvidence,
 };
 
 /// The kernel and the modules, or nothing when the tests are to be skipped.
@@ -59,6 +61,7 @@ struct Trial {
     module_name: String,
     checks: Vec<BehaviourCheck>,
     functions_expected: usize,
+    earlier: Option<(&'static str, Vec<u8>)>,
     options: TrialOptions,
 }
 
@@ -71,6 +74,7 @@ impl Trial {
             module_name: module_name.to_owned(),
             checks: Vec::new(),
             functions_expected: 1,
+            earlier: None,
             options: TrialOptions::new(Accelerator::Tcg),
         })
     }
@@ -81,6 +85,13 @@ impl Trial {
             before: before.to_owned(),
             after: after.to_owned(),
         });
+        self
+    }
+
+    /// Has the livepatch replace another one.
+    fn over(mut self, earlier: &'static str) -> Self {
+        let path = self.materials.modules.join(format!("{earlier}.ko"));
+        self.earlier = Some((earlier, std::fs::read(path).expect("built with the others")));
         self
     }
 
@@ -95,6 +106,7 @@ impl Trial {
             release: &self.materials.release,
             checks: &self.checks,
             functions_expected: self.functions_expected,
+            earlier: self.earlier.as_ref().map(|(name, module)| EarlierLivepatch { module, name }),
         };
         let work = Utf8Path::from_path(work.path()).expect("UTF-8");
         let result = run_trial(&input, &self.options, &DirectLauncher, observer, work);
@@ -181,6 +193,71 @@ fn checks_are_optional_and_a_dash_in_the_name_is_understood() {
     trial.module_name = "trial-good".to_owned();
     let evidence = trial.run().expect("the trial passes");
     assert!(evidence.checks.is_empty());
+}
+
+/// `trial_both` with a check for each of its two fixes.
+fn both() -> Option<Trial> {
+    let mut trial = Trial::of("trial_both")?;
+    trial.functions_expected = 2;
+    Some(trial.check("cat /proc/cmdline", "console=ttyS0", "this kernel is live-patched").check(
+        "cat /proc/version",
+        "Linux version",
+        "a version that was live-patched",
+    ))
+}
+
+#[test]
+fn livepatch_of_both_fixes_takes_the_place_of_the_earlier_one() {
+    let Some(trial) = both() else { return };
+    let trial = trial.over("trial_good");
+    let listener = Listener::default();
+    let evidence = trial.run_with(&listener).expect("the trial passes");
+    let replaced = evidence.replaced.expect("evidence");
+    eprintln!(
+        "trial with replacing: {:.2} s, transition {:.2} s, {} looks",
+        evidence.duration_seconds, replaced.transition_seconds, replaced.looks
+    );
+    let (_, module) = trial.earlier.as_ref().expect("given");
+    assert_eq!((replaced.name.as_str(), replaced.digest), ("trial_good", Sha256Digest::of(module)));
+    assert!(replaced.looks > 10, "{replaced:?}");
+    assert_eq!(evidence.checks[1].output_after, "a version that was live-patched\n");
+    // Without the earlier one it was tried as well.
+    let notes = evidence.console_notes.join("\n");
+    let complete = notes.matches("'trial_both': patching complete").count();
+    assert_eq!((complete, notes.matches("'trial_good': patching complete").count()), (2, 1));
+    let lines = listener.lines.lock().expect("not poisoned").join("\n");
+    for phase in ["loading the earlier livepatch", "replacing the earlier livepatch"] {
+        assert!(lines.contains(phase), "{phase}: {lines}");
+    }
+}
+
+#[test]
+fn livepatch_that_stays_beside_the_earlier_one_does_not_replace_it() {
+    let Some(trial) = Trial::of("trial_good") else { return };
+    let failure = trial.over("trial_both").fails_with(FailureClass::TrialLoadFailed);
+    let said = "trial_good is active but did not replace the earlier livepatch trial_both";
+    assert!(failure.message.contains(said), "{failure:#?}");
+}
+
+#[test]
+fn check_that_only_the_earlier_livepatch_breaks_is_told() {
+    let Some(trial) = both() else { return };
+    // The first time the livepatch is loaded the check holds, the second time it does not.
+    let check = "cat /proc/version >>/tmp/all; grep -c live-patched /tmp/all";
+    let failure =
+        trial.over("trial_good").check(check, "", "1\n").fails_with(FailureClass::TrialCheckFailed);
+    assert!(failure.message.contains("in the place of the earlier one"), "{failure:#?}");
+}
+
+#[test]
+fn earlier_livepatch_that_does_not_come_up_is_no_fault_of_the_new_one() {
+    let Some(trial) = both() else { return };
+    let failure = trial.over("trial_unresolved").fails_with(FailureClass::TrialEarlierFailed);
+    assert!(failure.message.contains("elivepatch_no_such_function"), "{failure:#?}");
+    let Some(mut trial) = both() else { return };
+    trial.options.transition_limit = Duration::from_secs(3);
+    let failure = trial.over("trial_blocked").fails_with(FailureClass::TrialEarlierFailed);
+    assert!(failure.message.contains("its transition did not end"), "{failure:#?}");
 }
 
 #[test]

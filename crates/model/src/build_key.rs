@@ -82,14 +82,16 @@ mod tests {
         assert_eq!(input.key().0, Sha256Digest::of(old.as_bytes()));
         let record = PatchRecord { name: "a.patch".to_owned(), digest: config };
         let unproven = BuildOptions { accept_unproven: true, ..BuildOptions::default() };
+        let replacing = BuildOptions { replaces: Some(config), ..BuildOptions::default() };
         let mut keys = vec![
             input.key(),
             BuildKeyInput { kallsyms: Some(config), ..input }.key(),
             BuildKeyInput { baseline: std::slice::from_ref(&record), ..input }.key(),
             BuildKeyInput { options: &unproven, ..input }.key(),
+            BuildKeyInput { options: &replacing, ..input }.key(),
         ];
         keys.sort_by_key(ToString::to_string);
         keys.dedup();
-        assert_eq!(keys.len(), 4);
+        assert_eq!(keys.len(), 5);
     }
 }

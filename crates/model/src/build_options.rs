@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AdaptationKind, Engine};
+use crate::{AdaptationKind, Engine, Sha256Digest};
 
 /// How a livepatch is to be made, where the server should not decide for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,6 +23,11 @@ pub struct BuildOptions {
     /// livepatch. The server orders that for itself; requests must not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
+    /// The module of the livepatch that is active on the target's machines, made by an earlier build
+    /// for the same release: the trial also tries that the new livepatch replaces it. The server names
+    /// it for itself; requests must not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Sha256Digest>,
 }
 
 impl BuildOptions {
@@ -46,7 +51,7 @@ mod tests {
             without: [AdaptationKind::RemovedFile, AdaptationKind::LineNumbers].into(),
             engine: Some(Engine::KlpBuild),
             accept_unproven: true,
-            probe: false,
+            ..BuildOptions::default()
         };
         assert_eq!(
             serde_json::to_string(&options).expect("plain data"),

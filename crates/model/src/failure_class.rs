@@ -303,6 +303,11 @@ failure_classes! {
     /// The kernel warned, oopsed or died in the trial after the livepatch was loaded.
     TrialKernelFault = "trial-kernel-fault", Patch,
         "Do not load the module. The console lines in the details name the function.";
+    /// The livepatch of an earlier run, which the new one is to replace, did not become active in the
+    /// trial, so that the replacing was not tried.
+    TrialEarlierFailed = "trial-earlier-failed", Patch,
+        "The details hold the kernel's own words on the earlier livepatch. Until then the trial of the \
+         new one had no fault; a CVE run goes on without trying to replace the earlier one.";
     /// The guest did not get far enough to try the livepatch.
     TrialBootFailed = "trial-boot-failed", Infrastructure,
         "Look at the last lines of the console. QEMU and busybox must be installed. A slow \

@@ -58,8 +58,8 @@ pub use kallsyms::{Kallsyms, KallsymsError, KallsymsLine};
 pub use kpatch_support::ConfigRefusal;
 pub use machine::{Distribution, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{
-    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction, RequestRecord,
-    ToolchainRecord, TrialEvidence,
+    BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction,
+    ReplacedLivepatch, RequestRecord, ToolchainRecord, TrialEvidence,
 };
 pub use probe::ProbeRecord;
 pub use rebuild::{Difference, RebuildOf, manifest_differences};

@@ -53,7 +53,12 @@ pub const LOADED_MODULES: usize = 2048;
 /// version line, the name of a distribution.
 pub const FACT_BYTES: usize = 256;
 
-/// The most behaviour checks in one request: each runs three times in the trial.
+/// The largest module that is taken, in bytes. A module that replaces one function has 200 kB to
+/// 1 MB with its debug information; one with 64 fixes stays far below this.
+pub const MODULE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The most behaviour checks in one request: each runs three times in the trial, and again where the
+/// livepatch patches modules or replaces another one.
 pub const BEHAVIOUR_CHECKS: usize = 16;
 
 /// The longest command or expected text of a behaviour check, in bytes.

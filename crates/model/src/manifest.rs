@@ -182,10 +182,28 @@ pub struct TrialEvidence {
     pub modules_absent: Vec<String>,
     /// How long the transition took in the guest, in seconds.
     pub transition_seconds: f64,
+    /// The earlier livepatch that it replaced in the trial, when one was active on the target's
+    /// machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<ReplacedLivepatch>,
     /// The checks of the request with what they saw.
     pub checks: Vec<CheckEvidence>,
     /// Lines of the console that were looked at and found harmless or expected (module taint).
     pub console_notes: Vec<String>,
+}
+
+/// An earlier livepatch that was active, and was replaced and unloaded, in a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReplacedLivepatch {
+    /// Its module's name, as `lsmod` shows it.
+    pub name: String,
+    /// The digest of its module file.
+    pub digest: Sha256Digest,
+    /// How long the transition from it to the new one took in the guest, in seconds.
+    pub transition_seconds: f64,
+    /// How often it was looked meanwhile whether one of the two is enabled: one was, each time.
+    pub looks: u64,
 }
 
 /// One behaviour check with its three outputs.

@@ -1,4 +1,4 @@
-use elivepatch_model::{BuildNumber, BuildState};
+use elivepatch_model::{BuildNumber, BuildState, KernelRelease, Sha256Digest};
 
 use crate::{
     BuildRecord, BuildSummaryRecord, Store, StoreError,
@@ -62,6 +62,29 @@ impl Store {
             Some(manifest) => {
                 self.blobs.has(manifest.module.digest, manifest.module.size_bytes).await
             }
+            None => false,
+        })
+    }
+
+    /// Whether a module was made here for a kernel of this release, and can still be had.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_module(
+        &self,
+        module: Sha256Digest,
+        release: &KernelRelease,
+    ) -> Result<bool, StoreError> {
+        let size: Option<i64> = sqlx::query_scalar(
+            "SELECT size_bytes FROM blobs WHERE digest = ?1 AND EXISTS
+             (SELECT 1 FROM builds WHERE module = ?1 AND release = ?2 AND state = 'succeeded')",
+        )
+        .bind(module.to_string())
+        .bind(release.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(match size {
+            Some(size) => self.blobs.has(module, size.cast_unsigned()).await,
             None => false,
         })
     }

@@ -78,6 +78,7 @@ fn is_final(class: FailureClass) -> bool {
                 | FailureClass::TrialTransitionStalled
                 | FailureClass::TrialCheckFailed
                 | FailureClass::TrialKernelFault
+                | FailureClass::TrialEarlierFailed
                 | FailureClass::TrialBootFailed
         )
 }

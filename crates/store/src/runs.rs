@@ -234,6 +234,30 @@ impl Store {
         rows.into_iter().map(RunRecord::try_from).collect()
     }
 
+    /// Of the finished runs with a livepatch for a release the one that finished last, when `skip` of those
+    /// are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finished_livepatch_run(
+        &self,
+        release: &KernelRelease,
+        skip: u32,
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let statement = concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM runs WHERE release = ? AND state = 'finished' AND livepatch IS NOT NULL
+              ORDER BY finished_at DESC, number DESC LIMIT 1 OFFSET ?"
+        );
+        let row: Option<RunRow> = sqlx::query_as(statement)
+            .bind(release.as_str())
+            .bind(skip)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(RunRecord::try_from).transpose()
+    }
+
     /// The runs that are not finished, oldest first.
     ///
     /// # Errors

@@ -443,6 +443,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             duration_seconds: 0.0,
             transition_seconds: 0.0,
             checks: vec![],
+            replaced: None,
             console_notes: vec![],
         },
         builder_version: "0.1.0".to_owned(),

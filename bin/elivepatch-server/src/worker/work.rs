@@ -9,10 +9,11 @@ use elivepatch_api::{
     client::{ClientError, LeaseClient},
 };
 use elivepatch_builder::{
-    BaselinePatch, BuildOrder, FinishedBuild, FixText, Observer, remove_work_directory,
+    BaselinePatch, BuildOrder, EarlierModule, FinishedBuild, FixText, Observer,
+    remove_work_directory,
 };
 use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, ProbeRecord, Step, StepName, StepState, limits,
+    BuildEvent, Failure, FailureClass, ProbeRecord, Sha256Digest, Step, StepName, StepState, limits,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -145,6 +146,10 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         let text = client.blob(fix.digest, limits::PATCH_BYTES).await?.to_vec();
         fixes.push(FixText { fix: fix.clone(), text });
     }
+    let replaces = match build.options.replaces {
+        Some(digest) => Some(fetch_earlier(digest, client).await?),
+        None => None,
+    };
     Ok(BuildOrder {
         key: build.key,
         target: build.target.clone(),
@@ -157,7 +162,29 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         accept_unproven: build.options.accept_unproven,
         kallsyms,
         baseline,
+        replaces,
     })
+}
+
+/// Fetches the livepatch that is to be replaced. One that the server does not have any more is no
+/// reason not to build.
+async fn fetch_earlier(
+    digest: Sha256Digest,
+    client: &LeaseClient,
+) -> Result<EarlierModule, ClientError> {
+    let module = match client.blob(digest, limits::MODULE_BYTES).await {
+        Ok(module) => Some(module.to_vec()),
+        Err(error)
+            if matches!(error, ClientError::Digest { .. })
+                || (is_refused(&error) && !is_lease_lost(&error)) =>
+        {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(build = %client.number(), error, "the earlier livepatch is not to be had");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(EarlierModule { digest, module })
 }
 
 async fn publish(

@@ -25,7 +25,7 @@ impl OptionArgs {
             without: self.without.iter().copied().collect(),
             engine: self.engine,
             accept_unproven: self.accept_unproven,
-            probe: false,
+            ..BuildOptions::default()
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn warm(
         checks: Vec::new(),
         without: BTreeSet::new(),
         engine: None,
+        replaces: None,
         accept_unproven: false,
         kallsyms: None,
         baseline: baseline.to_vec(),

@@ -12,7 +12,7 @@ use super::{
 const OUTPUT_LINES: usize = 20;
 
 /// Every check must hold in each of its three runs, and once more where the livepatch was tried
-/// before the modules that it patches.
+/// before the modules that it patches, and where it replaced an earlier one.
 ///
 /// # Errors
 /// `trial-check-failed` of the first check that did not hold.
@@ -42,13 +42,15 @@ pub(crate) fn check_behaviour(
             }
             outputs.push(output);
         }
-        if transcript.late_done {
-            let given = transcript.checks.get(&(CheckRun::Late, index));
-            let given = given.cloned().unwrap_or_default();
+        let late = [CheckRun::Late].into_iter().filter(|_| transcript.late_done);
+        let replaced = [CheckRun::Replaced, CheckRun::Retired].into_iter();
+        let replaced = replaced.filter(|_| transcript.replaced.is_some());
+        for run in replaced.chain(late) {
+            let given = transcript.checks.get(&(run, index)).cloned().unwrap_or_default();
             let kept = &given.output[..given.output.len().min(CHECK_OUTPUT_BYTES)];
             let output = String::from_utf8_lossy(kept);
-            if !output.contains(expected(check, CheckRun::Late)) {
-                return Err(check_failure(check, index, CheckRun::Late, &given, &output));
+            if !output.contains(expected(check, run)) {
+                return Err(check_failure(check, index, run, &given, &output));
             }
         }
         let [output_before, output_after, output_reverted]: [String; 3] =
@@ -62,8 +64,8 @@ pub(crate) fn check_behaviour(
 /// What the check's output must hold in that run.
 fn expected(check: &BehaviourCheck, run: CheckRun) -> &str {
     match run {
-        CheckRun::Before | CheckRun::Reverted => &check.before,
-        CheckRun::After | CheckRun::Late => &check.after,
+        CheckRun::Before | CheckRun::Reverted | CheckRun::Retired => &check.before,
+        CheckRun::After | CheckRun::Late | CheckRun::Replaced => &check.after,
     }
 }
 
@@ -88,6 +90,14 @@ fn check_failure(
         CheckRun::Late => (
             "with the livepatch active that was loaded before the modules",
             "the livepatch does nothing where it is there before the modules that it patches",
+        ),
+        CheckRun::Replaced => (
+            "with the livepatch active in the place of the earlier one",
+            "the livepatch does something else where an earlier one is active: do not load it there",
+        ),
+        CheckRun::Retired => (
+            "after the livepatch was unloaded that had replaced the earlier one",
+            "the replacing leaves something behind: do not load it where it may have to go again",
         ),
         CheckRun::Reverted => (
             "after the livepatch was unloaded",

@@ -75,6 +75,8 @@ pub struct ConsoleFindings {
     pub fault: Option<ConsoleFault>,
     /// Lines with which the kernel refused the module, after loading began.
     pub load_problems: Vec<String>,
+    /// Lines like those of both, from while an earlier livepatch was loaded.
+    pub earlier_problems: Vec<String>,
     /// Lines that were looked at and found harmless, expected, or older than the livepatch.
     pub notes: Vec<String>,
 }
@@ -131,9 +133,12 @@ impl ConsoleLog {
             }
             let loaded = phase >= Phase::Load;
             let message = without_time(line);
-            if is_load_problem(message) && loaded {
+            let is_fault = contains_any(message, &FAULTS) || is_rcu_stall(message);
+            if phase == Phase::Earlier && (is_fault || is_load_problem(message)) {
+                note(&mut findings.earlier_problems, message.to_owned());
+            } else if is_load_problem(message) && loaded {
                 findings.load_problems.push(message.to_owned());
-            } else if contains_any(message, &FAULTS) || is_rcu_stall(message) {
+            } else if is_fault {
                 if !loaded {
                     note(&mut findings.notes, format!("before loading: {message}"));
                 } else if findings.fault.is_none() {

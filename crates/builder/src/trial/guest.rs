@@ -15,9 +15,9 @@ use super::{Accelerator, QemuLauncher};
 /// The largest console that is read, in bytes. A cloud kernel boots with 24 kB; an oops has 6 kB.
 const CONSOLE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// The largest protocol that is read, in bytes: sixteen checks with three outputs each, in
-/// hexadecimal, are under 2 MiB.
-const PROTOCOL_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest protocol that is read, in bytes: sixteen checks with six outputs each, in
+/// hexadecimal, are under 4 MiB.
+const PROTOCOL_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How much of what QEMU itself prints is kept, in bytes.
 const QEMU_LOG_BYTES: u64 = 16 * 1024;

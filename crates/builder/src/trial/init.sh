@@ -18,13 +18,19 @@ stty -F /dev/ttyS1 raw 115200
 
 read -r nonce </trial/nonce
 read -r mark </trial/mark
-read -r name </trial/name
+read -r new </trial/name
 read -r transition_seconds </trial/transition-seconds
 read -r check_seconds </trial/check-seconds
 read -r check_bytes </trial/check-bytes
 rm /trial/nonce /trial/mark
-livepatch=/sys/kernel/livepatch/$name
 patched_modules=
+
+# choose FILE NAME: the livepatch that the functions below work on.
+choose() {
+    livepatch_file=$1
+    name=$2
+    livepatch=/sys/kernel/livepatch/$name
+}
 
 say() {
     echo "$nonce $*" >&9
@@ -110,6 +116,17 @@ unload_modules() {
     done
 }
 
+# report_livepatch WHEN: whether it is enabled, and how many functions it has.
+report_livepatch() {
+    enabled=0
+    read -r enabled <"$livepatch/enabled"
+    functions=0
+    for directory in "$livepatch"/*/*/; do
+        [ ! -d "$directory" ] || functions=$((functions + 1))
+    done
+    say livepatch "$1" "$enabled" "$functions"
+}
+
 # Says of each object of the livepatch whether its functions are replaced. The attribute is there
 # since Linux 6.1 (commit bb26cfd9e77e).
 report_objects() {
@@ -151,8 +168,12 @@ run_checks() {
 }
 
 load_livepatch() {
-    if ! insmod /trial/module.ko >/tmp/errors 2>&1 9>&-; then
+    if ! insmod "$livepatch_file" >/tmp/errors 2>&1 9>&-; then
         say load-failed "$(head -c 2048 /tmp/errors | field)"
+        finish
+    fi
+    if [ ! -d "$livepatch" ]; then
+        say no-livepatch
         finish
     fi
 }
@@ -186,6 +207,85 @@ await_unloaded() {
     fi
 }
 
+# Whether the chosen livepatch and the earlier one are enabled, in $new_enabled and $old_enabled. The
+# earlier one is read first: then both are 0 only when neither was enabled at the second reading.
+look() {
+    old_enabled=0
+    new_enabled=0
+    read -r old_enabled <"/sys/kernel/livepatch/$earlier/enabled"
+    read -r new_enabled <"$livepatch/enabled"
+} 2>/dev/null
+
+# Loads the chosen livepatch over the earlier one. All the while one of the two must be enabled: it
+# is looked at without a rest, from before the loading until the transition is over.
+load_over() {
+    rm -f /tmp/status
+    { insmod "$livepatch_file" >/tmp/errors 2>&1; echo $? >/tmp/status; } 9>&- &
+    looks=0
+    over=
+    read -r now idle </proc/uptime
+    deadline=$((${now%.*} + transition_seconds))
+    until [ "$over" = 1 ] || [ "${now%.*}" -ge "$deadline" ]; do
+        # Asked before the look: the last look comes after the transition.
+        if [ -s /tmp/status ]; then
+            { [ -d "$livepatch" ] && ! settled; } || over=1
+        fi
+        look
+        looks=$((looks + 1))
+        if [ "$old_enabled" != 1 ] && [ "$new_enabled" != 1 ]; then
+            say gap
+            finish
+        fi
+        read -r now idle </proc/uptime
+    done
+    status=0
+    [ ! -s /tmp/status ] || read -r status </tmp/status
+    if [ "$status" != 0 ]; then
+        say load-failed "$(head -c 2048 /tmp/errors | field)"
+        finish
+    fi
+    if [ -s /tmp/status ] && [ ! -d "$livepatch" ]; then
+        say no-livepatch
+        finish
+    fi
+    await_patched replace
+}
+
+# Once more as it is on hosts where an earlier livepatch is active: the new one takes its place.
+try_replacing() {
+    read -r earlier </trial/earlier-name
+    phase earlier
+    choose /trial/earlier.ko "$earlier"
+    load_livepatch
+    await_patched earlier
+    choose /trial/module.ko "$new"
+    phase replace
+    load_over
+    phase replaced
+    report_livepatch over
+    # The core removes the earlier one's directory some time after the transition, in a work of its
+    # own (klp_free_replaced_patches_async() in kernel/livepatch/core.c); only then can it be unloaded.
+    choose /trial/earlier.ko "$earlier"
+    if ! await gone 10; then
+        state=unknown
+        read -r state <"$livepatch/enabled"
+        say not-replaced "$state"
+        finish
+    fi
+    if ! await unloaded 10; then
+        say earlier-stays "$(head -c 2048 /tmp/errors | field)"
+        finish
+    fi
+    choose /trial/module.ko "$new"
+    say replaced "$looks"
+    run_checks replaced
+    phase retire
+    revert_livepatch retire
+    await_unloaded
+    phase retired
+    run_checks retired
+}
+
 say release "$(uname -r | tr -d '\n' | field)"
 taint
 phase modules
@@ -196,22 +296,14 @@ done
 phase before
 run_checks before
 
+choose /trial/module.ko "$new"
 phase load
 load_livepatch
-if [ ! -d "$livepatch" ]; then
-    say no-livepatch
-    finish
-fi
 
 phase transition
 await_patched transition
 phase after
-read -r enabled <"$livepatch/enabled"
-functions=0
-for directory in "$livepatch"/*/*/; do
-    [ ! -d "$directory" ] || functions=$((functions + 1))
-done
-say livepatch "$enabled" "$functions"
+report_livepatch first
 report_objects first
 run_checks after
 
@@ -223,6 +315,7 @@ await_unloaded
 
 phase reverted
 run_checks reverted
+[ ! -f /trial/earlier.ko ] || try_replacing
 [ -n "$patched_modules" ] || finish
 
 # Once more the other way round, as it is on hosts where a module comes later: the kernel patches it

@@ -6,6 +6,8 @@
 //! (`init.sh`) runs the trial and reports over a serial port; the kernel's console is another one.
 //! Both are untrusted text to us. The behaviour checks come from the author of the patch, who
 //! decides what the guest's kernel does anyway: a trial protects from mistakes, not from its author.
+//! Where an earlier livepatch is active on the target's machines, the guest has that, too, and is made
+//! to replace it.
 
 mod accelerator;
 mod behaviour;
@@ -15,6 +17,7 @@ mod initrd;
 mod launcher;
 mod modules;
 mod protocol;
+mod replacing;
 mod transcript;
 mod verdict;
 
@@ -30,6 +33,7 @@ pub use accelerator::Accelerator;
 pub use console::{ConsoleFault, ConsoleFindings, ConsoleLog};
 pub use launcher::{DirectLauncher, QemuLauncher};
 pub use modules::TrialModule;
+pub use replacing::EarlierLivepatch;
 
 use self::{
     guest::{GuestPlan, run_guest},
@@ -71,6 +75,9 @@ pub struct TrialInput<'a> {
     pub modules: &'a [TrialModule<'a>],
     /// What the trial must see.
     pub checks: &'a [BehaviourCheck],
+    /// The livepatch that is active on the target's machines: it is tried, too, that the new one takes
+    /// its place.
+    pub earlier: Option<EarlierLivepatch<'a>>,
     /// How many functions the livepatch replaces.
     pub functions_expected: usize,
 }
@@ -146,7 +153,9 @@ fn try_livepatch(
         for (phase, seconds) in &transcript.phases[phases_seen..] {
             // Without checks, or modules, those phases are empty.
             let is_empty = match phase {
-                Phase::Before | Phase::After | Phase::Reverted => input.checks.is_empty(),
+                Phase::Before | Phase::After | Phase::Reverted | Phase::Retired => {
+                    input.checks.is_empty()
+                }
                 Phase::Modules => input.modules.is_empty(),
                 _ => false,
             };
@@ -192,17 +201,15 @@ fn trial_initrd(
     options: &TrialOptions,
     secrets: &Secrets,
 ) -> std::io::Result<Vec<u8>> {
-    // In sysfs and /proc/modules a module's name has no "-".
-    let name = input.module_name.replace('-', "_");
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        let text = format!("\"{}\" is not a module name", name.escape_debug());
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
-    }
+    let name = kernel_name(input.module_name)?;
     let mut initrd = Initrd::new()?;
     initrd.program("bin/busybox", &fs_err::read(input.busybox)?)?;
     initrd.program("init", include_bytes!("init.sh"))?;
     initrd.directory("trial")?;
     initrd.file("trial/module.ko", &fs_err::read(input.module)?)?;
+    if let Some(earlier) = &input.earlier {
+        replacing::add_earlier(&mut initrd, earlier)?;
+    }
     modules::add_modules(&mut initrd, input.modules)?;
     let settings = [
         ("nonce", secrets.nonce.clone()),
@@ -222,6 +229,16 @@ fn trial_initrd(
         initrd.file(&format!("trial/checks/{index:02}"), command.as_bytes())?;
     }
     initrd.finish()
+}
+
+/// A module's name as sysfs and `/proc/modules` have it: without "-".
+fn kernel_name(name: &str) -> std::io::Result<String> {
+    let name = name.replace('-', "_");
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        let text = format!("\"{}\" is not a module name", name.escape_debug());
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text));
+    }
+    Ok(name)
 }
 
 /// The trial never began: a file is missing, QEMU is not installed, the disk is full.

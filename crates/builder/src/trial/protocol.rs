@@ -29,6 +29,16 @@ pub(crate) enum Phase {
     Unload,
     /// The checks run on the kernel as it was.
     Reverted,
+    /// The earlier livepatch is being loaded, up to the end of its transition.
+    Earlier,
+    /// The livepatch is being loaded over the earlier one, up to the end of the transition.
+    Replace,
+    /// The earlier livepatch goes, and the checks run.
+    Replaced,
+    /// The livepatch that took the place of the earlier one is disabled and unloaded.
+    Retire,
+    /// The checks run on the kernel as it was.
+    Retired,
     /// The patched modules are being unloaded: the livepatch is to be there before them.
     Away,
     /// The livepatch is loaded without them.
@@ -41,7 +51,7 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// All phases that the guest announces.
-    const ANNOUNCED: [Phase; 12] = [
+    const ANNOUNCED: [Phase; 17] = [
         Phase::Modules,
         Phase::Before,
         Phase::Load,
@@ -50,6 +60,11 @@ impl Phase {
         Phase::Revert,
         Phase::Unload,
         Phase::Reverted,
+        Phase::Earlier,
+        Phase::Replace,
+        Phase::Replaced,
+        Phase::Retire,
+        Phase::Retired,
         Phase::Away,
         Phase::Again,
         Phase::Coming,
@@ -68,6 +83,11 @@ impl Phase {
             Phase::Revert => "revert",
             Phase::Unload => "unload",
             Phase::Reverted => "reverted",
+            Phase::Earlier => "earlier",
+            Phase::Replace => "replace",
+            Phase::Replaced => "replaced",
+            Phase::Retire => "retire",
+            Phase::Retired => "retired",
             Phase::Away => "away",
             Phase::Again => "again",
             Phase::Coming => "coming",
@@ -87,6 +107,11 @@ impl Phase {
             Phase::Revert => "waiting for the transition back",
             Phase::Unload => "unloading the module",
             Phase::Reverted => "running the checks after unloading",
+            Phase::Earlier => "loading the earlier livepatch",
+            Phase::Replace => "replacing the earlier livepatch",
+            Phase::Replaced => "running the checks with the earlier livepatch replaced",
+            Phase::Retire => "unloading the livepatch that replaced the earlier one",
+            Phase::Retired => "running the checks after the earlier livepatch was replaced",
             Phase::Away => "unloading the target's own modules",
             Phase::Again => "loading the livepatch before the modules that it patches",
             Phase::Coming => "loading the target's own modules under the livepatch",
@@ -111,6 +136,10 @@ pub(crate) enum CheckRun {
     Reverted,
     /// With the livepatch active that was there before the modules; only where modules are patched.
     Late,
+    /// With the livepatch active that took the place of an earlier one; only where there is one.
+    Replaced,
+    /// After that one was unloaded.
+    Retired,
 }
 
 impl CheckRun {
@@ -123,6 +152,8 @@ impl CheckRun {
             "after" => Some(CheckRun::After),
             "reverted" => Some(CheckRun::Reverted),
             "late" => Some(CheckRun::Late),
+            "replaced" => Some(CheckRun::Replaced),
+            "retired" => Some(CheckRun::Retired),
             _ => None,
         }
     }
@@ -155,8 +186,18 @@ pub(crate) enum Message {
     LoadFailed(Vec<u8>),
     /// The module is loaded but there is no livepatch of its name.
     NoLivepatch,
-    /// The state of the livepatch after the transition.
-    Livepatch { enabled: bool, functions: usize },
+    /// The state of the livepatch after the transition; `over` when it took the place of an earlier
+    /// one.
+    Livepatch { over: bool, enabled: bool, functions: usize },
+    /// Neither the earlier livepatch nor the one that replaces it was enabled.
+    Gap,
+    /// The earlier livepatch did not go; its `enabled` attribute.
+    NotReplaced(String),
+    /// The module of the earlier livepatch could not be unloaded; what `rmmod` said.
+    EarlierStays(Vec<u8>),
+    /// The earlier livepatch is replaced and unloaded; how often it was looked whether one of the two
+    /// is enabled.
+    Replaced(u64),
     /// A task that holds the transition up: its id and name, and its stack.
     Blocked { task: Vec<u8>, stack: Vec<u8> },
     /// The transition did not end in its time.
@@ -205,9 +246,18 @@ impl Message {
             "load-failed" => Self::LoadFailed(text(words.next()?)?),
             "no-livepatch" => Self::NoLivepatch,
             "livepatch" => Self::Livepatch {
+                over: match words.next()? {
+                    "first" => false,
+                    "over" => true,
+                    _ => return None,
+                },
                 enabled: words.next()? == "1",
                 functions: words.next()?.parse().ok()?,
             },
+            "gap" => Self::Gap,
+            "not-replaced" => Self::NotReplaced(word(words.next()?)?),
+            "earlier-stays" => Self::EarlierStays(text(words.next()?)?),
+            "replaced" => Self::Replaced(words.next()?.parse().ok()?),
             "blocked" => Self::Blocked { task: text(words.next()?)?, stack: text(words.next()?)? },
             "stalled" => {
                 words.next()?;

@@ -47,6 +47,16 @@ pub(crate) struct Transcript {
     pub(crate) taints: Vec<u64>,
     /// The enabled state and number of functions after the transition.
     pub(crate) livepatch: Option<(bool, usize)>,
+    /// The same with the earlier livepatch replaced.
+    pub(crate) livepatch_over: Option<(bool, usize)>,
+    /// Neither the earlier livepatch nor the one that replaces it was enabled.
+    pub(crate) gap: bool,
+    /// The `enabled` attribute of an earlier livepatch that did not go.
+    pub(crate) not_replaced: Option<String>,
+    /// What `rmmod` said when the module of the earlier livepatch could not be unloaded.
+    pub(crate) earlier_stays: Option<String>,
+    /// The earlier livepatch is replaced and unloaded; how often it was looked at the two.
+    pub(crate) replaced: Option<u64>,
     /// The patched modules that were loaded before the livepatch.
     pub(crate) modules_loaded: BTreeSet<String>,
     /// Those that could not be loaded, with what `insmod` said.
@@ -143,8 +153,19 @@ impl Transcript {
                 self.load_failure.get_or_insert(one_line(&text));
             }
             Message::NoLivepatch => self.no_livepatch = true,
-            Message::Livepatch { enabled, functions } => {
-                self.livepatch.get_or_insert((enabled, functions));
+            Message::Livepatch { over, enabled, functions } => {
+                let state = if over { &mut self.livepatch_over } else { &mut self.livepatch };
+                state.get_or_insert((enabled, functions));
+            }
+            Message::Gap => self.gap = true,
+            Message::NotReplaced(state) => {
+                self.not_replaced.get_or_insert(state);
+            }
+            Message::EarlierStays(text) => {
+                self.earlier_stays.get_or_insert(one_line(&text));
+            }
+            Message::Replaced(looks) => {
+                self.replaced.get_or_insert(looks);
             }
             Message::Blocked { task, stack } if self.blocked.len() < BLOCKED_TASKS => {
                 let stack = String::from_utf8_lossy(&stack);
@@ -184,7 +205,7 @@ mod tests {
     use super::*;
 
     const SPOKEN: &[u8] = b"boot noise\nn release x362e31\r\nn taint 0\nn phase before 1.20\n\
-        n check before 0 0 x6869 x\nn phase load 1.50\nn phase after 2.00\nn livepatch 1 2\n\
+        n check before 0 0 x6869 x\nn phase load 1.50\nn phase after 2.00\nn livepatch first 1 2\n\
         n phase load 9.99\nn release x3939\nn taint 32768\nn end\n";
 
     #[test]

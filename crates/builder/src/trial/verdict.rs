@@ -8,6 +8,7 @@ use super::{
     guest::{GuestEnd, GuestRun},
     modules::check_modules,
     protocol::Phase,
+    replacing::{check_earlier, check_replaced, replaced},
     transcript::{Transcript, one_line},
 };
 
@@ -45,11 +46,15 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
     let guest_release = check_boot(course)?;
     let findings = course.console.findings(course.mark);
     check_loading(course, &findings)?;
-    check_kernel(course, &findings)?;
+    check_kernel(&findings)?;
+    check_earlier(course, &findings)?;
+    check_taints(course)?;
     check_livepatch(course)?;
+    check_replaced(course)?;
     check_end(course)?;
     let modules = check_modules(course)?;
     let checks = check_behaviour(course.input.checks, course.transcript)?;
+    let replaced = replaced(course)?;
     let began = |phase| course.transcript.began(phase);
     let (Some(load), Some(after)) = (began(Phase::Load), began(Phase::After)) else {
         return Err(Failure::new(
@@ -67,6 +72,7 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
         accelerator: course.options.accelerator.as_str().to_owned(),
         duration_seconds: course.run.duration.as_secs_f64(),
         transition_seconds: (after - load).max(0.0),
+        replaced,
         checks,
         console_notes: findings.notes,
     })
@@ -106,10 +112,14 @@ fn check_boot(course: &Course<'_>) -> Result<KernelRelease, Failure> {
 
 /// The kernel must have accepted the module.
 fn check_loading(course: &Course<'_>, findings: &ConsoleFindings) -> Result<(), Failure> {
+    if course.transcript.phase() == Phase::Earlier {
+        return Ok(());
+    }
     let name = course.input.module_name;
     let message = if let Some(said) = &course.transcript.load_failure {
         let reason = findings.load_problems.first().unwrap_or(said);
-        format!("the kernel refused {name}: {reason}")
+        let over = over_earlier(course);
+        format!("the kernel refused {name}{over}: {reason}")
     } else if course.transcript.no_livepatch {
         format!("{name} was loaded but is no livepatch: it is not in /sys/kernel/livepatch")
     } else {
@@ -126,7 +136,7 @@ fn check_loading(course: &Course<'_>, findings: &ConsoleFindings) -> Result<(), 
 }
 
 /// The kernel must not have complained since.
-fn check_kernel(course: &Course<'_>, findings: &ConsoleFindings) -> Result<(), Failure> {
+fn check_kernel(findings: &ConsoleFindings) -> Result<(), Failure> {
     let hint = "do not load this livepatch; the console lines name the function at fault";
     let failure = |message: String| Failure::new(FailureClass::TrialKernelFault, message, hint);
     if let Some(fault) = &findings.fault {
@@ -137,14 +147,32 @@ fn check_kernel(course: &Course<'_>, findings: &ConsoleFindings) -> Result<(), F
         let message = format!("the kernel took the livepatch but complained: {problem}");
         return Err(failure(message).with_details(findings.load_problems.iter().cloned()));
     }
+    Ok(())
+}
+
+/// What is added to a sentence on the loading, when it took place over an earlier livepatch.
+fn over_earlier(course: &Course<'_>) -> String {
+    match course.input.earlier {
+        Some(earlier) if course.transcript.phase() == Phase::Replace => {
+            format!(" over the earlier livepatch {}", earlier.name)
+        }
+        _ => String::new(),
+    }
+}
+
+/// The kernel must not have marked itself as faulty.
+fn check_taints(course: &Course<'_>) -> Result<(), Failure> {
     if let [at_begin, at_end] = course.transcript.taints[..]
         && (at_end & !at_begin) & TAINT_FAULTS != 0
     {
         let message = format!(
             "the kernel marked itself as faulty: its taint flags went from {at_begin} to {at_end}"
         );
+        let hint = "do not load this livepatch; the console lines name the function at fault";
         let console = course.console.since_loading(course.mark, CONSOLE_LINES);
-        return Err(failure(message).with_details(console));
+        return Err(
+            Failure::new(FailureClass::TrialKernelFault, message, hint).with_details(console)
+        );
     }
     Ok(())
 }
@@ -157,10 +185,10 @@ fn check_livepatch(course: &Course<'_>) -> Result<(), Failure> {
         Failure::new(FailureClass::TrialTransitionStalled, message, hint)
     };
     if transcript.stalled {
-        let way = if matches!(transcript.phase(), Phase::Transition | Phase::Again) {
-            "transition"
-        } else {
-            "transition back"
+        let way = match transcript.phase() {
+            Phase::Transition | Phase::Again => "transition".to_owned(),
+            Phase::Replace => format!("transition{}", over_earlier(course)),
+            _ => "transition back".to_owned(),
         };
         let limit = course.options.transition_limit.as_secs();
         let names: Vec<&str> =
@@ -182,21 +210,7 @@ fn check_livepatch(course: &Course<'_>) -> Result<(), Failure> {
         )
         .with_details(details));
     }
-    if let Some((enabled, functions)) = transcript.livepatch {
-        let expected = course.input.functions_expected;
-        if !enabled || functions != expected {
-            let state = if enabled { "enabled" } else { "not enabled" };
-            return Err(Failure::new(
-                FailureClass::TrialLoadFailed,
-                format!(
-                    "the kernel shows {name} as {state} with {functions} functions; \
-                     enabled with {expected} was expected"
-                ),
-                "report this as a bug of elivepatch, with the build's log",
-            )
-            .with_details(course.console.since_loading(course.mark, CONSOLE_LINES)));
-        }
-    }
+    check_functions(course, transcript.livepatch)?;
     let console = || course.console.since_loading(course.mark, CONSOLE_LINES);
     if transcript.disable_failed {
         return Err(stalled(
@@ -215,6 +229,28 @@ fn check_livepatch(course: &Course<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The livepatch must be enabled with all its functions.
+pub(super) fn check_functions(
+    course: &Course<'_>,
+    shown: Option<(bool, usize)>,
+) -> Result<(), Failure> {
+    let Some((enabled, functions)) = shown else { return Ok(()) };
+    let (name, expected) = (course.input.module_name, course.input.functions_expected);
+    if enabled && functions == expected {
+        return Ok(());
+    }
+    let state = if enabled { "enabled" } else { "not enabled" };
+    Err(Failure::new(
+        FailureClass::TrialLoadFailed,
+        format!(
+            "the kernel shows {name} as {state} with {functions} functions; enabled with {expected} \
+             was expected"
+        ),
+        "report this as a bug of elivepatch, with the build's log",
+    )
+    .with_details(course.console.since_loading(course.mark, CONSOLE_LINES)))
+}
+
 /// The guest must have come to its own end.
 fn check_end(course: &Course<'_>) -> Result<(), Failure> {
     if course.transcript.ended {
@@ -222,9 +258,12 @@ fn check_end(course: &Course<'_>) -> Result<(), Failure> {
     }
     let phase = course.transcript.phase().max(Phase::Load);
     let class = match phase {
-        Phase::Transition | Phase::Revert | Phase::Again | Phase::Leaving => {
-            FailureClass::TrialTransitionStalled
-        }
+        Phase::Transition
+        | Phase::Revert
+        | Phase::Replace
+        | Phase::Retire
+        | Phase::Again
+        | Phase::Leaving => FailureClass::TrialTransitionStalled,
         _ => FailureClass::TrialKernelFault,
     };
     Err(Failure::new(
@@ -236,7 +275,7 @@ fn check_end(course: &Course<'_>) -> Result<(), Failure> {
 }
 
 /// How the guest ended, as the beginning of a sentence.
-fn describe_end(course: &Course<'_>) -> String {
+pub(super) fn describe_end(course: &Course<'_>) -> String {
     match &course.run.end {
         GuestEnd::Exited(status) if status.success() => "the guest went off".to_owned(),
         GuestEnd::Exited(status) => format!("QEMU ended with {status}"),

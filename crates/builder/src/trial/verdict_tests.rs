@@ -3,7 +3,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration}
 use elivepatch_model::BehaviourCheck;
 
 use super::*;
-use crate::trial::Accelerator;
+use crate::trial::{Accelerator, EarlierLivepatch};
 
 /// What a guest says in a trial without a fault, line by line.
 const GOOD: [&str; 15] = [
@@ -14,7 +14,7 @@ const GOOD: [&str; 15] = [
     "phase load 1.50",
     "phase transition 1.60",
     "phase after 1.75",
-    "livepatch 1 1",
+    "livepatch first 1 1",
     "check after 00 0 x6e6577 x",
     "phase revert 1.90",
     "phase unload 2.00",
@@ -28,15 +28,16 @@ const CONSOLE: &str = "[ 1.5] elivepatch-trial: m load\n[ 1.5] lp: tainting kern
 
 /// Judges a guest that said `spoken`, printed [`CONSOLE`] and `printed`, and ended by `end`.
 fn judged(spoken: &[&str], printed: &str, end: GuestEnd) -> Result<TrialEvidence, Failure> {
-    judged_with(spoken.iter().copied(), printed, end, &[])
+    judged_with(spoken.iter().copied(), printed, end, &[], None)
 }
 
-/// Judges a livepatch of these modules.
+/// Judges a livepatch of these modules that replaces an earlier one.
 fn judged_with<'a>(
     spoken: impl Iterator<Item = &'a str>,
     printed: &str,
     end: GuestEnd,
     modules: &[crate::TrialModule<'_>],
+    earlier: Option<EarlierLivepatch<'_>>,
 ) -> Result<TrialEvidence, Failure> {
     let mut transcript = Transcript::new("n");
     for line in spoken {
@@ -54,6 +55,7 @@ fn judged_with<'a>(
             after: "new".into(),
         }],
         functions_expected: 1,
+        earlier,
         modules,
     };
     judge(&Course {
@@ -117,8 +119,8 @@ fn refused_module_is_a_load_failure() {
     let class = FailureClass::TrialLoadFailed;
     fails(&until("phase load", &["load-failed x6e6f", "taint 0", "end"]), class, "refused lp: no");
     fails(&until("phase load", &["no-livepatch", "taint 0", "end"]), class, "no livepatch");
-    fails(&but(&[("livepatch", "livepatch 0 1")]), class, "not enabled");
-    fails(&but(&[("livepatch", "livepatch 1 4")]), class, "with 4 functions");
+    fails(&but(&[("livepatch", "livepatch first 0 1")]), class, "not enabled");
+    fails(&but(&[("livepatch", "livepatch first 1 4")]), class, "with 4 functions");
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn judged_with_zram(spoken: &[&str]) -> Result<TrialEvidence, Failure> {
     let modules =
         [crate::TrialModule { name: "zram", file: Some("/zram.ko".into()), is_patched: true }];
     let all = begin.iter().chain(spoken).chain(ended).copied();
-    judged_with(all, "", off(), &modules)
+    judged_with(all, "", off(), &modules, None)
 }
 
 #[test]
@@ -233,4 +235,112 @@ fn module_that_the_guest_cannot_load_is_named_with_the_reason() {
     let evidence = judged_with_zram(&[&line]).expect("no fault");
     assert_eq!(evidence.modules_absent, ["zram: No such device"]);
     assert!(evidence.modules_loaded.is_empty() && evidence.modules_late.is_empty());
+}
+
+/// What a guest says of the replacing of the livepatch `old`.
+const REPLACED: [&str; 9] = [
+    "phase earlier 2.20",
+    "phase replace 2.50",
+    "phase replaced 3.25",
+    "livepatch over 1 1",
+    "replaced 17",
+    "check replaced 00 0 x6e6577 x",
+    "phase retire 3.50",
+    "phase retired 3.75",
+    "check retired 00 0 x6f6c64 x",
+];
+
+/// Judges the good trial with, before its end, this on the replacing of the livepatch `old`.
+fn judged_over_old(spoken: &[&str], printed: &str) -> Result<TrialEvidence, Failure> {
+    let (begin, ended) = GOOD.split_at(GOOD.len() - 2);
+    let all = begin.iter().chain(spoken).chain(ended).copied();
+    judged_with(all, printed, off(), &[], Some(EarlierLivepatch { module: b"old", name: "old" }))
+}
+
+#[test]
+fn replacing_of_an_earlier_livepatch_is_in_the_evidence() {
+    let evidence = judged_over_old(&REPLACED, "").expect("no fault");
+    let replaced = evidence.replaced.expect("evidence");
+    assert_eq!((replaced.name.as_str(), replaced.looks), ("old", 17));
+    assert_eq!(replaced.digest, Sha256Digest::of(b"old"));
+    assert!((replaced.transition_seconds - 0.75).abs() < 1e-9, "{replaced:?}");
+    let failure = judged_over_old(&[], "").expect_err("nothing was said of it");
+    assert_eq!(failure.class, FailureClass::TrialBootFailed, "{failure}");
+    assert_eq!(judged(&GOOD, "", off()).expect("evidence").replaced, None);
+}
+
+#[test]
+fn each_fault_of_the_replacing_is_told_with_its_part() {
+    use FailureClass::*;
+    let replaced = |from: &str, to: &'static str| -> Vec<&str> {
+        REPLACED.iter().map(|line| if line.starts_with(from) { to } else { line }).collect()
+    };
+    let upto = |last: &str, then: &[&'static str]| -> Vec<&str> {
+        let count = REPLACED.iter().position(|line| line.starts_with(last)).expect("a line") + 1;
+        REPLACED[..count].iter().chain(then).copied().collect()
+    };
+    for (spoken, class, part) in [
+        (upto("phase earlier", &["load-failed x6e6f"]), TrialEarlierFailed, "old, which is to be"),
+        (upto("phase earlier", &["load-failed x6e6f"]), TrialEarlierFailed, "in the trial: no"),
+        (upto("phase earlier", &["no-livepatch"]), TrialEarlierFailed, "it is no livepatch"),
+        (
+            upto("phase earlier", &["stalled earlier"]),
+            TrialEarlierFailed,
+            "its transition did not end",
+        ),
+        (upto("phase earlier", &[]), TrialEarlierFailed, "in the trial: the guest went off"),
+        (
+            upto("phase replace", &["load-failed x6e6f"]),
+            TrialLoadFailed,
+            "refused lp over the earlier livepatch old: no",
+        ),
+        (
+            upto("phase replace", &["stalled replace"]),
+            TrialTransitionStalled,
+            "the transition over the earlier livepatch old did not end",
+        ),
+        (upto("phase replace", &["gap"]), TrialLoadFailed, "neither was enabled at one moment"),
+        (
+            replaced("livepatch over", "livepatch over 1 2"),
+            TrialLoadFailed,
+            "enabled with 2 functions",
+        ),
+        (
+            upto("livepatch over", &["not-replaced 1"]),
+            TrialLoadFailed,
+            "did not replace the earlier livepatch old, which is still there (enabled: 1)",
+        ),
+        (
+            upto("livepatch over", &["earlier-stays x62757379"]),
+            TrialTransitionStalled,
+            "lp replaced old, which could not be unloaded after that: busy",
+        ),
+        (
+            replaced("check replaced", "check replaced 00 0 x6f6c64 x"),
+            TrialCheckFailed,
+            "in the place of the earlier one",
+        ),
+        (
+            replaced("check retired", "check retired 00 0 x6e6577 x"),
+            TrialCheckFailed,
+            "that had replaced the earlier one",
+        ),
+        (replaced("check replaced", "noise"), TrialCheckFailed, "in the place of the earlier one"),
+    ] {
+        let failure = judged_over_old(&spoken, "").expect_err(part);
+        assert_eq!(failure.class, class, "{part}: {failure}");
+        assert!(failure.message.contains(part), "{part}: {failure}");
+    }
+}
+
+#[test]
+fn what_the_earlier_livepatch_does_is_not_held_against_the_new_one() {
+    let of_old = "[ 2.2] elivepatch-trial: m earlier\n[ 2.3] WARNING: CPU: 0\n";
+    let failure = judged_over_old(&REPLACED, of_old).expect_err("a failure");
+    assert_eq!(failure.class, FailureClass::TrialEarlierFailed);
+    assert!(failure.message.contains("in the trial: WARNING: CPU: 0"), "{failure}");
+    let of_new = "[ 2.2] elivepatch-trial: m replace\n[ 2.3] WARNING: CPU: 0\n";
+    let failure = judged_over_old(&REPLACED, of_new).expect_err("a failure");
+    assert_eq!(failure.class, FailureClass::TrialKernelFault);
+    assert!(failure.message.contains("while replacing the earlier livepatch"), "{failure}");
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use elivepatch_api::{BuildRequest, RebuildRequest, RunRequest};
+use elivepatch_api::{BuildRequest, RebuildRequest, RunCheck, RunRequest};
 use elivepatch_model::{
     BehaviourCheck, BuildOptions, ConfigError, Engine, Failure, FailureClass, Kallsyms,
     KernelConfig, Sha256Digest, TargetFacts, config_refusals, limits,
@@ -29,6 +29,7 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
         )
     })?;
     asked(&request.target, &request.checks)?;
+    replaces_nothing(&request.options)?;
     Ok(request)
 }
 
@@ -40,8 +41,21 @@ pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
             "GET /api/v2/openapi.json describes it as RunRequest",
         )
     })?;
-    asked(&request.target, &[])?;
+    let checks: Vec<BehaviourCheck> = request.checks.iter().map(RunCheck::check).collect();
+    asked(&request.target, &checks)?;
+    replaces_nothing(&request.options)?;
     Ok(request)
+}
+
+/// A rebuild has what its manifest has.
+fn replaces_nothing(options: &BuildOptions) -> Result<(), AppError> {
+    match options.replaces {
+        None => Ok(()),
+        Some(_) => Err(AppError::bad_request(
+            "replaces is not for requests",
+            "leave it out: the server names the livepatch of a CVE run that the next one replaces",
+        )),
+    }
 }
 
 /// Reads and checks the JSON part of a rebuild.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use elivepatch_api::{ClaimRequest, Heartbeat, Lease, LeaseToken, LeasedBuild};
 use elivepatch_model::{
     BuildEvent, BuildNumber, BuildState, Failure, Manifest, ProbeRecord, Sha256Digest, clamp_line,
+    limits,
 };
 use elivepatch_store::{
     BlobReader, BlobWriter, Claim, ClaimedBuild, LeaseProof, Renewal, WorkerEnd,
@@ -17,10 +18,6 @@ const HEARTBEAT_SECONDS: u32 = 3;
 
 /// The longest time that a claim is held open.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The largest module that is taken, in bytes. A module that replaces one function has 200 kB to
-/// 1 MB with its debug information; one with 64 fixes stays far below this.
-const MODULE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The longest line of a log, in bytes. Workers cut lines at 2000 characters.
 const LOG_LINE_BYTES: usize = 10_000;
@@ -104,7 +101,7 @@ impl App {
     /// When the lease has ended.
     pub async fn begin_module(&self, proof: &LeaseProof) -> Result<BlobWriter, AppError> {
         self.store().check_lease(proof, now()).await?;
-        Ok(self.store().begin_blob(MODULE_BYTES)?)
+        Ok(self.store().begin_blob(limits::MODULE_BYTES)?)
     }
 
     /// Keeps a worker's module for its build.
@@ -162,7 +159,7 @@ impl App {
         Ok(())
     }
 
-    /// Opens one of the texts of a leased build.
+    /// Opens one of the texts of a leased build, or the module that it replaces.
     ///
     /// # Errors
     /// When the lease has ended, or the blob is not one of the build's.
@@ -176,7 +173,12 @@ impl App {
         let texts = [build.config].into_iter().chain(build.kallsyms);
         let patches = build.baseline.iter().map(|patch| patch.digest);
         let mut all = texts.chain(patches).chain(build.fixes.iter().map(|fix| fix.digest));
-        if !all.any(|text| text == digest) {
+        // The build names it, and what it names may be anything: only a livepatch of its release is
+        // handed out.
+        let release = &build.target.release;
+        let is_replaced = build.options.replaces == Some(digest)
+            && self.store().has_module(digest, release).await?;
+        if !is_replaced && !all.any(|text| text == digest) {
             return Err(AppError::NotOfBuild { number: proof.number });
         }
         Ok(self.store().open_blob(digest).await?)

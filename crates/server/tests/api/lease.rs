@@ -3,16 +3,21 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use bytes::Bytes;
 use elivepatch_api::{
-    ClaimRequest, CompleteRequest, ErrorCode, EventsRequest, FailRequest, LeaseToken,
+    BuildRequest, ClaimRequest, CompleteRequest, ErrorCode, EventsRequest, FailRequest, LeaseToken,
+    client::{NamedPatch, RequestTexts},
 };
 use elivepatch_model::{
-    BuildEvent, BuildState, Failure, FailureClass, Sha256Digest, Step, StepName, StepState, limits,
+    BuildEvent, BuildKeyInput, BuildOptions, BuildState, Failure, FailureClass, Sha256Digest,
+    SourceRecord, Step, StepName, StepState, limits,
 };
 use elivepatch_server::{WorkerEnd, worker_router};
 use http::Request;
 use tower::ServiceExt;
 
-use crate::support::{CONFIG, PATCH, Server, api_error, claim_request, code, manifest, text};
+use crate::support::{
+    CONFIG, PATCH, Server, api_error, build_request, claim_request, code, manifest, rebuild_of,
+    text,
+};
 
 #[tokio::test]
 async fn worker_fetches_config_and_patches_of_its_build_and_nothing_else() {
@@ -25,6 +30,54 @@ async fn worker_fetches_config_and_patches_of_its_build_and_nothing_else() {
     assert_eq!((&config[..], &patch[..]), (CONFIG.as_bytes(), PATCH.as_bytes()));
     let foreign = client.blob(Sha256Digest::of(b"another build's"), 9999).await;
     assert_eq!(code(foreign), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn worker_fetches_the_livepatch_that_its_build_replaces_and_nothing_else_by_that_name() {
+    let server = Server::new().await;
+    let first = server.submit("a.patch").await;
+    let (lease, client) = server.claim().await;
+    client.upload_module(Bytes::from_static(b"module")).await.expect("uploaded");
+    let manifest = manifest(lease.build.key, b"module");
+    client.complete(&CompleteRequest { manifest }).await.expect("completed");
+
+    // A request cannot name one; a manifest has what it has.
+    let module = Sha256Digest::of(b"module");
+    let options = |digest| BuildOptions { replaces: Some(digest), ..BuildOptions::default() };
+    let request = BuildRequest { options: options(module), ..build_request() };
+    let patch = NamedPatch { name: "a.patch".to_owned(), content: PATCH.into() };
+    let refused = server.client.submit(&request, CONFIG.as_bytes(), &[patch]).await;
+    assert_eq!(code(refused), ErrorCode::BadRequest);
+    let fetched = async |digest: Sha256Digest| {
+        let mut rebuild = rebuild_of(&first, SourceRecord::default(), "test builder");
+        rebuild.request.options = options(digest);
+        rebuild.build_key = BuildKeyInput {
+            release: &rebuild.request.target.release,
+            build_id: None,
+            kernel_version: None,
+            config: elivepatch_model::KernelConfig::parse(CONFIG.as_bytes())
+                .expect("a config")
+                .digest(),
+            kallsyms: None,
+            baseline: &[],
+            fixes: &rebuild.fixes,
+            checks: &[],
+            options: &rebuild.request.options,
+            builder: "test builder",
+        }
+        .key();
+        server.client.rebuild(&rebuild, &RequestTexts::default()).await.expect("queued");
+        let (lease, client) = server.claim().await;
+        assert_eq!(lease.build.options.replaces, Some(digest));
+        client.blob(digest, 9999).await
+    };
+    assert_eq!(&fetched(module).await.expect("the module")[..], b"module");
+    let text = Sha256Digest::of(b"a text of another build");
+    assert_eq!(code(fetched(text).await), ErrorCode::NotFound);
+    let digest = module.to_string();
+    let path = server.directory.join("blobs").join(&digest[..2]).join(&digest);
+    std::fs::remove_file(path).expect("it was there");
+    assert_eq!(code(fetched(module).await), ErrorCode::NotFound);
 }
 
 #[tokio::test]

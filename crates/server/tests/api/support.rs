@@ -195,6 +195,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             duration_seconds: 4.0,
             transition_seconds: 1.0,
             checks: vec![],
+            replaced: None,
             console_notes: vec![],
         },
         fit: None,

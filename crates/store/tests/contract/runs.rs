@@ -1,5 +1,7 @@
 //! CVE runs and the probes that they order.
 
+use std::time::Duration;
+
 use elivepatch_cve::{Applicability, CveResult, Fixes, Outcome};
 use elivepatch_model::{
     BuildOptions, BuildState, Engine, Failure, FailureClass, FitRecord, ProbeRecord, RunNumber,
@@ -7,7 +9,7 @@ use elivepatch_model::{
 };
 use elivepatch_store::{BuildFilter, NewRun, RunCveRecord, RunStep, StoreError};
 
-use crate::support::{Fixture, RELEASE, manifest, now, proof};
+use crate::support::{Fixture, RELEASE, after, manifest, now, proof};
 
 fn new_run(name: &str) -> NewRun {
     let result = CveResult {
@@ -154,4 +156,59 @@ async fn cancelled_run_tells_the_probes_that_it_leaves_behind() {
     let number = store.submit(&new, 10, now()).await.expect("queued").build.number;
     assert_eq!(store.cancel_run(run, now()).await.expect("cancelled"), [number]);
     assert_eq!(store.run(run).await.expect("there").state, RunState::Cancelled);
+}
+
+#[tokio::test]
+async fn run_that_finished_last_with_a_livepatch_comes_first() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let build = fixture.queue("livepatch").await;
+    let mut runs = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        runs.push(store.begin_run(&new_run(name), false, now()).await.expect("begun").0);
+    }
+    let end = async |run: RunNumber, state, livepatch, seconds| {
+        let step = RunStep { livepatch, ..step(state) };
+        let then = after(Duration::from_secs(seconds));
+        assert!(store.step_run(run, &step, then).await.expect("a step"));
+    };
+    // The first finishes last; one is not finished, one has no livepatch, and one failed.
+    end(runs[0], RunState::Finished, Some(build), 9).await;
+    end(runs[1], RunState::Finished, Some(build), 5).await;
+    end(runs[2], RunState::Finished, None, 10).await;
+    end(runs[3], RunState::Failed, Some(build), 10).await;
+    let release = RELEASE.parse().expect("a release");
+    let found = async |skip| {
+        let found = store.finished_livepatch_run(&release, skip).await.expect("asked");
+        found.map(|run| run.number)
+    };
+    assert_eq!(
+        (found(0).await, found(1).await, found(2).await),
+        (Some(runs[0]), Some(runs[1]), None)
+    );
+    let other = "6.1.0-51-cloud-amd64".parse().expect("a release");
+    assert_eq!(store.finished_livepatch_run(&other, 0).await.expect("asked"), None);
+}
+
+#[tokio::test]
+async fn module_of_a_release_is_there_until_its_file_is_removed() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    fixture.queue("a").await;
+    let claimed = fixture.claim().await;
+    let module = fixture.keep(b"module").await;
+    store.set_module(&proof(&claimed), module, now()).await.expect("noted");
+    let release = RELEASE.parse().expect("a release");
+    let other = "6.1.0-51-cloud-amd64".parse().expect("a release");
+    let has = async |release| store.has_module(module.digest, release).await.expect("asked");
+    assert!(!has(&release).await, "the build is not done");
+    let livepatch = manifest(claimed.build.key, module);
+    store.complete(&proof(&claimed), &livepatch, now()).await.expect("completed");
+    assert!(has(&release).await && !has(&other).await);
+    let text = claimed.build.config;
+    assert!(!store.has_module(text, &release).await.expect("asked"), "it is no module");
+    let digest = module.digest.to_string();
+    let path = fixture.directory.join("blobs").join(&digest[..2]).join(&digest);
+    std::fs::remove_file(path).expect("it was there");
+    assert!(!has(&release).await);
 }

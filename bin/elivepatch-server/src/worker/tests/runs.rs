@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Mutex};
 
-use elivepatch_api::{CveSelection, RunRequest, RunResource, RunState, RunSubmission};
+use elivepatch_api::{CveSelection, RunCheck, RunRequest, RunResource, RunState, RunSubmission};
 use elivepatch_model::RunNumber;
 use elivepatch_server::app::{
     CveId, CveOptions, FeedOptions, FixSourceOptions, Store, update_feed,
@@ -23,6 +23,31 @@ fn id(number: u32) -> CveId {
 struct World {
     directory: TempDir,
     built: Arc<Mutex<Vec<Vec<String>>>>,
+    tried: Arc<Mutex<Vec<Tried>>>,
+}
+
+/// What was to be tried of a set of fixes, in the words of their patches.
+#[derive(Debug, Clone, PartialEq)]
+struct Tried {
+    /// The set.
+    fixes: String,
+    /// What the module is that it replaces.
+    replaces: Option<String>,
+    /// The commands of the checks.
+    checks: Vec<String>,
+}
+
+fn tried(fixes: &[u32], replaces: Option<&str>, checks: &[&str]) -> Tried {
+    Tried {
+        fixes: module_of(fixes),
+        replaces: replaces.map(str::to_owned),
+        checks: checks.iter().map(|check| (*check).to_owned()).collect(),
+    }
+}
+
+/// What the module of these fixes is: their names.
+fn module_of(fixes: &[u32]) -> String {
+    fixes.iter().map(|number| name(*number)).collect::<Vec<_>>().join(" ")
 }
 
 impl World {
@@ -31,7 +56,7 @@ impl World {
         for name in ["vulns/published/2026", "fixes", "data"] {
             fs::create_dir_all(directory.path().join(name)).expect("own directory");
         }
-        Self { directory, built: Arc::default() }
+        Self { directory, built: Arc::default(), tried: Arc::default() }
     }
 
     fn path(&self, name: &str) -> Utf8PathBuf {
@@ -79,19 +104,52 @@ impl World {
             fixes: vec![FixSourceOptions::Directory { path: self.path("fixes") }],
             ..CveOptions::default()
         };
-        let built = Arc::clone(&self.built);
+        let (built, tried) = (Arc::clone(&self.built), Arc::clone(&self.tried));
+        let blobs = self.path("data/blobs");
         let script = move |order: &BuildOrder, _: &dyn Observer, work: &Utf8Path| {
-            let names = order.fixes.iter().map(|fix| fix.fix.name.clone()).collect();
+            let names: Vec<_> = order.fixes.iter().map(|fix| fix.fix.name.clone()).collect();
+            let text = |module: &Vec<u8>| String::from_utf8(module.clone()).expect("a text");
+            let earlier = order.replaces.as_ref();
+            tried.lock().expect("no holder panics").push(Tried {
+                fixes: names.join(" "),
+                replaces: earlier.map(|earlier| {
+                    earlier.module.as_ref().map_or_else(|| "it is gone".to_owned(), text)
+                }),
+                checks: order.checks.iter().map(|check| check.command.clone()).collect(),
+            });
             built.lock().expect("no holder panics").push(names);
+            if has_word(order, "LOSES-EARLIER").is_some()
+                && let Some(earlier) = earlier.filter(|earlier| earlier.module.is_some())
+            {
+                remove_blob(&blobs, earlier.digest);
+                return Err(Failure::new(FailureClass::WorkerLost, "the machine failed", "none"));
+            }
             build(order, work)
         };
         Fixture::in_directory(self.path("data"), cve, 1, script).await
+    }
+
+    /// What was tried, or would have been but for a probe, since the last time.
+    fn tried(&self) -> Vec<Tried> {
+        std::mem::take(&mut *self.tried.lock().expect("no holder panics"))
     }
 
     /// The names of the fixes in each set that was built since the last time.
     fn built(&self) -> Vec<Vec<String>> {
         std::mem::take(&mut *self.built.lock().expect("no holder panics"))
     }
+}
+
+/// The place of the fix that has a word.
+fn has_word(order: &BuildOrder, word: &str) -> Option<usize> {
+    let has = |text: &[u8]| String::from_utf8_lossy(text).contains(&format!("+{word}\n"));
+    order.fixes.iter().position(|fix| has(&fix.text))
+}
+
+/// Removes a blob as somebody does who cleans up by hand.
+fn remove_blob(blobs: &Utf8Path, digest: Sha256Digest) {
+    let digest = digest.to_string();
+    fs::remove_file(blobs.join(&digest[..2]).join(&digest)).expect("it is there");
 }
 
 /// What comes of a set of fixes, by the words in them.
@@ -103,10 +161,7 @@ fn build(order: &BuildOrder, work: &Utf8Path) -> Result<FinishedBuild, Failure> 
             None => failure,
         })
     };
-    let word = |word: &str| {
-        let has = |text: &[u8]| String::from_utf8_lossy(text).contains(&format!("+{word}\n"));
-        order.fixes.iter().position(|fix| has(&fix.text))
-    };
+    let word = |word| has_word(order, word);
     if let Some(place) = word("WRONG") {
         return fails(FailureClass::CompileFailed, Some(&order.fixes[place].fix.name));
     }
@@ -122,9 +177,18 @@ fn build(order: &BuildOrder, work: &Utf8Path) -> Result<FinishedBuild, Failure> 
     if word("ONE").is_some() && word("OTHER").is_some() {
         return fails(FailureClass::SymbolChanged, None);
     }
-    let module = work.join("livepatch.ko");
-    fs::write(&module, "module").expect("written");
-    Ok(FinishedBuild { manifest: manifest(order), module })
+    // A livepatch on which the next one cannot be tried.
+    let earlier = order.replaces.as_ref().and_then(|earlier| earlier.module.as_deref());
+    if earlier.is_some_and(|earlier| String::from_utf8_lossy(earlier).contains(&name(1066))) {
+        return fails(FailureClass::TrialEarlierFailed, None);
+    }
+    let names: Vec<&str> = order.fixes.iter().map(|fix| fix.fix.name.as_str()).collect();
+    let (content, module) = (names.join(" "), work.join("livepatch.ko"));
+    fs::write(&module, &content).expect("written");
+    let mut manifest = manifest(order);
+    manifest.module.digest = Sha256Digest::of(content.as_bytes());
+    manifest.module.size_bytes = content.len() as u64;
+    Ok(FinishedBuild { manifest, module })
 }
 
 fn request() -> RunRequest {
@@ -136,6 +200,7 @@ fn request() -> RunRequest {
         target,
         linux_version: None,
         selection: CveSelection::default(),
+        checks: Vec::new(),
         options: elivepatch_model::BuildOptions::default(),
         again: false,
     }
@@ -323,4 +388,138 @@ async fn run_goes_on_after_the_server_was_started_again_and_can_be_cancelled() {
     let late = server.client.cancel_run(begun).await.expect_err("it is finished");
     assert_eq!(late.code(), Some(elivepatch_api::ErrorCode::Conflict));
     server.ended().await;
+}
+
+/// What a run comes to, and what was tried for it.
+async fn run(world: &World, server: &Fixture, request: &RunRequest) -> (RunResource, Vec<Tried>) {
+    let begun = server.start(request).await;
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(run.state, RunState::Finished, "{:?}", run.failure);
+    (run, world.tried())
+}
+
+fn check(cve: Option<u32>, command: &str) -> RunCheck {
+    RunCheck {
+        cve: cve.map(id),
+        command: command.to_owned(),
+        before: "old".to_owned(),
+        after: "new".to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn set_with_a_new_fix_is_tried_in_the_place_of_the_earlier_livepatch() {
+    let world = World::new();
+    world.publish(1001, "6.1.177", "WORKS");
+    world.publish(1002, "6.1.178", "ALSO");
+    let server = world.server().await;
+    let (first, ran) = run(&world, &server, &request()).await;
+    let old = module_of(&[1001, 1002]);
+    assert_eq!(ran.last(), Some(&tried(&[1001, 1002], None, &[])));
+    server.stopped().await;
+
+    // A record appears: its fix alone is new, and the livepatch of all takes the place of the first.
+    world.publish(1003, "6.1.179", "NEW");
+    let server = world.server().await;
+    let (second, ran) = run(&world, &server, &request()).await;
+    let all = [1001, 1002, 1003];
+    assert_eq!(ran, [tried(&[1003], None, &[]), tried(&all, Some(&old), &[])]);
+    assert_ne!(second.livepatch, first.livepatch);
+    let made = server.client.build(second.livepatch.expect("one")).await.expect("there");
+    assert_eq!(made.options.replaces, Some(Sha256Digest::of(old.as_bytes())));
+
+    // Nothing new: the same livepatch, whatever it replaced.
+    let (third, ran) = run(&world, &server, &RunRequest { again: true, ..request() }).await;
+    assert_ne!(third.number, second.number);
+    assert_eq!(
+        (third.livepatch, &third.outcome_digest),
+        (second.livepatch, &second.outcome_digest)
+    );
+    assert!(ran.is_empty(), "{ran:?}");
+
+    // With less in it, it is another one, and the machines have the second.
+    let selection = CveSelection { exclude: vec![id(1003)], ..CveSelection::default() };
+    let (less, ran) = run(&world, &server, &RunRequest { selection, ..request() }).await;
+    assert_eq!(ran, [tried(&[1001, 1002], Some(&module_of(&all)), &[])]);
+    assert!(![first.livepatch, second.livepatch].contains(&less.livepatch));
+
+    // Another kernel of the same release has none of them yet.
+    let mut other = request();
+    other.target.kernel_version = Some("#2 SMP Debian 6.1.176-2 (2026-08-01)".to_owned());
+    let (_, ran) = run(&world, &server, &other).await;
+    assert_eq!(ran.last(), Some(&tried(&all, None, &[])));
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_are_made_of_the_sets_that_have_their_fix() {
+    let world = World::new();
+    world.publish(1001, "6.1.177", "ONE");
+    world.publish(1002, "6.1.178", "OTHER");
+    let server = world.server().await;
+    let checks = vec![check(None, "all"), check(Some(1001), "one"), check(Some(1002), "two")];
+    let with_checks = RunRequest { checks, ..request() };
+    let (first, ran) = run(&world, &server, &with_checks).await;
+    assert_eq!(first.counts["conflicts"], 1);
+    // Alone they are not tried; together they do not work; and then only the first is there.
+    let alone = [tried(&[1001], None, &[]), tried(&[1002], None, &[])];
+    assert_eq!(ran[..2], alone);
+    assert_eq!(ran[2], tried(&[1001, 1002], None, &["all", "one", "two"]));
+    assert_eq!(ran.last(), Some(&tried(&[1001], None, &["all", "one"])));
+    assert!(server.start(&with_checks).await.joined);
+
+    // Other checks are another run, and the same fixes are tried with them.
+    let checks = vec![check(None, "other"), check(Some(1002), "two")];
+    let (second, ran) = run(&world, &server, &RunRequest { checks, ..request() }).await;
+    assert_ne!(second.livepatch, first.livepatch);
+    assert_eq!(ran.last(), Some(&tried(&[1001], Some(&module_of(&[1001])), &["other"])));
+
+    let checks = vec![check(None, " ")];
+    let texts = RequestTexts { config: Some(CONFIG.as_bytes()), ..RequestTexts::default() };
+    let error = server.client.start_run(&RunRequest { checks, ..request() }, &texts).await;
+    assert_eq!(error.expect_err("refused").code(), Some(elivepatch_api::ErrorCode::BadRequest));
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn earlier_livepatch_that_is_gone_is_gone_on_without() {
+    let world = World::new();
+    world.publish(1001, "6.1.177", "WORKS");
+    let server = world.server().await;
+    run(&world, &server, &request()).await;
+    server.stopped().await;
+    remove_blob(&world.path("data/blobs"), Sha256Digest::of(module_of(&[1001]).as_bytes()));
+    world.publish(1002, "6.1.178", "ALSO");
+    let server = world.server().await;
+    let (_, ran) = run(&world, &server, &request()).await;
+    assert_eq!(ran.last(), Some(&tried(&[1001, 1002], None, &[])));
+    server.stopped().await;
+
+    // It goes while the build waits for its next attempt.
+    world.publish(1003, "6.1.179", "LOSES-EARLIER");
+    let server = world.server().await;
+    let (_, ran) = run(&world, &server, &request()).await;
+    let all = [1001, 1002, 1003];
+    assert_eq!(
+        ran[1..],
+        [tried(&all, Some(&module_of(&[1001, 1002])), &[]), tried(&all, Some("it is gone"), &[])]
+    );
+    server.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn earlier_livepatch_that_does_not_come_up_in_a_trial_does_not_hold_up_the_next() {
+    let world = World::new();
+    world.publish(1066, "6.1.177", "WORKS");
+    let server = world.server().await;
+    run(&world, &server, &request()).await;
+    server.stopped().await;
+    world.publish(1067, "6.1.178", "ALSO");
+    let server = world.server().await;
+    let (second, ran) = run(&world, &server, &request()).await;
+    assert_eq!(second.counts["livepatch"], 2);
+    let both = [1066, 1067];
+    assert_eq!(ran[1], tried(&both, Some(&module_of(&[1066])), &[]));
+    assert_eq!(ran.last(), Some(&tried(&both, None, &[])));
+    server.stopped().await;
 }

@@ -34,6 +34,7 @@ impl Order {
             target: found.facts,
             linux_version: arguments.linux_version.clone(),
             selection: arguments.selection(),
+            checks: Vec::new(),
             options: arguments.how.options(),
             again: arguments.again,
         };

@@ -263,8 +263,13 @@ impl App {
             target: request.target.clone(),
             baseline: run.asked.baseline.clone(),
             fixes: run.progress.patches(order.set),
-            checks: Vec::new(),
-            options: BuildOptions { probe: order.is_probe, ..request.options.clone() },
+            // Probes are not tried: one that another run made is as good.
+            checks: if order.is_probe { Vec::new() } else { run.checks(order.set) },
+            options: BuildOptions {
+                probe: order.is_probe,
+                replaces: run.replaces().filter(|_| !order.is_probe),
+                ..request.options.clone()
+            },
             rebuild: None,
         };
         let store = self.store();

@@ -36,6 +36,12 @@ impl App {
             }
         };
         let accepted = combination.accepted();
+        if !is_probe && let Some(made) = self.is_made_already(run, &set).await? {
+            if let Some(combination) = &mut run.progress.combination {
+                combination.succeeded(made);
+            }
+            return Ok(true);
+        }
         let what = if is_probe { "building" } else { "building and trying" };
         run.progress.activity =
             format!("{what} {} fixes together ({accepted} are known to work together)", set.len());
@@ -57,6 +63,17 @@ fn take_in(run: &mut Run, build: BuildRecord) {
             if let Some(combination) = &mut run.progress.combination {
                 combination.succeeded(build.number);
             }
+        }
+        // It is not the new fixes that failed, and machines without the earlier livepatch can have them.
+        (BuildState::Failed, Some(failure))
+            if failure.class == FailureClass::TrialEarlierFailed =>
+        {
+            let Some(earlier) = &mut run.progress.earlier else { return };
+            earlier.is_unusable = true;
+            tracing::warn!(
+                run = %run.record.number, build = %build.number, earlier = %earlier.build,
+                "the livepatch of the earlier run cannot be replaced in a trial: {}", failure.message
+            );
         }
         (BuildState::Failed, Some(failure)) if ends_run(failure.class) => run.fail(failure),
         (BuildState::Failed, Some(failure)) => {

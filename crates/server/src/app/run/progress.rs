@@ -8,7 +8,10 @@ use elivepatch_model::{BuildNumber, Fix, PatchRecord, PatchedFunction, Sha256Dig
 use elivepatch_store::{RunCveRecord, RunRecord, StoreError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::combination::{Combination, Place};
+use super::{
+    combination::{Combination, Place},
+    earlier::Earlier,
+};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub(super) struct Progress {
     pub units: Vec<Unit>,
     /// The search for those that work together, when each was tried.
     pub combination: Option<Combination>,
+    /// The livepatch of an earlier run, which the new one replaces; looked for when each was tried.
+    #[serde(default)]
+    pub earlier: Option<Earlier>,
     /// The build of a set of fixes that is under way.
     pub under_way: Option<SetUnderWay>,
     /// What it does now, in one line for people.

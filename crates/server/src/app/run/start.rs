@@ -99,6 +99,7 @@ impl App {
             unfetched,
             units: Vec::new(),
             combination: None,
+            earlier: None,
             under_way: None,
             activity: "begins".to_owned(),
         };

@@ -63,6 +63,7 @@ impl App {
         let (all, tried) = run.progress.tried();
         run.progress.activity = format!("trying each fix alone: {tried} of {all}");
         if tried == all {
+            run.progress.earlier = self.earlier_livepatch(run).await?;
             self.begin_to_combine(run);
             is_changed = true;
         }

@@ -1,0 +1,119 @@
+//! The livepatch that machines with a run's kernel have already: that of the run for it that
+//! finished last.
+
+use std::collections::BTreeSet;
+
+use elivepatch_model::{BehaviourCheck, BuildNumber, BuildOptions, BuildState, Sha256Digest};
+use elivepatch_store::{BuildRecord, RunRecord};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    advance::Run,
+    combination::Place,
+    progress::{Asked, Progress, read},
+};
+use crate::app::{App, AppError};
+
+/// The livepatch of an earlier run for the same kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Earlier {
+    /// The build that made it.
+    pub build: BuildNumber,
+    /// Its module.
+    pub module: Sha256Digest,
+    /// Whether it did not become active in a trial: then no trial tries to replace it.
+    pub is_unusable: bool,
+}
+
+impl App {
+    /// The livepatch of the run for the same kernel that finished last, of those that have one.
+    pub(super) async fn earlier_livepatch(&self, run: &Run) -> Result<Option<Earlier>, AppError> {
+        let mut skip = 0;
+        while let Some(record) =
+            self.store().finished_livepatch_run(&run.record.release, skip).await?
+        {
+            skip += 1;
+            let Some(build) = record.livepatch else { continue };
+            let asked: Asked = read(&record.request, &record)?;
+            let progress: Progress = read(&record.progress, &record)?;
+            if !is_same_kernel(run, &record, &asked, &progress) {
+                continue;
+            }
+            let manifest = self.store().build(build).await?.manifest;
+            let is_there = self.store().has_livepatch(build).await?;
+            let Some(manifest) = manifest.filter(|_| is_there) else {
+                tracing::warn!(
+                    run = %run.record.number, earlier = %record.number, build = %build,
+                    "the livepatch of the earlier run is not there any more: that it is replaced \
+                     is not tried"
+                );
+                return Ok(None);
+            };
+            let module = manifest.module.digest;
+            return Ok(Some(Earlier { build, module, is_unusable: false }));
+        }
+        Ok(None)
+    }
+
+    /// The earlier livepatch, when it is the very one that would be built of a set.
+    pub(super) async fn is_made_already(
+        &self,
+        run: &Run,
+        set: &[Place],
+    ) -> Result<Option<BuildNumber>, AppError> {
+        let Some(Earlier { build, .. }) = run.progress.earlier else { return Ok(None) };
+        let made = self.store().build(build).await?;
+        let is_it = is_of(&made, run, set) && self.store().has_livepatch(build).await?;
+        Ok(is_it.then_some(build))
+    }
+}
+
+impl Run {
+    /// What the trial of a set must see.
+    pub(super) fn checks(&self, set: &[Place]) -> Vec<BehaviourCheck> {
+        let units = set.iter().filter_map(|place| self.progress.units.get(*place));
+        let cves: BTreeSet<_> = units
+            .flat_map(|unit| &unit.cves)
+            .filter_map(|position| self.cves.get(*position).map(|cve| cve.result.id))
+            .collect();
+        let checks = self.asked.request.checks.iter();
+        let checks = checks.filter(|check| check.cve.is_none_or(|cve| cves.contains(&cve)));
+        checks.map(elivepatch_api::RunCheck::check).collect()
+    }
+
+    /// The module that the livepatch of a set is to replace in its trial.
+    pub(super) fn replaces(&self) -> Option<Sha256Digest> {
+        let earlier = self.progress.earlier.as_ref().filter(|earlier| !earlier.is_unusable);
+        earlier.map(|earlier| earlier.module)
+    }
+}
+
+/// Whether an earlier run was for the kernel of this one, as far as is known of both.
+fn is_same_kernel(run: &Run, earlier: &RunRecord, asked: &Asked, progress: &Progress) -> bool {
+    fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+        one.zip(other).is_none_or(|(one, other)| one == other)
+    }
+    let digests = |asked: &Asked| -> Vec<Sha256Digest> {
+        asked.baseline.iter().map(|patch| patch.digest).collect()
+    };
+    let (target, other) = (&run.asked.request.target, &asked.request.target);
+    target.release == other.release
+        && target.architecture == other.architecture
+        && run.progress.config_meaning == progress.config_meaning
+        && digests(&run.asked) == digests(asked)
+        && agree(target.build_id.as_ref(), other.build_id.as_ref())
+        && agree(target.kernel_version.as_ref(), other.kernel_version.as_ref())
+        && agree(run.record.kallsyms.as_ref(), earlier.kallsyms.as_ref())
+}
+
+/// Whether a livepatch holds the fixes of a set, was made as the run wants it, and tried with its checks.
+fn is_of(made: &BuildRecord, run: &Run, set: &[Place]) -> bool {
+    let fixes = |fixes: &[elivepatch_model::Fix]| -> BTreeSet<Sha256Digest> {
+        fixes.iter().map(|fix| fix.digest).collect()
+    };
+    let options = BuildOptions { replaces: None, ..made.options.clone() };
+    made.state == BuildState::Succeeded
+        && fixes(&made.fixes) == fixes(&run.progress.patches(set))
+        && options == run.asked.request.options
+        && made.checks == run.checks(set)
+}
