@@ -113,6 +113,8 @@ impl App {
             progress: write(&progress),
             cves,
         };
+        // The run is about to rest on the texts of its fixes.
+        self.fixes_on_disk().await?;
         let (number, joined) = store.begin_run(&new, again, now()).await?;
         if joined && !self.livepatch_is_there(number).await? {
             // Its module was deleted from outside: the build is made anew.
