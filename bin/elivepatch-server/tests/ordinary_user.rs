@@ -39,6 +39,8 @@ impl Home {
         }
         let place = Place::new("");
         fs::copy(env!("CARGO_BIN_EXE_elivepatch-server"), place.path("program")).expect("own file");
+        fs::create_dir(place.path("tmp")).expect("own directory");
+        chown(place.path("tmp"), Some(USER), Some(USER)).expect("as root");
         // As homes are where they are closed to others.
         fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o700))
             .expect("own directory");
@@ -48,12 +50,16 @@ impl Home {
 
     /// Runs a toolchain command as this user, behind `before`.
     fn toolchain(&self, before: &[&str], arguments: &[&str]) -> Output {
+        self.run(before, &[&["toolchain"], arguments].concat())
+    }
+
+    fn run(&self, before: &[&str], arguments: &[&str]) -> Output {
         let mut command = Command::new("setpriv");
         let user = USER.to_string();
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"]).args(before);
-        command.arg(self.place.path("program")).arg("toolchain").args(arguments);
+        command.arg(self.place.path("program")).args(arguments);
         command.arg("--config").arg(self.place.path("server.toml"));
-        command.env_clear().env("HOME", self.place.path(""));
+        command.env_clear().env("HOME", self.place.path("")).env("TMPDIR", self.place.path("tmp"));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.current_dir("/").output().expect("setpriv of util-linux")
     }
@@ -107,6 +113,16 @@ fn user_without_roots_rights_makes_a_root_from_the_archive_of_an_image() {
     let digest = digest.trim().trim_start_matches("sha256:").to_owned();
     home.place.recipe(&format!("[oci]\npath = {archive:?}\ndigest = {digest:?}\n"));
     home.has_a_root();
+}
+
+#[test]
+fn trying_the_sandbox_leaves_nothing_of_a_user_without_roots_rights() {
+    let Some(home) = Home::new() else { return };
+    let checked = home.run(&[], &["check-config"]);
+    let told = stdout(&checked) + &stderr(&checked);
+    assert!(told.contains("bubblewrap as the server's own user"), "{told}");
+    let left: Vec<_> = fs::read_dir(home.place.path("tmp")).expect("own directory").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

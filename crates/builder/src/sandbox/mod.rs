@@ -36,6 +36,7 @@ use self::failure::{cannot_start, limit_failure};
 use crate::{
     Observer,
     process::{Ended, Finished, ProcessLimits, supervise},
+    remove_work_directory,
 };
 
 /// The user and group that sandboxes run as when the server is root. Debian policy leaves
@@ -78,6 +79,11 @@ impl Sandbox {
             layer,
         });
         sandbox.overlays = sandbox.run_probe(overlay)?.succeeded();
+        // Users other than root cannot remove what overlayfs leaves as it is: whoever made the scratch
+        // directory would leave it.
+        if let Err(error) = remove_work_directory(&scratch.join("layer")) {
+            tracing::warn!("cannot remove what was tried in {scratch}: {error}");
+        }
         Ok(sandbox)
     }
 
