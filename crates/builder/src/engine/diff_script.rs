@@ -4,8 +4,8 @@
 pub(super) const NOT_READY: i32 = 125;
 
 /// Compares one object; $1 is where its results go, $2 the tool, $3 and $4 the original and the patched
-/// object, the rest further arguments. What it says comes in one piece: several objects are compared
-/// at once.
+/// object, the rest further arguments of the tool, of which the second is the file with the parent's
+/// symbols. What it says comes in one piece: several objects are compared at once.
 ///
 /// create-diff-object 0.9.10 does not know some of what is in objects, and gets them without it.
 ///
@@ -20,9 +20,10 @@ pub(super) const NOT_READY: i32 = 125;
 /// - `__patchable_function_entries`: x86 has it for the padding before functions, and reads it nowhere. Each
 ///   function has one, which refers to a label `.LtmpN`. That becomes a symbol, and N another number with
 ///   each function that comes or goes, so that the tool says that symbols changed their sections;
-/// - `.L__const.` before the names of constants that the linker merges: the kernel has no such symbols, and
-///   the tool would not find the file. It passes over `.L.str`, which are of the same kind (kpatch's commit
-///   c151be7e4265 does so for both);
+/// - `.L__const.` before the names of constants that the linker merges: lld keeps such symbols in some
+///   links and not in others. The tool wants those of the parent in the object, and the object's in the
+///   parent. Where the parent has none of that name, it gets one like `.L.str`, which are of the same kind
+///   and which the tool passes over (kpatch's commit c151be7e4265 does so for both);
 /// - `.data..L__unnamed_N`: what UBSAN says of places in the code, N another number with each change. The
 ///   tool takes them anew under the names that gcc has for them, and under these it would compare data that
 ///   have nothing to do with each other (kpatch's commit b3b28dfc38d9);
@@ -35,9 +36,15 @@ original=$3
 patched=$4
 shift 4
 
+# Gives the names of constants that clang made, of lines that end with names.
+constants() {
+    sed -n 's/.* \([.]L__const[.][^ ]*\)$/\1/p' "$@"
+}
+
 make_ready() {
     object=$1
     directory=$2
+    symbols=$3
     set --
     if grep --quiet -e __tracepoint_check -e '[.]discard[.]annotate_data' "$object"; then
         set -- '--strip-symbol=__trace_check_*' \
@@ -46,14 +53,18 @@ make_ready() {
     fi
     if grep --quiet -e '[.]llvm_addrsig' "$object"; then
         names=$(nm "$object") || return
-        constants=$(printf '%s\n' "$names" |
-            sed -n 's/.* \([.]L__const[.][^ ]*\)$/--redefine-sym=\1=.L.str\1/p')
+        names=$(printf '%s\n' "$names" | constants)
+        [ -z "$names" ] || known=$(constants "$symbols") || return
+        for name in $names; do
+            printf '%s\n' "$known" | grep --quiet --fixed-strings --line-regexp -e "$name" ||
+                set -- "$@" "--redefine-sym=$name=.L.str$name"
+        done
         sections=$(objdump --section-headers --wide "$object") || return
         unnamed=$(printf '%s\n' "$sections" |
             sed -n 's/^ *[0-9]* [.]data[.][.]L__unnamed_\([0-9]*\) .*/\1/p' |
             sed 's/.*/--rename-section=.data..L__unnamed_&=.data..Lubsan_data&/')
         set -- "$@" --remove-section=__patchable_function_entries \
-            '--strip-unneeded-symbol=.Ltmp*' --remove-section=.llvm_addrsig $constants $unnamed
+            '--strip-unneeded-symbol=.Ltmp*' --remove-section=.llvm_addrsig $unnamed
     fi
     ready=$object
     [ $# -gt 0 ] || return 0
@@ -63,9 +74,9 @@ make_ready() {
 }
 
 compare() {
-    make_ready "$original" "$result.original" || return 125
+    make_ready "$original" "$result.original" "$2" || return 125
     original=$ready
-    make_ready "$patched" "$result.patched" || return 125
+    make_ready "$patched" "$result.patched" "$2" || return 125
     patched=$ready
     "$tool" "$original" "$patched" "$@"
 }
@@ -86,23 +97,26 @@ mod tests {
 
     /// The object as the tool gets it. create-diff-object is in toolchain roots only: here a script
     /// stands for it that keeps what it is given, and finds nothing changed.
-    fn made_ready(object: &[u8]) -> Vec<u8> {
+    fn made_ready(object: &[u8], symbols: &str) -> Vec<u8> {
         let place = tempfile::tempdir().expect("a directory");
         let path = |name: &str| place.path().join(name);
         fs::create_dir(path("original")).expect("own directory");
         let tool =
-            b"#!/bin/sh\ncmp \"$1\" \"$2\"; cp \"$2\" \"$3\"; echo \"${1##*/} $4\"; exit 3\n";
+            b"#!/bin/sh\ncmp \"$1\" \"$2\"; cp \"$2\" \"$5\"; echo \"${1##*/} $3\"; exit 3\n";
         for (name, content) in [
             ("script", COMPARE.as_bytes()),
             ("tool", tool),
             ("original/a.o", object),
             ("a.o", object),
+            ("symbols", symbols.as_bytes()),
         ] {
             fs::write(path(name), content).expect("own directory");
         }
         fs::set_permissions(path("tool"), fs::Permissions::from_mode(0o755)).expect("own file");
-        let names = ["script", "result", "tool", "original/a.o", "a.o", "kept"];
-        let ran = Command::new("sh").args(names.map(path)).arg("vmlinux").output().expect("sh");
+        let mut command = Command::new("sh");
+        command.args(["script", "result", "tool", "original/a.o", "a.o"].map(path));
+        command.arg("vmlinux").args(["symbols", "kept"].map(path));
+        let ran = command.output().expect("sh runs");
         assert_eq!(String::from_utf8_lossy(&ran.stdout), "a.o vmlinux\n");
         assert_eq!(fs::read(path("result.code")).expect("a code"), b"3\n");
         fs::read(path("kept")).expect("the tool was given an object")
@@ -118,7 +132,7 @@ mod tests {
     #[test]
     fn object_of_gcc_is_left_as_it_is() {
         let object = compile(FUNCTION, &["-O2", "-ffunction-sections"]);
-        assert!(made_ready(&object) == object);
+        assert!(made_ready(&object, "") == object);
     }
 
     #[test]
@@ -137,11 +151,21 @@ mod tests {
         let before = symbols(&object);
         assert!(before.contains(&".Ltmp7".to_owned()), "{before:?}");
 
-        let ready = made_ready(&object);
+        let ready = made_ready(&object, "");
         let names = symbols(&ready);
         assert!(!names.iter().any(|name| name.starts_with(".Ltmp")), "{names:?}");
         assert!(names.contains(&".L.str.L__const.g.list".to_owned()), "{names:?}");
         assert!(names.contains(&"f".to_owned()), "{names:?}");
+        // The parent may have the symbol, and then the object must, too.
+        let listed =
+            |name: &str| format!("  9: ffffffff82000000  16 OBJECT LOCAL DEFAULT 2 {name}\n");
+        for (in_parent, expected) in [
+            (".L__const.g.list", ".L__const.g.list"),
+            (".L__const.g.list2", ".L.str.L__const.g.list"),
+        ] {
+            let names = symbols(&made_ready(&object, &listed(in_parent)));
+            assert!(names.contains(&expected.to_owned()), "{in_parent}: {names:?}");
+        }
         let sections = section_names(&ready).expect("an object");
         for gone in [".llvm_addrsig", "__patchable_function_entries", ".data..L__unnamed_12"] {
             assert!(section_names(&object).expect("an object").contains(gone), "{gone}");
@@ -158,7 +182,7 @@ mod tests {
             __asm__(".section __tracepoint_check,\"aw\",@progbits\n__trace_check_x: .quad 1\n"
                     ".section .discard.annotate_data,\"aw\",@progbits\n.quad 1\n.text\n");
         "#;
-        let ready = made_ready(&compile(&format!("{newer}{FUNCTION}"), &[]));
+        let ready = made_ready(&compile(&format!("{newer}{FUNCTION}"), &[]), "");
         let sections = section_names(&ready).expect("an object");
         assert!(sections.contains(".discard.tracepoint_check"), "{sections:?}");
         for gone in ["__tracepoint_check", ".discard.annotate_data"] {
