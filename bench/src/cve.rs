@@ -79,7 +79,7 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let feed = fs::canonicalize(&inputs.feed).context("there is no such feed")?;
     let mut figures = Figures::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let measured = runtime.block_on(async {
         index(&feed, &place, &mut figures).await?;
         update(&feed, &place, &mut figures).await?;
         applicability(inputs, &place, &mut figures).await?;
@@ -94,12 +94,13 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
             output: &output,
         };
         cve_batch::measure(&batch, &mut figures).await
-    })?;
+    });
+    // What was measured before something failed is not lost.
     let path = output.join("cve.json");
     figures.write(&path)?;
     println!("{}", table::table(&figures));
     println!("figures: {path}");
-    Ok(())
+    measured
 }
 
 fn options(source: &Path, place: &Utf8Path) -> FeedOptions {

@@ -107,7 +107,7 @@ fn write_config(batch: &Batch) -> anyhow::Result<Utf8PathBuf> {
     let config = place.join("batch.toml");
     let text = format!(
         "data_directory = {:?}\ncache_directory = {:?}\n[builder]\nworkers = {WORKERS}\n[feed]\n\
-         source = {:?}\nstale_days = 3650\n[[fixes]]\nkind = \"directory\"\npath = {:?}\n",
+         source = {:?}\nstale_days = 365\n[[fixes]]\nkind = \"directory\"\npath = {:?}\n",
         data.as_str(),
         cache.as_str(),
         feed.as_str(),
