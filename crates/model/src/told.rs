@@ -14,17 +14,27 @@ pub fn with_causes(error: &dyn Error) -> String {
 }
 
 /// Makes a text from elsewhere safe for a terminal: control characters, which could move the
-/// cursor or change the title, are shown escaped. Tabs stay.
+/// cursor or change the title, are shown escaped, and so are those that change the direction in which it is
+/// read (Unicode's `Bidi_Control`) or end a line: they can make it look like another one. Tabs stay.
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && character != '\t' {
             safe.extend(character.escape_debug());
+        } else if is_misleading(character) {
+            safe.extend(character.escape_unicode());
         } else {
             safe.push(character);
         }
     }
     safe
+}
+
+fn is_misleading(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// The same for a text of several lines.
@@ -50,6 +60,7 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(printable("a\u{1b}[2Jb\tc\r"), "a\\u{1b}[2Jb\tc\\r");
+        assert_eq!(printable("fix\u{202e}hctap.\u{2069}é"), "fix\\u{202e}hctap.\\u{2069}é");
         assert_eq!(printable_lines("one\ntwo\u{7}\n"), "one\ntwo\\u{7}");
         assert_eq!(printable_lines("a\u{1b}[2J\u{7}b\n\tc é"), "a\\u{1b}[2J\\u{7}b\n\tc é");
     }
