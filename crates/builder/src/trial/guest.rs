@@ -26,9 +26,12 @@ const QEMU_LOG_BYTES: u64 = 16 * 1024;
 const POLL: Duration = Duration::from_millis(20);
 
 /// The kernel's command line. `oops=panic panic=-1` with `-no-reboot` ends QEMU at once when the
-/// kernel is broken; `printk.devkmsg=on` keeps the marks from being rate-limited.
-const COMMAND_LINE: &str =
-    "console=ttyS0 ignore_loglevel printk.devkmsg=on oops=panic panic=-1 rdinit=/init";
+/// kernel is broken; `printk.devkmsg=on` keeps the marks from being rate-limited. `no_timer_check`: a guest
+/// under software emulation on a busy machine misses the ticks by which the kernel tries its timer, and
+/// panics ("IO-APIC + timer doesn't work!"); kernels that find themselves under KVM set it by themselves
+/// (`paravirt_ops_setup` in `arch/x86/kernel/kvm.c`).
+const COMMAND_LINE: &str = "console=ttyS0 ignore_loglevel printk.devkmsg=on oops=panic panic=-1 \
+                            no_timer_check rdinit=/init";
 
 /// What a guest is made of.
 pub(crate) struct GuestPlan<'a> {
