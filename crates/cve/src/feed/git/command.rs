@@ -56,6 +56,8 @@ pub(super) fn git(before: &[&OsStr], settings: &Path) -> Command {
     isolate(&mut command, settings);
     // Packs can be counted, and one is faster than many files.
     command.args(["-c", "fetch.unpackLimit=1"]);
+    // A mirror that a power cut has broken is made anew, and what was read of it lies in the store.
+    command.args(["-c", "core.fsync=none"]);
     // That is for who checks out what he has fetched. Here files are read by their hashes, which git
     // compares in any case; to look at all names of all trees takes longer than all the rest of a fetch.
     command.args(["-c", "fetch.fsckObjects=false"]).args(before);
