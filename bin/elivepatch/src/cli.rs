@@ -38,7 +38,7 @@ pub struct Cli {
 }
 
 /// Arguments of a build that have no meaning in CVE mode.
-const OF_BUILDS: [&str; 5] = ["patches", "checks", "no_wait", "follow", "verbose"];
+const OF_BUILDS: [&str; 4] = ["patches", "no_wait", "follow", "verbose"];
 
 /// CVE mode as the first elivepatch had it. (Without words of its own: clap would show them as the program's.)
 #[derive(Debug, Args)]

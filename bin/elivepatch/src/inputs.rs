@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elivepatch_api::client::NamedPatch;
+use elivepatch_api::{RunCheck, client::NamedPatch};
 use elivepatch_model::{
     BehaviourCheck, FailureClass,
     limits::{BEHAVIOUR_CHECK_BYTES, BEHAVIOUR_CHECKS, PATCH_BYTES, PATCHES, REQUEST_BYTES},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::problem::Problem;
 
@@ -73,13 +73,25 @@ fn read_patch(path: &Path, content: io::Result<Vec<u8>>) -> Result<NamedPatch, P
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ChecksFile {
-    #[serde(default)]
-    check: Vec<BehaviourCheck>,
+struct ChecksFile<T> {
+    #[serde(default = "Vec::new")]
+    check: Vec<T>,
 }
 
 /// Reads behaviour checks from a TOML file of `[[check]]` tables.
 pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
+    read_checks_of(path, BehaviourCheck::clone)
+}
+
+/// The same for a CVE run: a check may name the CVE that it is about.
+pub fn read_run_checks(path: &Path) -> Result<Vec<RunCheck>, Problem> {
+    read_checks_of(path, RunCheck::check)
+}
+
+fn read_checks_of<T: DeserializeOwned>(
+    path: &Path,
+    as_made: impl Fn(&T) -> BehaviourCheck,
+) -> Result<Vec<T>, Problem> {
     let shown = path.display();
     let hint = "a check is written so: [[check]] command = \"…\" before = \"…\" after = \"…\", \
                 each on a line of its own";
@@ -92,7 +104,7 @@ pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
         return Err(Problem::input(message).hint("keep commands and expected texts short"));
     }
     let text = std::str::from_utf8(&bytes).map_err(|error| problem(&error))?;
-    let file: ChecksFile = toml::from_str(text).map_err(|error| problem(&error))?;
+    let file: ChecksFile<T> = toml::from_str(text).map_err(|error| problem(&error))?;
     if file.check.is_empty() {
         return Err(Problem::input(format!("there is no check in {shown}")).hint(hint));
     }
@@ -101,7 +113,7 @@ pub fn read_checks(path: &Path) -> Result<Vec<BehaviourCheck>, Problem> {
         let message = format!("{shown} has {count} checks, and at most {BEHAVIOUR_CHECKS} are run");
         return Err(Problem::input(message).hint("join commands: COMMAND; COMMAND"));
     }
-    for (index, check) in file.check.iter().enumerate() {
+    for (index, check) in file.check.iter().map(as_made).enumerate() {
         let number = index + 1;
         if check.command.trim().is_empty() {
             return Err(Problem::input(format!("check {number} in {shown} has no command")));
@@ -166,6 +178,23 @@ mod tests {
             let problem = format!("{:?}", checks(&text).expect_err(part));
             assert!(problem.contains(part), "{problem}");
         }
+    }
+
+    #[test]
+    fn checks_of_a_cve_run_may_name_a_cve_and_others_may_not() {
+        let of_cve = format!("{CHECK}cve = 'CVE-2026-1001'\n");
+        let problem = format!("{:?}", checks(&of_cve).expect_err("a build is about no CVE"));
+        assert!(problem.contains("unknown field `cve`"), "{problem}");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("checks.toml");
+        std::fs::write(&path, format!("{of_cve}{CHECK}")).expect("a file");
+        let checks = read_run_checks(&path).expect("checks");
+        let cves: Vec<_> =
+            checks.iter().map(|check| check.cve.map(|cve| cve.to_string())).collect();
+        assert_eq!(cves, [Some("CVE-2026-1001".to_owned()), None]);
+        std::fs::write(&path, of_cve.replace("CVE-2026-1001", "1001")).expect("a file");
+        let problem = format!("{:?}", read_run_checks(&path).expect_err("no CVE"));
+        assert!(problem.contains("1001"), "{problem}");
     }
 
     #[test]

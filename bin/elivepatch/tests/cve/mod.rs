@@ -72,6 +72,35 @@ livepatch: out/livepatch-meminfo.ko
 }
 
 #[test]
+fn checks_go_with_a_run_and_what_was_not_made_is_told() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let check = "command = 'cat /proc/stat'\nbefore = 'a'\nafter = 'b'\n";
+    let of = |cve: &str| format!("[[check]]\ncve = '{cve}'\n{check}");
+    let text = format!("{}{}[[check]]\n{check}", of("CVE-2026-1001"), of("CVE-2026-1002"));
+    fs::write(desk.path().join("checks.toml"), text).expect("a file");
+    let ended = cve(&desk, &server, &["--checks", "checks.toml"]);
+    ended.expect(5, &["warning: the checks of CVE-2026-1002 were not made: its fix is not in"]);
+    assert!(!ended.stderr.contains("the checks of CVE-2026-1001"), "{ended:#?}");
+    let sent = request(&server)["checks"].clone();
+    let cves: Vec<_> = sent.as_array().expect("a list").iter().map(|check| &check["cve"]).collect();
+    assert_eq!(
+        cves,
+        ["CVE-2026-1001", "CVE-2026-1002"]
+            .map(serde_json::Value::from)
+            .iter()
+            .chain([&serde_json::Value::Null])
+            .collect::<Vec<_>>()
+    );
+    let line = ["--cve", "--kernel", RELEASE, "--url", &server.url, "--checks", "checks.toml"];
+    desk.run(&line).expect(5, &["the checks of CVE-2026-1002"]);
+
+    fs::write(desk.path().join("checks.toml"), of("1001")).expect("a file");
+    cve(&desk, &server, &["--checks", "checks.toml"]).expect(1, &["cannot read the checks"]);
+    cve(&desk, &server, &["--checks", "checks.toml", "--dry-run"])
+        .expect(2, &["'--checks <FILE>' cannot be used with '--dry-run'"]);
+}
+
+#[test]
 fn classic_form_is_the_same_and_takes_a_bare_version() {
     for release in [RELEASE, "6.1.176"] {
         let script = with(CveScript::finished().with(|run| {

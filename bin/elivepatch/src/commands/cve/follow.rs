@@ -50,6 +50,7 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
             server: &server,
             destination: destination.as_ref(),
             reports: &reports,
+            checks: order.as_ref().map_or(&[], |order| &order.request.checks),
         };
         complete(&told, begun, state.as_ref(), before.as_ref()).await
     };
@@ -99,7 +100,12 @@ async fn complete(
         true => None,
         false => {
             let version = Some(begun.grounds.linux_version.as_str());
-            Some(assessed(server, &begun.target, version, &arguments.explain).await?)
+            // What is loaded is so on the machine that began the run, which may be another one.
+            let mut target = begun.target.clone();
+            if let Some(machine) = &mut target.machine {
+                machine.livepatches = None;
+            }
+            Some(assessed(server, &target, version, &arguments.explain).await?)
         }
     };
     say_faults(explained.as_ref());

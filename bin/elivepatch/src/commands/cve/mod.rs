@@ -68,6 +68,10 @@ pub struct CveArgs {
     /// Leave these CVEs out; give it again for more
     #[arg(long, value_name = "CVE")]
     exclude: Vec<CveId>,
+    /// What the trial must see: a TOML file with command, before and after of each check, and with cve when
+    /// it is about the fix of one
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    checks: Option<PathBuf>,
     #[command(flatten)]
     how: OptionArgs,
     /// Try again what failed for other reasons than the fix itself, although nothing is new
@@ -100,7 +104,7 @@ pub struct CveArgs {
     /// Go on with an earlier run, or show it
     #[arg(long, value_name = "RUN", value_parser = run_number,
         conflicts_with_all = ["dry_run", "kernel", "config", "facts", "linux_version", "paths", "none",
-            "severity", "only", "exclude", "without", "engine", "accept_unproven", "again", "clear",
+            "severity", "only", "exclude", "checks", "without", "engine", "accept_unproven", "again", "clear",
             "changes_only"])]
     run: Option<RunNumber>,
     /// Cancel a run, also for everybody who joined it with an equal request
@@ -150,6 +154,7 @@ impl CveArgs {
             config: build.config,
             facts: build.facts,
             baseline: build.baseline,
+            checks: build.checks,
             how: build.how,
             json: build.json,
             output: build.output,

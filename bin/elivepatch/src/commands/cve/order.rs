@@ -7,6 +7,7 @@ use elivepatch_model::{Architecture, Sha256Digest, TargetFacts};
 use super::CveArgs;
 use crate::{
     cve::{StateFile, StateKey},
+    inputs,
     problem::Problem,
     server::Server,
     target::{
@@ -29,12 +30,16 @@ pub struct Order {
 impl Order {
     /// Reads what the command line names.
     pub fn read(arguments: &CveArgs) -> Result<Self, Problem> {
+        let checks = match &arguments.checks {
+            Some(path) => inputs::read_run_checks(path)?,
+            None => Vec::new(),
+        };
         let found = find(arguments)?;
         let request = RunRequest {
             target: found.facts,
             linux_version: arguments.linux_version.clone(),
             selection: arguments.selection(),
-            checks: Vec::new(),
+            checks,
             options: arguments.how.options(),
             again: arguments.again,
         };

@@ -1,7 +1,10 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use elivepatch_api::{AssessmentResource, RunResource, RunState};
-use elivepatch_cve::{Group, Outcome};
+use elivepatch_api::{AssessmentResource, RunCheck, RunResource, RunState};
+use elivepatch_cve::{CveId, Group, Outcome};
 use elivepatch_model::BuildNumber;
 use serde::Serialize;
 
@@ -29,6 +32,8 @@ pub struct Told<'a> {
     pub destination: Option<&'a Destination>,
     /// The files for the report.
     pub reports: &'a Reports,
+    /// The behaviour checks that were asked for; none when the run is only followed.
+    pub checks: &'a [RunCheck],
 }
 
 /// What `--json` prints.
@@ -52,7 +57,7 @@ pub async fn tell(
     state: Option<&StateFile>,
     before: Option<&Remembered>,
 ) -> Result<Exit, Problem> {
-    let Told { arguments, server, destination, reports } = *told;
+    let Told { arguments, server, destination, reports, .. } = *told;
     if run.state != RunState::Finished {
         if arguments.json {
             print_json(server, &run, None)?;
@@ -110,6 +115,9 @@ fn print(
     for doubt in doubts(&report.grounds) {
         warn(&printable(&doubt));
     }
+    for cve in unmade(told.checks, run) {
+        warn(&format!("the checks of {cve} were not made: its fix is not in the livepatch"));
+    }
     if arguments.json {
         return print_json(server, run, stored);
     }
@@ -137,6 +145,15 @@ fn print(
         say(&hint);
     }
     Ok(())
+}
+
+/// The CVEs of checks that no trial made, since their fixes are in no livepatch.
+fn unmade(checks: &[RunCheck], run: &RunResource) -> BTreeSet<CveId> {
+    let is_live = |cve: &CveId| {
+        let found = run.cves.iter().find(|found| found.result.id == *cve);
+        found.is_some_and(|found| matches!(found.result.outcome, Some(Outcome::Livepatch { .. })))
+    };
+    checks.iter().filter_map(|check| check.cve).filter(|cve| !is_live(cve)).collect()
 }
 
 /// The livepatch of a run, on this machine's disk where that is wanted.
