@@ -1,6 +1,10 @@
 //! Which CVEs matter on the stock kernel, by what its base says that it is built from.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use elivepatch_api::AssessmentResource;
 use elivepatch_builder::{Builder, BuilderOptions};
@@ -55,6 +59,51 @@ fn server_with_config(config: String) -> TestServer {
         (run.code == Some(0)).then_some(())
     });
     server
+}
+
+/// The behaviour checks of two fixes.
+const CHECKS: &str = r#"
+[[check]]
+cve = "CVE-2026-1001"
+command = "grep -i vmallocchunk /proc/meminfo"
+before = "VmallocChunk:"
+after = "VMALLOCCHUNK:"
+
+[[check]]
+cve = "CVE-2026-1005"
+command = "grep -i vmalloctotal /proc/meminfo"
+before = "VmallocTotal:"
+after = "VMALLOCTOTAL:"
+"#;
+
+/// What the client saves of a machine on which a livepatch is active. `/proc` and `/sys` are stand-ins.
+fn facts_with_loaded(place: &Path, livepatch: &Manifest) -> PathBuf {
+    let name = &livepatch.module.name;
+    let id = livepatch.module.build_id.as_ref().expect("the engine gives modules a build-id");
+    let id = hex::decode(id.as_str()).expect("digits");
+    let mut note = Vec::new();
+    for word in [4, u32::try_from(id.len()).expect("it is short"), 3] {
+        note.extend(word.to_ne_bytes());
+    }
+    note.extend([b"GNU\0", &id[..]].concat());
+    let root = place.join("root");
+    for (path, content) in [
+        ("proc/sys/kernel/osrelease".to_owned(), format!("{RELEASE}\n").as_bytes()),
+        ("proc/sys/kernel/version".to_owned(), b"#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1\n"),
+        (format!("sys/kernel/livepatch/{name}/enabled"), b"1\n"),
+        (format!("sys/kernel/livepatch/{name}/transition"), b"0\n"),
+        (format!("sys/module/{name}/notes/.note.gnu.build-id"), &note),
+    ] {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
+        fs::write(path, content).expect("own file");
+    }
+    let facts = place.join("host.facts.json");
+    let mut command = Command::new(program("elivepatch"));
+    command.args(["facts", "--root"]).arg(&root).arg("--output").arg(&facts);
+    let ran = command.output().expect("the client");
+    assert!(ran.status.success(), "{ran:?}");
+    facts
 }
 
 fn assessed(server: &TestServer, arguments: &[&str]) -> AssessmentResource {
@@ -132,12 +181,15 @@ fn fixes_of_cves_become_one_livepatch_and_what_is_new_is_added_to_it() {
     let config_file = place.path().join("server.toml");
     let data = server.data_directory().to_str().expect("UTF-8");
     fs::write(&config_file, format!("data_directory = {data:?}\n{config}")).expect("own directory");
+    let checks = place.path().join("checks.toml");
+    fs::write(&checks, CHECKS).expect("own file");
     let state = place.path().join("state");
     let output = place.path().join("output");
     fs::create_dir(&output).expect("own directory");
     let cve = |arguments: &[&str]| {
         let run = server.client("cve").args(["--kernel", RELEASE]);
         let run = run.args(["--state-directory".as_ref(), state.as_os_str()]);
+        let run = run.args(["--checks".as_ref(), checks.as_os_str()]);
         run.args(["--output".as_ref(), output.as_os_str()]).args(arguments).run()
     };
     let html = place.path().join("report.html");
@@ -150,6 +202,8 @@ fn fixes_of_cves_become_one_livepatch_and_what_is_new_is_added_to_it() {
     for part in ["1 fixed live", "1 needs a reboot", "1 is not in this kernel", "1 waits for you"] {
         assert!(first.stdout.contains(part), "{part:?} is missing: {}", first.stdout);
     }
+    let unmade = "the checks of CVE-2026-1005 were not made: its fix is not in the livepatch";
+    assert!(first.stderr.contains(unmade), "{}", first.stderr);
     let explained = cve(&["--explain", "CVE-2026-1002"]);
     assert!(explained.stdout.contains("data-changed"), "{}", explained.stdout);
     assert!(fs::read_to_string(&html).expect("a page").contains("CVE-2026-1001"));
@@ -192,14 +246,37 @@ fn fixes_of_cves_become_one_livepatch_and_what_is_new_is_added_to_it() {
     assert!(second.stdout.contains("CVE-2026-1005"), "news: {}", second.stdout);
     assert_eq!(builds() - before, 2, "the new fix alone, and both together");
     assert_eq!(modules().len(), 2);
-    let manifests = modules().into_iter().map(|module| {
-        let text = fs::read(format!("{}.manifest.json", module.display())).expect("a manifest");
-        serde_json::from_slice::<Manifest>(&text).expect("a manifest")
-    });
-    let both = manifests.max_by_key(|manifest| manifest.fixes.len()).expect("two of them");
+    let manifests = || {
+        modules().into_iter().map(|module| {
+            let text = fs::read(format!("{}.manifest.json", module.display())).expect("a manifest");
+            serde_json::from_slice::<Manifest>(&text).expect("a manifest")
+        })
+    };
+    let both = manifests().max_by_key(|manifest| manifest.fixes.len()).expect("two of them");
     let names: Vec<&str> = both.fixes.iter().map(|fix| fix.name.as_str()).collect();
     assert_eq!(names, ["CVE-2026-1001-000000000000.patch", "CVE-2026-1005-000000000000.patch"]);
     assert_eq!(both.functions.len(), 1);
+    // Its trial replaced the first livepatch, and both fixes held after it.
+    let single = manifests().min_by_key(|manifest| manifest.fixes.len()).expect("two of them");
+    let replaced = both.trial.replaced.as_ref().expect("the earlier livepatch was active");
+    assert_eq!(replaced.digest, single.module.digest);
+    let seen = |manifest: &Manifest| -> Vec<String> {
+        let checks = manifest.trial.checks.iter();
+        checks
+            .map(|check| check.output_after.split(':').next().expect("a label").to_owned())
+            .collect()
+    };
+    assert_eq!(seen(&single), ["VMALLOCCHUNK"], "that of a fix that is not in it is not made");
+    assert_eq!(seen(&both), ["VMALLOCCHUNK", "VMALLOCTOTAL"]);
+
+    // On a machine where the second one is active, nothing of it is left to be done.
+    for (loaded, live) in [(&single, 1), (&both, 2)] {
+        let facts = facts_with_loaded(&place.path().join(live.to_string()), loaded);
+        let asked = ["--dry-run", "--json", "--facts", facts.to_str().expect("UTF-8")];
+        let run = server.client("cve").args(asked).run().succeeds();
+        let found: AssessmentResource = serde_json::from_str(&run.stdout).expect("JSON");
+        assert_eq!(found.counts.get("already-live"), Some(&live), "{:?}", found.counts);
+    }
 }
 
 /// Of the feed of August 2026 it is known by hand: 830 CVEs are fixed in 6.1.177 or later, of which 329 name

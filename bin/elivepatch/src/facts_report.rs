@@ -1,6 +1,6 @@
 //! What is known of a kernel, on standard output.
 
-use elivepatch_model::{Distribution, TargetFacts};
+use elivepatch_model::{Distribution, LoadedLivepatch, TargetFacts};
 
 use crate::{
     output::data,
@@ -47,6 +47,7 @@ fn known(collected: &Collected) -> Vec<(&'static str, String)> {
             false => "not possible: this kernel has no /sys/kernel/livepatch".to_owned(),
         }),
     );
+    add("livepatches", machine.livepatches.as_deref().map(livepatches));
     add("modules", machine.loaded_modules.map(|names| format!("{} loaded", names.len())));
     add(
         "module signatures",
@@ -71,6 +72,20 @@ fn distribution(distribution: &Distribution) -> String {
         Some(version) => format!("{id} {version}"),
         None => id.clone(),
     })
+}
+
+fn livepatches(loaded: &[LoadedLivepatch]) -> String {
+    let shown = loaded.iter().map(|livepatch| {
+        let state = if livepatch.active { "active" } else { "not active" };
+        match &livepatch.build_id {
+            Some(build_id) => format!("{} ({state}, build-id {build_id})", livepatch.name),
+            None => format!("{} ({state}, no build-id)", livepatch.name),
+        }
+    });
+    match loaded.is_empty() {
+        true => "none loaded".to_owned(),
+        false => shown.collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn symbols(symbols: &Symbols) -> String {

@@ -1,6 +1,6 @@
 //! Whether a CVE matters on a kernel, with the reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_model::BuiltFiles;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub struct Kernel<'a> {
     pub file_state: &'a dyn Fn(&str) -> FileState,
     /// The modules that are loaded, with `_` in their names; `None`: not known.
     pub loaded_modules: Option<&'a BTreeSet<String>>,
+    /// The CVEs whose fixes are in livepatches that are active on the machine, each with the livepatch's name.
+    pub live: &'a BTreeMap<CveId, String>,
 }
 
 /// What a CVE is to a kernel, before anything is built.
@@ -40,6 +42,13 @@ pub enum Applicability {
     AlreadyFixed {
         /// The fix.
         by: Commit,
+    },
+    /// The flaw is in the version, and a livepatch that is active on the machine fixes it.
+    AlreadyLive {
+        /// The name of the livepatch.
+        livepatch: String,
+        /// How it is fixed.
+        fixes: Fixes,
     },
     /// The flaw is in the version, and no file of it in the kernel.
     NotBuilt {
@@ -72,6 +81,7 @@ impl Applicability {
             Self::Rejected => "rejected",
             Self::NotAffected => "not-affected",
             Self::AlreadyFixed { .. } => "already-fixed",
+            Self::AlreadyLive { .. } => "already-live",
             Self::NotBuilt { .. } => "not-built",
             Self::NotLoaded { .. } => "not-loaded",
             Self::Candidate { fixes: Fixes::OwnBranch(_), .. } => "candidate",
@@ -83,7 +93,9 @@ impl Applicability {
     /// How it is fixed, where it may matter.
     pub fn fixes(&self) -> Option<&Fixes> {
         match self {
-            Self::NotLoaded { fixes, .. } | Self::Candidate { fixes, .. } => Some(fixes),
+            Self::AlreadyLive { fixes, .. }
+            | Self::NotLoaded { fixes, .. }
+            | Self::Candidate { fixes, .. } => Some(fixes),
             Self::Rejected
             | Self::NotAffected
             | Self::AlreadyFixed { .. }
@@ -114,8 +126,8 @@ pub enum Fixes {
     None,
 }
 
-/// Works out what a CVE is to a kernel. In this order: rejected, not affected, fixed, not built, not
-/// loaded, candidate.
+/// Works out what a CVE is to a kernel. In this order: rejected, not affected, fixed in the version,
+/// fixed by a livepatch, not built, not loaded, candidate.
 pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
     if facts.rejected {
         return Applicability::Rejected;
@@ -129,6 +141,9 @@ pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
         Standing::Affected { mainline_fixes, .. } if mainline_fixes.is_empty() => Fixes::None,
         Standing::Affected { mainline_fixes, .. } => Fixes::MainlineOnly(mainline_fixes),
     };
+    if let Some(livepatch) = kernel.live.get(&facts.id) {
+        return Applicability::AlreadyLive { livepatch: livepatch.clone(), fixes };
+    }
     let Some(built) = kernel.built else {
         let doubt = Some("it is not known what this kernel is built from".to_owned());
         return Applicability::Candidate { parents: Vec::new(), doubt, fixes };

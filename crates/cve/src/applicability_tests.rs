@@ -44,6 +44,7 @@ fn verdict_of(
             _ => FileState::Present,
         },
         loaded_modules: loaded.as_ref(),
+        live: &BTreeMap::new(),
     };
     let input = CveInput {
         id: "CVE-2026-1111".parse().expect("a name"),
@@ -173,11 +174,13 @@ fn kernel_of_which_nothing_is_known_leaves_all_in_doubt_but_the_versions() {
     let files = ["drivers/none.c".to_owned()];
     let id = "CVE-2026-1111".parse().expect("a name");
     let input = CveInput { id, rejected: false, program_files: &files, dyads: &dyads };
+    let live = BTreeMap::new();
     let kernel = |version: &str| Kernel {
         version: version.parse().expect("a version"),
         built: None,
         file_state: &|_| FileState::Present,
         loaded_modules: None,
+        live: &live,
     };
     assert!(doubt(&applicability(&input, &kernel("6.1.176"))).contains("is not known what"));
     assert!(matches!(
@@ -186,4 +189,30 @@ fn kernel_of_which_nothing_is_known_leaves_all_in_doubt_but_the_versions() {
     ));
     let rejected = CveInput { rejected: true, ..input };
     assert_eq!(applicability(&rejected, &kernel("6.1.176")), Applicability::Rejected);
+}
+
+#[test]
+fn livepatch_that_is_active_fixes_what_the_version_has() {
+    let dyads = parse_dyads(&format!("4.20:{A}:6.1.177:{B}\n")).expect("dyads");
+    let files = ["fs/ext4/inode.c".to_owned()];
+    let (one, other) = ("CVE-2026-1111".parse().expect("a name"), "CVE-2026-2222".parse());
+    let live = BTreeMap::from([(one, "elivepatch_one".to_owned())]);
+    let built = built();
+    let at = |id, rejected, version: &str| {
+        let kernel = Kernel {
+            version: version.parse().expect("a version"),
+            built: Some(&built),
+            file_state: &|_| FileState::Present,
+            // Not even the module is loaded: what was fixed comes first.
+            loaded_modules: Some(&BTreeSet::new()),
+            live: &live,
+        };
+        let input = CveInput { id, rejected, program_files: &files, dyads: &dyads };
+        applicability(&input, &kernel).verdict()
+    };
+    assert_eq!(at(one, false, "6.1.176"), "already-live");
+    assert_eq!(at(other.expect("a name"), false, "6.1.176"), "not-loaded");
+    assert_eq!(at(one, true, "6.1.176"), "rejected");
+    assert_eq!(at(one, false, "6.1.177"), "already-fixed");
+    assert_eq!(at(one, false, "4.19.1"), "not-affected");
 }

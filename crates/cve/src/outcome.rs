@@ -139,7 +139,7 @@ pub struct CveResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
-    /// Its fix is in the livepatch.
+    /// Its fix is in the livepatch, or in one that is active on the machine.
     FixedLive,
     /// The kernel has it, and only a newer kernel is without.
     NeedsReboot,
@@ -185,6 +185,7 @@ impl CveResult {
                 Applicability::Rejected
                 | Applicability::NotAffected
                 | Applicability::AlreadyFixed { .. } => Group::NotAffected,
+                Applicability::AlreadyLive { .. } => Group::FixedLive,
                 Applicability::NotBuilt { .. } => Group::NotInKernel,
                 Applicability::NotLoaded { .. } | Applicability::Candidate { .. } => Group::Open,
             },

@@ -56,7 +56,7 @@ pub use fit::{BuildIdFit, CodeFitRecord, FitRecord, ObjectFitRecord, SymbolFitRe
 pub use fix::{BehaviourCheck, Fix, PatchRecord};
 pub use kallsyms::{Kallsyms, KallsymsError, KallsymsLine};
 pub use kpatch_support::ConfigRefusal;
-pub use machine::{Distribution, Lockdown, LockdownError, MachineFacts};
+pub use machine::{Distribution, LoadedLivepatch, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{
     BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction,
     ReplacedLivepatch, RequestRecord, ToolchainRecord, TrialEvidence,

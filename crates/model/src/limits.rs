@@ -49,6 +49,9 @@ pub const MODULE_NAME_BYTES: usize = 56;
 /// The most loaded modules that are told. A desktop has some 200.
 pub const LOADED_MODULES: usize = 2048;
 
+/// The most loaded livepatches that are told. The kernel has no limit; cumulative ones replace each other.
+pub const LOADED_LIVEPATCHES: usize = 256;
+
 /// The longest text about the machine that is taken from one of its files, in bytes: a compiler's
 /// version line, the name of a distribution.
 pub const FACT_BYTES: usize = 256;

@@ -2,6 +2,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ElfBuildId;
+
 /// What a client says of the machine beside what identifies its kernel: for people, for the
 /// manifest, and for what is to load the livepatch.
 ///
@@ -16,6 +18,9 @@ pub struct MachineFacts {
     /// The names of the loaded modules, sorted; absent when they could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loaded_modules: Option<Vec<String>>,
+    /// The livepatches that are loaded, sorted by name; absent when they could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub livepatches: Option<Vec<LoadedLivepatch>>,
     /// How far the kernel protects itself from root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockdown: Option<Lockdown>,
@@ -25,6 +30,20 @@ pub struct MachineFacts {
     /// Whether the running kernel takes livepatches at all: it has `/sys/kernel/livepatch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub livepatch_possible: Option<bool>,
+}
+
+/// A livepatch that is loaded, from `/sys/kernel/livepatch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LoadedLivepatch {
+    /// The name of its module.
+    pub name: String,
+    /// The build-id of its module, from `/sys/module/NAME/notes`: this identifies it, for a name can be
+    /// had again. Absent when the module has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<ElfBuildId>,
+    /// Whether all tasks run its functions: it is enabled, and its transition is over.
+    pub active: bool,
 }
 
 /// A distribution, as os-release(5) names it.

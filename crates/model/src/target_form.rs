@@ -46,26 +46,34 @@ fn machine(machine: &MachineFacts) -> Result<(), TargetFormError> {
         line("target.machine.distribution.name", distribution.name.as_deref())?;
     }
     let modules = machine.loaded_modules.as_deref().unwrap_or_default();
-    let is_name = |name: &String| {
+    let modules = modules.iter().map(String::as_str);
+    names("target.machine.loaded_modules", modules, limits::LOADED_MODULES)?;
+    let livepatches = machine.livepatches.as_deref().unwrap_or_default();
+    let livepatches = livepatches.iter().map(|livepatch| livepatch.name.as_str());
+    names("target.machine.livepatches", livepatches, limits::LOADED_LIVEPATCHES)
+}
+
+/// Checks names of modules.
+fn names<'a>(
+    what: &str,
+    mut names: impl ExactSizeIterator<Item = &'a str>,
+    most: usize,
+) -> Result<(), TargetFormError> {
+    let is_name = |name: &str| {
         (1..=limits::MODULE_NAME_BYTES).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    if modules.len() > limits::LOADED_MODULES {
+    if names.len() > most {
         return Err(TargetFormError {
-            message: format!(
-                "target.machine.loaded_modules has more than {} names",
-                limits::LOADED_MODULES
-            ),
+            message: format!("{what} has more than {most} names"),
             hint: "leave it out",
         });
     }
-    match modules.iter().find(|name| !is_name(name)) {
+    match names.find(|name| !is_name(name)) {
         None => Ok(()),
         Some(name) => Err(TargetFormError {
-            message: format!(
-                "target.machine.loaded_modules has what is no module's name: {name:.80?}"
-            ),
-            hint: "send the names of /proc/modules, or leave them out",
+            message: format!("{what} has what is no module's name: {name:.80?}"),
+            hint: "send what elivepatch facts finds, or leave it out",
         }),
     }
 }
@@ -85,7 +93,7 @@ fn line(name: &str, text: Option<&str>) -> Result<(), TargetFormError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Distribution};
+    use crate::{Architecture, Distribution, LoadedLivepatch};
 
     #[test]
     fn facts_that_cannot_be_any_are_refused_by_their_names() {
@@ -99,6 +107,13 @@ mod tests {
         let modules = |names: Vec<String>| {
             of_machine(MachineFacts { loaded_modules: Some(names), ..MachineFacts::default() })
         };
+        let livepatch =
+            |name: &str| LoadedLivepatch { name: name.to_owned(), build_id: None, active: true };
+        let livepatches = |livepatches| {
+            let livepatches = Some(livepatches);
+            of_machine(MachineFacts { livepatches, ..MachineFacts::default() })
+        };
+        livepatches(vec![livepatch("elivepatch_x")]).check_form().expect("sound");
         let distribution = Distribution { id: "a\u{1b}".to_owned(), version: None, name: None };
         let cases = [
             (
@@ -109,6 +124,8 @@ mod tests {
             (TargetFacts { linker: Some("two\nlines".to_owned()), ..sound.clone() }, "linker"),
             (modules(vec!["ext4".to_owned(), "\u{1b}[2J".to_owned()]), "no module's name"),
             (modules(vec!["a".to_owned(); limits::LOADED_MODULES + 1]), "more than"),
+            (livepatches(vec![livepatch("a/../b\n")]), "livepatches has what is no module's name"),
+            (livepatches(vec![livepatch("a"); limits::LOADED_LIVEPATCHES + 1]), "more than"),
             (
                 of_machine(MachineFacts {
                     distribution: Some(distribution),

@@ -1,7 +1,11 @@
 //! CVE runs: what was asked for, and how far each is.
 
-use elivepatch_cve::{CveResult, Cvss};
-use elivepatch_model::{BuildNumber, Failure, KernelRelease, RunNumber, RunState, Sha256Digest};
+use std::collections::BTreeSet;
+
+use elivepatch_cve::{CveId, CveResult, Cvss};
+use elivepatch_model::{
+    BuildNumber, ElfBuildId, Failure, KernelRelease, RunNumber, RunState, Sha256Digest,
+};
 use jiff::Timestamp;
 
 use crate::{
@@ -270,6 +274,34 @@ impl Store {
         );
         let rows: Vec<RunRow> = sqlx::query_as(statement).fetch_all(&self.readers).await?;
         rows.into_iter().map(RunRecord::try_from).collect()
+    }
+
+    /// The CVEs whose fixes are in a livepatch that a run for a kernel made, known by the build-id of its
+    /// module. Empty when none made such a one.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged.
+    pub async fn cves_in_livepatch(
+        &self,
+        release: &KernelRelease,
+        module: &ElfBuildId,
+    ) -> Result<BTreeSet<CveId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT run_cves.result FROM runs
+               JOIN builds ON builds.number = runs.livepatch
+               JOIN run_cves ON run_cves.run = runs.number
+              WHERE runs.release = ? AND runs.state = 'finished'
+                AND builds.manifest ->> '$.module.build_id' = ?
+                AND run_cves.result ->> '$.outcome.verdict' = 'livepatch'",
+        )
+        .bind(release.as_str())
+        .bind(module.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        let id = |(text,): (String,)| {
+            from_json::<CveResult>(&text, "a CVE of a run").map(|result| result.id)
+        };
+        rows.into_iter().map(id).collect()
     }
 
     /// The CVEs of a run by their positions, the worst first.

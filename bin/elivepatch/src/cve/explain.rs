@@ -44,6 +44,10 @@ pub fn explain(
             row(&mut table, "linked into", &printable(&modules.join(", ")));
             row(&mut table, "fix", &fix(fixes));
         }
+        Applicability::AlreadyLive { livepatch, fixes } => {
+            row(&mut table, "livepatch", &printable(livepatch));
+            row(&mut table, "fix", &fix(fixes));
+        }
         Applicability::AlreadyFixed { by } => row(&mut table, "fix", &commits("", &[by])),
         Applicability::NotBuilt { .. } | Applicability::NotAffected | Applicability::Rejected => {}
     }

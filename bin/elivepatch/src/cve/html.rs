@@ -170,6 +170,9 @@ fn section(report: &Report, group: Group, tense: Tense) -> Option<Section> {
 
 fn explained(group: Group, tense: Tense) -> &'static str {
     match (group, tense) {
+        (Group::FixedLive, Tense::DryRun) => {
+            "A livepatch that is active on this machine has their fixes."
+        }
         (Group::FixedLive, _) => {
             "Their fixes are in the livepatch, and act as soon as it is loaded."
         }

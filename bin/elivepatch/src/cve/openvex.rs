@@ -106,7 +106,10 @@ fn statement(cve: &RunCve, report: &Report, product: &Product) -> Option<Stateme
     let not_present = || ("not_affected", told(), Some("vulnerable_code_not_present"), None);
     let affected = || ("affected", told(), None, Some(action(cve)));
     let (status, notes, justification, action_statement) = match group_of(verdict) {
-        Group::FixedLive => fixed(Some(live_note(report))),
+        Group::FixedLive => match &cve.result.applicability {
+            Applicability::AlreadyLive { .. } => fixed(told()),
+            _ => fixed(Some(live_note(report))),
+        },
         Group::NotInKernel => not_present(),
         Group::NotAffected => match (&cve.result.outcome, &cve.result.applicability) {
             (None, Applicability::Rejected) => return None,

@@ -17,12 +17,13 @@ use crate::{
 };
 
 /// The verdicts of a dry run in the order of how much they matter.
-const DRY_RUN_VERDICTS: [&str; 8] = [
+const DRY_RUN_VERDICTS: [&str; 9] = [
     "candidate",
     "mainline-only",
     "no-fix",
     "not-loaded",
     "not-built",
+    "already-live",
     "already-fixed",
     "not-affected",
     "rejected",

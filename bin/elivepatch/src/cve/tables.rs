@@ -20,7 +20,7 @@ pub const WIDTH: usize = 80;
 const INDENT: usize = 18;
 
 /// The verdicts and groups that a list can be limited to.
-pub const VERDICTS: [&str; 23] = [
+pub const VERDICTS: [&str; 24] = [
     "livepatch",
     "not-patchable",
     "does-not-apply",
@@ -36,6 +36,7 @@ pub const VERDICTS: [&str; 23] = [
     "not-loaded",
     "no-fix",
     "not-built",
+    "already-live",
     "already-fixed",
     "fixed-live",
     "needs-reboot",
@@ -109,6 +110,7 @@ fn place(cve: &RunCve) -> String {
         Applicability::Candidate { parents, .. } if !parents.is_empty() => {
             printable(&parents.join(", "))
         }
+        Applicability::AlreadyLive { livepatch, .. } => printable(livepatch),
         Applicability::NotLoaded { modules, .. } => printable(&modules.join(", ")),
         _ => "-".to_owned(),
     }

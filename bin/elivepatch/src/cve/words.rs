@@ -29,13 +29,14 @@ pub const SPOKEN: [Group; 7] = [
 ];
 
 /// What each verdict means, the most important first.
-const MEANINGS: [(&str, &str); 19] = [
+const MEANINGS: [(&str, &str); 20] = [
     ("candidate", "the code is or may be in this kernel, and its branch has a fix"),
     ("mainline-only", "likewise, and only mainline has a fix: a person has to decide"),
     ("no-fix", "likewise, and there is no fix in mainline yet"),
     ("not-loaded", "the code is in modules that are not loaded"),
     ("not-built", "the code is not in this kernel"),
     ("already-fixed", "the kernel has the fix"),
+    ("already-live", "a livepatch that is active on this machine has the fix"),
     ("not-affected", "the flaw came in later, or into other branches"),
     ("rejected", "it is no CVE, or not any more"),
     ("livepatch", "the fix is in the livepatch"),
@@ -59,7 +60,7 @@ pub fn meaning(verdict: &str) -> &'static str {
 /// The group of a verdict. What a newer server says counts as open.
 pub fn group_of(verdict: &str) -> Group {
     match verdict {
-        "livepatch" => Group::FixedLive,
+        "livepatch" | "already-live" => Group::FixedLive,
         "does-not-apply" | "not-patchable" | "build-failed" | "conflicts" => Group::NeedsReboot,
         "needs-approval" | "mainline-only" => Group::WaitsForPerson,
         "no-fix" => Group::NoFixYet,
@@ -162,6 +163,9 @@ pub fn reason(cve: &RunCve) -> String {
         Some(Outcome::Denied { rule }) => format!("the server's rule: {rule}"),
         Some(_) => meaning(cve.result.verdict()).to_owned(),
         None => match &cve.result.applicability {
+            Applicability::AlreadyLive { livepatch, .. } => {
+                format!("fixed by the livepatch {livepatch}, which is active on this machine")
+            }
             Applicability::NotBuilt { files } => format!("not compiled: {}", files.join(", ")),
             Applicability::NotLoaded { modules, .. } => format!("modules {}", modules.join(", ")),
             Applicability::Candidate { doubt: Some(doubt), .. } => doubt.clone(),

@@ -12,7 +12,7 @@ use elivepatch_model::{
     limits::{LOADED_MODULES, MODULE_NAME_BYTES},
 };
 
-use super::os_release;
+use super::{livepatches, os_release};
 
 /// The most that is read of one of these files, in bytes. `/proc/modules` has some 60 a line, and
 /// modules that many others use have more.
@@ -42,6 +42,7 @@ pub fn read(
     let enforced = signatures_enforced(root, config, lockdown.as_ref().ok().copied());
     let livepatch_possible =
         root.join("sys/kernel").is_dir().then(|| root.join("sys/kernel/livepatch").is_dir());
+    let livepatches = livepatches::read(root).map_err(|error| why(&error));
     let mut add =
         |what: &'static str, why: String| missing.push(Missing { what: what.into(), why });
     if livepatch_possible.is_none() {
@@ -53,6 +54,10 @@ pub fn read(
     MachineFacts {
         distribution: distribution.map_err(|why| add("distribution", why)).ok(),
         loaded_modules: loaded_modules.map_err(|why| add("modules", why)).ok(),
+        livepatches: match livepatch_possible {
+            Some(_) => livepatches.map_err(|why| add("livepatches", why)).ok(),
+            None => None,
+        },
         lockdown: lockdown.map_err(|why| add("lockdown", why)).ok(),
         module_signatures_enforced: enforced,
         livepatch_possible,
@@ -137,7 +142,8 @@ mod tests {
             ("etc/os-release", "ID=gentoo\n"),
             ("proc/modules", "xfs 12 0 - Live 0x0\next4 1 2 a,b, Live 0x0 (OE)\n"),
             ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
-            ("sys/kernel/livepatch/x", ""),
+            ("sys/kernel/livepatch/x/enabled", "1\n"),
+            ("sys/kernel/livepatch/x/transition", "0\n"),
         ]);
         let mut missing = Vec::new();
         let facts = read(root.path(), None, &mut missing);
@@ -145,6 +151,8 @@ mod tests {
         let distribution = Distribution { id: "gentoo".to_owned(), version: None, name: None };
         assert_eq!(facts.distribution, Some(distribution));
         assert_eq!(facts.loaded_modules, Some(vec!["ext4".to_owned(), "xfs".to_owned()]));
+        let livepatches = facts.livepatches.expect("read");
+        assert_eq!(livepatches.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["x"]);
         assert_eq!(facts.lockdown, Some(Lockdown::Integrity));
         assert_eq!(facts.module_signatures_enforced, Some(true), "lockdown does");
         assert_eq!(facts.livepatch_possible, Some(true));

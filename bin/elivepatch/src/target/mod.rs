@@ -6,6 +6,7 @@ mod elf_notes;
 pub mod facts_file;
 mod gentoo;
 pub mod kallsyms;
+mod livepatches;
 mod machine;
 mod os_release;
 mod proc_version;

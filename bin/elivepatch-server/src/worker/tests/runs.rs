@@ -2,8 +2,10 @@
 
 use std::{fs, sync::Mutex};
 
-use elivepatch_api::{CveSelection, RunCheck, RunRequest, RunResource, RunState, RunSubmission};
-use elivepatch_model::RunNumber;
+use elivepatch_api::{
+    AssessmentRequest, CveSelection, RunCheck, RunRequest, RunResource, RunState, RunSubmission,
+};
+use elivepatch_model::{ElfBuildId, LoadedLivepatch, MachineFacts, RunNumber};
 use elivepatch_server::app::{
     CveId, CveOptions, FeedOptions, FixSourceOptions, Store, update_feed,
 };
@@ -67,9 +69,8 @@ impl World {
     /// it is a word in it.
     fn publish(&self, number: u32, fixed_in: &str, word: &str) {
         self.record(number, &format!("5.0:{}:{fixed_in}:{}\n", hash(1), hash(number)));
-        let patch = format!(
-            "--- a/mm/file{number}.c\n+++ b/mm/file{number}.c\n@@ -1,3 +1,3 @@\n one\n-two\n+{word}\n three\n"
-        );
+        let patch =
+            format!("--- a/mm/file{number}.c\n+++ b/mm/file{number}.c\n@@ -1,3 +1,3 @@\n one\n-two\n+{word}\n three\n");
         fs::write(self.path("fixes").join(format!("{}.patch", hash(number))), patch)
             .expect("own file");
     }
@@ -187,8 +188,26 @@ fn build(order: &BuildOrder, work: &Utf8Path) -> Result<FinishedBuild, Failure> 
     fs::write(&module, &content).expect("written");
     let mut manifest = manifest(order);
     manifest.module.digest = Sha256Digest::of(content.as_bytes());
+    manifest.module.build_id = Some(build_id_of(manifest.module.digest));
     manifest.module.size_bytes = content.len() as u64;
     Ok(FinishedBuild { manifest, module })
+}
+
+/// The build-id of a module.
+fn build_id_of(module: Sha256Digest) -> ElfBuildId {
+    module.to_string()[..40].parse().expect("a build-id")
+}
+
+/// What a machine says on which these livepatches are loaded.
+fn machine(livepatches: &[(&str, Option<ElfBuildId>, bool)]) -> Option<MachineFacts> {
+    let loaded = livepatches.iter().cloned().map(|(name, build_id, active)| LoadedLivepatch {
+        name: name.to_owned(),
+        build_id,
+        active,
+    });
+    let loaded_modules = Some(vec!["ext4".to_owned()]);
+    let livepatches = Some(loaded.collect());
+    Some(MachineFacts { loaded_modules, livepatches, ..MachineFacts::default() })
 }
 
 fn request() -> RunRequest {
@@ -242,6 +261,49 @@ fn verdicts(run: &RunResource) -> Vec<(String, &'static str)> {
 
 fn name(number: u32) -> String {
     format!("CVE-2026-{number}-{}.patch", &hash(number)[..12])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_loaded_counts_in_an_assessment_and_makes_no_other_run() {
+    let world = World::new();
+    world.publish(1001, "6.1.180", "WORKS");
+    world.publish(1002, "6.1.178", "ALSO");
+    world.publish(1003, "6.1.179", "WRONG");
+    let server = world.server().await;
+    let begun = server.start(&request()).await;
+    let run = server.finished(begun.run.number).await;
+    let build = server.client.build(run.livepatch.expect("a livepatch")).await.expect("there");
+    let module = build_id_of(build.manifest.expect("it is finished").module.digest);
+
+    let other: ElfBuildId = "0123456789abcdef0123".parse().expect("a build-id");
+    let counts = async |machine: Option<MachineFacts>, release: &str| {
+        let release = release.parse().expect("a release");
+        let target = TargetFacts { machine, release, ..request().target };
+        let assessment = AssessmentRequest { target, linux_version: None, explain: vec![] };
+        let found = server.client.assess(&assessment).await.expect("it can be told");
+        let count = |verdict| found.counts.get(verdict).copied().unwrap_or_default();
+        (count("already-live"), count("candidate"))
+    };
+    let active =
+        machine(&[("other", Some(other.clone()), true), ("a", Some(module.clone()), true)]);
+    assert_eq!(counts(active.clone(), RELEASE).await, (2, 1), "one could not be fixed");
+    for (machine, why) in [
+        (None, "nothing is known"),
+        (machine(&[("a", Some(module.clone()), false)]), "it is in transition, or disabled"),
+        (machine(&[("a", None, true)]), "a name is no identity"),
+        (machine(&[("a", Some(other), true)]), "it is another one"),
+    ] {
+        assert_eq!(counts(machine, RELEASE).await, (0, 3), "{why}");
+    }
+    assert_eq!(counts(active.clone(), "6.1.0-51-cloud-amd64").await.0, 0, "of another kernel");
+
+    // The next livepatch replaces what is loaded, and so needs all of it; and what else a machine has loaded
+    // makes no difference.
+    let mut loaded = request();
+    loaded.target.machine = active;
+    let second = server.start(&loaded).await;
+    assert!(second.joined && second.run.number == run.number, "{second:?}");
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

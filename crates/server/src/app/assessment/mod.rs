@@ -82,10 +82,11 @@ impl App {
             grounds.map(|grounds| (request, grounds))
         };
         let (request, grounds) = blocking(look).await??;
+        let live = self.live_cves(&request.target).await?;
         let own_files = self.own_files(&facts, grounds.version.linux).await?;
         let work = {
             let asked = asked.clone();
-            move || judge(&request, &asked, &facts, &feed, grounds, &own_files)
+            move || judge(&request, &asked, &facts, &feed, grounds, &Found { own_files, live })
         };
         let mut assessed = blocking(work).await?;
         if assessed.faulty > 0 && !asked.is_empty() {
@@ -133,6 +134,20 @@ impl App {
             if are_all_at_hand {
                 found.insert(cve.id, files.into_iter().collect());
             }
+        }
+        Ok(found)
+    }
+
+    /// The CVEs whose fixes are in livepatches that are active on the machine, each with the livepatch's
+    /// name: of those that a CVE run of this server made.
+    async fn live_cves(&self, target: &TargetFacts) -> Result<BTreeMap<CveId, String>, AppError> {
+        let machine = target.machine.as_ref();
+        let loaded = machine.and_then(|machine| machine.livepatches.as_deref());
+        let mut found = BTreeMap::new();
+        for livepatch in loaded.unwrap_or_default().iter().filter(|livepatch| livepatch.active) {
+            let Some(module) = &livepatch.build_id else { continue };
+            let cves = self.store().cves_in_livepatch(&target.release, module).await?;
+            found.extend(cves.into_iter().map(|cve| (cve, livepatch.name.clone())));
         }
         Ok(found)
     }
@@ -187,7 +202,16 @@ impl Grounds {
     }
 }
 
-/// Judges all CVEs. `own_files` has the files of fixes that are at hand. The descriptions of those that were
+/// What is known beside the feed and the kernel itself.
+#[derive(Default)]
+struct Found {
+    /// The files of fixes that are at hand.
+    own_files: BTreeMap<CveId, Vec<String>>,
+    /// What livepatches fix that are active on the machine.
+    live: BTreeMap<CveId, String>,
+}
+
+/// Judges all CVEs. The descriptions of those that were
 /// asked for, and what is wrong with their records, are left to who has the store.
 fn judge(
     request: &AssessmentRequest,
@@ -195,7 +219,7 @@ fn judge(
     facts: &[CveFacts],
     feed: &FeedStatus,
     grounds: Grounds,
-    own_files: &BTreeMap<CveId, Vec<String>>,
+    found: &Found,
 ) -> AssessmentResource {
     let target = &request.target;
     let Grounds { inventory, base_doubt, version } = grounds;
@@ -209,13 +233,14 @@ fn judge(
             _ => FileState::Present,
         },
         loaded_modules: loaded.as_ref(),
+        live: &found.live,
     };
     let mut counts = BTreeMap::new();
     let mut cves = Vec::new();
     for facts in facts {
         let CveFacts { id, title, rejected, cvss, program_files, dyads } = facts;
         let (id, rejected) = (*id, *rejected);
-        let program_files = own_files.get(&id).unwrap_or(program_files);
+        let program_files = found.own_files.get(&id).unwrap_or(program_files);
         let input = CveInput { id, rejected, program_files, dyads };
         let applicability = applicability(&input, &kernel);
         *counts.entry(applicability.verdict().to_owned()).or_default() += 1;
@@ -259,7 +284,8 @@ fn may_matter(applicability: &Applicability) -> bool {
         Applicability::Rejected
         | Applicability::NotAffected
         | Applicability::AlreadyFixed { .. } => false,
-        Applicability::NotBuilt { .. }
+        Applicability::AlreadyLive { .. }
+        | Applicability::NotBuilt { .. }
         | Applicability::NotLoaded { .. }
         | Applicability::Candidate { .. } => true,
     }

@@ -63,7 +63,7 @@ fn assess(
     inventories: Option<&dyn Inventories>,
 ) -> Result<AssessmentResource, AppError> {
     let grounds = Grounds::find(request, inventories)?;
-    Ok(judge(request, asked, facts, feed, grounds, &BTreeMap::new()))
+    Ok(judge(request, asked, facts, feed, grounds, &Found::default()))
 }
 
 fn request(release: &str) -> AssessmentRequest {

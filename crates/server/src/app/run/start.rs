@@ -1,7 +1,7 @@
 //! Beginning a run, or joining an equal one.
 
 use elivepatch_api::{AssessmentRequest, RunRequest, RunSubmission};
-use elivepatch_model::{Fix, Sha256Digest};
+use elivepatch_model::{Fix, Sha256Digest, TargetFacts};
 use elivepatch_store::{KeptBlob, NewRun, RunCveRecord};
 use serde::Serialize;
 
@@ -22,6 +22,8 @@ struct Key<'a> {
     kallsyms: Option<Sha256Digest>,
     builder: &'a str,
     policy: &'a str,
+    /// It depends on the machine's distribution.
+    is_upper_bound: bool,
     cves: Vec<KeyCve<'a>>,
 }
 
@@ -54,8 +56,13 @@ impl App {
                 "send a number from 0.0 to 10.0",
             ));
         }
+        // A run makes the whole livepatch, whatever is loaded: the new one replaces what is there.
+        let mut target = request.target.clone();
+        if let Some(machine) = &mut target.machine {
+            machine.livepatches = None;
+        }
         let assessment = AssessmentRequest {
-            target: request.target.clone(),
+            target,
             linux_version: request.linux_version.clone(),
             explain: Vec::new(),
         };
@@ -70,12 +77,22 @@ impl App {
         let again = request.again;
         let asked = Asked { request: RunRequest { again: false, ..request }, baseline: records };
         let config_meaning = config.as_ref().map(|config| config.meaning);
+        // What else is known of the machine decides nothing but what the CVEs are to it: machines with the
+        // same kernel share a run, and one whose modules come and go joins its own.
+        let deciding = Asked {
+            request: RunRequest {
+                target: TargetFacts { machine: None, ..asked.request.target.clone() },
+                ..asked.request.clone()
+            },
+            baseline: asked.baseline.clone(),
+        };
         let key = Key {
-            asked: &asked,
+            asked: &deciding,
             config: config_meaning,
             kallsyms: kallsyms.as_ref().map(elivepatch_store::UploadedBlob::digest),
             builder: &builder,
             policy: &format!("{:?}", self.inner.options.cve.policy),
+            is_upper_bound: grounds.is_upper_bound,
             cves: cves.iter().map(|cve| KeyCve { result: &cve.result }).collect(),
         };
         let key = Sha256Digest::of(write(&key).as_bytes());
