@@ -68,9 +68,14 @@ impl World {
     /// Publishes a CVE whose fix came into the branch with a version, and its fix: what a builder makes of
     /// it is a word in it.
     fn publish(&self, number: u32, fixed_in: &str, word: &str) {
+        self.publish_in(&format!("mm/file{number}.c"), number, fixed_in, word);
+    }
+
+    /// The same for a file.
+    fn publish_in(&self, file: &str, number: u32, fixed_in: &str, word: &str) {
         self.record(number, &format!("5.0:{}:{fixed_in}:{}\n", hash(1), hash(number)));
         let patch =
-            format!("--- a/mm/file{number}.c\n+++ b/mm/file{number}.c\n@@ -1,3 +1,3 @@\n one\n-two\n+{word}\n three\n");
+            format!("--- a/{file}\n+++ b/{file}\n@@ -1,3 +1,3 @@\n one\n-two\n+{word}\n three\n");
         fs::write(self.path("fixes").join(format!("{}.patch", hash(number))), patch)
             .expect("own file");
     }
@@ -164,6 +169,10 @@ fn build(order: &BuildOrder, work: &Utf8Path) -> Result<FinishedBuild, Failure> 
     };
     let word = |word| has_word(order, word);
     if let Some(place) = word("WRONG") {
+        return fails(FailureClass::CompileFailed, Some(&order.fixes[place].fix.name));
+    }
+    // It calls what another one brings.
+    if let Some(place) = word("CALLS").filter(|_| word("HELPER").is_none()) {
         return fails(FailureClass::CompileFailed, Some(&order.fixes[place].fix.name));
     }
     if word("NO-TOOLCHAIN").is_some() {
@@ -261,6 +270,39 @@ fn verdicts(run: &RunResource) -> Vec<(String, &'static str)> {
 
 fn name(number: u32) -> String {
     format!("CVE-2026-{number}-{}.patch", &hash(number)[..12])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fix_that_compiles_with_another_one_of_its_file_only_is_built_with_it() {
+    let world = World::new();
+    world.publish_in("mm/a.c", 1001, "6.1.178", "HELPER");
+    world.publish_in("mm/a.c", 1002, "6.1.180", "CALLS");
+    // What it calls is of another file, or came later: it was not made upon these.
+    world.publish_in("mm/b.c", 1003, "6.1.180", "CALLS");
+    world.publish_in("mm/a.c", 1004, "6.1.190", "LATER");
+    // It works with nothing.
+    world.publish_in("mm/a.c", 1005, "6.1.181", "WRONG");
+    let server = world.server().await;
+    let begun = server.start(&request()).await;
+    let run = server.finished(begun.run.number).await;
+    assert_eq!(
+        verdicts(&run),
+        [
+            ("CVE-2026-1001".to_owned(), "livepatch"),
+            ("CVE-2026-1002".to_owned(), "livepatch"),
+            ("CVE-2026-1003".to_owned(), "build-failed"),
+            ("CVE-2026-1004".to_owned(), "livepatch"),
+            ("CVE-2026-1005".to_owned(), "build-failed"),
+        ]
+    );
+    assert_eq!((run.to_try, run.tried), (5, 5));
+    let built = world.built();
+    let names = |fixes: &[u32]| fixes.iter().map(|number| name(*number)).collect::<Vec<_>>();
+    for set in [&[1001][..], &[1002], &[1003], &[1004], &[1005], &[1001, 1002], &[1001, 1005]] {
+        assert!(built.contains(&names(set)), "{set:?} is missing: {built:?}");
+    }
+    assert_eq!(built[7..], [names(&[1001, 1002, 1004])], "all at once, with the trial");
+    server.ended().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,7 +174,7 @@ impl App {
         let builds: Vec<BuildNumber> = match record.state {
             RunState::Trying => {
                 let probe = |unit: &super::progress::Unit| match unit.trial {
-                    UnitState::UnderWay { probe } => Some(probe),
+                    UnitState::UnderWay { probe, .. } => Some(probe),
                     _ => None,
                 };
                 let is_waiting = progress.units.iter().any(|unit| unit.trial == UnitState::Waiting);
@@ -221,7 +221,7 @@ impl App {
             tracing::info!(run = %number, state = %run.state, livepatch, class, "CVE run ended");
             if run.state == RunState::Failed {
                 let under_way = run.progress.units.iter().filter_map(|unit| match unit.trial {
-                    UnitState::UnderWay { probe } => Some(probe),
+                    UnitState::UnderWay { probe, .. } => Some(probe),
                     _ => None,
                 });
                 self.cancel_builds(under_way.collect()).await;

@@ -67,14 +67,19 @@ pub(super) enum UnitState {
     UnderWay {
         /// The probe.
         probe: BuildNumber,
+        /// The fixes that are built with it, because it did not compile alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<Place>,
     },
-    /// It can be a livepatch by itself.
+    /// It can be a livepatch by itself, or with others that change the same files.
     Works {
-        /// What it replaces.
+        /// What it replaces; without what those others do.
         functions: Vec<PatchedFunction>,
     },
     /// It does not apply by itself: perhaps after others.
     DoesNotApply,
+    /// It does not compile by itself: perhaps with others.
+    DoesNotCompile,
     /// It cannot be a livepatch.
     Failed,
 }
@@ -90,13 +95,40 @@ pub(super) struct SetUnderWay {
     pub is_probe: bool,
 }
 
+impl Unit {
+    fn is_tried_alone(&self) -> bool {
+        match &self.trial {
+            UnitState::Waiting => false,
+            UnitState::UnderWay { with, .. } => !with.is_empty(),
+            _ => true,
+        }
+    }
+}
+
 impl Progress {
     /// How many fixes are to be tried, and how many were.
     pub(super) fn tried(&self) -> (u32, u32) {
-        let is_tried =
-            |unit: &&Unit| !matches!(unit.trial, UnitState::Waiting | UnitState::UnderWay { .. });
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        (count(self.units.len()), count(self.units.iter().filter(is_tried).count()))
+        (
+            count(self.units.len()),
+            count(self.units.iter().filter(|unit| unit.is_tried_alone()).count()),
+        )
+    }
+
+    /// Whether each fix was tried alone.
+    pub(super) fn is_each_tried_alone(&self) -> bool {
+        self.units.iter().all(Unit::is_tried_alone)
+    }
+
+    /// Whether each was tried in all ways.
+    pub(super) fn is_tried(&self) -> bool {
+        let is_open = |unit: &Unit| {
+            matches!(
+                unit.trial,
+                UnitState::Waiting | UnitState::UnderWay { .. } | UnitState::DoesNotCompile
+            )
+        };
+        !self.units.iter().any(is_open)
     }
 
     /// How many CVEs there are with each verdict.

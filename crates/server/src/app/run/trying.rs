@@ -10,6 +10,7 @@ use super::{
     advance::{Run, SetOrder},
     combination::Combination,
     progress::UnitState,
+    together::works_with,
     verdict::{ends_run, outcome},
 };
 use crate::app::{App, AppError, CvePolicy};
@@ -25,7 +26,9 @@ impl App {
         let mut is_changed = false;
         let mut under_way = 0;
         for place in 0..run.progress.units.len() {
-            let UnitState::UnderWay { probe } = run.progress.units[place].trial else { continue };
+            let UnitState::UnderWay { probe, .. } = run.progress.units[place].trial else {
+                continue;
+            };
             if !self.store().build_state(probe).await?.is_finished() {
                 under_way += 1;
                 continue;
@@ -46,7 +49,8 @@ impl App {
             }
             let order = SetOrder { set: &[place], is_probe: true };
             let Some(build) = self.order_set(run, &order).await? else { break };
-            run.progress.units[place].trial = UnitState::UnderWay { probe: build.number };
+            run.progress.units[place].trial =
+                UnitState::UnderWay { probe: build.number, with: Vec::new() };
             for position in run.progress.units[place].cves.clone() {
                 run.change(position).result.probe = Some(build.number);
             }
@@ -62,7 +66,13 @@ impl App {
         }
         let (all, tried) = run.progress.tried();
         run.progress.activity = format!("trying each fix alone: {tried} of {all}");
-        if tried == all {
+        if run.progress.is_each_tried_alone() {
+            if self.try_together(run, under_way).await? {
+                is_changed = true;
+            }
+            run.progress.activity = "trying fixes that do not compile alone with others".to_owned();
+        }
+        if run.progress.is_tried() {
             run.progress.earlier = self.earlier_livepatch(run).await?;
             self.begin_to_combine(run);
             is_changed = true;
@@ -85,7 +95,10 @@ impl App {
                     late.push(place);
                     continue;
                 }
-                UnitState::Waiting | UnitState::UnderWay { .. } | UnitState::Failed => continue,
+                UnitState::Waiting
+                | UnitState::UnderWay { .. }
+                | UnitState::DoesNotCompile
+                | UnitState::Failed => continue,
             };
             let with: BTreeSet<PatchedFunction> = all.iter().chain(functions).cloned().collect();
             match over_limits(policy, &with) {
@@ -128,6 +141,13 @@ fn over_limits(policy: &CvePolicy, functions: &BTreeSet<PatchedFunction>) -> Opt
 
 /// Notes what a probe that has ended says.
 fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
+    let with = match &run.progress.units[place].trial {
+        UnitState::UnderWay { with, .. } => with.clone(),
+        _ => Vec::new(),
+    };
+    if !with.is_empty() {
+        return take_in_together(run, place, &with, build);
+    }
     let seconds = build
         .started_at
         .zip(build.finished_at)
@@ -142,12 +162,28 @@ fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
             return;
         }
         (BuildState::Failed, _, Some(failure)) => {
-            let does_not_apply = failure.class == FailureClass::PatchDoesNotApply;
+            let trial = match failure.class {
+                FailureClass::PatchDoesNotApply => UnitState::DoesNotApply,
+                FailureClass::CompileFailed => UnitState::DoesNotCompile,
+                _ => UnitState::Failed,
+            };
             run.set_outcomes(place, &outcome(failure));
-            if does_not_apply { UnitState::DoesNotApply } else { UnitState::Failed }
+            trial
         }
         // Somebody cancelled it: the run goes on as long as it is not cancelled itself.
         _ => UnitState::Waiting,
     };
     run.progress.units[place].trial = trial;
+}
+
+/// The same for one that was built with others. When it does not work with them either, what it was alone
+/// stays its verdict.
+fn take_in_together(run: &mut Run, place: usize, with: &[usize], build: BuildRecord) {
+    match (build.state, build.probe, build.failure) {
+        (BuildState::Succeeded, Some(probe), _) => works_with(run, place, with, probe.functions),
+        (BuildState::Failed, _, Some(failure)) if ends_run(failure.class) => run.fail(failure),
+        (BuildState::Failed, _, Some(_)) => run.progress.units[place].trial = UnitState::Failed,
+        // Somebody cancelled it.
+        _ => run.progress.units[place].trial = UnitState::DoesNotCompile,
+    }
 }
