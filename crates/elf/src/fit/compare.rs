@@ -286,7 +286,9 @@ impl<'c, 'data> Comparison<'c, 'data> {
         field: Field,
         relocation: &Relocation,
     ) -> Option<String> {
-        let symbol = self.symbol(relocation)?;
+        let Some(symbol) = self.symbol(relocation) else {
+            return Some("a symbol that the object does not have".to_owned());
+        };
         let lead = self.image.lead(place, field, relocation.addend);
         let is_right = match (symbol.home, &lead) {
             (_, Lead::Nowhere) => false,
