@@ -53,6 +53,14 @@ impl Unit {
         Self { source: in_tree(source), parent, goal: goal.to_owned() }
     }
 
+    /// Whether Kbuild compiles its object twice when single objects are asked for: `drivers/Makefile` names both
+    /// `input/` and two directories below it, and `input/Makefile` has no rule for those. Where it belongs to a
+    /// module it is compiled as a part of vmlinux the second time, at the same moment as the first.
+    pub(crate) fn is_entered_twice(&self) -> bool {
+        const ENTERED_TWICE: [&str; 2] = ["drivers/input/serio/", "drivers/input/gameport/"];
+        ENTERED_TWICE.iter().any(|place| self.source.starts_with(place))
+    }
+
     /// The path of its object in the tree.
     pub(crate) fn object(&self) -> String {
         in_tree(&self.goal)

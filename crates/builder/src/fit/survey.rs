@@ -132,16 +132,10 @@ impl Builder {
     }
 }
 
-/// Directories that Kbuild enters twice when single objects are asked for: `drivers/Makefile` names them and
-/// `input/`, which lies above them and has no rule for them. Modules in them are compiled as parts of vmlinux
-/// the second time, at the same moment as the first. A fix of such a module is refused when its code is
-/// compared; here they are not picked.
-const ENTERED_TWICE: [&str; 2] = ["drivers/input/serio/", "drivers/input/gameport/"];
-
 /// Picks objects at even distances from all that are compiled from C, half of them of vmlinux and half
 /// of modules: the same of the same kernel each time.
 fn pick<'a>(units: &BTreeSet<&'a Unit>, number: usize) -> Vec<&'a Unit> {
-    let is_plain = |unit: &Unit| !ENTERED_TWICE.iter().any(|place| unit.source.starts_with(place));
+    let is_plain = |unit: &Unit| !unit.is_entered_twice();
     let of_c =
         || units.iter().copied().filter(|unit| unit.source.ends_with(".c") && is_plain(unit));
     let (vmlinux, modules): (Vec<&Unit>, Vec<&Unit>) =

@@ -10,12 +10,26 @@ use crate::unit::{Parent, Unit};
 /// with colons between. (`-D__KBUILD_MODNAME`, beside it, has lost its prefix `kmod_` by 7.3.)
 ///
 /// # Errors
-/// `base-failed` when they disagree: functions would be patched in the wrong place.
+/// `base-failed` when they disagree: functions would be patched in the wrong place. `engine-failed` for a module
+/// of which Kbuild compiles single objects wrongly ([`Unit::is_entered_twice`]).
 pub(super) fn check_parents(units: &[&Unit], object: &str, shell: &str) -> Result<(), Failure> {
     let of_module = shell.split_ascii_whitespace().any(|word| word == "-DMODULE");
     let names = module_names(shell);
     let parents: Vec<&Parent> =
         units.iter().filter(|unit| unit.object() == object).map(|unit| &unit.parent).collect();
+    let twice = units.iter().find(|unit| unit.object() == object && unit.is_entered_twice());
+    if let Some(Unit { parent: Parent::Module(module), .. }) = twice {
+        return Err(Failure::new(
+            FailureClass::EngineFailed,
+            format!(
+                "{object} is of the module {module}, and when single objects below drivers/input/serio and \
+                 drivers/input/gameport are asked for Kbuild compiles them a second time, as parts of \
+                 vmlinux: what comes of it cannot be relied on"
+            ),
+            "a fix of this module needs a newer kernel; code of these directories that is built into the \
+             kernel can be patched",
+        ));
+    }
     let agrees = parents.iter().all(|parent| match parent {
         // An object that is linked into both is compiled for the modules.
         Parent::Vmlinux => !of_module || parents.len() > 1,
@@ -78,6 +92,22 @@ mod tests {
         let shared = MODULE.replace("\"overlay\"", "\"overlay:other\"");
         assert_eq!(check(&["overlay", "other"], &shared), Ok(()));
         assert_eq!(check(&["overlay", "vmlinux"], MODULE), Ok(()));
+    }
+
+    #[test]
+    fn module_that_kbuild_compiles_twice_is_refused_whatever_it_says() {
+        for shell in [MODULE, BUILT_IN] {
+            let module = Parent::Module("overlay".to_owned());
+            let unit = Unit::beside("drivers/input/serio/o.c", module);
+            let failure = check_parents(&[&unit], "drivers/input/serio/o.o", shell);
+            let failure = failure.expect_err("it cannot be relied on");
+            // Of the fix, so that a run goes on with the others.
+            assert_eq!(failure.class, FailureClass::EngineFailed);
+            assert!(failure.message.contains("a second time"), "{failure:?}");
+        }
+        let unit = Unit::beside("drivers/input/serio/o.c", Parent::Vmlinux);
+        let built_in = check_parents(&[&unit], "drivers/input/serio/o.o", BUILT_IN);
+        assert_eq!(built_in, Ok(()));
     }
 
     #[test]
