@@ -54,6 +54,30 @@ impl SourceIdentity {
     }
 }
 
+/// What is done with the symbols that a request has of the running kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolUse {
+    /// Nothing: no source may need them.
+    None,
+    /// They are kept for the case that a source behind the first one serves the kernel. Requests that differ
+    /// in nothing else share a build.
+    AtHand,
+    /// They decide about the result, and are part of the build's key.
+    Decide,
+}
+
+impl SymbolUse {
+    /// The part of them that a build's key has.
+    pub fn in_key<T>(self, symbols: Option<T>) -> Option<T> {
+        symbols.filter(|_| self == Self::Decide)
+    }
+
+    /// What of them is kept.
+    pub fn kept<T>(self, symbols: Option<T>) -> Option<T> {
+        symbols.filter(|_| self != Self::None)
+    }
+}
+
 impl BuilderIdentity {
     /// What of it decides about builds for a release: another release's source does not.
     pub fn of_builds_for(&self, release: &KernelRelease) -> String {
@@ -78,14 +102,15 @@ impl BuilderIdentity {
         text
     }
 
-    /// Whether the running kernel's symbols are what proves that a base fits it: where no build-id
-    /// is known, or where the server may build the kernel. A stock kernel's own vmlinux proves more,
-    /// and machines with other modules loaded are to share its builds. Whether a source of stock
+    /// What is done with the running kernel's symbols. They are what proves that a base fits it where no
+    /// build-id is known, or where the server builds the kernel. A stock kernel's own vmlinux proves
+    /// more, and machines with other modules loaded are to share its builds. Whether a source of stock
     /// kernels has the kernel is known to its archive only; here it is taken for one that Debian
-    /// built when its `uname -v` says so and there are no patches in it.
-    pub fn needs_symbols(&self, target: &TargetFacts, has_baseline: bool) -> bool {
+    /// built when its `uname -v` says so and there are no patches in it. When it has not, a source behind
+    /// it may build the kernel, and then the symbols are needed.
+    pub fn use_of_symbols(&self, target: &TargetFacts, has_baseline: bool) -> SymbolUse {
         if target.build_id.is_none() {
-            return true;
+            return SymbolUse::Decide;
         }
         let version = target.kernel_version.as_deref().unwrap_or_default();
         let is_debians = version.split_whitespace().any(|word| word == "Debian");
@@ -94,10 +119,14 @@ impl BuilderIdentity {
             SourceIdentity::Named(named) => named.builds_kernels || (is_debians && !has_baseline),
             SourceIdentity::Tree { .. } => true,
         });
-        match deciding {
-            Some(SourceIdentity::Named(named)) => named.builds_kernels,
-            Some(SourceIdentity::Tree { .. }) => true,
-            None => false,
+        let builds = |source: &SourceIdentity| match source {
+            SourceIdentity::Named(named) => named.builds_kernels,
+            SourceIdentity::Tree { .. } => true,
+        };
+        match deciding.is_some_and(builds) {
+            true => SymbolUse::Decide,
+            false if self.asked_for(&target.release).any(builds) => SymbolUse::AtHand,
+            false => SymbolUse::None,
         }
     }
 

@@ -43,7 +43,7 @@ pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
 pub use build_options::BuildOptions;
-pub use builder_identity::{BuilderIdentity, NamedIdentity, SourceIdentity};
+pub use builder_identity::{BuilderIdentity, NamedIdentity, SourceIdentity, SymbolUse};
 pub use built_files::BuiltFiles;
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};

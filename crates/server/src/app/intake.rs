@@ -231,11 +231,12 @@ impl Intake {
         let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
         uploads.append(&mut of_fixes);
         let identity = &app.inner.options.builder_identity;
-        let kallsyms = kallsyms.filter(|_| identity.needs_symbols(&target, !baseline.is_empty()));
+        let use_of_symbols = identity.use_of_symbols(&target, !baseline.is_empty());
+        let kallsyms = use_of_symbols.kept(kallsyms);
         let builder = identity.of_builds_for(&target.release);
         let order = Order { target, baseline, fixes, checks, options, rebuild: None };
         let symbols: Option<Sha256Digest> = kallsyms.as_ref().map(UploadedBlob::digest);
-        let key = order.key(config.meaning, symbols, &builder);
+        let key = order.key(config.meaning, use_of_symbols.in_key(symbols), &builder);
         let store = app.store();
         // Both are looked at again in the transaction; looking here keeps blobs of requests that
         // need none off the disk.

@@ -135,7 +135,11 @@ impl App {
         let builder = rebuild.builder.clone();
         let order = Order { target, baseline, fixes, checks, options, rebuild: Some(rebuild) };
         // A manifest that was changed has another key; and the key names the module.
-        let key = order.key(config.meaning, symbols, &builder);
+        let mut key = order.key(config.meaning, symbols, &builder);
+        if key != build_key {
+            // Symbols that were kept in case they were needed are in no key.
+            key = order.key(config.meaning, None, &builder);
+        }
         if key != build_key {
             return Err(mismatch(
                 format!("the manifest was changed: its request has the key {key}, not {build_key}"),

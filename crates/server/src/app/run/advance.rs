@@ -274,8 +274,10 @@ impl App {
         };
         let store = self.store();
         let kallsyms = run.record.kallsyms;
-        let builder = self.inner.options.builder_identity.of_builds_for(&build.target.release);
-        let key = build.key(meaning, kallsyms, &builder);
+        let identity = &self.inner.options.builder_identity;
+        let use_of_symbols = identity.use_of_symbols(&build.target, !build.baseline.is_empty());
+        let builder = identity.of_builds_for(&build.target.release);
+        let key = build.key(meaning, use_of_symbols.in_key(kallsyms), &builder);
         let kallsyms = match kallsyms {
             Some(digest) => Some(store.kept_blob(digest).await?),
             None => None,

@@ -71,8 +71,8 @@ impl App {
         let GivenTexts { config, kallsyms, baseline, .. } = given;
         let (records, uploads): (Vec<_>, Vec<_>) = baseline.into_iter().unzip();
         let identity = &self.inner.options.builder_identity;
-        let kallsyms =
-            kallsyms.filter(|_| identity.needs_symbols(&request.target, !records.is_empty()));
+        let use_of_symbols = identity.use_of_symbols(&request.target, !records.is_empty());
+        let kallsyms = use_of_symbols.kept(kallsyms);
         let builder = identity.of_builds_for(&request.target.release);
         let again = request.again;
         let asked = Asked { request: RunRequest { again: false, ..request }, baseline: records };
@@ -89,7 +89,8 @@ impl App {
         let key = Key {
             asked: &deciding,
             config: config_meaning,
-            kallsyms: kallsyms.as_ref().map(elivepatch_store::UploadedBlob::digest),
+            kallsyms: use_of_symbols
+                .in_key(kallsyms.as_ref().map(elivepatch_store::UploadedBlob::digest)),
             builder: &builder,
             policy: &format!("{:?}", self.inner.options.cve.policy),
             is_upper_bound: grounds.is_upper_bound,
