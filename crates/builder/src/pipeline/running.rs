@@ -34,7 +34,14 @@ impl RunningTarget<'_> {
         let mut fit = RunningFit::default();
         match self.symbols {
             Some(text) if !self.is_image_equal || asks_for_modules => match compare(text) {
-                Ok(found) => fit = found,
+                Ok(found) => {
+                    fit = found;
+                    // Of a prepared base the code itself was compared.
+                    let has_sizes = fit.symbols.as_ref().is_none_or(|symbols| symbols.sizes);
+                    if !has_sizes && !self.is_prepared {
+                        fit.failures.push(sizes_not_compared(&self.source));
+                    }
+                }
                 Err(failure) if is_of_the_proof(&failure) => fit.failures.push(failure),
                 Err(failure) => return Err(failure),
             },
@@ -77,6 +84,21 @@ fn module_not_compared(module: &str, is_text_there: bool) -> Failure {
     )
 }
 
+/// The failure where names and order are equal, and nothing says how large the functions are: a function with
+/// another body would look the same.
+fn sizes_not_compared(source: &str) -> Failure {
+    Failure::new(
+        FailureClass::FitUnproven,
+        format!(
+            "nothing proves that the functions of the kernel built from {source} are those that the target \
+             runs: names and order are equal, and the request has no sizes, for only root sees addresses \
+             in /proc/kallsyms"
+        ),
+        "send the symbols as root: sudo elivepatch facts --output FILE, then order with --facts FILE; \
+         --accept-unproven makes the livepatch without the sizes where the server's policy allows it",
+    )
+}
+
 fn nothing_to_compare_with(source: &str) -> Failure {
     Failure::new(
         FailureClass::FitUnproven,
@@ -98,6 +120,20 @@ mod tests {
 
     /// What the comparison of a target with these properties gives; of two modules `xfs` is loaded.
     fn compared(symbols: bool, is_image_equal: bool, is_prepared: bool) -> RunningFit {
+        compared_with(
+            SymbolFitRecord { sizes: true, ..Default::default() },
+            symbols,
+            is_image_equal,
+            is_prepared,
+        )
+    }
+
+    fn compared_with(
+        record: SymbolFitRecord,
+        symbols: bool,
+        is_image_equal: bool,
+        is_prepared: bool,
+    ) -> RunningFit {
         let modules = BTreeSet::from(["ext4", "xfs"]);
         let target = RunningTarget {
             symbols: symbols.then_some(b"text"),
@@ -108,7 +144,7 @@ mod tests {
         };
         let found = |_: &[u8]| {
             Ok(RunningFit {
-                symbols: Some(SymbolFitRecord::default()),
+                symbols: Some(record.clone()),
                 failures: Vec::new(),
                 not_loaded: vec!["ext4".to_owned()],
             })
@@ -129,6 +165,17 @@ mod tests {
             assert!(message.contains("the module ext4"), "{message}");
             assert!(fit.failures[0].hint.contains("sudo modprobe ext4"), "{fit:?}");
             assert!(fit.symbols.is_some());
+        }
+    }
+
+    #[test]
+    fn names_without_sizes_prove_no_base_that_was_built() {
+        for (is_image_equal, is_prepared, unproven) in
+            [(false, false, true), (true, false, true), (false, true, false)]
+        {
+            let fit = compared_with(SymbolFitRecord::default(), true, is_image_equal, is_prepared);
+            let has = messages(&fit).iter().any(|message| message.contains("has no sizes"));
+            assert_eq!(has, unproven, "{fit:?}");
         }
     }
 
