@@ -300,6 +300,11 @@ failure_classes! {
     TrialCheckFailed = "trial-check-failed", Patch,
         "Compare the output in the details with what the check expects: either the fix or the \
          check is wrong.";
+    /// A behaviour check of the request did not hold before the livepatch was loaded: whatever the livepatch does,
+    /// it shows nothing of it.
+    TrialCheckUnusable = "trial-check-unusable", Request,
+        "Correct the check: its `before` must be in the output of the command on the kernel as shipped. The \
+         details hold that output.";
     /// The kernel warned, oopsed or died in the trial after the livepatch was loaded.
     TrialKernelFault = "trial-kernel-fault", Patch,
         "Do not load the module. The console lines in the details name the function.";

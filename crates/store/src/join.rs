@@ -77,6 +77,7 @@ fn is_final(class: FailureClass) -> bool {
                 | FailureClass::TrialLoadFailed
                 | FailureClass::TrialTransitionStalled
                 | FailureClass::TrialCheckFailed
+                | FailureClass::TrialCheckUnusable
                 | FailureClass::TrialKernelFault
                 | FailureClass::TrialEarlierFailed
                 | FailureClass::TrialBootFailed

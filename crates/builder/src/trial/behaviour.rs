@@ -15,7 +15,8 @@ const OUTPUT_LINES: usize = 20;
 /// before the modules that it patches, and where it replaced an earlier one.
 ///
 /// # Errors
-/// `trial-check-failed` of the first check that did not hold.
+/// `trial-check-failed` of the first check that did not hold, and `trial-check-unusable` when that was before
+/// the livepatch was loaded.
 pub(crate) fn check_behaviour(
     checks: &[BehaviourCheck],
     transcript: &Transcript,
@@ -126,7 +127,10 @@ fn check_failure(
     }
     details.extend(lines("error output", &String::from_utf8_lossy(&given.errors)));
     Failure::new(
-        FailureClass::TrialCheckFailed,
+        match run {
+            CheckRun::Before => FailureClass::TrialCheckUnusable,
+            _ => FailureClass::TrialCheckFailed,
+        },
         format!("check {number} did not hold {when}: its output lacks \"{expected}\""),
         hint,
     )

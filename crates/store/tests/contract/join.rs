@@ -45,6 +45,7 @@ async fn equal_request_joins_a_final_failure_and_reruns_one_that_may_pass() {
         (FailureClass::BaseDoesNotFit, false),
         (FailureClass::FitUnproven, false),
         (FailureClass::TrialCheckFailed, false),
+        (FailureClass::TrialCheckUnusable, false),
         (FailureClass::TrialKernelFault, false),
     ];
     for (class, joined) in cases {
