@@ -3,6 +3,7 @@
 mod applicability;
 mod doubts;
 mod dyad;
+mod exposure;
 pub mod feed;
 mod id;
 mod outcome;
@@ -12,6 +13,7 @@ mod version;
 
 pub use applicability::{Applicability, CveInput, FileState, Fixes, Kernel, applicability};
 pub use dyad::{Commit, Dyad, DyadError, parse_dyads};
+pub use exposure::Exposure;
 pub use id::{CveId, CveIdError};
 pub use outcome::{CveResult, FixRecord, Group, Outcome};
 pub use record::{Cvss, RangeEnd, Record, RecordError, VersionRange, VersionRanges};
