@@ -33,6 +33,11 @@ pub enum Outcome {
         /// Why: its class and what the tools say.
         failure: Failure,
     },
+    /// The fix could not be tried, for a reason of the machine that was to try it.
+    CouldNotTry {
+        /// What went wrong.
+        failure: Failure,
+    },
     /// The fix changes no code that this kernel has.
     NotBuilt {
         /// What the builder found.
@@ -76,6 +81,7 @@ impl Outcome {
             Self::DoesNotApply { .. } => "does-not-apply",
             Self::NotPatchable { .. } => "not-patchable",
             Self::BuildFailed { .. } => "build-failed",
+            Self::CouldNotTry { .. } => "could-not-try",
             Self::NotBuilt { .. } => "not-built",
             Self::Conflicts { .. } => "conflicts",
             Self::FixUnavailable { .. } => "fix-unavailable",
@@ -93,6 +99,7 @@ impl Outcome {
             Self::DoesNotApply { failure }
             | Self::NotPatchable { failure }
             | Self::BuildFailed { failure }
+            | Self::CouldNotTry { failure }
             | Self::NotBuilt { failure }
             | Self::Conflicts { failure } => Some(failure),
             _ => None,
@@ -175,9 +182,12 @@ impl CveResult {
             ) => Group::NeedsReboot,
             Some(Outcome::NeedsApproval) => Group::WaitsForPerson,
             Some(Outcome::NoFix) => Group::NoFixYet,
-            Some(Outcome::Waiting | Outcome::FixUnavailable { .. } | Outcome::NotTried) => {
-                Group::Open
-            }
+            Some(
+                Outcome::Waiting
+                | Outcome::FixUnavailable { .. }
+                | Outcome::CouldNotTry { .. }
+                | Outcome::NotTried,
+            ) => Group::Open,
             Some(Outcome::Denied { .. } | Outcome::LeftOut) => Group::LeftOut,
             Some(Outcome::NotBuilt { .. }) => Group::NotInKernel,
             Some(Outcome::AlreadyInSource) => Group::NotAffected,

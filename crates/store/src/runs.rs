@@ -1,8 +1,6 @@
 //! CVE runs: what was asked for, and how far each is.
 
-use std::collections::BTreeSet;
-
-use elivepatch_cve::{CveId, CveResult, Cvss};
+use elivepatch_cve::{CveResult, Cvss};
 use elivepatch_model::{
     BuildNumber, ElfBuildId, Failure, KernelRelease, RunNumber, RunState, Sha256Digest,
 };
@@ -67,6 +65,8 @@ pub struct RunRecord {
     pub request: String,
     /// How far it is, likewise.
     pub progress: String,
+    /// On what its answers rest since an equal request joined it last, likewise; `None`: since it began.
+    pub grounds: Option<String>,
     /// The build that made its livepatch.
     pub livepatch: Option<BuildNumber>,
     /// Why it ended early.
@@ -99,7 +99,7 @@ pub struct RunStep {
 /// The columns of a [`RunRecord`].
 macro_rules! run_columns {
     () => {
-        "number, state, release, config, kallsyms, request, progress, livepatch, failure, \
+        "number, state, release, config, kallsyms, request, progress, grounds, livepatch, failure, \
          submitted_at, finished_at"
     };
 }
@@ -113,6 +113,7 @@ struct RunRow {
     kallsyms: Option<String>,
     request: String,
     progress: String,
+    grounds: Option<String>,
     livepatch: Option<i64>,
     failure: Option<String>,
     submitted_at: i64,
@@ -138,6 +139,7 @@ impl TryFrom<RunRow> for RunRecord {
             kallsyms: digest(row.kallsyms, "kallsyms")?,
             request: row.request,
             progress: row.progress,
+            grounds: row.grounds,
             livepatch: row.livepatch.map(BuildNumber),
             failure: row.failure.map(|text| from_json(&text, &part("failure"))).transpose()?,
             submitted_at: from_column(row.submitted_at)?,
@@ -215,6 +217,21 @@ impl Store {
         Ok((RunNumber(number), false))
     }
 
+    /// Writes down on what the answers of a run rest now: an equal request has joined it.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], or a failure of the database.
+    pub async fn renew_grounds(&self, number: RunNumber, grounds: &str) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        sqlx::query("UPDATE runs SET grounds = ? WHERE number = ?")
+            .bind(grounds)
+            .bind(number.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// The run with this number.
     ///
     /// # Errors
@@ -276,8 +293,8 @@ impl Store {
         rows.into_iter().map(RunRecord::try_from).collect()
     }
 
-    /// The CVEs whose fixes are in a livepatch that a run for a kernel made, known by the build-id of its
-    /// module. Empty when none made such a one.
+    /// The CVEs whose fixes are in a livepatch that runs for a kernel made, known by the build-id of its
+    /// module, as those runs left them: one may be there several times. Empty when none made such a one.
     ///
     /// # Errors
     /// When the database fails or is damaged.
@@ -285,7 +302,7 @@ impl Store {
         &self,
         release: &KernelRelease,
         module: &ElfBuildId,
-    ) -> Result<BTreeSet<CveId>, StoreError> {
+    ) -> Result<Vec<CveResult>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT run_cves.result FROM runs
                JOIN builds ON builds.number = runs.livepatch
@@ -298,10 +315,7 @@ impl Store {
         .bind(module.as_str())
         .fetch_all(&self.readers)
         .await?;
-        let id = |(text,): (String,)| {
-            from_json::<CveResult>(&text, "a CVE of a run").map(|result| result.id)
-        };
-        rows.into_iter().map(id).collect()
+        rows.into_iter().map(|(text,)| from_json(&text, "a CVE of a run")).collect()
     }
 
     /// The CVEs of a run by their positions, the worst first.

@@ -20,7 +20,7 @@ pub const WIDTH: usize = 80;
 const INDENT: usize = 18;
 
 /// The verdicts and groups that a list can be limited to.
-pub const VERDICTS: [&str; 24] = [
+pub const VERDICTS: [&str; 25] = [
     "livepatch",
     "not-patchable",
     "does-not-apply",
@@ -29,6 +29,7 @@ pub const VERDICTS: [&str; 24] = [
     "needs-approval",
     "fix-unavailable",
     "not-tried",
+    "could-not-try",
     "denied",
     "left-out",
     "candidate",

@@ -29,7 +29,7 @@ pub const SPOKEN: [Group; 7] = [
 ];
 
 /// What each verdict means, the most important first.
-const MEANINGS: [(&str, &str); 20] = [
+const MEANINGS: [(&str, &str); 21] = [
     ("candidate", "the code is or may be in this kernel, and its branch has a fix"),
     ("mainline-only", "likewise, and only mainline has a fix: a person has to decide"),
     ("no-fix", "likewise, and there is no fix in mainline yet"),
@@ -43,6 +43,7 @@ const MEANINGS: [(&str, &str); 20] = [
     ("not-patchable", "no livepatch can be made of the fix: it needs a newer kernel"),
     ("does-not-apply", "the fix does not apply to this kernel's source: it needs a newer kernel"),
     ("build-failed", "the fix cannot be built for this kernel: it needs a newer one"),
+    ("could-not-try", "the machine that was to try the fix failed: it may pass another time"),
     ("conflicts", "the fix works alone, but not with the others: it needs a newer kernel"),
     ("needs-approval", "only mainline has a fix: a person has to decide whether it is right here"),
     ("fix-unavailable", "the branch has a fix, and the server cannot get its text"),
@@ -156,6 +157,7 @@ pub fn reason(cve: &RunCve) -> String {
             Outcome::DoesNotApply { failure }
             | Outcome::NotPatchable { failure }
             | Outcome::BuildFailed { failure }
+            | Outcome::CouldNotTry { failure }
             | Outcome::NotBuilt { failure }
             | Outcome::Conflicts { failure },
         ) => failure.message.clone(),

@@ -44,7 +44,7 @@ pub use elivepatch_cve::{
     CveId, LinuxVersion,
     feed::{GitError, shown_source},
 };
-pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault};
+pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault, WebTimes};
 pub use elivepatch_store::{ApprovedFix, Store, StoreError, WorkerEnd};
 pub use error::AppError;
 pub use feed::{

@@ -1,5 +1,6 @@
 //! Which CVEs matter on a kernel.
 
+mod live;
 mod version;
 
 use std::{
@@ -11,8 +12,8 @@ use std::{
 
 use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
 use elivepatch_cve::{
-    Applicability, CveId, CveInput, FileState, Kernel, LinuxVersion, Standing, applicability,
-    standing,
+    Applicability, CveId, CveInput, Exposure, FileState, Kernel, LinuxVersion, Standing,
+    applicability, standing,
 };
 use elivepatch_model::{BuiltFiles, Failure, KernelRelease, TargetFacts};
 use elivepatch_store::CveFacts;
@@ -82,7 +83,8 @@ impl App {
             grounds.map(|grounds| (request, grounds))
         };
         let (request, grounds) = blocking(look).await??;
-        let live = self.live_cves(&request.target).await?;
+        let version = grounds.version.linux;
+        let live = self.live_cves(&request.target, &facts, version).await?;
         let own_files = self.own_files(&facts, grounds.version.linux).await?;
         let work = {
             let asked = asked.clone();
@@ -134,20 +136,6 @@ impl App {
             if are_all_at_hand {
                 found.insert(cve.id, files.into_iter().collect());
             }
-        }
-        Ok(found)
-    }
-
-    /// The CVEs whose fixes are in livepatches that are active on the machine, each with the livepatch's
-    /// name: of those that a CVE run of this server made.
-    async fn live_cves(&self, target: &TargetFacts) -> Result<BTreeMap<CveId, String>, AppError> {
-        let machine = target.machine.as_ref();
-        let loaded = machine.and_then(|machine| machine.livepatches.as_deref());
-        let mut found = BTreeMap::new();
-        for livepatch in loaded.unwrap_or_default().iter().filter(|livepatch| livepatch.active) {
-            let Some(module) = &livepatch.build_id else { continue };
-            let cves = self.store().cves_in_livepatch(&target.release, module).await?;
-            found.extend(cves.into_iter().map(|cve| (cve, livepatch.name.clone())));
         }
         Ok(found)
     }
@@ -257,7 +245,10 @@ fn judge(
             });
         }
     }
-    cves.sort_by_key(|cve| Reverse((score(cve), cve.id)));
+    cves.sort_by_cached_key(|cve| {
+        // Of equals the oldest: for that one there has been most time.
+        (Reverse((score(cve), Exposure::of(&cve.program_files))), cve.id)
+    });
     AssessmentResource {
         linux_version: version.linux.to_string(),
         version_origin: version.origin.to_owned(),

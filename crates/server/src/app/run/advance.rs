@@ -3,21 +3,16 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use elivepatch_cve::Outcome;
-use elivepatch_model::{BuildNumber, BuildOptions, Failure, RunNumber, RunState};
-use elivepatch_store::{
-    BuildRecord, KeptBlob, NewBuild, RunCveRecord, RunRecord, RunStep, StoreError,
-};
+use elivepatch_model::{BuildNumber, Failure, RunNumber, RunState};
+use elivepatch_store::{KeptBlob, RunCveRecord, RunRecord, RunStep, StoreError};
+
+use tokio::task::JoinSet;
 
 use super::{
     combination::Place,
     progress::{Asked, Progress, UnitState, read, write},
 };
-use crate::app::{App, AppError, now, order::Order};
-
-/// How soon a probe is built, compared with what people wait for.
-const PROBE_PRIORITY: i32 = -10;
-/// The same for a set of fixes: a run that is nearly done comes before another one's probes.
-const SET_PRIORITY: i32 = -5;
+use crate::app::{App, AppError, now};
 
 /// How long to rest after the store failed.
 const REST: Duration = Duration::from_secs(5);
@@ -42,14 +37,6 @@ pub(super) struct Run {
     pub config: Option<KeptBlob>,
     failure: Option<Failure>,
     changed: BTreeSet<usize>,
-}
-
-/// Fixes that are to be built together.
-pub(super) struct SetOrder<'a> {
-    /// The fixes, in their order.
-    pub set: &'a [Place],
-    /// Whether they are not tried in a virtual machine.
-    pub is_probe: bool,
 }
 
 impl Run {
@@ -84,6 +71,7 @@ impl Run {
                 cve.result.outcome,
                 Some(
                     Outcome::FixUnavailable { is_transient: true, .. }
+                        | Outcome::CouldNotTry { .. }
                         | Outcome::NotTried
                         | Outcome::Waiting
                 )
@@ -94,45 +82,85 @@ impl Run {
 }
 
 impl App {
-    /// Takes all runs forward until the server stops.
+    /// Takes all runs forward until the server stops, each in steps of its own: one that waits for an archive
+    /// or a source of fixes holds up no other.
     pub(in crate::app) async fn run_runs(&self) {
         let mut waiter = self.wakeups().run_waiter();
+        let mut steps: JoinSet<(RunNumber, Result<bool, AppError>)> = JoinSet::new();
+        // Those whose step is under way, or that have nothing to do until something happens.
+        let mut busy: BTreeSet<RunNumber> = BTreeSet::new();
+        let mut at_rest: BTreeSet<RunNumber> = BTreeSet::new();
+        let mut failed = false;
         loop {
-            match self.advance_runs().await {
-                Ok(0) => {
-                    if !waiter.wait().await {
-                        return;
+            match self.store().unfinished_runs().await {
+                Ok(records) => {
+                    for record in records {
+                        let number = record.number;
+                        if at_rest.contains(&number) || !busy.insert(number) {
+                            continue;
+                        }
+                        let app = self.clone();
+                        steps.spawn(async move { (number, app.step(record).await) });
                     }
-                    tokio::time::sleep(COLLECT).await;
                 }
-                Ok(_) => {}
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
-                        "CVE runs cannot be taken forward"
+                        "CVE runs cannot be looked for"
                     );
-                    tokio::time::sleep(REST).await;
+                    failed = true;
+                }
+            }
+            let ended = tokio::select! {
+                ended = steps.join_next(), if !steps.is_empty() => ended,
+                goes_on = waiter.wait() => {
+                    if !goes_on {
+                        return;
+                    }
+                    tokio::time::sleep(if std::mem::take(&mut failed) { REST } else { COLLECT }).await;
+                    at_rest.clear();
+                    None
+                }
+            };
+            match ended {
+                None => {}
+                Some(Ok((number, moved))) => {
+                    busy.remove(&number);
+                    match moved {
+                        Ok(true) => {}
+                        Ok(false) => drop(at_rest.insert(number)),
+                        // One that cannot go on does not hold up the others.
+                        Err(error) => {
+                            tracing::error!(
+                                run = %number, error = &error as &dyn std::error::Error,
+                                "a CVE run cannot be taken forward; it is tried again"
+                            );
+                            at_rest.insert(number);
+                            failed = true;
+                        }
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a step panicked");
+                    busy.clear();
+                    steps.abort_all();
+                    failed = true;
                 }
             }
         }
     }
 
-    /// Takes each run a step forward. Idempotent; gives how many moved.
-    pub(in crate::app) async fn advance_runs(&self) -> Result<usize, AppError> {
-        let mut moved = 0;
-        for record in self.store().unfinished_runs().await? {
-            let number = record.number;
-            match self.advance(record).await {
-                Ok(has_moved) => moved += usize::from(has_moved),
-                // One that cannot go on must not hold up the others.
-                Err(AppError::Store(StoreError::Corrupt { what, source })) => {
-                    tracing::error!(run = %number, what, ?source, "a CVE run is damaged");
-                    self.give_up(number, &what).await?;
-                }
-                Err(error) => return Err(error),
+    /// Takes a run a step forward; ends one whose record cannot be read.
+    async fn step(&self, record: RunRecord) -> Result<bool, AppError> {
+        let number = record.number;
+        match self.advance(record).await {
+            Err(AppError::Store(StoreError::Corrupt { what, source })) => {
+                tracing::error!(run = %number, what, ?source, "a CVE run is damaged");
+                self.give_up(number, &what).await?;
+                Ok(true)
             }
+            outcome => outcome,
         }
-        Ok(moved)
     }
 
     async fn advance(&self, record: RunRecord) -> Result<bool, AppError> {
@@ -247,81 +275,5 @@ impl App {
         };
         self.store().step_run(number, &step, now()).await?;
         Ok(())
-    }
-
-    /// Orders a set of fixes; an equal build is joined. `None` when the queue is full: later.
-    pub(super) async fn order_set(
-        &self,
-        run: &Run,
-        order: &SetOrder<'_>,
-    ) -> Result<Option<BuildRecord>, AppError> {
-        let request = &run.asked.request;
-        let (Some(config), Some(meaning)) = (run.record.config, run.progress.config_meaning) else {
-            return Err(AppError::Panicked("a run builds without a config".to_owned()));
-        };
-        let build = Order {
-            target: request.target.clone(),
-            baseline: run.asked.baseline.clone(),
-            fixes: run.progress.patches(order.set),
-            // Probes are not tried: one that another run made is as good.
-            checks: if order.is_probe { Vec::new() } else { run.checks(order.set) },
-            options: BuildOptions {
-                probe: order.is_probe,
-                replaces: run.replaces().filter(|_| !order.is_probe),
-                ..request.options.clone()
-            },
-            rebuild: None,
-        };
-        let store = self.store();
-        let kallsyms = run.record.kallsyms;
-        let identity = &self.inner.options.builder_identity;
-        let use_of_symbols = identity.use_of_symbols(&build.target, !build.baseline.is_empty());
-        let builder = identity.of_builds_for(&build.target.release);
-        let key = build.key(meaning, use_of_symbols.in_key(kallsyms), &builder);
-        let kallsyms = match kallsyms {
-            Some(digest) => Some(store.kept_blob(digest).await?),
-            None => None,
-        };
-        let new = NewBuild {
-            key,
-            target: build.target,
-            config: store.kept_blob(config).await?,
-            kallsyms,
-            baseline: build.baseline,
-            fixes: build.fixes,
-            // They are in the store already.
-            patches: Vec::new(),
-            checks: build.checks,
-            options: build.options,
-            rebuild: None,
-            priority: if order.is_probe { PROBE_PRIORITY } else { SET_PRIORITY },
-            probe_of: order.is_probe.then_some(run.record.number),
-        };
-        let limit = u64::from(self.inner.options.queue_limit);
-        match store.submit(&new, limit, now()).await {
-            Ok(submission) => {
-                if !submission.joined {
-                    self.wakeups().queue_grew(submission.build.number);
-                }
-                Ok(Some(submission.build))
-            }
-            Err(StoreError::QueueFull(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Cancels builds that nobody wants any more. What cannot be cancelled has ended.
-    pub(super) async fn cancel_builds(&self, builds: Vec<BuildNumber>) {
-        for build in builds {
-            match self.store().cancel(build, now()).await {
-                Ok(()) => self.wakeups().build_changed(build),
-                Err(StoreError::Finished { .. }) => {}
-                Err(error) => tracing::warn!(
-                    build = %build,
-                    error = &error as &dyn std::error::Error,
-                    "a probe could not be cancelled"
-                ),
-            }
-        }
     }
 }

@@ -103,6 +103,11 @@ impl Combination {
         &self.left_out
     }
 
+    /// The fixes that are being added.
+    pub(super) fn part(&self) -> &[Place] {
+        self.parts.last().map_or(&[], |part| &part.fixes)
+    }
+
     /// How many fixes work together so far.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.len()

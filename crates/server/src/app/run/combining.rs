@@ -1,16 +1,20 @@
 //! The last part of a run: the fixes that work alone are put together.
 
+use std::collections::BTreeSet;
+
 use elivepatch_cve::Outcome;
-use elivepatch_model::{BuildState, FailureClass, RunState};
+use elivepatch_model::{BuildState, Failure, FailureClass, PatchedFunction, RunState};
 use elivepatch_store::BuildRecord;
 
 use super::{
-    advance::{Run, SetOrder},
+    advance::Run,
     combination::{Next, Place},
+    ordering::SetOrder,
     progress::{SetUnderWay, UnitState},
+    trying::over_limits,
     verdict::{ends_run, outcome},
 };
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, CvePolicy};
 
 impl App {
     /// Takes in the set that was built, and orders the next one; at the end gives each CVE its verdict.
@@ -21,7 +25,7 @@ impl App {
                 return Ok(false);
             }
             let build = self.store().build(*build).await?;
-            take_in(run, build);
+            take_in(run, build, &self.inner.options.cve.policy);
             return Ok(true);
         }
         let Some(combination) = &mut run.progress.combination else {
@@ -45,23 +49,35 @@ impl App {
         let what = if is_probe { "building" } else { "building and trying" };
         run.progress.activity =
             format!("{what} {} fixes together ({accepted} are known to work together)", set.len());
-        let order = SetOrder { set: &set, is_probe };
+        let replaces = run.replaces().filter(|_| !is_probe);
+        let order = SetOrder { set: &set, is_probe, replaces };
         let Some(build) = self.order_set(run, &order).await? else { return Ok(false) };
         run.progress.under_way = Some(SetUnderWay { build: build.number, set, is_probe });
         if build.state.is_finished() {
-            take_in(run, build);
+            take_in(run, build, &self.inner.options.cve.policy);
         }
         Ok(true)
     }
 }
 
 /// Tells the search what became of a set.
-fn take_in(run: &mut Run, build: BuildRecord) {
+fn take_in(run: &mut Run, build: BuildRecord, policy: &CvePolicy) {
     let Some(SetUnderWay { set, .. }) = run.progress.under_way.take() else { return };
-    match (build.state, build.failure) {
+    match (build.state, build.failure.clone()) {
         (BuildState::Succeeded, _) => {
-            if let Some(combination) = &mut run.progress.combination {
-                combination.succeeded(build.number);
+            let Some(combination) = &mut run.progress.combination else { return };
+            // What was tried alone was counted before; what applies only after others was not.
+            let over = over_limits(policy, &functions(&build));
+            match (over, combination.part()) {
+                (Some(rule), part) if !part.is_empty() => {
+                    if let [place] = part {
+                        run.progress.over_limits.insert(*place, rule.clone());
+                    }
+                    let hint = "allow larger livepatches in the server's config";
+                    let failure = Failure::new(FailureClass::LimitExceeded, rule, hint);
+                    combination.failed(&failure, &[]);
+                }
+                _ => combination.succeeded(build.number),
             }
         }
         // It is not the new fixes that failed, and machines without the earlier livepatch can have them.
@@ -91,6 +107,13 @@ fn take_in(run: &mut Run, build: BuildRecord) {
     }
 }
 
+/// What a build replaces.
+fn functions(build: &BuildRecord) -> BTreeSet<PatchedFunction> {
+    let probe = build.probe.iter().flat_map(|probe| &probe.functions);
+    let manifest = build.manifest.iter().flat_map(|manifest| &manifest.functions);
+    probe.chain(manifest).cloned().collect()
+}
+
 /// Gives each CVE its verdict.
 fn finish(run: &mut Run, set: &[Place]) {
     let left_out = match &run.progress.combination {
@@ -103,9 +126,14 @@ fn finish(run: &mut Run, set: &[Place]) {
                 Outcome::Livepatch { functions: functions.clone() }
             }
             (_, _) if set.contains(&place) => Outcome::Livepatch { functions: Vec::new() },
-            (UnitState::Works { .. }, Some(failure)) if !is_of_the_trial(failure.class) => {
-                Outcome::Conflicts { failure: failure.clone() }
+            _ if run.progress.over_limits.contains_key(&place) => {
+                Outcome::Denied { rule: run.progress.over_limits[&place].clone() }
             }
+            (UnitState::Works { .. }, Some(failure)) => match outcome(failure.clone()) {
+                could_not @ Outcome::CouldNotTry { .. } => could_not,
+                in_trial if is_of_the_trial(failure.class) => in_trial,
+                _ => Outcome::Conflicts { failure: failure.clone() },
+            },
             // What a person can act on is why it does not apply alone.
             (UnitState::DoesNotApply, Some(_)) => continue,
             (_, Some(failure)) => outcome(failure.clone()),

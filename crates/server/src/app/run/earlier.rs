@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use elivepatch_model::{BehaviourCheck, BuildNumber, BuildOptions, BuildState, Sha256Digest};
-use elivepatch_store::{BuildRecord, RunRecord};
+use elivepatch_model::{BehaviourCheck, BuildNumber, BuildState, Sha256Digest};
+use elivepatch_store::RunRecord;
 use serde::{Deserialize, Serialize};
 
 use super::{
     advance::Run,
     combination::Place,
+    ordering::SetOrder,
     progress::{Asked, Progress, read},
 };
 use crate::app::{App, AppError};
@@ -34,8 +35,16 @@ impl App {
         {
             skip += 1;
             let Some(build) = record.livepatch else { continue };
-            let asked: Asked = read(&record.request, &record)?;
-            let progress: Progress = read(&record.progress, &record)?;
+            let (Ok(asked), Ok(progress)) = (
+                read::<Asked>(&record.request, &record),
+                read::<Progress>(&record.progress, &record),
+            ) else {
+                tracing::warn!(
+                    run = %run.record.number, earlier = %record.number,
+                    "the record of an earlier run cannot be read: its livepatch is passed over"
+                );
+                continue;
+            };
             if !is_same_kernel(run, &record, &asked, &progress) {
                 continue;
             }
@@ -55,7 +64,8 @@ impl App {
         Ok(None)
     }
 
-    /// The earlier livepatch, when it is the very one that would be built of a set.
+    /// The earlier livepatch, when it is the very one that would be built of a set: by the same builder, for the
+    /// same kernel, of the same fixes, tried with the same checks. Only what it replaced may be another one.
     pub(super) async fn is_made_already(
         &self,
         run: &Run,
@@ -63,7 +73,11 @@ impl App {
     ) -> Result<Option<BuildNumber>, AppError> {
         let Some(Earlier { build, .. }) = run.progress.earlier else { return Ok(None) };
         let made = self.store().build(build).await?;
-        let is_it = is_of(&made, run, set) && self.store().has_livepatch(build).await?;
+        let replaces = made.options.replaces;
+        let (_, key) = self.order_of(run, &SetOrder { set, is_probe: false, replaces })?;
+        let is_it = made.state == BuildState::Succeeded
+            && made.key == key
+            && self.store().has_livepatch(build).await?;
         Ok(is_it.then_some(build))
     }
 }
@@ -104,16 +118,4 @@ fn is_same_kernel(run: &Run, earlier: &RunRecord, asked: &Asked, progress: &Prog
         && agree(target.build_id.as_ref(), other.build_id.as_ref())
         && agree(target.kernel_version.as_ref(), other.kernel_version.as_ref())
         && agree(run.record.kallsyms.as_ref(), earlier.kallsyms.as_ref())
-}
-
-/// Whether a livepatch holds the fixes of a set, was made as the run wants it, and tried with its checks.
-fn is_of(made: &BuildRecord, run: &Run, set: &[Place]) -> bool {
-    let fixes = |fixes: &[elivepatch_model::Fix]| -> BTreeSet<Sha256Digest> {
-        fixes.iter().map(|fix| fix.digest).collect()
-    };
-    let options = BuildOptions { replaces: None, ..made.options.clone() };
-    made.state == BuildState::Succeeded
-        && fixes(&made.fixes) == fixes(&run.progress.patches(set))
-        && options == run.asked.request.options
-        && made.checks == run.checks(set)
 }

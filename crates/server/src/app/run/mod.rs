@@ -10,6 +10,7 @@ mod combination;
 mod combining;
 mod earlier;
 mod gathering;
+mod ordering;
 mod plan;
 mod progress;
 mod show;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elivepatch_api::{AssessedCve, AssessmentResource, RunGrounds, RunRequest};
 use elivepatch_cve::{Applicability, CveResult, FixRecord, Fixes, LinuxVersion, Outcome};
-use elivepatch_store::RunCveRecord;
+use elivepatch_store::{RunCveRecord, StoreError};
 
 use crate::app::{App, AppError, fixes::FoundFix};
 
@@ -12,6 +12,11 @@ use crate::app::{App, AppError, fixes::FoundFix};
 const APPROVED: &str = "approved";
 /// What stands for the commit of a patch of a livepatch-overlay.
 const OVERLAY: &str = "overlay";
+
+/// Whether a patch was chosen by a person, and is no commit's.
+pub(super) fn is_chosen(commit: &str) -> bool {
+    commit == APPROVED || commit == OVERLAY
+}
 
 /// What is known of a run before anything is fetched or built.
 pub(super) struct Planned {
@@ -101,9 +106,20 @@ impl App {
         version: Option<LinuxVersion>,
     ) -> Result<(), AppError> {
         let id = record.result.id;
-        if let Some(found) = self.approved_fix(id).await? {
-            self.take_fix(record, vec![(APPROVED.to_owned(), None, found)], true);
-            return Ok(());
+        match self.approved_fix(id).await {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                self.take_fix(record, vec![(APPROVED.to_owned(), None, found)], true);
+                return Ok(());
+            }
+            // The others go on without it.
+            Err(AppError::Store(StoreError::Corrupt { what, .. })) => {
+                let reason = format!("{what}: approve it again, or withdraw it");
+                record.result.outcome =
+                    Some(Outcome::FixUnavailable { reason, is_transient: false });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         }
         let own = match record.result.applicability.fixes() {
             Some(Fixes::OwnBranch(commits)) => commits.clone(),

@@ -40,6 +40,9 @@ pub(super) struct Progress {
     /// The livepatch of an earlier run, which the new one replaces; looked for when each was tried.
     #[serde(default)]
     pub earlier: Option<Earlier>,
+    /// The fixes that would take the livepatch over its limits, each with the rule.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub over_limits: BTreeMap<Place, String>,
     /// The build of a set of fixes that is under way.
     pub under_way: Option<SetUnderWay>,
     /// What it does now, in one line for people.
@@ -96,6 +99,18 @@ pub(super) struct SetUnderWay {
 }
 
 impl Unit {
+    /// Leaves out the patch of a name, which the kernel's source has. Gives `false`, and changes nothing, when there
+    /// is none of that name, or it is the last one.
+    pub(super) fn leave_out(&mut self, name: &str) -> bool {
+        match self.patches.iter().position(|(fix, _)| fix.name == name) {
+            Some(place) if self.patches.len() > 1 => {
+                self.patches.remove(place);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn is_tried_alone(&self) -> bool {
         match &self.trial {
             UnitState::Waiting => false,

@@ -66,12 +66,16 @@ fn resource(
     let counts = progress.counts(&cves);
     let outcome_digest = outcome_digest(&record, &cves);
     let is_finished = record.state.is_finished();
+    let grounds = match &record.grounds {
+        Some(renewed) => read(renewed, &record)?,
+        None => progress.grounds,
+    };
     Ok(RunResource {
         number: record.number,
         state: record.state,
         target: asked.request.target,
         selection: asked.request.selection,
-        grounds: progress.grounds,
+        grounds,
         activity: (!is_finished).then_some(progress.activity),
         to_try,
         tried,

@@ -1,15 +1,24 @@
 //! Beginning a run, or joining an equal one.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
 use elivepatch_api::{AssessmentRequest, RunRequest, RunSubmission};
-use elivepatch_model::{Fix, Sha256Digest, TargetFacts};
+use elivepatch_cve::{CveId, Fixes, Outcome};
+use elivepatch_model::{Fix, RunNumber, Sha256Digest, TargetFacts};
 use elivepatch_store::{KeptBlob, NewRun, RunCveRecord};
 use serde::Serialize;
 
 use super::{
-    plan::Planned,
+    plan::{Planned, is_chosen},
     progress::{Asked, Progress, write},
 };
 use crate::app::{App, AppError, now, texts::GivenTexts};
+
+/// How long an answer is good that lacks fixes which no source had.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most CVEs that a selection may name.
 const MOST_SELECTED: usize = 20_000;
@@ -27,9 +36,37 @@ struct Key<'a> {
     cves: Vec<KeyCve<'a>>,
 }
 
+/// What of a CVE decides. Neither what the feed says beside, nor which modules a machine has loaded, nor which
+/// texts were fetched already: what is not at hand is fetched.
 #[derive(Serialize)]
 struct KeyCve<'a> {
-    result: &'a elivepatch_cve::CveResult,
+    id: CveId,
+    /// What is to be done about it, as far as that is known without its patches.
+    outcome: Option<&'static str>,
+    /// The commits of its fix in the kernel's branch.
+    commits: Vec<&'a str>,
+    /// The patches that a person chose instead.
+    chosen: Vec<Sha256Digest>,
+}
+
+impl<'a> KeyCve<'a> {
+    fn of(record: &'a RunCveRecord) -> Self {
+        let result = &record.result;
+        let commits = match result.applicability.fixes() {
+            Some(Fixes::OwnBranch(commits)) => {
+                commits.iter().map(|commit| commit.hash.as_str()).collect()
+            }
+            _ => Vec::<&str>::new(),
+        };
+        let chosen = result.fixes.iter().filter(|fix| is_chosen(&fix.commit));
+        let chosen = chosen.map(|fix| fix.digest).collect();
+        let outcome = match &result.outcome {
+            // By its files, which are known when it was fetched; the policy itself is in the key.
+            Some(Outcome::Denied { .. }) if !commits.is_empty() => Some(Outcome::Waiting.verdict()),
+            outcome => outcome.as_ref().map(Outcome::verdict),
+        };
+        Self { id: result.id, outcome, commits, chosen }
+    }
 }
 
 impl App {
@@ -94,7 +131,7 @@ impl App {
             builder: &builder,
             policy: &format!("{:?}", self.inner.options.cve.policy),
             is_upper_bound: grounds.is_upper_bound,
-            cves: cves.iter().map(|cve| KeyCve { result: &cve.result }).collect(),
+            cves: cves.iter().map(KeyCve::of).collect(),
         };
         let key = Sha256Digest::of(write(&key).as_bytes());
         let store = self.store();
@@ -111,13 +148,14 @@ impl App {
             kept.push(store.keep_blob(upload).await?);
         }
         let progress = Progress {
-            grounds,
+            grounds: grounds.clone(),
             rest,
             config_meaning,
             unfetched,
             units: Vec::new(),
             combination: None,
             earlier: None,
+            over_limits: BTreeMap::new(),
             under_way: None,
             activity: "begins".to_owned(),
         };
@@ -133,14 +171,14 @@ impl App {
         };
         // The run is about to rest on the texts of its fixes.
         self.fixes_on_disk().await?;
-        let (number, joined) = store.begin_run(&new, again, now()).await?;
-        if joined && !self.livepatch_is_there(number).await? {
-            // Its module was deleted from outside: the build is made anew.
-            let (number, joined) = store.begin_run(&new, true, now()).await?;
-            self.wakeups().run_changed();
-            return Ok(RunSubmission { run: self.run(number).await?, joined });
+        let (mut number, mut joined) = store.begin_run(&new, again, now()).await?;
+        if joined && !self.is_still_good(number, &new.cves).await? {
+            (number, joined) = store.begin_run(&new, true, now()).await?;
         }
-        if !joined {
+        if joined {
+            // The answer is as fresh as the feed is now.
+            store.renew_grounds(number, &write(&grounds)).await?;
+        } else {
             let cves = new.cves.len();
             tracing::info!(run = %number, release = %new.release, cves, "CVE run begins");
             self.wakeups().run_changed();
@@ -148,15 +186,29 @@ impl App {
         Ok(RunSubmission { run: self.run(number).await?, joined })
     }
 
-    /// Whether a run's livepatch can still be had, where it has one.
-    async fn livepatch_is_there(
+    /// Whether a run that is there answers a request still: its livepatch can be had, and so can none of the
+    /// fixes that could not be had then. What the sources did not have is asked for again after a time.
+    async fn is_still_good(
         &self,
-        number: elivepatch_model::RunNumber,
+        number: RunNumber,
+        planned: &[RunCveRecord],
     ) -> Result<bool, AppError> {
-        match self.store().run(number).await?.livepatch {
-            Some(build) => Ok(self.store().has_livepatch(build).await?),
-            None => Ok(true),
+        let run = self.store().run(number).await?;
+        let Some(finished_at) = run.finished_at else { return Ok(true) };
+        if let Some(build) = run.livepatch
+            && !self.store().has_livepatch(build).await?
+        {
+            return Ok(false);
         }
+        let is_missing =
+            |cve: &RunCveRecord| matches!(cve.result.outcome, Some(Outcome::FixUnavailable { .. }));
+        let cves = self.store().run_cves(number).await?;
+        let missing: BTreeSet<CveId> =
+            cves.iter().filter(|cve| is_missing(cve)).map(|cve| cve.result.id).collect();
+        let is_there_now =
+            |cve: &RunCveRecord| !cve.result.fixes.is_empty() && missing.contains(&cve.result.id);
+        let is_old = now().duration_since(finished_at).unsigned_abs() > ASK_AGAIN_AFTER;
+        Ok(!planned.iter().any(is_there_now) && (missing.is_empty() || !is_old))
     }
 }
 

@@ -7,8 +7,9 @@ use elivepatch_cve::{LinuxVersion, Outcome};
 use elivepatch_patch::SourcePatch;
 
 use super::{
-    advance::{Run, SetOrder},
+    advance::Run,
     combination::Place,
+    ordering::SetOrder,
     progress::{Unit, UnitState},
     trying::PROBES_AT_A_TIME,
 };
@@ -50,8 +51,7 @@ impl App {
             let mut set = with.clone();
             set.push(place);
             set.sort_unstable();
-            let order = SetOrder { set: &set, is_probe: true };
-            let Some(build) = self.order_set(run, &order).await? else { break };
+            let Some(build) = self.order_set(run, &SetOrder::probe(&set)).await? else { break };
             // One that has ended already is taken in at the next look.
             run.progress.units[place].trial = UnitState::UnderWay { probe: build.number, with };
             under_way += 1;

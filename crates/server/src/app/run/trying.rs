@@ -7,8 +7,9 @@ use elivepatch_model::{BuildState, FailureClass, PatchedFunction, RunState};
 use elivepatch_store::BuildRecord;
 
 use super::{
-    advance::{Run, SetOrder},
+    advance::Run,
     combination::Combination,
+    ordering::SetOrder,
     progress::UnitState,
     together::works_with,
     verdict::{ends_run, outcome},
@@ -47,8 +48,7 @@ impl App {
             if run.progress.units[place].trial != UnitState::Waiting {
                 continue;
             }
-            let order = SetOrder { set: &[place], is_probe: true };
-            let Some(build) = self.order_set(run, &order).await? else { break };
+            let Some(build) = self.order_set(run, &SetOrder::probe(&[place])).await? else { break };
             run.progress.units[place].trial =
                 UnitState::UnderWay { probe: build.number, with: Vec::new() };
             for position in run.progress.units[place].cves.clone() {
@@ -121,7 +121,10 @@ impl App {
 }
 
 /// The limit that a livepatch of these functions would pass, for people.
-fn over_limits(policy: &CvePolicy, functions: &BTreeSet<PatchedFunction>) -> Option<String> {
+pub(super) fn over_limits(
+    policy: &CvePolicy,
+    functions: &BTreeSet<PatchedFunction>,
+) -> Option<String> {
     let objects: BTreeSet<&str> =
         functions.iter().map(|function| function.object.as_str()).collect();
     let of = |key: &str, limit: usize, what: String| {
@@ -162,6 +165,14 @@ fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
             return;
         }
         (BuildState::Failed, _, Some(failure)) => {
+            if failure.class == FailureClass::FixInSource
+                && let Some(name) = failure.fix.as_deref()
+                && run.progress.units[place].leave_out(name)
+            {
+                // The source has one of several patches: whether it has the others, too, they show.
+                run.progress.units[place].trial = UnitState::Waiting;
+                return;
+            }
             let trial = match failure.class {
                 FailureClass::PatchDoesNotApply => UnitState::DoesNotApply,
                 FailureClass::CompileFailed => UnitState::DoesNotCompile,

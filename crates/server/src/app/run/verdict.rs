@@ -18,6 +18,8 @@ pub(super) fn ends_run(class: FailureClass) -> bool {
         | FailureClass::CompilerMismatch
         | FailureClass::UnprovenNotAllowed
         | FailureClass::KallsymsUnreadable
+        // It says nothing of any fix.
+        | FailureClass::TrialCheckUnusable
         | FailureClass::ToolchainUnknown => true,
         // A tool or the builder itself gave up on this very fix.
         FailureClass::EngineFailed
@@ -41,12 +43,13 @@ pub(super) fn outcome(failure: Failure) -> Outcome {
         | FailureClass::BaseCompileFailed
         | FailureClass::LinkFailed
         | FailureClass::EngineFailed
-        | FailureClass::LimitExceeded
         | FailureClass::BaseDoesNotFit
         | FailureClass::FitUnproven
-        | FailureClass::WorkerLost
-        | FailureClass::Internal
         | FailureClass::Unknown => Outcome::BuildFailed { failure },
+        // Another time, or on another machine, it may come to something.
+        FailureClass::LimitExceeded | FailureClass::WorkerLost | FailureClass::Internal => {
+            Outcome::CouldNotTry { failure }
+        }
         _ => Outcome::NotPatchable { failure },
     }
 }
