@@ -92,9 +92,11 @@ export ELIVEPATCH_TEST_MODULES ELIVEPATCH_TEST_VMLINUX
 # fit_table CACHE OBJECTS RELEASE…: whether what is compiled equals the stock kernels' own code.
 fit_table() {
     place=$(mktemp -d "$cache_directory/test/servers/fit.XXXXXX")
+    fit_result=0
     cargo run --locked --quiet $fit_profile --package elivepatch-builder --example fit_table -- \
-        "$1" "$place" "$2" "$3"
+        "$1" "$place" "$2" "$3" || fit_result=$?
     rm -rf "$place"
+    return "$fit_result"
 }
 
 say "12 objects of $release, compiled and compared with the kernel's own code"
@@ -141,6 +143,13 @@ if [ "$full" = yes ]; then
     cargo test --locked --package elivepatch-end-to-end --test engines -- --ignored --test-threads=1
     say "every stock kernel of the archive is found"
     cargo test --locked --package elivepatch-builder --lib -- --ignored every_stock_kernel
+    say "the toolchain roots that no other test makes"
+    for recipe in debian-12-gcc-11 debian-13-gcc-12 debian-13-gcc-13; do
+        "$ELIVEPATCH_TEST_PROGRAMS/elivepatch-server" toolchain create "$recipe" \
+            --cache-directory "$cache_directory"
+        "$ELIVEPATCH_TEST_PROGRAMS/elivepatch-server" toolchain verify "$recipe" \
+            --cache-directory "$cache_directory"
+    done
     say "toolchain roots from a tarball and from an OCI image, and a livepatch with each; a root of
    a user without root's rights"
     install_packages uidmap

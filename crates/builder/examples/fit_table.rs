@@ -1,7 +1,7 @@
 //! Compares objects of Debian's stock kernels with the kernels' own code, and prints a table:
 //! `fit_table CACHE WORK OBJECTS RELEASE…`. OBJECTS is a number, or sources with commas between them
-//! (`fs/exec.c,kernel/fork.c`). Exits with 1 when something differs, and when a kernel
-//! could not be looked at.
+//! (`fs/exec.c,kernel/fork.c`). Exits with 1 when something differs, when fewer objects are equal than
+//! were asked for, and when a kernel could not be looked at.
 //!
 //! Objects are picked at even distances from all that a kernel is made of, the same each time. What
 //! was compared before is compared again.
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let result = builder.survey_fit(&input, &Progress, &directory);
         remove_work_directory(&directory)?;
         all_fit &= match result {
-            Ok(survey) => print_row(release, &survey),
+            Ok(survey) => print_row(release, &survey, objects),
             Err(failure) => print_failure(release, &failure),
         };
     }
@@ -64,7 +64,8 @@ const HEADER: &str = "| kernel | version | objects (vmlinux + modules) | functio
                       overridden | differ | compile s | fit s | fit/compile |\n\
                       | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
 
-fn print_row(release: &str, survey: &FitSurvey) -> bool {
+/// Whether all is equal, and there is as much of it as was asked for, of vmlinux and of modules.
+fn print_row(release: &str, survey: &FitSurvey, wanted: usize) -> bool {
     let FitSurvey { version, equal, differing, failures, compile_seconds, compare_seconds } =
         survey;
     let of_vmlinux = equal.iter().filter(|one| one.parent == "vmlinux").count();
@@ -82,7 +83,16 @@ fn print_row(release: &str, survey: &FitSurvey) -> bool {
         eprintln!("error: {release}: {}", failure.message);
         failure.details.iter().for_each(|line| eprintln!("   {line}"));
     }
-    failures.is_empty() && !equal.is_empty()
+    let is_enough = equal.len() >= wanted.max(1)
+        && (wanted < 2 || (of_vmlinux > 0 && of_vmlinux < equal.len()));
+    if !is_enough {
+        let of_modules = equal.len() - of_vmlinux;
+        eprintln!(
+            "error: {release}: {wanted} objects of vmlinux and modules were to be equal, and {of_vmlinux} \
+             of vmlinux and {of_modules} of modules are"
+        );
+    }
+    failures.is_empty() && is_enough
 }
 
 /// A kernel that is not there is no kernel that fits.
