@@ -6,6 +6,7 @@
 
 mod adapt;
 mod apply;
+mod attempts;
 mod base;
 mod branch_audit;
 mod builder;
