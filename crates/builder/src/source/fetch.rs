@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, process::Child, time::Duration};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 use super::not_served::not_here;
@@ -212,7 +212,9 @@ impl Answer {
     }
 }
 
-/// Fetches a small file whole, and reads it.
+/// Fetches a small file whole, and reads it. It is not gone on with, for it may have changed; so it lies in
+/// a file of its own meanwhile, whoever else fetches the same. What is left of one that was killed is
+/// removed by its name.
 ///
 /// # Errors
 /// As [`Download::run`].
@@ -221,18 +223,14 @@ pub(super) fn fetch_text(
     directory: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Vec<u8>, Failure> {
-    let name = elivepatch_model::Sha256Digest::of(url.as_bytes()).short();
-    let partial: Utf8PathBuf = directory.join(format!("{name}-{}.list", std::process::id()));
+    let failed = |action: &str, error: &std::io::Error| {
+        io_failure(FailureClass::FetchFailed, action, directory, error)
+    };
+    let file = tempfile::NamedTempFile::new_in(directory).map_err(|e| failed("write to", &e))?;
+    let partial = Utf8Path::from_path(file.path()).expect("below a directory with a UTF-8 name");
     let times = FetchTimes::default();
-    let download = Download { url, partial: &partial, limit_bytes: LIST_BYTES, times };
-    // Not gone on with: it may have changed.
-    download.remove()?;
-    let result = download.run(observer).and_then(|()| {
-        fs_err::read(&partial)
-            .map_err(|error| io_failure(FailureClass::FetchFailed, "read", &partial, &error))
-    });
-    download.remove()?;
-    result
+    Download { url, partial, limit_bytes: LIST_BYTES, times }.run(observer)?;
+    fs_err::read(partial).map_err(|error| failed("read a file of", &error))
 }
 
 #[cfg(test)]
