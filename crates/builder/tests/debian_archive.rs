@@ -55,6 +55,33 @@ fn file_that_was_kept_is_taken_instead_of_fetching_it() {
 }
 
 #[test]
+fn address_is_not_looked_up_in_an_index_that_somebody_else_writes() {
+    let archive = Archive::new();
+    let (cache, apt) = archive.apt("keyring.gpg");
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    let index = apt.configuration().with_file_name("index");
+    let held = cache.lock(&index, &SilentObserver).expect("nobody has it");
+    let log = Log::default();
+    std::thread::scope(|scope| {
+        let fetched = scope.spawn(|| apt.fetch(&versions[0], &log));
+        let waits = || {
+            log.0
+                .lock()
+                .expect("no panic holds it")
+                .iter()
+                .any(|line| line.starts_with("waiting for apt/") && line.contains("/index "))
+        };
+        while !waits() {
+            assert!(!fetched.is_finished(), "it was fetched all the same");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(archive.faults().sent, 0);
+        drop(held);
+        fetched.join().expect("no panic").expect("it is there");
+    });
+}
+
+#[test]
 fn package_that_left_the_archive_is_served_from_where_it_was_kept() {
     let archive = Archive::new();
     let (mut packages, file) = archive.keep();

@@ -117,7 +117,10 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.args(["download", "--print-uris", "--"]);
         command.arg(format!("{}={}", package.name, package.version));
+        // apt finds nothing in an index that somebody else is writing.
+        let lock = self.lock_index(observer)?;
         let output = command.output().map_err(|error| not_installed(&error))?;
+        drop(lock);
         let text = String::from_utf8_lossy(&output.stdout);
         let address = text.lines().find_map(|line| line.strip_prefix('\'')?.split('\'').next());
         address.map(str::to_owned).ok_or_else(|| {
