@@ -55,6 +55,26 @@ fn file_that_was_kept_is_taken_instead_of_fetching_it() {
 }
 
 #[test]
+fn copy_of_a_kept_file_that_breaks_off_leaves_nothing() {
+    let archive = Archive::new();
+    let (packages, file) = archive.keep();
+    let apt = archive.apt_with("keyring.gpg", |options| options.packages = Some(packages));
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    // A file that can be opened and not read, which ends the copy as a full disk does.
+    std::fs::remove_file(&file).expect("own file");
+    std::os::unix::fs::symlink("/proc/self/mem", &file).expect("own link");
+    let failure = apt.fetch(&versions[0], &SilentObserver).expect_err("it cannot be read");
+    assert!(failure.message.contains(&format!("cannot copy {file}")), "{failure:?}");
+    let left: Vec<_> = std::fs::read_dir(archive.path("cache/packages"))
+        .expect("own directory")
+        .flatten()
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .filter(|name| !name.ends_with(".lock"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn address_is_not_looked_up_in_an_index_that_somebody_else_writes() {
     let archive = Archive::new();
     let (cache, apt) = archive.apt("keyring.gpg");
