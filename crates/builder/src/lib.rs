@@ -70,7 +70,7 @@ pub use source::{
     SourceOptions, SourceTree, TARBALLS, TarballCheck, TarballOptions,
 };
 pub use toolchain::{
-    ListedToolchain, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
+    ListedToolchain, OpenApt, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
 };
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,
