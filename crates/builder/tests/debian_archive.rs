@@ -259,6 +259,20 @@ fn mirror_without_any_of_the_suites_is_refused() {
 }
 
 #[test]
+fn package_is_taken_from_the_suite_that_is_wanted() {
+    let archive =
+        Archive::with_suites(&[("old", Some("1.0")), ("new", Some("2.0")), ("none", None)]);
+    let (_, apt) = archive.apt_with_suites("keyring.gpg", &["old", "new", "none"]);
+    let versions = |suite: &str| -> Vec<String> {
+        let found = apt.versions_in(suite, "elivepatch-sample", &SilentObserver);
+        found.expect("signed indexes").into_iter().map(|package| package.version).collect()
+    };
+    assert_eq!(versions("old"), ["1.0"]);
+    assert_eq!(versions("new"), ["2.0"]);
+    assert_eq!(versions("none"), [""; 0]);
+}
+
+#[test]
 fn suite_with_a_foreign_signature_is_refused_beside_a_missing_one() {
     let archive = Archive::new();
     let (_, apt) = archive.apt_with_suites("other.gpg", &["sample", "sample-backports"]);

@@ -49,6 +49,34 @@ fn make(cache: &Cache, recipe: &str, archive: Option<&Archive>) -> Failure {
 const NOT_A_ROOT: &str = "no program runs in the file system of mine";
 
 #[test]
+fn package_is_unpacked_from_the_suite_that_the_recipe_names() {
+    for (suite, version, other) in [("old", "1.0", "2.0"), ("new", "2.0", "1.0")] {
+        let archive = Archive::with_suites(&[("old", Some("1.0")), ("new", Some("2.0"))]);
+        let cache = Cache::open(&archive.path("cache")).expect("own directory");
+        let unpack = format!("[[unpack]]\nsuite = \"{suite}\"\npackage = \"elivepatch-sample\"\n");
+        let recipe = recipe_text(&empty_root(&archive.path("")), &unpack);
+        let failure = make(&cache, &recipe, Some(&archive));
+        assert_eq!(failure.message, NOT_A_ROOT, "{failure:?}");
+        let package = |version: &str| {
+            cache.packages().join(format!("elivepatch-sample_{version}_amd64.deb")).exists()
+        };
+        assert!(package(version) && !package(other), "{suite}");
+    }
+}
+
+#[test]
+fn package_that_the_suite_lacks_is_refused_though_another_suite_has_it() {
+    let archive = Archive::with_suites(&[("old", None), ("new", Some("2.0"))]);
+    let cache = Cache::open(&archive.path("cache")).expect("own directory");
+    let unpack = "[[unpack]]\nsuite = \"old\"\npackage = \"elivepatch-sample\"\n";
+    let recipe = recipe_text(&empty_root(&archive.path("")), unpack);
+    let failure = make(&cache, &recipe, Some(&archive));
+    assert_eq!(failure.message, "the suite old has no package elivepatch-sample", "{failure:?}");
+    assert_eq!(failure.details, ["new has 2.0"]);
+    assert!(failure.hint.contains("[[unpack]] of the recipe"), "{failure:?}");
+}
+
+#[test]
 fn root_that_takes_nothing_from_the_archive_is_made_without_one() {
     let temporary = tempfile::tempdir().expect("a directory");
     let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8");

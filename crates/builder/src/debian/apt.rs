@@ -280,7 +280,11 @@ impl Apt {
 
     /// Asks the index. Only one at a time, and not while it is fetched: apt-cache writes a cache
     /// of its own, and finds nothing in one that somebody else is writing.
-    fn query(&self, arguments: &[&str], observer: &dyn Observer) -> Result<Output, Failure> {
+    pub(super) fn query(
+        &self,
+        arguments: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Output, Failure> {
         let _lock = self.lock_index(observer)?;
         let output =
             self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;

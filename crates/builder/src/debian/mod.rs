@@ -16,6 +16,7 @@ mod proxy;
 mod source_package;
 mod stanza;
 mod stock_config;
+mod suites;
 mod unpack;
 
 pub use apt::Apt;
