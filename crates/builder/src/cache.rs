@@ -40,6 +40,8 @@ pub struct CacheLock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
+    /// apt's state for one set of mirrors and suites: the archive's signed indexes.
+    AptIndex,
     /// A base.
     Base,
     /// A Debian package.
@@ -52,13 +54,14 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Base, Self::Package, Self::Source, Self::ToolchainRoot];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::AptIndex, Self::Base, Self::Package, Self::Source, Self::ToolchainRoot];
 }
 
 impl std::fmt::Display for EntryKind {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
+            Self::AptIndex => "apt index",
             Self::Base => "base",
             Self::Package => "package",
             Self::Source => "source",
@@ -95,7 +98,7 @@ impl Cache {
         &self.directory
     }
 
-    /// apt's own state: the archive's signed indexes, partial downloads.
+    /// apt's own state, a directory for each set of mirrors and suites: the archive's signed indexes.
     pub fn apt(&self) -> Utf8PathBuf {
         self.directory.join("apt")
     }
@@ -121,9 +124,15 @@ impl Cache {
         self.directory.join("bases")
     }
 
+    /// The mirror of the repository of the CVE feed, which the server keeps there.
+    pub fn feed_mirror(&self) -> Utf8PathBuf {
+        self.directory.join(FEED_MIRROR)
+    }
+
     /// Where the entries of a kind are.
     pub(crate) fn place_of(&self, kind: EntryKind) -> Utf8PathBuf {
         match kind {
+            EntryKind::AptIndex => self.apt(),
             EntryKind::Base => self.bases(),
             EntryKind::Package => self.packages(),
             EntryKind::Source => self.sources(),
@@ -243,6 +252,9 @@ fn take_soon(file: &File) -> io::Result<bool> {
         }
     }
 }
+
+/// The name of the mirror of the CVE feed.
+pub const FEED_MIRROR: &str = "feed.git";
 
 /// The name beside an entry for what is being made, before it gets the entry's own.
 pub(crate) const PARTIAL: &str = ".partial";

@@ -2,10 +2,16 @@
 
 mod archive;
 
-use std::{net::TcpListener, sync::Mutex};
+use std::{
+    net::TcpListener,
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
 
 use archive::{Archive, Fault, file_digest};
-use elivepatch_builder::{Apt, Cache, DebianOptions, Observer, PackageDirectory, SilentObserver};
+use elivepatch_builder::{
+    Apt, Cache, DebianOptions, Observer, PackageDirectory, SilentObserver, Sweep,
+};
 use elivepatch_model::{BuildEvent, FailureClass, Sha256Digest};
 
 /// Keeps the lines of the log.
@@ -270,6 +276,31 @@ fn package_is_taken_from_the_suite_that_is_wanted() {
     assert_eq!(versions("old"), ["1.0"]);
     assert_eq!(versions("new"), ["2.0"]);
     assert_eq!(versions("none"), [""; 0]);
+}
+
+#[test]
+fn index_that_somebody_has_open_is_in_use_and_one_that_was_removed_is_fetched_again() {
+    let archive = Archive::new();
+    let (cache, apt) = archive.apt("keyring.gpg");
+    let index = apt.configuration().parent().expect("it has one").to_owned();
+    let sweep = || {
+        // As if it had not been used for a month.
+        let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+        for path in [index.clone(), format!("{index}.used").into()] {
+            let file = std::fs::File::open(path).expect("it is there");
+            file.set_modified(month_ago).expect("own file");
+        }
+        Sweep { at_once: true, ..Sweep::default() }.run(&cache).expect("own directory")
+    };
+    let found = |apt: &Apt| apt.versions("elivepatch-sample", &SilentObserver).map(|v| v.len());
+    assert_eq!(found(&apt), Ok(1));
+    let swept = sweep();
+    assert!(swept.removed.is_empty() && swept.kept[0].reason == "it is in use", "{swept:?}");
+    assert_eq!(found(&apt), Ok(1));
+    drop(apt);
+    assert_eq!(sweep().removed.len(), 1);
+    assert!(!index.exists());
+    assert_eq!(found(&archive.apt("keyring.gpg").1), Ok(1));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn read(
     let names = names.map_err(failed)?.into_iter().filter_map(|name| name.into_string().ok());
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
-    let is_directory = matches!(kind, EntryKind::Base | EntryKind::ToolchainRoot);
+    let is_directory = !matches!(kind, EntryKind::Package | EntryKind::Source);
     let (mut entries, mut leftovers) = (Vec::new(), Vec::new());
     for name in names {
         let path = directory.join(&name);
@@ -106,7 +106,7 @@ fn is_temporary(kind: EntryKind, name: &str) -> bool {
         || match kind {
             EntryKind::Package => name.ends_with(".deb.kept"),
             EntryKind::Source => is_list(name),
-            EntryKind::Base | EntryKind::ToolchainRoot => false,
+            EntryKind::AptIndex | EntryKind::Base | EntryKind::ToolchainRoot => false,
         }
 }
 
@@ -133,7 +133,9 @@ impl Entry {
         let bytes = match self.kind {
             EntryKind::Base => notes::disk_bytes(&self.path, "base.json", &Base::changes_later),
             EntryKind::ToolchainRoot => notes::disk_bytes(&self.path, "root.json", &none),
-            EntryKind::Package | EntryKind::Source => Ok(notes::bytes_below(&self.path)),
+            EntryKind::AptIndex | EntryKind::Package | EntryKind::Source => {
+                Ok(notes::bytes_below(&self.path))
+            }
         };
         match bytes {
             // Somebody else removes it.
