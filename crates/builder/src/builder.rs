@@ -4,10 +4,10 @@ use camino::Utf8Path;
 use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, ProbeRecord, TargetFacts};
 
 use crate::{
-    BaselinePatch, BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
-    Sweep, Swept,
+    BaselinePatch, BuildOrder, BuilderOptions, Cache, DebianOptions, FinishedBuild,
+    HousekeepingError, Observer, SourceKind, Sweep, Swept,
     base::Base,
-    debian::Apt,
+    debian::{Apt, names_of_indexes},
     pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
@@ -20,6 +20,21 @@ use crate::{
 /// elivepatch may be built from other code while it is being worked on.
 const CODE_REVISION: &str = env!("ELIVEPATCH_CODE_REVISION");
 
+/// The names of apt's indexes that a builder with these options uses, in the directory `apt` of its cache.
+pub fn index_names(
+    options: &BuilderOptions,
+    cache: &Cache,
+    toolchains: &Toolchains,
+) -> Vec<String> {
+    let own = options.sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Debian(Some(options)) => Some(DebianOptions::clone(options)),
+        _ => None,
+    });
+    // Commands that need no recipe open the archive as it is.
+    let common = [options.debian.clone(), toolchains.with_suites(&options.debian)];
+    names_of_indexes(cache, &own.chain(common).collect::<Vec<_>>())
+}
+
 /// Turns orders into livepatches.
 #[derive(Debug)]
 pub struct Builder {
@@ -30,6 +45,8 @@ pub struct Builder {
     /// The sources of the options, as they were found when the builder was opened.
     pub(crate) sources: Sources,
     apt: OnceLock<Apt>,
+    /// The names of apt's indexes, found out once: each costs a run of apt.
+    indexes: OnceLock<Vec<String>>,
     accelerator: OnceLock<Accelerator>,
 }
 
@@ -50,8 +67,8 @@ impl Builder {
         };
         // Builds are known by their keys, and those by what the trees are now.
         let sources = Sources::open(&options.sources, &cache);
-        let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { options, cache, sandbox, toolchains, sources, apt, accelerator })
+        let (apt, indexes, accelerator) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { options, cache, sandbox, toolchains, sources, apt, indexes, accelerator })
     }
 
     /// What decides the builder's results beside the order: its version and code, its recipes and
@@ -172,6 +189,10 @@ impl Builder {
         let sweep = Sweep {
             budget_bytes: self.options.disk_budget_bytes,
             recipes: self.toolchains.names(),
+            indexes: self
+                .indexes
+                .get_or_init(|| index_names(&self.options, &self.cache, &self.toolchains))
+                .clone(),
             ..Sweep::default()
         };
         sweep.run(&self.cache)

@@ -13,7 +13,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{Failure, FailureClass};
+use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 use serde::Serialize;
 
 use crate::{
@@ -40,6 +40,8 @@ pub struct CacheLock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
+    /// apt's state for one set of mirrors and suites: the archive's signed indexes.
+    AptIndex,
     /// A base.
     Base,
     /// A Debian package.
@@ -52,13 +54,14 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// All kinds.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Base, Self::Package, Self::Source, Self::ToolchainRoot];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::AptIndex, Self::Base, Self::Package, Self::Source, Self::ToolchainRoot];
 }
 
 impl std::fmt::Display for EntryKind {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
+            Self::AptIndex => "apt index",
             Self::Base => "base",
             Self::Package => "package",
             Self::Source => "source",
@@ -95,7 +98,7 @@ impl Cache {
         &self.directory
     }
 
-    /// apt's own state: the archive's signed indexes, partial downloads.
+    /// apt's own state, a directory for each set of mirrors and suites: the archive's signed indexes.
     pub fn apt(&self) -> Utf8PathBuf {
         self.directory.join("apt")
     }
@@ -121,9 +124,15 @@ impl Cache {
         self.directory.join("bases")
     }
 
+    /// The mirror of the repository of the CVE feed, which the server keeps there.
+    pub fn feed_mirror(&self) -> Utf8PathBuf {
+        self.directory.join(FEED_MIRROR)
+    }
+
     /// Where the entries of a kind are.
     pub(crate) fn place_of(&self, kind: EntryKind) -> Utf8PathBuf {
         match kind {
+            EntryKind::AptIndex => self.apt(),
             EntryKind::Base => self.bases(),
             EntryKind::Package => self.packages(),
             EntryKind::Source => self.sources(),
@@ -136,7 +145,7 @@ impl Cache {
     /// # Errors
     /// When the lock file cannot be made, or the build is cancelled while waiting.
     pub fn lock(&self, entry: &Utf8Path, observer: &dyn Observer) -> Result<CacheLock, Failure> {
-        Self::take(entry, observer, File::try_lock)
+        self.take(entry, observer, File::try_lock)
     }
 
     /// Waits until nobody makes or removes `entry`; others may share it.
@@ -144,7 +153,7 @@ impl Cache {
     /// # Errors
     /// As [`Cache::lock`].
     pub fn share(&self, entry: &Utf8Path, observer: &dyn Observer) -> Result<CacheLock, Failure> {
-        Self::take(entry, observer, File::try_lock_shared)
+        self.take(entry, observer, File::try_lock_shared)
     }
 
     /// The lock of an entry that nobody else makes, removes or shares now; `None` otherwise.
@@ -180,7 +189,9 @@ impl Cache {
         matches!(take_soon(&file), Ok(false))
     }
 
+    /// Takes a lock, and says in the log what is waited for when that takes long.
     fn take(
+        &self,
         entry: &Utf8Path,
         observer: &dyn Observer,
         try_lock: fn(&File) -> Result<(), TryLockError>,
@@ -188,6 +199,7 @@ impl Cache {
         let path = lock_of(entry);
         let failed = |error| io_failure(FailureClass::Internal, "lock", &path, &error);
         let file = open_shared(&path).map_err(failed)?;
+        let (began, mut is_told) = (Instant::now(), false);
         loop {
             match try_lock(&file) {
                 Ok(()) => return Ok(CacheLock { _file: file }),
@@ -195,13 +207,34 @@ impl Cache {
                     return Err(cancelled());
                 }
                 Err(TryLockError::WouldBlock) => {
-                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    if !is_told && began.elapsed() >= SILENT_WAIT {
+                        observer.event(self.waiting_for(entry));
+                        is_told = true;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
         }
     }
+
+    fn waiting_for(&self, entry: &Utf8Path) -> BuildEvent {
+        let step = if entry.starts_with(self.bases()) {
+            StepName::Base
+        } else if entry.starts_with(self.toolchain_roots()) {
+            StepName::Toolchain
+        } else {
+            StepName::Source
+        };
+        let name = entry.strip_prefix(&self.directory).unwrap_or(entry);
+        let line = format!("waiting for {name} of the cache: another build or command has it");
+        BuildEvent::Log { step, line }
+    }
 }
+
+/// How long a lock is waited for without a word: a second build that needs the same is soon served, or waits
+/// for as long as a kernel is built.
+const SILENT_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a lock is tried that may be held for an instant: by who looks whether it is held, or by
 /// a program of this process that is just being started and has its files for as long.
@@ -219,6 +252,9 @@ fn take_soon(file: &File) -> io::Result<bool> {
         }
     }
 }
+
+/// The name of the mirror of the CVE feed.
+pub const FEED_MIRROR: &str = "feed.git";
 
 /// The name beside an entry for what is being made, before it gets the entry's own.
 pub(crate) const PARTIAL: &str = ".partial";
@@ -320,7 +356,46 @@ impl Drop for StagingDirectory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    /// Keeps the lines of the log, and gives up after some.
+    struct Log(Mutex<Vec<String>>);
+
+    impl Observer for Log {
+        fn event(&self, event: BuildEvent) {
+            if let BuildEvent::Log { step, line } = event {
+                self.0.lock().expect("no panic holds it").push(format!("{step}: {line}"));
+            }
+        }
+
+        fn is_cancelled(&self) -> bool {
+            !self.0.lock().expect("no panic holds it").is_empty()
+        }
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told_once_it_takes_long() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Utf8Path::from_path(temporary.path()).expect("UTF-8").join("cache");
+        let cache = Cache::open(&directory).expect("own directory");
+        for (entry, told) in [
+            (cache.bases().join("6.1-x"), "base: waiting for bases/6.1-x of the cache: "),
+            (cache.sources().join("git-x"), "source: waiting for sources/git-x of the cache: "),
+        ] {
+            let log = Log(Mutex::default());
+            drop(cache.lock(&entry, &log).expect("nobody has it"));
+            assert!(!log.is_cancelled(), "there was nothing to wait for");
+            let held = cache.share(&entry, &log).expect("nobody has it");
+            let began = Instant::now();
+            cache.lock(&entry, &log).expect_err("given up when it was told");
+            assert!(began.elapsed() >= SILENT_WAIT);
+            let lines = log.0.lock().expect("no panic holds it");
+            assert!(lines.len() == 1 && lines[0].starts_with(told), "{lines:?}");
+            drop(held);
+        }
+    }
 
     #[test]
     fn only_what_is_published_or_kept_outlives_the_attempt() {

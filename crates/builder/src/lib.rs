@@ -6,6 +6,7 @@
 
 mod adapt;
 mod apply;
+mod attempts;
 mod base;
 mod branch_audit;
 mod builder;
@@ -48,15 +49,15 @@ mod unit;
 mod untrusted_file;
 mod work_directory;
 
-pub use builder::Builder;
-pub use cache::{Cache, EntryKind};
+pub use builder::{Builder, index_names};
+pub use cache::{Cache, EntryKind, FEED_MIRROR};
 pub use debian::{
     Apt, DebianOptions, MirrorTimes, PackageDirectory, stock_config, unpack_source_tarball,
 };
 pub use fit::{FitSurvey, FitSurveyInput, SurveyedObject};
 pub use housekeeping::{
-    HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, list_bases,
-    pin_base, remove_base,
+    HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, cache_bytes,
+    list_bases, pin_base, remove_base,
 };
 pub use inventory::{InventoryError, KernelInventory};
 pub use observer::{Observer, SilentObserver};
@@ -69,7 +70,7 @@ pub use source::{
     SourceOptions, SourceTree, TARBALLS, TarballCheck, TarballOptions,
 };
 pub use toolchain::{
-    ListedToolchain, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
+    ListedToolchain, OpenApt, Origin, Recipe, RecipeError, RootState, ToolchainRoot, Toolchains,
 };
 pub use trial::{
     Accelerator, CHECK_OUTPUT_BYTES, CHECK_SECONDS, ConsoleFault, ConsoleFindings, ConsoleLog,

@@ -2,10 +2,16 @@
 
 mod archive;
 
-use std::{net::TcpListener, sync::Mutex};
+use std::{
+    net::TcpListener,
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
 
 use archive::{Archive, Fault, file_digest};
-use elivepatch_builder::{Apt, Cache, DebianOptions, Observer, PackageDirectory, SilentObserver};
+use elivepatch_builder::{
+    Apt, Cache, DebianOptions, Observer, PackageDirectory, SilentObserver, Sweep,
+};
 use elivepatch_model::{BuildEvent, FailureClass, Sha256Digest};
 
 /// Keeps the lines of the log.
@@ -52,6 +58,53 @@ fn file_that_was_kept_is_taken_instead_of_fetching_it() {
     let failure = apt.fetch(&versions[0], &SilentObserver).expect_err("another digest");
     assert_eq!(failure.class, FailureClass::SourceUnusable);
     assert!(failure.message.contains(file.as_str()), "{failure}");
+}
+
+#[test]
+fn copy_of_a_kept_file_that_breaks_off_leaves_nothing() {
+    let archive = Archive::new();
+    let (packages, file) = archive.keep();
+    let apt = archive.apt_with("keyring.gpg", |options| options.packages = Some(packages));
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    // A file that can be opened and not read, which ends the copy as a full disk does.
+    std::fs::remove_file(&file).expect("own file");
+    std::os::unix::fs::symlink("/proc/self/mem", &file).expect("own link");
+    let failure = apt.fetch(&versions[0], &SilentObserver).expect_err("it cannot be read");
+    assert!(failure.message.contains(&format!("cannot copy {file}")), "{failure:?}");
+    let left: Vec<_> = std::fs::read_dir(archive.path("cache/packages"))
+        .expect("own directory")
+        .flatten()
+        .map(|entry| entry.file_name().into_string().expect("UTF-8"))
+        .filter(|name| !name.ends_with(".lock"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn address_is_not_looked_up_in_an_index_that_somebody_else_writes() {
+    let archive = Archive::new();
+    let (cache, apt) = archive.apt("keyring.gpg");
+    let versions = apt.versions("elivepatch-sample", &SilentObserver).expect("signed index");
+    let index = apt.configuration().with_file_name("index");
+    let held = cache.lock(&index, &SilentObserver).expect("nobody has it");
+    let log = Log::default();
+    std::thread::scope(|scope| {
+        let fetched = scope.spawn(|| apt.fetch(&versions[0], &log));
+        let waits = || {
+            log.0
+                .lock()
+                .expect("no panic holds it")
+                .iter()
+                .any(|line| line.starts_with("waiting for apt/") && line.contains("/index "))
+        };
+        while !waits() {
+            assert!(!fetched.is_finished(), "it was fetched all the same");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(archive.faults().sent, 0);
+        drop(held);
+        fetched.join().expect("no panic").expect("it is there");
+    });
 }
 
 #[test]
@@ -209,6 +262,45 @@ fn mirror_without_any_of_the_suites_is_refused() {
     let failure = apt.versions("elivepatch-sample", &SilentObserver).expect_err("neither is there");
     assert_eq!(failure.class, FailureClass::FetchFailed);
     assert!(failure.details.iter().any(|line| line.contains("sample-backports")), "{failure:?}");
+}
+
+#[test]
+fn package_is_taken_from_the_suite_that_is_wanted() {
+    let archive =
+        Archive::with_suites(&[("old", Some("1.0")), ("new", Some("2.0")), ("none", None)]);
+    let (_, apt) = archive.apt_with_suites("keyring.gpg", &["old", "new", "none"]);
+    let versions = |suite: &str| -> Vec<String> {
+        let found = apt.versions_in(suite, "elivepatch-sample", &SilentObserver);
+        found.expect("signed indexes").into_iter().map(|package| package.version).collect()
+    };
+    assert_eq!(versions("old"), ["1.0"]);
+    assert_eq!(versions("new"), ["2.0"]);
+    assert_eq!(versions("none"), [""; 0]);
+}
+
+#[test]
+fn index_that_somebody_has_open_is_in_use_and_one_that_was_removed_is_fetched_again() {
+    let archive = Archive::new();
+    let (cache, apt) = archive.apt("keyring.gpg");
+    let index = apt.configuration().parent().expect("it has one").to_owned();
+    let sweep = || {
+        // As if it had not been used for a month.
+        let month_ago = SystemTime::now() - Duration::from_secs(30 * 24 * 3600);
+        for path in [index.clone(), format!("{index}.used").into()] {
+            let file = std::fs::File::open(path).expect("it is there");
+            file.set_modified(month_ago).expect("own file");
+        }
+        Sweep { at_once: true, ..Sweep::default() }.run(&cache).expect("own directory")
+    };
+    let found = |apt: &Apt| apt.versions("elivepatch-sample", &SilentObserver).map(|v| v.len());
+    assert_eq!(found(&apt), Ok(1));
+    let swept = sweep();
+    assert!(swept.removed.is_empty() && swept.kept[0].reason == "it is in use", "{swept:?}");
+    assert_eq!(found(&apt), Ok(1));
+    drop(apt);
+    assert_eq!(sweep().removed.len(), 1);
+    assert!(!index.exists());
+    assert_eq!(found(&archive.apt("keyring.gpg").1), Ok(1));
 }
 
 #[test]

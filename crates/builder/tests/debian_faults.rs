@@ -246,7 +246,7 @@ fn toolchain_root_that_the_mirror_does_not_bring_leaves_nothing() {
     ] {
         archive.faults().of.insert("Release", fault);
         let apt = apt(&archive, SHORT);
-        let failure = toolchains.root(&toolchains.recipes()[0], &apt, &SilentObserver);
+        let failure = toolchains.root(&toolchains.recipes()[0], &|| Ok(&apt), &SilentObserver);
         let failure = failure.expect_err("nothing comes");
         assert_eq!(failure.class, FailureClass::ToolchainFailed);
         let told = format!("mmdebstrap could not install the toolchain root mine: {meaning}");

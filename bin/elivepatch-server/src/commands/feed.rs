@@ -40,7 +40,7 @@ pub fn options(config: &ServerConfig) -> Option<FeedOptions> {
     let feed = &config.feed;
     Some(FeedOptions {
         source: feed.source.clone()?,
-        mirror: config.cache_directory.join("feed.git"),
+        mirror: config.cache_directory.join(elivepatch_builder::FEED_MIRROR),
         every: Duration::from_secs(u64::from(feed.every_hours) * 3600),
         stale_after: stale_after(config),
     })

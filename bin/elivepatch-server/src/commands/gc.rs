@@ -1,4 +1,4 @@
-use elivepatch_builder::{Sweep, Swept};
+use elivepatch_builder::{Sweep, Swept, index_names};
 use elivepatch_server::config::Places;
 
 use super::{failed, load_config, of_housekeeping, open_cache};
@@ -12,9 +12,11 @@ use crate::{
 pub fn run(arguments: &Arguments, gc: &GcArguments) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
     let cache = open_cache(&config)?;
+    let toolchains = runner::toolchains(&config, &cache).map_err(failed)?;
     let sweep = Sweep {
         budget_bytes: config.cache.disk_budget_gib.map(|gib| gib << 30),
-        recipes: runner::toolchains(&config, &cache).map_err(failed)?.names(),
+        recipes: toolchains.names(),
+        indexes: index_names(&runner::options(&config), &cache, &toolchains),
         at_once: true,
         dry_run: gc.dry_run,
     };
@@ -55,7 +57,8 @@ fn print(swept: &Swept, is_dry_run: bool) {
     );
     if swept.over_budget_bytes() > 0 {
         report::warn(&format!(
-            "{} over the budget: what is left is in use, pinned, or a toolchain root",
+            "{} over the budget: what is left is in use, pinned, a toolchain root, an index of apt's or the \
+             mirror of the feed",
             report::size(swept.over_budget_bytes())
         ));
     }

@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use super::{
     DebianOptions, MirrorTimes,
     faults::{apt_io, check_keyring, fetch_failure, not_installed, program_missing},
-    mirror::{Mirrors, find_mirrors},
+    indexes::{Index, IndexPlace, mirrors_of},
+    mirror::Mirrors,
     proxy::{machine_proxies, machine_proxy},
     stanza::{Stanza, read_stanzas},
 };
 use crate::{
-    Cache, Observer,
+    Cache, Observer, SilentObserver,
     cache::CacheLock,
     failures::cancelled,
+    housekeeping::mark_used,
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
 
@@ -53,15 +55,8 @@ pub struct Apt {
     index: Index,
     directory: Utf8PathBuf,
     pub(super) proxy: Option<String>,
-}
-
-/// Which index of an archive is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Index {
-    /// That of the packages for amd64.
-    Packages,
-    /// That of the source packages, which few kernels need.
-    Sources,
+    /// The directory is not removed while this value lives.
+    _in_use: CacheLock,
 }
 
 impl Apt {
@@ -82,18 +77,10 @@ impl Apt {
     }
 
     fn open_index(cache: &Cache, options: &DebianOptions, index: Index) -> Result<Self, Failure> {
-        let mut mirrors =
-            find_mirrors(options.mirror.as_deref(), options.security_mirror.as_deref())?;
-        if options.without_security {
-            mirrors.security.clone_from(&options.security_mirror);
-        }
-        let mut sources = source_lines(options, &mirrors, index, &options.suites).join("\n") + "\n";
-        if !options.valid_until {
-            sources.push_str("# whatever the time until which it is valid\n");
-        }
-        // Servers with other mirrors or suites may share the cache: each has an index of its own, or
-        // one would look for its kernels in what the other fetched.
-        let directory = cache.apt().join(Sha256Digest::of(sources.as_bytes()).short());
+        let mirrors = mirrors_of(options)?;
+        let IndexPlace { sources, directory } = IndexPlace::of(cache, options, &mirrors, index);
+        // Nobody holds it alone but who removes it, which takes a moment.
+        let in_use = cache.share(&directory, &SilentObserver)?;
         let apt = Self {
             cache: cache.clone(),
             options: options.clone(),
@@ -101,6 +88,7 @@ impl Apt {
             index,
             directory: directory.clone(),
             proxy: machine_proxy(),
+            _in_use: in_use,
         };
         for part in ["state/lists/partial", "archives/partial"] {
             let path = directory.join(part);
@@ -189,6 +177,7 @@ impl Apt {
     }
 
     pub(super) fn lock_index(&self, observer: &dyn Observer) -> Result<CacheLock, Failure> {
+        mark_used(&self.directory);
         self.cache.lock(&self.directory.join("index"), observer)
     }
 
@@ -280,7 +269,11 @@ impl Apt {
 
     /// Asks the index. Only one at a time, and not while it is fetched: apt-cache writes a cache
     /// of its own, and finds nothing in one that somebody else is writing.
-    fn query(&self, arguments: &[&str], observer: &dyn Observer) -> Result<Output, Failure> {
+    pub(super) fn query(
+        &self,
+        arguments: &[&str],
+        observer: &dyn Observer,
+    ) -> Result<Output, Failure> {
         let _lock = self.lock_index(observer)?;
         let output =
             self.command("apt-cache").args(arguments).output().map_err(|e| not_installed(&e))?;
@@ -339,7 +332,7 @@ impl Apt {
 }
 
 /// The lines of a sources.list. Suites of an archive that has no mirror are left out.
-fn source_lines(
+pub(super) fn source_lines(
     options: &DebianOptions,
     mirrors: &Mirrors,
     index: Index,

@@ -1,9 +1,6 @@
 //! Fetching package files: curl brings them, and their digests are those of the signed index.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{BuildEvent, Failure, FailureClass, Sha256Digest, StepName};
@@ -14,17 +11,12 @@ use super::{
 };
 use crate::{
     Observer,
+    attempts::Attempts,
     cache::CacheLock,
     digest_file::digest_file,
     housekeeping::mark_used,
     process::{Ended, mortal_command},
 };
-
-/// An attempt that brings less than this, in bytes, is one of few: each costs a connection.
-const LITTLE_BYTES: u64 = 64 * 1024;
-
-/// How many attempts may bring little, one after the other.
-const LITTLE_ATTEMPTS: u32 = 10;
 
 /// A package's file that is kept from removal while this value lives.
 #[derive(Debug)]
@@ -125,7 +117,10 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.args(["download", "--print-uris", "--"]);
         command.arg(format!("{}={}", package.name, package.version));
+        // apt finds nothing in an index that somebody else is writing.
+        let lock = self.lock_index(observer)?;
         let output = command.output().map_err(|error| not_installed(&error))?;
+        drop(lock);
         let text = String::from_utf8_lossy(&output.stdout);
         let address = text.lines().find_map(|line| line.strip_prefix('\'')?.split('\'').next());
         address.map(str::to_owned).ok_or_else(|| {
@@ -152,16 +147,14 @@ impl Apt {
             fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
         }
         let times = self.options.times;
-        let began = Instant::now();
+        let mut attempts = Attempts::begin(Duration::from_secs(times.package_seconds));
         let mut may_begin_anew = true;
-        let mut little = 0;
         loop {
             let before = size();
             if before == package.size_bytes {
                 return Ok(partial);
             }
-            let left = Duration::from_secs(times.package_seconds).saturating_sub(began.elapsed());
-            let time = left.min(Duration::from_secs(times.attempt_seconds));
+            let time = attempts.time_for_next(Duration::from_secs(times.attempt_seconds));
             let curl = self.curl(address, package, &partial);
             let finished = self.run(curl, time, observer, &mut |observer| {
                 let done = size();
@@ -186,12 +179,7 @@ impl Apt {
                 fs_err::remove_file(&partial).map_err(|e| apt_io("remove", &partial, &e))?;
                 continue;
             }
-            // A line that drops now and then still gets there; one that brings next to nothing does
-            // not.
-            let came = size().saturating_sub(before);
-            little = if came < LITTLE_BYTES { little + 1 } else { 0 };
-            let is_over = began.elapsed().as_secs() >= times.package_seconds;
-            if !finished.succeeded() && (came == 0 || little >= LITTLE_ATTEMPTS || is_over) {
+            if !finished.succeeded() && !attempts.go_on(size().saturating_sub(before)) {
                 let what = format!("cannot fetch {} {}", package.name, package.version);
                 return Err(fetch_failure(&what, &finished));
             }

@@ -69,6 +69,8 @@ const FAULTS: [Fault; 11] = [
             "not supported or disabled",
             "edirection loop",
             "Maximum (5) redirects",
+            // The same, where the last connection broke off, too.
+            "curl: (47)",
             "Unable to find expected entry",
             "edirection from",
             "not allowed",

@@ -49,15 +49,19 @@ impl Apt {
         if !path.is_file() {
             return Ok(false);
         }
-        let partial = place.with_file_name(format!("{}.kept", package.file_name));
-        fs_err::copy(&path, &partial).map_err(|error| apt_io("copy", &path, &error))?;
+        let packages = self.cache.packages();
+        // Half of it goes with the value when the disk is full, and by its name when this is killed.
+        let copy = tempfile::NamedTempFile::new_in(&packages)
+            .map_err(|error| apt_io("write to", &packages, &error))?;
+        fs_err::copy(&path, copy.path()).map_err(|error| apt_io("copy", &path, &error))?;
         // Of the copy: the file may change meanwhile.
-        let digest = digest_file(&partial).map_err(|error| apt_io("read", &partial, &error))?;
+        let partial =
+            Utf8Path::from_path(copy.path()).expect("below a directory with a UTF-8 name");
+        let digest = digest_file(partial).map_err(|error| apt_io("read", partial, &error))?;
         if digest != package.digest {
-            fs_err::remove_file(&partial).map_err(|error| apt_io("remove", &partial, &error))?;
             return Err(wrong(&path, package.digest, digest));
         }
-        fs_err::rename(&partial, place).map_err(|error| apt_io("move", &partial, &error))?;
+        copy.persist(place).map_err(|error| apt_io("move a copy to", place, &error.error))?;
         Ok(true)
     }
 }

@@ -8,6 +8,7 @@
 mod apt;
 mod download;
 mod faults;
+mod indexes;
 mod kept_packages;
 mod kernel_packages;
 mod mirror;
@@ -16,11 +17,13 @@ mod proxy;
 mod source_package;
 mod stanza;
 mod stock_config;
+mod suites;
 mod unpack;
 
 pub use apt::Apt;
 pub use download::HeldPackage;
 pub(crate) use faults::fault_in;
+pub(crate) use indexes::names_of_indexes;
 pub use kernel_packages::{KernelPackages, find_kernel};
 pub use options::{DebianOptions, MirrorTimes, PackageDirectory};
 pub(crate) use source_package::rt_patches;

@@ -62,7 +62,7 @@ pub(super) fn read(
     let names = names.map_err(failed)?.into_iter().filter_map(|name| name.into_string().ok());
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
-    let is_directory = matches!(kind, EntryKind::Base | EntryKind::ToolchainRoot);
+    let is_directory = !matches!(kind, EntryKind::Package | EntryKind::Source);
     let (mut entries, mut leftovers) = (Vec::new(), Vec::new());
     for name in names {
         let path = directory.join(&name);
@@ -73,7 +73,7 @@ pub(super) fn read(
             let entry = directory.join(entry);
             let state = if is_removed { State::HalfRemoved } else { State::HalfMade };
             leftovers.push(Leftover { kind, path, entry, modified, state });
-        } else if name.starts_with(TEMPORARY) {
+        } else if is_temporary(kind, &name) {
             let modified = path.symlink_metadata().and_then(|metadata| metadata.modified());
             let Ok(modified) = modified else { continue };
             let (entry, state) = (path.clone(), State::Temporary);
@@ -89,6 +89,25 @@ pub(super) fn read(
         }
     }
     Ok((entries, leftovers))
+}
+
+/// Whether the name is that of a file that is written, or was left when its writer was killed. Lists of
+/// digests (`DIGEST-PID.list`) and copies of kept packages (`PACKAGE.kept`) had names of their own once.
+fn is_temporary(kind: EntryKind, name: &str) -> bool {
+    let is_list = |name: &str| {
+        let parts = name.strip_suffix(".list").and_then(|name| name.split_once('-'));
+        parts.is_some_and(|(digest, process)| {
+            digest.len() == 12
+                && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && process.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    name.starts_with(TEMPORARY)
+        || match kind {
+            EntryKind::Package => name.ends_with(".deb.kept"),
+            EntryKind::Source => is_list(name),
+            EntryKind::AptIndex | EntryKind::Base | EntryKind::ToolchainRoot => false,
+        }
 }
 
 /// Whether the name is that of something half made or half removed: the entry's name, and whether
@@ -114,7 +133,9 @@ impl Entry {
         let bytes = match self.kind {
             EntryKind::Base => notes::disk_bytes(&self.path, "base.json", &Base::changes_later),
             EntryKind::ToolchainRoot => notes::disk_bytes(&self.path, "root.json", &none),
-            EntryKind::Package | EntryKind::Source => Ok(notes::bytes_below(&self.path)),
+            EntryKind::AptIndex | EntryKind::Package | EntryKind::Source => {
+                Ok(notes::bytes_below(&self.path))
+            }
         };
         match bytes {
             // Somebody else removes it.
@@ -244,6 +265,19 @@ mod tests {
         assert_eq!(left_over("6.1-abc.removed"), Some(("6.1-abc", true)));
         assert_eq!(left_over("6.1-abc"), None);
         assert_eq!(left_over("6.1.partially-abc"), None);
+    }
+
+    #[test]
+    fn files_that_are_being_written_are_known_by_their_names() {
+        let is = is_temporary;
+        assert!(is(EntryKind::Base, ".tmpAbC"));
+        assert!(is(EntryKind::Source, "72863ca1c282-1701.list"));
+        assert!(is(EntryKind::Package, "linux-image-6.1_6.1.1_amd64.deb.kept"));
+        for name in ["tarball-72863ca1c282-x-6.list", "72863ca1c282-x.list", "72863ca1c282"] {
+            assert!(!is(EntryKind::Source, name), "{name}");
+        }
+        assert!(!is(EntryKind::Base, "72863ca1c282-1701.list"));
+        assert!(!is(EntryKind::Package, "linux-image-6.1_6.1.1_amd64.deb"));
     }
 
     #[test]

@@ -43,6 +43,22 @@ pub(crate) fn list(cache: &Cache, kind: EntryKind) -> Result<Vec<CacheEntry>, Ho
     entries::read(cache, kind)?.0.iter().map(listed).collect()
 }
 
+/// What all of the cache takes on the disk, in bytes: entries, what was left over, and the mirror of the feed.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn cache_bytes(cache: &Cache) -> Result<u64, HousekeepingError> {
+    let mut bytes = notes::bytes_below(&cache.feed_mirror());
+    for kind in EntryKind::ALL {
+        let (entries, leftovers) = entries::read(cache, kind)?;
+        for entry in entries {
+            bytes += entry.bytes()?;
+        }
+        bytes += leftovers.iter().map(entries::Leftover::bytes).sum::<u64>();
+    }
+    Ok(bytes)
+}
+
 /// Removes the entry with this name; that of a base may be cut behind its release. Gives its whole name,
 /// and the bytes that it took.
 pub(crate) fn remove(

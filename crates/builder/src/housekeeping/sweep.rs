@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     HousekeepingError,
     entries::{self, Entry, Leftover, State, timestamp},
+    notes,
 };
 use crate::{Cache, cache::EntryKind};
 
@@ -19,6 +20,10 @@ const HALF_MADE_RESTS: Duration = Duration::from_secs(24 * 3600);
 /// another server that shares the cache may have the recipe.
 const ROOT_RESTS: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// How long an index of apt's that no source names rests before it is removed: another server that shares
+/// the cache may name it. It is fetched again when it is needed.
+const INDEX_RESTS: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What takes less is not worth being evicted, in bytes.
 const LEAST_BYTES: u64 = 1 << 20;
 
@@ -29,6 +34,8 @@ pub struct Sweep {
     pub budget_bytes: Option<u64>,
     /// The names of the toolchain roots that recipes name.
     pub recipes: Vec<String>,
+    /// The names of apt's indexes that the options lead to, as [`crate::index_names`] gives them.
+    pub indexes: Vec<String>,
     /// Whether what nobody holds goes at once, however new it is.
     pub at_once: bool,
     /// Whether nothing is removed and only said what would be.
@@ -75,6 +82,8 @@ pub enum SweepReason {
     HalfMade,
     /// It is a toolchain root that no recipe names.
     NoRecipe,
+    /// It is an index of apt's that no source names, and was not used for a week.
+    NoSource,
     /// The cache took more than its budget, and all else was used later.
     OverBudget,
 }
@@ -85,6 +94,7 @@ impl std::fmt::Display for SweepReason {
             Self::HalfRemoved => "its removal was interrupted",
             Self::HalfMade => "given up half made",
             Self::NoRecipe => "no recipe names it",
+            Self::NoSource => "no source names it, and it was not used for a week",
             Self::OverBudget => "over the disk budget, and not used for the longest time",
         })
     }
@@ -112,8 +122,8 @@ impl Swept {
         if over_budget_bytes > 0 {
             tracing::warn!(
                 over_budget_bytes,
-                "the cache takes more than its disk budget: all that is left is in use, pinned, or a \
-                 toolchain root"
+                "the cache takes more than its disk budget: all that is left is in use, pinned, a \
+                 toolchain root, an index of apt's or the mirror of the feed"
             );
         }
     }
@@ -141,6 +151,7 @@ impl Sweep {
             }
         };
         let mut run = Run { sweep: self, cache, swept: Swept::nothing(self.budget_bytes) };
+        run.swept.left_bytes += notes::bytes_below(&cache.feed_mirror());
         let mut evictable = Vec::new();
         for kind in EntryKind::ALL {
             let (entries, leftovers) = entries::read(cache, kind)?;
@@ -156,12 +167,16 @@ impl Sweep {
                     }
                 };
                 run.swept.left_bytes += bytes;
-                if kind == EntryKind::ToolchainRoot {
-                    if run.is_without_recipe(&entry) {
+                match kind {
+                    EntryKind::ToolchainRoot if run.is_without_recipe(&entry) => {
                         run.entry(&entry, bytes, SweepReason::NoRecipe);
                     }
-                } else if bytes >= LEAST_BYTES {
-                    evictable.push((entry, bytes));
+                    EntryKind::AptIndex if run.is_without_source(&entry) => {
+                        run.entry(&entry, bytes, SweepReason::NoSource);
+                    }
+                    EntryKind::ToolchainRoot | EntryKind::AptIndex => {}
+                    _ if bytes >= LEAST_BYTES => evictable.push((entry, bytes)),
+                    _ => {}
                 }
             }
         }
@@ -230,6 +245,13 @@ impl Run<'_> {
         let rests = SystemTime::now().duration_since(entry.last_used).unwrap_or_default();
         !self.sweep.recipes.iter().any(|name| name == entry.name())
             && (self.sweep.at_once || rests >= ROOT_RESTS)
+    }
+
+    /// Whether it is an index that another one has taken the place of. Not even when all is to go at once
+    /// one that was used lately: a command with other options may come back to it.
+    fn is_without_source(&self, entry: &Entry) -> bool {
+        let rests = SystemTime::now().duration_since(entry.last_used).unwrap_or_default();
+        !self.sweep.indexes.iter().any(|name| name == entry.name()) && rests >= INDEX_RESTS
     }
 
     /// Removes an entry; one that is in use or pinned stays.

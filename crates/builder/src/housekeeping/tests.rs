@@ -294,3 +294,51 @@ fn toolchain_root_that_no_recipe_names_goes_after_a_week_or_at_once_when_asked()
     assert_eq!(removed(&place.sweep(&Sweep { at_once: true, ..sweep })), ["new"]);
     assert!(mine.exists());
 }
+
+#[test]
+fn index_of_apt_that_no_source_names_goes_after_a_week_and_none_that_is_in_use() {
+    let place = Place::new();
+    let index = |name: &str, days_ago| {
+        let index = place.cache.apt().join(name);
+        Place::write(&index.join("state/lists/Packages"), 2, days_ago);
+        Place::used(&index, days_ago);
+        index
+    };
+    let (named, new) = (index("named", 100), index("new", 6));
+    let (old, used, held) = (index("old", 8), index("used", 8), index("held", 8));
+    mark_used(&used);
+    let holder = Holder::of(&held, true);
+    // Indexes count, and are not evicted.
+    let sweep = Sweep {
+        indexes: vec!["named".to_owned()],
+        budget_bytes: Some(1),
+        at_once: true,
+        ..Sweep::default()
+    };
+    let would = place.sweep(&Sweep { dry_run: true, ..sweep.clone() });
+    assert!(old.exists());
+    let swept = place.sweep(&sweep);
+    assert_eq!(removed(&swept), ["old"]);
+    assert_eq!(swept.removed[0].reason, SweepReason::NoSource);
+    assert_eq!(kept(&swept), [("held", "it is in use")]);
+    assert_eq!((removed(&would), kept(&would)), (removed(&swept), kept(&swept)));
+    assert!(!old.exists() && [named, new, used, held].iter().all(|index| index.exists()));
+    assert!(swept.left_bytes >= 8 * MEGABYTE, "{}", swept.left_bytes);
+    drop(holder);
+    assert_eq!(removed(&place.sweep(&sweep)), ["held"]);
+}
+
+#[test]
+fn all_that_the_cache_takes_is_counted() {
+    let place = Place::new();
+    place.base("6.1-mine", 3, 1);
+    place.package("linux.deb", 1, 1);
+    place.package("more.deb.partial", 1, 0);
+    let before = cache_bytes(&place.cache).expect("own directory");
+    assert!((5 * MEGABYTE..6 * MEGABYTE).contains(&before), "{before}");
+    Place::write(&place.cache.feed_mirror().join("objects/pack"), 4, 1);
+    Place::write(&place.cache.apt().join("b5a06e9b8807/state/lists"), 7, 1);
+    let after = cache_bytes(&place.cache).expect("own directory");
+    assert!((16 * MEGABYTE..17 * MEGABYTE).contains(&after), "{after}");
+    assert_eq!(place.sweep(&Sweep::default()).left_bytes, after);
+}

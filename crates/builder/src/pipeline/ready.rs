@@ -59,7 +59,7 @@ impl Job<'_> {
 
     pub(super) fn toolchain_root(&self, config: &KernelConfig) -> Summed<ToolchainRoot> {
         let toolchains = &self.builder.toolchains;
-        let root = toolchains.root_for(config, self.builder.apt()?, self.observer)?;
+        let root = toolchains.find_root(config, &|| self.builder.apt(), self.observer)?;
         rebuild::check_toolchain(self.order, &root.record())?;
         let summary = format!("{}, {}", root.record().name, root.compiler_text());
         Ok((root, summary))

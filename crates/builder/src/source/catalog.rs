@@ -185,7 +185,7 @@ impl Sources {
                         is_evicted: false,
                     });
                 }
-                Err(failure) if is_passed(&failure) => {
+                Err(failure) if is_passed(&failure) || self.is_no_debian(entry, search) => {
                     if self.entries.len() > 1 {
                         log(format!("the source {name} does not serve: {}", failure.message));
                     }
@@ -203,6 +203,12 @@ impl Sources {
             }
         }
         Err(nobody_serves(wanted, passed))
+    }
+
+    /// Whether the archive that no config names is not there either: a machine that is no Debian may have
+    /// no apt, and has sources of its own.
+    fn is_no_debian<'a>(&'a self, entry: &'a Entry, search: &Search<'a>) -> bool {
+        !entry.is_named && self.entries.len() > 1 && entry.apt(search).is_err()
     }
 
     /// Keeps from removal what a base is made of, while the locks live; what was evicted is fetched or

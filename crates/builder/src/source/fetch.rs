@@ -2,22 +2,23 @@
 
 use std::{cell::Cell, process::Child, time::Duration};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName};
 
 use super::not_served::not_here;
 use crate::{
     Observer,
+    attempts::Attempts,
     failures::{cancelled, io_failure},
     process::{Ended, Finished, ProcessLimits, mortal_command, supervise},
 };
 
-/// curl itself gives up on a line that brings nothing; this is for one that brings little forever.
-const FETCH_LIMITS: ProcessLimits = ProcessLimits {
-    time: Duration::from_secs(3600),
-    silence: Duration::from_secs(3600),
-    output_bytes: 1 << 20,
-};
+/// The longest attempt. curl itself gives up on a line that brings nothing; this is for one that brings
+/// little forever.
+const ATTEMPT: Duration = Duration::from_secs(3600);
+
+/// The most that curl may print, in bytes: some lines.
+const OUTPUT_BYTES: u64 = 1 << 20;
 
 /// The largest tarball that is fetched, in bytes: Linux 7.3 has 0.16 GB with xz and 0.27 with gzip.
 pub(super) const TARBALL_BYTES: u64 = 2 << 30;
@@ -33,24 +34,43 @@ pub(super) struct Download<'a> {
     pub partial: &'a Utf8Path,
     /// The most that it may have, in bytes.
     pub limit_bytes: u64,
-    /// For how long fewer than 1000 bytes a second may come in, in seconds.
-    pub slow_seconds: u64,
+    /// How long a server is waited for.
+    pub times: FetchTimes,
 }
 
-/// How long a line may bring next to nothing, in seconds.
-pub(super) const SLOW_SECONDS: u64 = 60;
+/// How long a server is waited for that trickles or drops the line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FetchTimes {
+    /// With fewer than 1000 bytes a second.
+    pub slow_seconds: u64,
+    /// For all attempts at a file in one build; the next one goes on with what came.
+    pub total_seconds: u64,
+}
+
+impl Default for FetchTimes {
+    fn default() -> Self {
+        Self {
+            // As much as a server takes that has a disk to wake up.
+            slow_seconds: 60,
+            // Linux 7.3 with gzip takes six hours at 13 kB/s.
+            total_seconds: 6 * 3600,
+        }
+    }
+}
 
 impl Download<'_> {
     /// Brings it in, going on where an earlier run stopped.
     ///
     /// # Errors
     /// `release-unknown` when the server says that there is no such file; `fetch-failed` when it does not
-    /// come, is too large, or would come by another protocol.
+    /// come, or not in time, is too large, or would come by another protocol.
     pub(super) fn run(&self, observer: &dyn Observer) -> Result<(), Failure> {
+        let mut attempts = Attempts::begin(Duration::from_secs(self.times.total_seconds));
         let mut may_begin_anew = true;
         loop {
             let before = self.size();
-            let (finished, is_too_large) = self.curl(observer)?;
+            let time = attempts.time_for_next(ATTEMPT);
+            let (finished, is_too_large) = self.curl(time, observer)?;
             let answer = Answer::of(&finished);
             if is_too_large || finished.code() == Some(63) {
                 self.remove()?;
@@ -75,16 +95,21 @@ impl Download<'_> {
                     self.remove()?;
                 }
                 Some(28) => return Err(self.failed("is too slow or does not answer", &finished)),
-                // A line that drops now and then still gets there; one that brings nothing does not.
-                _ if self.size() <= before => {
-                    let code = answer.code.filter(|code| *code >= 400);
-                    let what = match code {
+                _ if attempts.go_on(self.size().saturating_sub(before)) => {}
+                _ => {
+                    let what = match answer.code.filter(|code| *code >= 400) {
                         Some(code) => format!("cannot be fetched: the server answers {code}"),
+                        None if attempts.is_over() => {
+                            let seconds = self.times.total_seconds;
+                            format!("is too slow: it has not come in {seconds} s")
+                        }
+                        None if self.size() > before => {
+                            "cannot be fetched: the line breaks off again and again".to_owned()
+                        }
                         None => "cannot be fetched".to_owned(),
                     };
                     return Err(self.failed(&what, &finished));
                 }
-                _ => {}
             }
         }
     }
@@ -106,16 +131,16 @@ impl Download<'_> {
         fs_err::metadata(self.partial).map_or(0, |metadata| metadata.len())
     }
 
-    /// Runs curl once. The flag says whether it was stopped because of the size: older versions look at it
+    /// Runs curl once, for this time at most. The flag says whether it was stopped because of the size: older versions look at it
     /// only where the server tells it before.
-    fn curl(&self, observer: &dyn Observer) -> Result<(Finished, bool), Failure> {
+    fn curl(&self, time: Duration, observer: &dyn Observer) -> Result<(Finished, bool), Failure> {
         let protocol = if self.url.starts_with("https://") { "=https" } else { "=http" };
         let mut curl = mortal_command("curl");
         // Nothing of a .curlrc: it could switch any of the following off.
         curl.args(["--disable", "--fail", "--silent", "--show-error", "--location", "--globoff"]);
         curl.args(["--proto", protocol, "--proto-redir", protocol, "--max-redirs", "5"]);
         curl.args(["--connect-timeout", "30", "--speed-limit", "1000"]);
-        curl.args(["--speed-time", &self.slow_seconds.to_string()]);
+        curl.args(["--speed-time", &self.times.slow_seconds.to_string()]);
         curl.args(["--max-filesize", &self.limit_bytes.to_string(), "--continue-at", "-"]);
         curl.args(["--write-out", "\nanswer %{http_code}\n"]);
         curl.args(["--output", self.partial.as_str(), "--", self.url]);
@@ -144,14 +169,14 @@ impl Download<'_> {
                 observer.event(BuildEvent::Log { step: StepName::Source, line: line.to_owned() });
             }
         };
-        let finished =
-            supervise(curl, FETCH_LIMITS, &mut on_line, &mut watch).map_err(|error| {
-                Failure::new(
-                    FailureClass::FetchFailed,
-                    format!("cannot run curl: {error}"),
-                    "apt-get install curl: it fetches the files of sources",
-                )
-            })?;
+        let limits = ProcessLimits { time, silence: time, output_bytes: OUTPUT_BYTES };
+        let finished = supervise(curl, limits, &mut on_line, &mut watch).map_err(|error| {
+            Failure::new(
+                FailureClass::FetchFailed,
+                format!("cannot run curl: {error}"),
+                "apt-get install curl: it fetches the files of sources",
+            )
+        })?;
         if finished.ended == Ended::Cancelled {
             return Err(cancelled());
         }
@@ -187,7 +212,9 @@ impl Answer {
     }
 }
 
-/// Fetches a small file whole, and reads it.
+/// Fetches a small file whole, and reads it. It is not gone on with, for it may have changed; so it lies in
+/// a file of its own meanwhile, whoever else fetches the same. What is left of one that was killed is
+/// removed by its name.
 ///
 /// # Errors
 /// As [`Download::run`].
@@ -196,16 +223,16 @@ pub(super) fn fetch_text(
     directory: &Utf8Path,
     observer: &dyn Observer,
 ) -> Result<Vec<u8>, Failure> {
-    let name = elivepatch_model::Sha256Digest::of(url.as_bytes()).short();
-    let partial: Utf8PathBuf = directory.join(format!("{name}-{}.list", std::process::id()));
-    let slow_seconds = SLOW_SECONDS;
-    let download = Download { url, partial: &partial, limit_bytes: LIST_BYTES, slow_seconds };
-    // Not gone on with: it may have changed.
-    download.remove()?;
-    let result = download.run(observer).and_then(|()| {
-        fs_err::read(&partial)
-            .map_err(|error| io_failure(FailureClass::FetchFailed, "read", &partial, &error))
-    });
-    download.remove()?;
-    result
+    let failed = |action: &str, error: &std::io::Error| {
+        io_failure(FailureClass::FetchFailed, action, directory, error)
+    };
+    let file = tempfile::NamedTempFile::new_in(directory).map_err(|e| failed("write to", &e))?;
+    let partial = Utf8Path::from_path(file.path()).expect("below a directory with a UTF-8 name");
+    let times = FetchTimes::default();
+    Download { url, partial, limit_bytes: LIST_BYTES, times }.run(observer)?;
+    fs_err::read(partial).map_err(|error| failed("read a file of", &error))
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Place, TarballCheck, TarballOptions, Tools, TreeFacts,
-    fetch::{Download, SLOW_SECONDS, TARBALL_BYTES, fetch_text},
+    fetch::{Download, FetchTimes, TARBALL_BYTES, fetch_text},
     local::LocalFiles,
     not_served::not_here,
     signature::Signatures,
@@ -31,8 +31,8 @@ pub(super) struct Tarballs<'a> {
     pub release: &'a KernelRelease,
     /// What it is done with.
     pub tools: Tools<'a>,
-    /// For how long next to nothing may come in, in seconds.
-    pub slow_seconds: u64,
+    /// How long a server is waited for.
+    pub times: FetchTimes,
 }
 
 /// What was found out of a file that was fetched.
@@ -51,7 +51,7 @@ impl<'a> Tarballs<'a> {
         release: &'a KernelRelease,
         tools: Tools<'a>,
     ) -> Self {
-        Self { options, local, release, tools, slow_seconds: SLOW_SECONDS }
+        Self { options, local, release, tools, times: FetchTimes::default() }
     }
 
     /// The checked files for the kernel.
@@ -130,8 +130,8 @@ impl<'a> Tarballs<'a> {
             return Ok(file);
         }
         let partial = Utf8PathBuf::from(format!("{place}.partial"));
-        let (limit_bytes, slow_seconds) = (TARBALL_BYTES, self.slow_seconds);
-        let download = Download { url, partial: &partial, limit_bytes, slow_seconds };
+        let (limit_bytes, times) = (TARBALL_BYTES, self.times);
+        let download = Download { url, partial: &partial, limit_bytes, times };
         let mut was_resumed = partial.exists();
         let digest = loop {
             download.run(observer)?;

@@ -60,7 +60,7 @@ impl Setting {
         let source = crate::SourceOptions { name: "t".to_owned(), releases: Vec::new(), kind };
         let local = LocalFiles::open(&source.local_places(), &[], &self.place.cache);
         let mut tarballs = Tarballs::new(options, &local, &release, self.place.tools());
-        tarballs.slow_seconds = 2;
+        tarballs.times.slow_seconds = 2;
         tarballs.find()
     }
 
@@ -243,8 +243,8 @@ fn download_without_end_is_stopped_at_its_limit() {
         let answer = Answer { content: vec![7; 9 << 20], hides_size, ..Answer::default() };
         setting.web.put("/x", answer);
         let url = format!("{}/x", setting.web.address);
-        let limit_bytes = 1 << 20;
-        let download = Download { url: &url, partial: &partial, limit_bytes, slow_seconds: 5 };
+        let (limit_bytes, times) = (1 << 20, FetchTimes { slow_seconds: 5, total_seconds: 60 });
+        let download = Download { url: &url, partial: &partial, limit_bytes, times };
         let failure = download.run(&SilentObserver).expect_err("too large");
         assert!(failure.message.contains("has more than 1 MiB"), "{failure:?}");
         assert!(!partial.exists());

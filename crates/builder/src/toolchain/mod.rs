@@ -27,6 +27,10 @@ use contents::Depth;
 use recipe::made_with_rust;
 use root::RootFacts;
 
+/// Debian's archive, opened when something is installed or unpacked from it: on a machine that is no Debian
+/// there may be no apt, and no mirror that it knows.
+pub type OpenApt<'s, 'a> = &'s dyn Fn() -> Result<&'a Apt, Failure>;
+
 /// All toolchain roots that this server can have.
 #[derive(Debug)]
 pub struct Toolchains {
@@ -95,10 +99,10 @@ impl Toolchains {
     /// # Errors
     /// `toolchain-unknown` when no recipe gives that compiler, or what was made has another patch
     /// level or other binutils; `toolchain-failed` or `fetch-failed` when none fits and one cannot be made.
-    pub fn root_for(
+    pub fn find_root(
         &self,
         config: &KernelConfig,
-        apt: &Apt,
+        apt: OpenApt,
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
         let mut recipes = self.recipes_for(config)?;
@@ -143,6 +147,19 @@ impl Toolchains {
         let details: Vec<String> = others.chain(misfits.iter().flat_map(Misfit::lines)).collect();
         let told = failure.details.clone();
         Err(failure.with_details(told.into_iter().chain(details)))
+    }
+
+    /// As [`Toolchains::find_root`], with an archive that is open.
+    ///
+    /// # Errors
+    /// As [`Toolchains::find_root`].
+    pub fn root_for(
+        &self,
+        config: &KernelConfig,
+        apt: &Apt,
+        observer: &dyn Observer,
+    ) -> Result<ToolchainRoot, Failure> {
+        self.find_root(config, &|| Ok(apt), observer)
     }
 
     fn peek(&self, recipe: &Recipe) -> Option<RootFacts> {
@@ -201,7 +218,7 @@ impl Toolchains {
     pub fn root(
         &self,
         recipe: &Recipe,
-        apt: &Apt,
+        apt: OpenApt,
         observer: &dyn Observer,
     ) -> Result<ToolchainRoot, Failure> {
         let place = self.place(recipe);

@@ -90,7 +90,7 @@ pub struct OciOrigin {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnpackedPackage {
-    /// The suite to take it from; it must be among the server's suites.
+    /// The suite to take it from; the mirror must have it.
     pub suite: String,
     /// Its name.
     pub package: String,

@@ -70,7 +70,9 @@ fn answer(
         (fault.map(|(_, fault)| fault.clone()), faults.ignores_ranges)
     };
     if let Some(Fault::Redirect(to)) = fault {
-        let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         return connection.write_all(head.as_bytes());
     }
     let Some(content) = files.get(&path) else {

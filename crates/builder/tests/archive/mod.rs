@@ -2,7 +2,7 @@
 //! faulty on demand.
 
 // Each of the test programs uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod mirror;
 
@@ -16,9 +16,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::{Apt, Cache, DebianOptions, PackageDirectory};
 use elivepatch_model::Sha256Digest;
 pub use mirror::{Fault, Faults};
-
-/// Where the package lies on the mirror.
-const PACKAGE: &str = "/debian/pool/elivepatch-sample_1.0_amd64.deb";
 
 pub struct Archive {
     directory: tempfile::TempDir,
@@ -47,31 +44,44 @@ impl Archive {
     }
 
     pub fn signed(signing: &Signing) -> Self {
+        Self::of(&[("sample", Some("1.0"))], signing)
+    }
+
+    /// One with several suites, each with the package in one version or without it.
+    pub fn with_suites(suites: &[(&str, Option<&str>)]) -> Self {
+        Self::of(suites, &Signing::default())
+    }
+
+    fn of(suites: &[(&str, Option<&str>)], signing: &Signing) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let root = directory.path();
-        let package = build_package(root);
-        let mut files = HashMap::new();
-        let packages = format!(
-            "Package: elivepatch-sample\nVersion: 1.0\nArchitecture: amd64\nMaintainer: t <t@t>\n\
-             Description: sample\nFilename: pool/elivepatch-sample_1.0_amd64.deb\nSize: {}\nSHA256: {}\n\n",
-            package.len(),
-            Sha256Digest::of(&package)
-        );
-        let release = format!(
-            "Origin: Debian\nLabel: Debian\nSuite: sample\nCodename: sample\nArchitectures: amd64\n\
-             Components: main\nDate: Thu, 01 Oct 2026 00:00:00 UTC\n{}SHA256:\n {} {} main/binary-amd64/Packages\n",
-            signing.release_lines,
-            Sha256Digest::of(packages.as_bytes()),
-            packages.len()
-        );
-        let signed = sign(root, &release, signing.key);
-        let package_bytes = package.len();
-        files.insert("/debian/dists/sample/InRelease".to_owned(), signed);
-        files.insert(
-            "/debian/dists/sample/main/binary-amd64/Packages".to_owned(),
-            packages.into_bytes(),
-        );
-        files.insert(PACKAGE.to_owned(), package);
+        make_keys(root, signing.key);
+        let (mut files, mut package_bytes) = (HashMap::new(), 0);
+        for (suite, version) in suites {
+            let mut packages = String::new();
+            if let Some(version) = version {
+                let package = build_package(root, version);
+                let name = format!("pool/elivepatch-sample_{version}_amd64.deb");
+                packages = format!(
+                    "Package: elivepatch-sample\nVersion: {version}\nArchitecture: amd64\n\
+                     Maintainer: t <t@t>\nDescription: sample\nFilename: {name}\nSize: {}\nSHA256: {}\n\n",
+                    package.len(),
+                    Sha256Digest::of(&package)
+                );
+                package_bytes = package.len();
+                files.insert(format!("/debian/{name}"), package);
+            }
+            let release = format!(
+                "Origin: Debian\nLabel: Debian\nSuite: {suite}\nCodename: {suite}\nArchitectures: amd64\n\
+                 Components: main\nDate: Thu, 01 Oct 2026 00:00:00 UTC\n{}SHA256:\n {} {} main/binary-amd64/Packages\n",
+                signing.release_lines,
+                Sha256Digest::of(packages.as_bytes()),
+                packages.len()
+            );
+            let place = format!("/debian/dists/{suite}");
+            files.insert(format!("{place}/InRelease"), sign(root, &release, signing.key));
+            files.insert(format!("{place}/main/binary-amd64/Packages"), packages.into_bytes());
+        }
         let faults = Arc::new(Mutex::new(Faults::default()));
         let address = mirror::serve(files, Arc::clone(&faults));
         Self { directory, address, faults, package_bytes }
@@ -137,10 +147,12 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 /// A package of 300 kB that does not compress.
-fn build_package(root: &std::path::Path) -> Vec<u8> {
+fn build_package(root: &std::path::Path, version: &str) -> Vec<u8> {
     let tree = root.join("tree");
     std::fs::create_dir_all(tree.join("DEBIAN")).expect("own directory");
-    let control = "Package: elivepatch-sample\nVersion: 1.0\nArchitecture: amd64\nMaintainer: t <t@t>\nDescription: sample\n";
+    let control = format!(
+        "Package: elivepatch-sample\nVersion: {version}\nArchitecture: amd64\nMaintainer: t <t@t>\nDescription: sample\n"
+    );
     std::fs::write(tree.join("DEBIAN/control"), control).expect("own file");
     let mut noise = Vec::new();
     let mut state: u64 = 88172645463325252;
@@ -157,30 +169,47 @@ fn build_package(root: &std::path::Path) -> Vec<u8> {
     std::fs::read(package).expect("it was built")
 }
 
-/// Signs with a fresh key; leaves `keyring.gpg` (that key) and `other.gpg` (another one).
-fn sign(root: &std::path::Path, release: &str, key: Option<(&str, &str)>) -> Vec<u8> {
-    let path = |name: &str| root.join(name).to_str().expect("UTF-8").to_owned();
-    std::fs::write(root.join("Release"), release).expect("own file");
+/// Leaves `keyring.gpg` (the key that signs) and `other.gpg` (another one).
+fn make_keys(root: &std::path::Path, key: Option<(&str, &str)>) {
     let (time, until) = key.unwrap_or(("", "never"));
-    let gpg = |home: &str, arguments: &[&str]| {
-        let home = path(home);
-        let mut all = vec!["--homedir", &home, "--batch", "--quiet"];
-        if !time.is_empty() {
-            all.extend(["--faked-system-time", time]);
-        }
-        all.extend(arguments);
-        run("gpg", &all);
-    };
     for (home, keyring) in [("gnupg", "keyring.gpg"), ("gnupg-other", "other.gpg")] {
-        std::fs::create_dir(path(home)).expect("own directory");
-        run("chmod", &["700", &path(home)]);
+        let home_path = path(root, home);
+        std::fs::create_dir(&home_path).expect("own directory");
+        run("chmod", &["700", &home_path]);
         let user = ["--quick-generate-key", "t@t", "rsa2048", "sign", until];
-        gpg(home, &[&["--passphrase", ""], &user[..]].concat());
-        gpg(home, &["--output", &path(keyring), "--export"]);
+        gpg(root, home, time, &[&["--passphrase", ""], &user[..]].concat());
+        gpg(root, home, time, &["--output", &path(root, keyring), "--export"]);
     }
-    gpg("gnupg", &["--output", &path("InRelease"), "--clearsign", &path("Release")]);
+    stop_agents(root);
+}
+
+/// Signs with the key of `keyring.gpg`.
+fn sign(root: &std::path::Path, release: &str, key: Option<(&str, &str)>) -> Vec<u8> {
+    let (time, _) = key.unwrap_or_default();
+    let (plain, signed) = (path(root, "Release"), path(root, "InRelease"));
+    std::fs::write(&plain, release).expect("own file");
+    gpg(root, "gnupg", time, &["--yes", "--output", &signed, "--clearsign", &plain]);
+    stop_agents(root);
+    std::fs::read(signed).expect("it was signed")
+}
+
+fn path(root: &std::path::Path, name: &str) -> String {
+    root.join(name).to_str().expect("UTF-8").to_owned()
+}
+
+/// Runs gpg at a time as it takes times; at the machine's where that is empty.
+fn gpg(root: &std::path::Path, home: &str, time: &str, arguments: &[&str]) {
+    let home = path(root, home);
+    let mut all = vec!["--homedir", &home, "--batch", "--quiet"];
+    if !time.is_empty() {
+        all.extend(["--faked-system-time", time]);
+    }
+    all.extend(arguments);
+    run("gpg", &all);
+}
+
+fn stop_agents(root: &std::path::Path) {
     for home in ["gnupg", "gnupg-other"] {
-        run("gpgconf", &["--homedir", &path(home), "--kill", "all"]);
+        run("gpgconf", &["--homedir", &path(root, home), "--kill", "all"]);
     }
-    std::fs::read(root.join("InRelease")).expect("it was signed")
 }

@@ -163,6 +163,9 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #disk_budget_gib = 40
 
 [debian]
+# A server that is no Debian needs this only for toolchain recipes that install or unpack packages of
+# Debian, and for Debian's stock kernels; both need apt there. Else nothing of it is asked for.
+
 # The base URL of a Debian archive, such as "http://mirror.example.org/debian". When it is absent, the
 # one that this machine's own apt is configured with is used.
 #mirror = "http://mirror.example.org/debian"

@@ -1,4 +1,4 @@
-use elivepatch_builder::{ListedBase, list_bases};
+use elivepatch_builder::{ListedBase, cache_bytes, list_bases};
 use elivepatch_model::BaseKind;
 use elivepatch_server::config::Places;
 
@@ -21,7 +21,12 @@ pub fn run(arguments: &Arguments, json: bool) -> Result<(), CommandError> {
     } else {
         report::table(&["BASE", "KIND", "SIZE", "LAST USED (UTC)", ""], bases.iter().map(row));
         let bytes = bases.iter().map(|base| base.bytes).sum();
-        anstream::eprintln!("{} in all", report::size(bytes));
+        let all = cache_bytes(&cache).map_err(of_housekeeping)?;
+        anstream::eprintln!(
+            "{} in all, of {} in the cache",
+            report::size(bytes),
+            report::size(all)
+        );
     }
     Ok(())
 }

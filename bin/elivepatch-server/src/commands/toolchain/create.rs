@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use elivepatch_builder::{Apt, Cache};
 use elivepatch_server::config::Places;
 
@@ -19,7 +21,11 @@ pub fn run(arguments: &Arguments, name: &str) -> Result<(), CommandError> {
     let toolchains = runner::toolchains(&config, &cache).map_err(failed)?;
     let recipe = find(&toolchains, name)?;
     let debian = toolchains.with_suites(&runner::options(&config).debian);
-    let apt = Apt::open(&cache, &debian).map_err(failed)?;
+    let opened = OnceCell::new();
+    let apt = || match opened.get() {
+        Some(apt) => Ok(apt),
+        None => Apt::open(&cache, &debian).map(|apt| opened.get_or_init(|| apt)),
+    };
     let root = toolchains.root(recipe, &apt, &Talker).map_err(failed)?;
     anstream::println!("{} is ready: {}", recipe.name, root.compiler_text());
     if !root.compiler_text().starts_with(&recipe.compiler_text_begins) {

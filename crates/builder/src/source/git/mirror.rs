@@ -31,7 +31,13 @@ pub(super) fn place(cache: &Cache, url: &str) -> Utf8PathBuf {
     cache.sources().join(format!("git-{}", Sha256Digest::of(url.as_bytes()).short()))
 }
 
-/// Fetches one tag, without its history. The caller holds the lock of `place`.
+/// What is locked alone by whoever fetches into a repository, which he shares meanwhile.
+pub(super) fn fetches(place: &Utf8Path) -> Utf8PathBuf {
+    format!("{place}.fetch").into()
+}
+
+/// Fetches one tag, without its history, into a repository that is there. The caller shares the lock of
+/// `place`, and holds that of [`fetches`] alone.
 ///
 /// # Errors
 /// `release-unknown` when the repository has no such tag; `fetch-failed`.
@@ -41,12 +47,8 @@ pub(super) fn fetch(
     tag: &str,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
-    if place.exists() {
-        // What a git that was killed left would end this one.
-        remove_half_made(place)?;
-    } else {
-        init(place, url, observer)?;
-    }
+    // What a git that was killed left would end this one.
+    remove_half_made(place)?;
     let mut fetch = git(url)?;
     fetch.arg(format!("--git-dir={place}"));
     fetch.args(["fetch", "--progress", "--depth=1", "--no-tags", "--no-write-fetch-head"]);
@@ -67,8 +69,11 @@ pub(super) fn fetch(
     Err(failed(url, &finished))
 }
 
-/// Makes an empty repository: whole, or not at all.
-fn init(place: &Utf8Path, url: &str, observer: &dyn Observer) -> Result<(), Failure> {
+/// Makes an empty repository: whole, or not at all. The caller holds the lock of `place` alone.
+///
+/// # Errors
+/// `fetch-failed`, `source-unusable`.
+pub(super) fn init(place: &Utf8Path, url: &str, observer: &dyn Observer) -> Result<(), Failure> {
     let staging = StagingDirectory::empty(place)?;
     let mut init = git(url)?;
     let path = staging.path().as_str();
@@ -117,8 +122,8 @@ fn run(command: Command, observer: &dyn Observer) -> Result<Finished, Failure> {
     if finished.ended == Ended::Cancelled { Err(cancelled()) } else { Ok(finished) }
 }
 
-/// Removes what git leaves of a fetch that did not end well. Nobody else works here: we hold the lock of the
-/// place.
+/// Removes what git leaves of a fetch that did not end well. Nobody else writes here: we hold the lock of the
+/// fetches.
 fn remove_half_made(place: &Utf8Path) -> Result<(), Failure> {
     remove_leftovers(place.as_std_path())
         .map_err(|error| io_failure(FailureClass::FetchFailed, "clean", place, &error))

@@ -114,32 +114,55 @@ impl GitSource<'_> {
         let path = mirror::place(self.tools.cache, url);
         // Without git nothing is known of what is there.
         program()?;
-        // Bases that are being made of it share its lock for long: who finds his tag does not wait for
-        // them.
-        let shared = self.tools.cache.share(&path, self.tools.observer)?;
-        if path.exists()
-            && let Ok(Some(found)) = self.look_up(&path, tag)
-        {
-            return Ok((path, found));
+        let Tools { cache, observer, .. } = self.tools;
+        let mut was_mended = false;
+        loop {
+            // Bases that are being made of it share its lock for up to hours, so whoever fetches another
+            // tag shares it, too: what is added changes nothing for readers. It is not removed meanwhile.
+            let shared = cache.share(&path, observer)?;
+            if path.exists() {
+                if let Ok(Some(found)) = self.look_up(&path, tag) {
+                    return Ok((path, found));
+                }
+                // One at a time adds to it, and finds it without the half of another's.
+                let fetching = cache.lock(&mirror::fetches(&path), observer)?;
+                match self.look_up(&path, tag) {
+                    Ok(Some(found)) => return Ok((path, found)),
+                    Ok(None) => {
+                        mirror::fetch(&path, url, tag, observer)?;
+                        let found = self.look_up(&path, tag)?.ok_or_else(|| no_tag(url, tag))?;
+                        return Ok((path, found));
+                    }
+                    Err(failure)
+                        if failure.class == FailureClass::SourceUnusable && !was_mended => {}
+                    Err(failure) => return Err(failure),
+                }
+                drop(fetching);
+                was_mended = true;
+            }
+            drop(shared);
+            self.make_mirror(&path, url, tag)?;
         }
-        drop(shared);
-        let _lock = self.tools.cache.lock(&path, self.tools.observer)?;
+    }
+
+    /// Makes our own repository where there is none, and anew where it is damaged.
+    fn make_mirror(&self, path: &Utf8Path, url: &str, tag: &str) -> Result<(), Failure> {
+        let Tools { cache, observer, .. } = self.tools;
+        let _alone = cache.lock(path, observer)?;
         if path.exists() {
-            match self.look_up(&path, tag) {
-                Ok(Some(found)) => return Ok((path, found)),
-                Ok(None) => {}
+            match self.look_up(path, tag) {
+                // Someone else has made it while we waited.
+                Ok(_) => return Ok(()),
                 // It is ours, and nobody can mend it better than by fetching it again.
                 Err(failure) if failure.class == FailureClass::SourceUnusable => {
                     let line = format!("removing what was fetched from {url}: {}", failure.message);
-                    self.tools.observer.event(BuildEvent::Log { step: StepName::Source, line });
-                    mirror::remove(&path)?;
+                    observer.event(BuildEvent::Log { step: StepName::Source, line });
+                    mirror::remove(path)?;
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        mirror::fetch(&path, url, tag, self.tools.observer)?;
-        let found = self.look_up(&path, tag)?.ok_or_else(|| no_tag(url, tag))?;
-        Ok((path, found))
+        mirror::init(path, url, observer)
     }
 
     /// What a tag leads to; `None` when the repository does not have it.

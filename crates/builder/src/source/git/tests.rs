@@ -327,6 +327,40 @@ fn remote_tag_is_fetched_alone_and_once() {
     assert!(packs.into_iter().all(|entry| !entry.file_name().starts_with("tmp_")));
 }
 
+/// Gives up after a time that is longer than a fetch takes.
+struct Patience(std::time::Instant);
+
+impl crate::Observer for Patience {
+    fn event(&self, _event: BuildEvent) {}
+
+    fn is_cancelled(&self) -> bool {
+        self.0.elapsed().as_secs() >= 30
+    }
+}
+
+#[test]
+fn another_tag_is_fetched_while_a_base_is_made_of_the_first() {
+    let setting = Setting::new().with_versions();
+    let (_daemon, url) = Daemon::serve(&setting);
+    let options = setting.options(Repository::Url(url.clone()));
+    let facts = setting.find_by(&options, "6.12.31").expect("it is there");
+    let cache = &setting.place.cache;
+    // As the making of a base keeps it, for as long as a kernel is built.
+    let held = facts.hold(cache, &crate::SilentObserver).expect("it is there");
+    let patience = Patience(std::time::Instant::now());
+    let tools = crate::source::Tools { observer: &patience, ..setting.place.tools() };
+    let release = "6.12.30".parse().expect("a release");
+    let source = GitSource { options: &options, release: &release, tools };
+    let other = source.find().expect("it waits for nobody");
+    assert_eq!(setting.makefile(&other), "VERSION = 30\n");
+    assert_eq!(setting.makefile(&facts), "VERSION = 31\n");
+    // Removing and making anew still waits for those who read.
+    let mirror = mirror::place(cache, &url);
+    assert!(cache.lock_at_once(&mirror).is_none(), "it could be removed");
+    drop(held);
+    assert!(cache.lock_at_once(&mirror).is_some());
+}
+
 #[test]
 fn repository_that_a_killed_git_left_does_not_block_its_source() {
     let setting = Setting::new().with_versions();

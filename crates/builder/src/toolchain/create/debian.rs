@@ -155,13 +155,17 @@ pub(super) fn unpack(
     apt: &Apt,
     observer: &dyn Observer,
 ) -> Result<String, Failure> {
-    let versions = apt.versions(&wanted.package, observer)?;
-    let package = versions.first().ok_or_else(|| {
-        failure(
-            format!("the archive has no package {}", wanted.package),
-            format!("look whether the mirror has the suite {}", wanted.suite),
+    let UnpackedPackage { suite, package } = wanted;
+    let versions = apt.versions_in(suite, package, observer)?;
+    let Some(package) = versions.first() else {
+        let others = apt.offers(package, observer)?.into_iter();
+        return Err(failure(
+            format!("the suite {suite} has no package {package}"),
+            "correct the [[unpack]] of the recipe, or name a mirror that has the suite in the server's \
+             config",
         )
-    })?;
+        .with_details(others.map(|other| format!("{} has {}", other.suite, other.version))));
+    };
     let file = apt.hold(package, observer)?;
     let mut dpkg = Command::new("dpkg-deb");
     dpkg.args(["--extract", file.as_str(), root.as_str()]);

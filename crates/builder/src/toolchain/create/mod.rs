@@ -12,14 +12,12 @@ use camino::Utf8Path;
 use elivepatch_model::{Failure, FailureClass, Sha256Digest};
 
 use super::{
-    Origin, Recipe,
+    OpenApt, Origin, Recipe,
     contents::Contents,
     root::{ROOT, RootFacts},
     tools::ToolVersions,
 };
-use crate::{
-    Observer, cache::StagingDirectory, debian::Apt, failures::io_failure, sandbox::how_to_allow,
-};
+use crate::{Observer, cache::StagingDirectory, failures::io_failure, sandbox::how_to_allow};
 use run::{failure, in_root, log, run_quietly};
 
 /// What a build runs beside compiler, assembler and linker. Debian's recipes name the packages that
@@ -36,7 +34,7 @@ const KPATCH_TOOLS: [&str; 2] = ["usr/lib/kpatch", "usr/libexec/kpatch"];
 pub(super) fn create(
     recipe: &Recipe,
     place: &Utf8Path,
-    apt: &Apt,
+    apt: OpenApt,
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
     let failed =
@@ -47,7 +45,7 @@ pub(super) fn create(
     log(observer, format!("making the toolchain root {} (once; about a minute)", recipe.name));
     let mut packages = match &recipe.origin {
         Origin::Debian { suites, packages } => {
-            debian::install(recipe, suites, packages, &root, apt, observer)?;
+            debian::install(recipe, suites, packages, &root, apt()?, observer)?;
             debian::installed_packages(&root, observer)?
         }
         Origin::Tarball(tarball) => extract::from_tarball(tarball, &root, observer)?,
@@ -55,7 +53,7 @@ pub(super) fn create(
         Origin::Host => host::link(&root)?,
     };
     for package in &recipe.unpack {
-        packages.push(debian::unpack(package, &root, apt, observer)?);
+        packages.push(debian::unpack(package, &root, apt()?, observer)?);
     }
     if !matches!(recipe.origin, Origin::Debian { .. }) {
         check_layout(recipe, &root, observer)?;
