@@ -65,7 +65,7 @@ run_one_test() {
 }
 
 # What the tests run themselves: archives signed by keys of their own, images, and patch, perl and python.
-install_packages gnupg diffutils patch python3-minimal skopeo umoci
+install_packages gnupg diffutils patch python3-minimal skopeo umoci e2fsprogs
 
 # What tests left behind that were killed themselves.
 find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \
@@ -81,6 +81,11 @@ trial_modules
 
 say "building the programs and the tests"
 cargo build --locked --bin elivepatch --bin elivepatch-server
+# What runs on machines that are patched: one file that needs no library.
+RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --target x86_64-unknown-linux-gnu \
+    --bin elivepatch
+ELIVEPATCH_TEST_STATIC_CLIENT=${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/debug/elivepatch
+export ELIVEPATCH_TEST_STATIC_CLIENT
 ELIVEPATCH_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/debug
 ELIVEPATCH_TEST_CACHE=$cache_directory
 ELIVEPATCH_TEST_KERNEL=$material/vmlinuz-$release

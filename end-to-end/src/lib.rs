@@ -11,6 +11,7 @@ mod api;
 mod case;
 mod client;
 mod guest;
+mod machine;
 mod material;
 mod mount;
 mod own_cache;
@@ -23,6 +24,7 @@ pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use guest::facts_of_running;
+pub use machine::{Ran, RunningMachine, Said, TargetMachine};
 pub use material::{
     RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
     stock_config, stock_config_file, unit_fixture,

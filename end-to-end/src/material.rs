@@ -134,6 +134,46 @@ fn from_package(member: &str) -> Vec<u8> {
     output.stdout
 }
 
+/// Modules of the stock kernel by their paths below `kernel/`, with their names. They are unpacked once.
+///
+/// # Panics
+/// When the package is not there.
+pub fn stock_modules(paths: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let directory =
+        cache_directory().join("test").join(format!("guest-modules-{RELEASE}-{VERSION}"));
+    let below = format!("lib/modules/{RELEASE}/kernel");
+    let place = |path: &str| directory.join(&below).join(path);
+    if !paths.iter().all(|path| place(path).is_file()) {
+        let name = format!("linux-image-{RELEASE}_{VERSION}_amd64.deb");
+        let package = cache_directory().join("packages").join(name);
+        let new =
+            tempfile::tempdir_in(cache_directory().join("test")).expect("the cache can be written");
+        let mut archive = Command::new("dpkg-deb")
+            .arg("--fsys-tarfile")
+            .arg(&package)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("dpkg-deb is installed");
+        let pipe = archive.stdout.take().expect("its output is piped");
+        let members = paths.iter().map(|path| format!("./{below}/{path}"));
+        let unpacked = Command::new("tar")
+            .args(["--extract", "--directory"])
+            .arg(new.path())
+            .args(members)
+            .stdin(pipe)
+            .status();
+        assert!(unpacked.expect("tar is installed").success(), "{}", package.display());
+        archive.wait().expect("a child");
+        // Another test may have been first: what it has unpacked is the same.
+        let _ = fs::rename(new.path(), &directory);
+    }
+    let read = |path: &&str| {
+        let name = path.rsplit('/').next().expect("a name").trim_end_matches(".ko").to_owned();
+        (name, fs::read(place(path)).expect("it was unpacked"))
+    };
+    paths.iter().map(read).collect()
+}
+
 /// A patch of these tests, by its file name without `.patch`.
 pub fn own_patch(name: &str) -> PathBuf {
     patch(&format!("end-to-end/patches/{name}"))

@@ -24,7 +24,11 @@ fn visible_patch_becomes_a_livepatch_and_equal_requests_share_it() {
     let (module, manifest) = first.livepatch();
     check_module(&module, &manifest);
     check_label_manifest(&manifest);
-    assert!(first.stdout.contains("insmod"), "what to do next is missing: {}", first.stdout);
+    assert!(
+        first.stdout.contains("elivepatch apply"),
+        "what to do next is missing: {}",
+        first.stdout
+    );
 
     // The same again, with the config compressed as /proc/config.gz is, and the outcome as JSON.
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -2,10 +2,20 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     commands::{
-        build::BuildArgs, builds::BuildsArgs, cancel::CancelArgs, check::CheckArgs, cve::CveArgs,
-        facts::FactsArgs, rebuild::RebuildArgs, show::ShowArgs,
+        build::BuildArgs,
+        builds::BuildsArgs,
+        cancel::CancelArgs,
+        check::CheckArgs,
+        cve::CveArgs,
+        facts::FactsArgs,
+        host::{
+            apply::ApplyArgs, boot::BootArgs, guard::GuardArgs, history::HistoryArgs,
+            list::ListArgs, revert::RevertArgs, status::StatusArgs, unlock::UnlockArgs,
+        },
+        rebuild::RebuildArgs,
+        show::ShowArgs,
     },
-    exit::{CVE_HELP, EXIT_CODES, VERDICTS},
+    exit::{CVE_HELP, EXIT_CODES, STATUS_HELP, VERDICTS},
 };
 
 /// Live patches for the Linux kernel that you run, from a server that builds and tries them
@@ -63,6 +73,27 @@ pub enum Command {
     /// Fix the CVEs that matter on a kernel by one livepatch, and say which stay open
     #[command(after_help = CVE_HELP)]
     Cve(Box<CveArgs>),
+    /// Load a livepatch into the running kernel
+    #[command(after_help = EXIT_CODES)]
+    Apply(ApplyArgs),
+    /// Say how this machine stands: what is loaded, how it is with it, what is pending and wrong
+    #[command(after_help = STATUS_HELP)]
+    Status(StatusArgs),
+    /// List the livepatches that are kept on this machine
+    List(ListArgs),
+    /// Go back to an earlier livepatch, or to the kernel as it was booted
+    #[command(after_help = EXIT_CODES)]
+    Revert(RevertArgs),
+    /// Say what was loaded and taken back on this machine
+    History(HistoryArgs),
+    /// Let a livepatch be loaded again that was locked out
+    Unlock(UnlockArgs),
+    /// Load the last livepatch of this kernel: to be run early at boot
+    #[command(after_help = EXIT_CODES)]
+    Boot(BootArgs),
+    /// Look after the machine for a quarter of an hour after loading; apply and boot start it
+    #[command(hide = true)]
+    Guard(GuardArgs),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
     Facts(FactsArgs),
     /// List the builds of the server

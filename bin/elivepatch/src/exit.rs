@@ -13,6 +13,8 @@ pub enum Exit {
     Server = 4,
     /// A CVE is open that no livepatch fixes.
     Exposed = 5,
+    /// The kernel did not take a livepatch, or it was taken back.
+    Host = 6,
     /// elivepatch itself is at fault (`EX_SOFTWARE` of sysexits.h).
     Bug = 70,
     /// Ctrl-C: 128 and the number of SIGINT, as shells have it.
@@ -28,8 +30,18 @@ Exit codes:
   3    no livepatch: the build failed, was cancelled, or the patch cannot be live-patched
   4    the server or the network is at fault; the same command may pass later
   5    elivepatch cve: done, and a CVE is open that no livepatch fixes
+  6    elivepatch apply, revert, boot: the kernel did not take it, it was taken back, or another
+       elivepatch is at work
   70   a bug in elivepatch
   130  interrupted by Ctrl-C; a build that was submitted goes on";
+
+/// How `elivepatch status` ends, as its help text shows it.
+pub const STATUS_HELP: &str = "\
+Exit codes, for monitoring:
+  0    well: what belongs to this kernel is active, or nothing belongs to it and nothing is pending
+  1    a newer livepatch is here and not loaded, or what there is cannot be looked at
+  2    trouble: a livepatch that should be active is not, the kernel has oopsed or warned since it
+       was loaded, a transition does not end, or a livepatch is locked out";
 
 /// How `elivepatch cve` is used from cron, and how it ends, as its help text shows it.
 pub const CVE_HELP: &str = "\

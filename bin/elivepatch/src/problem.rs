@@ -5,7 +5,7 @@ use elivepatch_api::{
     ErrorCode,
     client::{ClientError, ServerUrl},
 };
-use elivepatch_model::{Failure, FailureClass, Fault};
+use elivepatch_model::{Failure, FailureClass, Fault, with_causes};
 use serde::Serialize;
 
 use crate::{
@@ -105,6 +105,11 @@ impl Problem {
             ClientError::TooLarge { .. } | ClientError::Digest { .. } => {
                 Self::new(Exit::Server, error.to_string())
                     .hint("look at the server's log; something is wrong with it or on the way")
+            }
+            // What rustls' verifier says.
+            ClientError::Invalid { .. } if with_causes(error).contains("No CA certificates") => {
+                Self::new(Exit::Input, "this machine has no root certificates to know a server by")
+                    .hint("install them (the package ca-certificates)")
             }
             ClientError::Invalid { .. } => {
                 Self::new(Exit::Bug, error.to_string()).root_cause(error).hint(REPORT_HINT)

@@ -36,8 +36,8 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Problem> {
     data(&text)
 }
 
-/// Prints what was stored and what to do with it.
-pub fn print_stored(stored: &Stored) -> Result<(), Problem> {
+/// Prints what was stored and, unless it is loaded at once, what to do with it.
+pub fn print_stored(stored: &Stored, is_applied: bool) -> Result<(), Problem> {
     let Stored { manifest, module_path, manifest_path } = stored;
     let module = module_path.display().to_string();
     let mut table = table();
@@ -45,28 +45,25 @@ pub fn print_stored(stored: &Stored) -> Result<(), Problem> {
     row(&mut table, "module", &module);
     row(&mut table, "manifest", &manifest_path.display().to_string());
     data(&table.to_string())?;
-    print_loading(stored)
+    // What is loaded now says that itself.
+    if is_applied { Ok(()) } else { print_loading(stored) }
 }
 
 /// Prints how a stored livepatch is loaded and reverted.
 pub fn print_loading(stored: &Stored) -> Result<(), Problem> {
     let Stored { manifest, module_path, .. } = stored;
-    let module = module_path.display().to_string();
-    let name = printable(&manifest.module.name);
+    let module = shell_word(&module_path.display().to_string());
     let running = RunningKernel::inspect().release;
-    if running.as_ref() == Some(&manifest.release) {
-        data("This version does not load livepatches itself yet. By hand, as root:")?;
-    } else {
+    if running.as_ref() != Some(&manifest.release) {
         let running = running.map(|release| format!(" (this one runs {release})"));
         data(&format!(
-            "The livepatch is for a machine that runs {}{}. There, by hand, as root:",
+            "The livepatch is for a machine that runs {}{}. Copy module and manifest there.",
             manifest.release,
             running.unwrap_or_default()
         ))?;
     }
-    data(&format!("  load it:    sudo insmod {}", shell_word(&module)))?;
-    data(&format!("  revert it:  echo 0 | sudo tee /sys/kernel/livepatch/{name}/enabled"))?;
-    data(&format!("              and when that directory is gone: sudo rmmod {name}"))
+    data(&format!("  load it:    sudo elivepatch apply {module}"))?;
+    data("  revert it:  sudo elivepatch revert")
 }
 
 /// Prints a build as it is now.

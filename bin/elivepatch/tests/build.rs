@@ -30,7 +30,9 @@ fn classic_form_stores_module_and_manifest() {
         ],
     );
     assert!(!ended.stderr.contains("CC fs/proc"), "{ended:#?}");
-    for part in ["meminfo_proc_show (vmlinux)", "VMALLOCCHUNK: 0 kB", "sudo insmod", RELEASE] {
+    for part in
+        ["meminfo_proc_show (vmlinux)", "VMALLOCCHUNK: 0 kB", "sudo elivepatch apply", RELEASE]
+    {
         assert!(ended.stdout.contains(part), "{part:?} is missing in {ended:#?}");
     }
     assert_eq!(fs::read(desk.module()).expect("the module"), MODULE);

@@ -8,7 +8,7 @@ use elivepatch_api::{
 use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
 use serde::Serialize;
 
-use super::{build_number, options::OptionArgs};
+use super::{build_number, host, options::OptionArgs};
 use crate::{
     destination::Destination,
     download::{self, Sent, SentFixes, Stored},
@@ -52,11 +52,14 @@ pub struct BuildArgs {
     /// Replace another file that is there
     #[arg(long)]
     pub force: bool,
+    /// Load the livepatch into the running kernel when it is stored: elivepatch apply
+    #[arg(long)]
+    pub apply: bool,
     /// Print the outcome with the manifest as JSON
     #[arg(long)]
     pub json: bool,
     /// Only submit the build and print its number
-    #[arg(long, conflicts_with_all = ["output", "force", "verbose"])]
+    #[arg(long, conflicts_with_all = ["output", "force", "verbose", "apply"])]
     pub no_wait: bool,
     /// Go on with an earlier build instead of submitting one
     #[arg(long, value_name = "BUILD", value_parser = build_number,
@@ -216,7 +219,10 @@ async fn complete(
     if arguments.json {
         print_outcome(server, &build, Some(&stored))?;
     } else {
-        report::print_stored(&stored)?;
+        report::print_stored(&stored, arguments.apply)?;
+    }
+    if arguments.apply {
+        host::apply::module(&stored.module_path, false)?;
     }
     Ok(Exit::Done)
 }

@@ -20,7 +20,7 @@ pub use self::{
     openvex::{MARK as OPENVEX_MARK, openvex},
     report::{LivepatchNote, Report, groups},
     report_file::ReportFile,
-    state::{Remembered, StateFile, StateKey},
+    state::{Remembered, StateFile, StateKey, last_module},
     summary::{dry_run, finished, hints},
     tables::{Filter, VERDICTS, list, listed},
     words::{Tense, doubts, is_exposed, sentence},

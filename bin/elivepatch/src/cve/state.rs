@@ -10,7 +10,7 @@ use std::{
 
 use elivepatch_api::{CveSelection, RunResource};
 use elivepatch_cve::{CveId, Group};
-use elivepatch_model::{BuildOptions, RunNumber, Sha256Digest, TargetFacts};
+use elivepatch_model::{BuildOptions, KernelRelease, RunNumber, Sha256Digest, TargetFacts};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +199,17 @@ impl StateFile {
             }
         }
     }
+}
+
+/// The module that the last run for a release stored, with its digest, of the runs that are remembered below a
+/// directory; the latest of several.
+pub fn last_module(directory: &Path, release: &KernelRelease) -> Option<(PathBuf, Sha256Digest)> {
+    let begin = format!("{release}-");
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&begin));
+    let remembered = files.filter_map(|entry| StateFile { path: entry.path() }.read());
+    let last = remembered.max_by_key(|remembered| remembered.at)?;
+    last.livepatch.map(|module| (module.module, module.digest))
 }
 
 /// The place that the environment names, root's, or that of the XDG base directories.

@@ -7,12 +7,14 @@ use std::{
 };
 
 use elivepatch_facts::Missing;
+use elivepatch_host::{Machine, RunningModules};
 use elivepatch_model::{
-    KernelConfig, Lockdown, MachineFacts,
+    KernelConfig, LoadedLivepatch, Lockdown, MachineFacts,
     limits::{LOADED_MODULES, MODULE_NAME_BYTES},
+    with_causes,
 };
 
-use super::{livepatches, os_release};
+use super::os_release;
 
 /// The most that is read of one of these files, in bytes. `/proc/modules` has some 60 a line, and
 /// modules that many others use have more.
@@ -42,7 +44,7 @@ pub fn read(
     let enforced = signatures_enforced(root, config, lockdown.as_ref().ok().copied());
     let livepatch_possible =
         root.join("sys/kernel").is_dir().then(|| root.join("sys/kernel/livepatch").is_dir());
-    let livepatches = livepatches::read(root).map_err(|error| why(&error));
+    let livepatches = livepatches(root);
     let mut add =
         |what: &'static str, why: String| missing.push(Missing { what: what.into(), why });
     if livepatch_possible.is_none() {
@@ -62,6 +64,16 @@ pub fn read(
         module_signatures_enforced: enforced,
         livepatch_possible,
     }
+}
+
+/// The livepatches that are loaded.
+fn livepatches(root: &Path) -> Result<Vec<LoadedLivepatch>, String> {
+    let found = elivepatch_host::livepatches(&Machine::at(root, RunningModules));
+    let loaded = found.map_err(|problem| with_causes(&problem))?.into_iter().map(|livepatch| {
+        let active = livepatch.is_active();
+        LoadedLivepatch { name: livepatch.name, build_id: livepatch.build_id, active }
+    });
+    Ok(loaded.collect())
 }
 
 /// Why a file was not read, for people.

@@ -2,11 +2,9 @@
 
 pub mod baseline;
 pub mod config_file;
-mod elf_notes;
 pub mod facts_file;
 mod gentoo;
 pub mod kallsyms;
-mod livepatches;
 mod machine;
 mod os_release;
 mod proc_version;

@@ -6,7 +6,7 @@ use std::{
 use elivepatch_model::{ElfBuildId, KernelRelease};
 
 use super::{
-    elf_notes, machine,
+    machine,
     proc_version::{self, BuiltBy},
 };
 
@@ -56,7 +56,7 @@ impl RunningKernel {
     /// The GNU build-id of the running image; absent when the kernel does not tell it.
     pub fn build_id(&self) -> Option<ElfBuildId> {
         let notes = std::fs::read(self.root.join("sys/kernel/notes")).ok()?;
-        elf_notes::build_id(&notes)
+        elivepatch_host::build_id(&notes)
     }
 
     /// Where its config may be, the best place first.

@@ -55,7 +55,7 @@ livepatch: out/livepatch-meminfo.ko
 ";
     assert!(ended.stdout.starts_with(expected), "{ended:#?}");
     assert!(
-        ended.stdout.contains("load it:    sudo insmod out/livepatch-meminfo.ko"),
+        ended.stdout.contains("load it:    sudo elivepatch apply out/livepatch-meminfo.ko"),
         "{ended:#?}"
     );
     assert_eq!(fs::read(desk.module()).expect("the module"), MODULE);

@@ -30,15 +30,20 @@ impl HttpTransport {
     /// # Errors
     /// [`TransportError::Invalid`] when TLS cannot be set up or `user_agent` is no header value.
     pub fn new(server: ServerUrl, user_agent: &str) -> Result<Self, TransportError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(user_agent)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(TCP_KEEPALIVE)
-            .redirect(reqwest::redirect::Policy::none());
-        if server.is_loopback() {
-            builder = builder.no_proxy();
-        }
-        match builder.build() {
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(user_agent)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(TCP_KEEPALIVE)
+                .redirect(reqwest::redirect::Policy::none());
+            if server.is_loopback() { builder.no_proxy() } else { builder }
+        };
+        let built = match builder().build() {
+            // A small system may have no root certificates, and without encryption none are needed.
+            Err(_) if !server.is_encrypted() => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        match built {
             Ok(client) => Ok(Self { server, client }),
             Err(error) => Err(invalid(server.as_str(), error)),
         }

@@ -98,6 +98,9 @@ pub struct CveArgs {
     /// Replace other files that are there
     #[arg(long)]
     force: bool,
+    /// Load the livepatch into the running kernel when it is stored, unless it is active already
+    #[arg(long, conflicts_with_all = ["dry_run", "no_download", "cancel"])]
+    apply: bool,
     /// Store no module: only report
     #[arg(long, conflicts_with = "output")]
     no_download: bool,
@@ -154,6 +157,7 @@ impl CveArgs {
             config: build.config,
             facts: build.facts,
             baseline: build.baseline,
+            apply: build.apply,
             checks: build.checks,
             how: build.how,
             json: build.json,

@@ -8,7 +8,7 @@ use elivepatch_cve::{CveId, Group, Outcome};
 use elivepatch_model::BuildNumber;
 use serde::Serialize;
 
-use super::{CveArgs, reports::Reports};
+use super::{super::host::apply, CveArgs, reports::Reports};
 use crate::{
     cve::{self, Changes, LivepatchNote, Remembered, Report, StateFile, doubts},
     destination::Destination,
@@ -86,6 +86,9 @@ pub async fn tell(
     if let Some(state) = state {
         remember(state, &Remembered::new(server.url.as_str(), &run, stored.as_ref()));
     }
+    if let (true, Some(stored)) = (arguments.apply, &stored) {
+        apply::module(&stored.module_path, arguments.tells_only_news())?;
+    }
     Ok(match report.is_exposed() && !(is_known && arguments.tells_only_news()) {
         true => Exit::Exposed,
         false => Exit::Done,
@@ -135,7 +138,9 @@ fn print(
     cve::list(&listed)?;
     if let Some(stored) = stored {
         data(&format!("livepatch: {}", stored.module_path.display()))?;
-        report::print_loading(stored)?;
+        if !arguments.apply {
+            report::print_loading(stored)?;
+        }
     } else if let Some(build) = run.livepatch {
         data(&format!("livepatch: build {build} ({})", server.follow_command(build)))?;
     }

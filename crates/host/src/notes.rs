@@ -1,4 +1,4 @@
-//! Reads ELF notes as `/sys/kernel/notes` gives them.
+//! Reads ELF notes as `/sys/kernel/notes` and `/sys/module/NAME/notes` give them.
 
 use elivepatch_model::ElfBuildId;
 

@@ -1,0 +1,208 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use elivepatch_host::{
+    Applied, ApplyOptions, Applying, HostProblem, Machine, ModuleFile, StateDirectory,
+};
+use elivepatch_model::{BuildNumber, Manifest};
+
+use super::{StateArgs, Teller, guard, host_problem, open};
+use crate::{
+    destination::{Destination, manifest_path},
+    download,
+    exit::Exit,
+    inputs::read_at_most,
+    output::{data, say},
+    problem::{Problem, warn},
+    server::ServerArgs,
+    text::duration,
+};
+
+/// The largest manifest that is read, in bytes.
+const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// `elivepatch apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A module (its manifest lies beside it), the number of a build on the server, or a livepatch that elivepatch
+    /// list names [default: the one that belongs to this kernel]
+    #[arg(value_name = "MODULE|BUILD|LIVEPATCH")]
+    livepatch: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    state: StateArgs,
+    #[command(flatten)]
+    how: LoadArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How a livepatch is loaded.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LoadArgs {
+    /// How long the transition may take before it is reversed
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    transition_limit: u64,
+}
+
+impl LoadArgs {
+    /// The options.
+    pub fn options(&self) -> ApplyOptions {
+        let transition_limit = match self.transition_limit {
+            0 => ApplyOptions::default().transition_limit,
+            seconds => Duration::from_secs(seconds),
+        };
+        ApplyOptions { transition_limit, at_boot: false }
+    }
+}
+
+/// Loads a livepatch.
+pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
+    let machine = Machine::this();
+    let directory = arguments.state.directory();
+    // Whatever is fetched is kept here until it is in the state directory.
+    let mut fetched = None;
+    let applying = match &arguments.livepatch {
+        None => current(&machine, &directory)?,
+        Some(given) if is_file(given) => read(Path::new(given))?,
+        Some(given) => match given.parse::<BuildNumber>() {
+            Ok(number) => {
+                let place = tempfile::tempdir().map_err(|error| {
+                    Problem::input("cannot make a temporary directory").caused_by(&error)
+                })?;
+                let path = fetch(&arguments.server, number, place.path()).await?;
+                fetched = Some(place);
+                read(&path)?
+            }
+            Err(_) => kept(&machine, &directory, given)?,
+        },
+    };
+    let outcome = match arguments.dry_run {
+        true => dry_run(&machine, &directory, &applying),
+        false => load(&machine, &directory, &applying, &arguments.how, false).map(|()| Exit::Done),
+    };
+    drop(fetched);
+    outcome
+}
+
+/// Loads a module that lies beside its manifest. With `quiet` it is not told when it is active already.
+pub fn module(path: &Path, quiet: bool) -> Result<(), Problem> {
+    let state = StateArgs::of_environment();
+    load(&Machine::this(), &state.directory(), &read(path)?, &LoadArgs::default(), quiet)
+}
+
+fn load(
+    machine: &Machine,
+    directory: &StateDirectory,
+    applying: &Applying,
+    how: &LoadArgs,
+    quiet: bool,
+) -> Result<(), Problem> {
+    let mut host = open(machine, directory)?;
+    let mut teller = Teller::default();
+    let name = &applying.module.name;
+    let applied = host
+        .apply(applying, &how.options(), &mut |progress| teller.tell(&progress))
+        .map_err(|problem| host_problem(&problem))?;
+    drop(host);
+    match applied {
+        Applied::AlreadyActive if quiet => {}
+        Applied::AlreadyActive => data(&format!("{name} is active already"))?,
+        Applied::Loaded { took, replaced } => {
+            data(&format!("{name} is active ({})", duration(took.as_secs_f64())))?;
+            for earlier in replaced {
+                data(&format!("it has replaced {earlier}"))?;
+            }
+            if let Err(why) = guard::start(directory) {
+                warn(&format!(
+                    "nothing looks after the machine for the next quarter of an hour ({why}): run \
+                     elivepatch guard"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dry_run(
+    machine: &Machine,
+    directory: &StateDirectory,
+    applying: &Applying,
+) -> Result<Exit, Problem> {
+    let host = open(machine, directory)?;
+    let obstacles = host.obstacles(applying).map_err(|problem| host_problem(&problem))?;
+    let module = &applying.module;
+    if !obstacles.is_empty() {
+        let name = module.name.clone();
+        return Err(host_problem(&HostProblem::Obstacles { name, obstacles }));
+    }
+    let functions = module.functions.len();
+    data(&format!("would load {} into {}: {functions} functions", module.name, host.kernel))?;
+    let loaded = elivepatch_host::livepatches(machine).map_err(|problem| host_problem(&problem))?;
+    for livepatch in loaded.iter().filter(|livepatch| livepatch.name != module.name) {
+        data(&format!("would replace {}", livepatch.name))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether a word is a file rather than a number or a name.
+fn is_file(given: &str) -> bool {
+    given.contains('/') || given.ends_with(".ko") || Path::new(given).is_file()
+}
+
+fn read(path: &Path) -> Result<Applying, Problem> {
+    let module = ModuleFile::read(path).map_err(|problem| host_problem(&problem))?;
+    let manifest_path = manifest_path(path);
+    let text = match fs::exists(&manifest_path) {
+        Ok(false) => return Ok(Applying { module, manifest: None, manifest_text: None }),
+        _ => read_at_most(&manifest_path, MANIFEST_BYTES),
+    };
+    let cannot = |error: &dyn std::error::Error| {
+        Problem::input(format!("cannot read the manifest {}", manifest_path.display()))
+            .caused_by(error)
+            .hint("fetch it again with the module")
+    };
+    let text = text.map_err(|error| cannot(&error))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
+    Ok(Applying { module, manifest: Some(manifest), manifest_text: Some(text) })
+}
+
+/// The livepatch that belongs to this kernel.
+fn current(machine: &Machine, directory: &StateDirectory) -> Result<Applying, Problem> {
+    let host = open(machine, directory)?;
+    match host.current().map_err(|problem| host_problem(&problem))? {
+        Some(held) => Ok(of_held(held)),
+        None => Err(Problem::input(format!("no livepatch belongs to the kernel {}", host.kernel))
+            .hint("name a module or a build: elivepatch apply MODULE")),
+    }
+}
+
+fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Applying, Problem> {
+    let host = open(machine, directory)?;
+    let held = host.find(given).and_then(|digest| {
+        host.directory.held(digest)?.ok_or_else(|| HostProblem::Unknown(given.to_owned()))
+    });
+    held.map(of_held).map_err(|problem| host_problem(&problem))
+}
+
+fn of_held(held: elivepatch_host::Held) -> Applying {
+    Applying { module: held.module, manifest: held.manifest, manifest_text: None }
+}
+
+/// Fetches the livepatch of a build.
+async fn fetch(server: &ServerArgs, number: BuildNumber, place: &Path) -> Result<PathBuf, Problem> {
+    let server = server.open()?;
+    let destination = Destination::open(Some(place), true)?;
+    let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
+    let stored =
+        download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
+    say(&format!("fetched {} of build {number}", stored.manifest.module.name));
+    Ok(stored.module_path)
+}

@@ -1,0 +1,75 @@
+use std::{
+    io,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use clap::Args;
+use elivepatch_host::{Guarded, Host, HostProblem, Machine, StateDirectory};
+
+use super::{StateArgs, host_problem};
+use crate::{exit::Exit, output::say, problem::Problem, text::duration};
+
+/// How long after loading it is looked (design: at 1, 5 and 15 minutes; the first look is that of loading itself).
+const LOOKS: [Duration; 3] =
+    [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900)];
+/// How soon it is tried again while another elivepatch is at work.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
+/// `elivepatch guard`.
+#[derive(Debug, Args)]
+pub struct GuardArgs {
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// Looks after the machine until it has lived with its livepatch for a quarter of an hour.
+pub async fn run(arguments: &GuardArgs) -> Result<Exit, Problem> {
+    let machine = Machine::this();
+    let directory = arguments.state.directory();
+    loop {
+        let guarded = Host::open(&machine, &directory).and_then(|mut host| host.guard(&mut |_| {}));
+        let pause = match guarded {
+            Ok(Guarded::Well { lived }) => {
+                say(&format!("well after {}", duration(lived.as_secs_f64())));
+                let next = LOOKS.into_iter().find(|look| *look > lived);
+                next.map_or(BUSY_PAUSE, |next| next - lived + Duration::from_millis(100))
+            }
+            Ok(Guarded::Over) => {
+                say("well for a quarter of an hour: the guard ends");
+                return Ok(Exit::Done);
+            }
+            Ok(Guarded::None) => return Ok(Exit::Done),
+            Ok(Guarded::TakenBack { name, health }) => {
+                return Err(host_problem(&HostProblem::TakenBack { name, health }));
+            }
+            Err(HostProblem::Busy) => BUSY_PAUSE,
+            Err(problem) => return Err(host_problem(&problem)),
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Starts a guard that goes on when this program has ended and its terminal is closed.
+pub fn start(directory: &StateDirectory) -> io::Result<()> {
+    let program = std::env::current_exe()?;
+    let is_systemd = Path::new("/run/systemd/system").is_dir();
+    let mut command = match is_systemd {
+        true => {
+            let mut command = Command::new("systemd-run");
+            command.args(["--quiet", "--collect", "--description=elivepatch guard", "--"]);
+            command.arg(program);
+            command
+        }
+        false => Command::new(program),
+    };
+    command.arg("guard").arg("--state-directory").arg(directory.path());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn()?;
+    if is_systemd && !child.wait()?.success() {
+        return Err(io::Error::other("systemd-run did not start it"));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use elivepatch_elf::Module;
+use elivepatch_model::{ElfBuildId, Sha256Digest, limits::MODULE_BYTES};
+
+use crate::{HostProblem, PatchedFunction};
+
+/// What stands at the end of a signed module (`include/linux/module_signature.h`).
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+
+/// A module in a file, as far as it matters to whoever loads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The digest of the file.
+    pub digest: Sha256Digest,
+    /// The size of the file, in bytes.
+    pub size: u64,
+    /// The module's name.
+    pub name: String,
+    /// What kernel it is made for: the release and what else matters to its layout.
+    pub vermagic: String,
+    /// Whether it is a livepatch.
+    pub is_livepatch: bool,
+    /// Its build-id, when it has one.
+    pub build_id: Option<ElfBuildId>,
+    /// Whether it has a signature, of whomever.
+    pub is_signed: bool,
+    /// What it replaces.
+    pub functions: BTreeSet<PatchedFunction>,
+}
+
+impl ModuleFile {
+    /// Reads a module.
+    ///
+    /// # Errors
+    /// When it cannot be read, is larger than any livepatch, or is no module.
+    pub fn read(path: &Path) -> Result<Self, HostProblem> {
+        let cannot = |source| HostProblem::State {
+            what: format!("cannot read the module {}", path.display()),
+            source: Some(source),
+        };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(cannot)?;
+        file.take(MODULE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        if bytes.len() as u64 > MODULE_BYTES {
+            return Err(cannot(io::Error::other(format!("it has more than {MODULE_BYTES} bytes"))));
+        }
+        Self::parse(path, &bytes)
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, HostProblem> {
+        let module = Module::read(bytes)
+            .map_err(|source| HostProblem::Module { path: path.to_owned(), source })?;
+        let functions = module.replaced_functions.iter().map(|function| PatchedFunction {
+            object: function.object.clone(),
+            name: function.name.clone(),
+            position: function.position.max(1),
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            digest: Sha256Digest::of(bytes),
+            size: bytes.len() as u64,
+            name: module.modinfo.name().unwrap_or_default().to_owned(),
+            vermagic: module.modinfo.vermagic().unwrap_or_default().to_owned(),
+            is_livepatch: module.modinfo.is_livepatch(),
+            build_id: module.build_id.clone(),
+            is_signed: bytes.ends_with(SIGNED),
+            functions: functions.collect(),
+        })
+    }
+
+    /// The release that it was made for.
+    pub fn release(&self) -> &str {
+        self.vermagic.split(' ').next().unwrap_or_default()
+    }
+}

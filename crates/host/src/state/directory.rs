@@ -1,0 +1,221 @@
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::fs::FlockOperation;
+use serde::Deserialize;
+
+use super::{State, record::VERSION};
+use crate::HostProblem;
+
+/// Where it is when nothing else is said.
+const DEFAULT: &str = "/var/lib/elivepatch";
+
+/// How long another elivepatch is waited for: one that looks after the machine is done at once, one that waits for
+/// a transition is not.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The largest record that is read, in bytes.
+const RECORD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDirectory {
+    path: PathBuf,
+    patience: Duration,
+}
+
+/// The right to change what is loaded and what is written of it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateDirectory {
+    /// The directory at a path, or at its usual place. It is made when something is written.
+    pub fn at(path: Option<&Path>) -> Self {
+        Self { path: path.unwrap_or(Path::new(DEFAULT)).to_owned(), patience: PATIENCE }
+    }
+
+    /// The same, for who does not wait for others.
+    pub fn without_patience(self) -> Self {
+        Self { patience: Duration::ZERO, ..self }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes it, if need be, and takes the lock. Waits a little while another process has it.
+    ///
+    /// # Errors
+    /// When another process keeps it, or it cannot be made.
+    pub fn lock(&self) -> Result<Lock, HostProblem> {
+        make_directory(&self.path).map_err(|error| self.cannot("make", "", error))?;
+        let path = self.path.join("lock");
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|error| self.cannot("open", "lock", error))?;
+        let began = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < self.patience => {
+                    std::thread::sleep(LOOK);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(HostProblem::Busy),
+                Err(error) => return Err(self.cannot("lock", "lock", error.into())),
+            }
+        }
+    }
+
+    /// Reads the record; an empty one when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no record that this version knows.
+    pub fn read(&self) -> Result<State, HostProblem> {
+        let text = match self.read_file("state.json")? {
+            Some(text) => text,
+            None => return Ok(State::default()),
+        };
+        #[derive(Deserialize)]
+        struct Form {
+            version: u64,
+        }
+        let broken = |error: serde_json::Error| {
+            self.cannot(
+                "understand",
+                "state.json",
+                io::Error::new(io::ErrorKind::InvalidData, error),
+            )
+        };
+        let Form { version } = serde_json::from_slice(&text).map_err(broken)?;
+        if version > VERSION {
+            return Err(HostProblem::NewerState { path: self.path.join("state.json"), version });
+        }
+        serde_json::from_slice(&text).map_err(broken)
+    }
+
+    /// Writes the record. The lock says that nobody else does.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the one before is still there.
+    pub fn write(&self, _lock: &Lock, state: &State) -> Result<(), HostProblem> {
+        let mut text = serde_json::to_vec_pretty(state).expect("plain data");
+        text.push(b'\n');
+        self.put("state.json", &text)
+    }
+
+    /// Puts a file in its place, whole and on the disk.
+    pub(super) fn put(&self, name: &str, content: &[u8]) -> Result<(), HostProblem> {
+        let place = self.path.join(name);
+        let parent = place.parent().unwrap_or(&self.path).to_owned();
+        let write = || -> io::Result<()> {
+            make_directory(&parent)?;
+            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&parent)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            file.persist(&place).map_err(|error| error.error)?;
+            File::open(&parent)?.sync_all()
+        };
+        write().map_err(|error| self.cannot("write", name, error))
+    }
+
+    /// Reads a file of it; `None` when it is not there.
+    pub(super) fn read_file(&self, name: &str) -> Result<Option<Vec<u8>>, HostProblem> {
+        let mut text = Vec::new();
+        let read = File::open(self.path.join(name))
+            .and_then(|file| file.take(RECORD_BYTES + 1).read_to_end(&mut text));
+        match read {
+            Ok(_) if text.len() as u64 > RECORD_BYTES => {
+                Err(self.cannot("read", name, io::Error::other("it is too large to be a record")))
+            }
+            Ok(_) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.cannot("read", name, error)),
+        }
+    }
+
+    pub(super) fn cannot(&self, what: &str, name: &str, error: io::Error) -> HostProblem {
+        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+        HostProblem::State {
+            what: format!("cannot {what} {}", path.display()),
+            source: Some(error),
+        }
+    }
+}
+
+/// Makes a directory that only root sees, and those above it.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error)
+            if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.is_dir() =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> (tempfile::TempDir, StateDirectory) {
+        let place = tempfile::tempdir().expect("a directory");
+        let state = StateDirectory::at(Some(&place.path().join("state"))).without_patience();
+        (place, state)
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_is_left_beside_it() {
+        let (_place, directory) = directory();
+        assert_eq!(directory.read().expect("nothing there"), State::default());
+        let lock = directory.lock().expect("it is free");
+        assert!(matches!(directory.lock(), Err(HostProblem::Busy)));
+        let mut state = State::default();
+        state.kernels.insert("6.1 ab".to_owned(), Default::default());
+        directory.write(&lock, &state).expect("written");
+        assert_eq!(directory.read().expect("there"), state);
+        let names: Vec<_> = fs::read_dir(directory.path())
+            .expect("it is there")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        drop(lock);
+        directory.lock().expect("it is free again");
+    }
+
+    #[test]
+    fn record_of_a_newer_version_is_refused_and_stays() {
+        let (_place, directory) = directory();
+        fs::create_dir(directory.path()).expect("own directory");
+        let path = directory.path().join("state.json");
+        fs::write(&path, r#"{"version": 2, "kernels": [], "more": 1}"#).expect("own file");
+        let problem = directory.read().expect_err("it is newer");
+        assert!(matches!(problem, HostProblem::NewerState { version: 2, .. }), "{problem:?}");
+        fs::write(&path, "{").expect("own file");
+        let problem = directory.read().expect_err("it is half");
+        assert!(problem.to_string().contains("state.json"), "{problem}");
+    }
+
+    #[test]
+    fn full_disk_keeps_the_record_that_is_there() {
+        // A directory that no file can be made in stands for it.
+        let (_place, directory) = directory();
+        let lock = directory.lock().expect("it is free");
+        directory.write(&lock, &State::default()).expect("written");
+        let missing = StateDirectory::at(Some(Path::new("/proc/elivepatch-none")));
+        missing.write(&lock, &State::default()).expect_err("there is no room");
+        assert_eq!(directory.read().expect("there"), State::default());
+    }
+}

@@ -1,0 +1,153 @@
+use elivepatch_model::Sha256Digest;
+use jiff::Timestamp;
+
+use crate::{
+    Health, Held, HostProblem, Kernel, KernelState, Livepatch, Machine, Marker, State,
+    StateDirectory, kernel::boot_id, livepatches::livepatches,
+};
+
+/// How a machine stands.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What is loaded, of whomever.
+    pub loaded: Vec<Livepatch>,
+    /// The livepatch that is meant to be active, with what is kept of it.
+    pub current: Option<(Sha256Digest, Option<Held>)>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// How the machine is with what was loaded last, while the guard time goes on.
+    pub health: Option<Health>,
+    /// What is wrong.
+    pub trouble: Vec<Trouble>,
+}
+
+/// Something that is wrong, with what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// What should be active is not.
+    #[error("the livepatch {name} is not active")]
+    NotActive {
+        /// Its name.
+        name: String,
+    },
+    /// A transition is under way, or stuck.
+    #[error("the livepatch {name} is in transition")]
+    InTransition {
+        /// Its name.
+        name: String,
+    },
+    /// What should be active is not kept any more, or damaged.
+    #[error("the livepatch {digest} that belongs to this kernel cannot be read: {why}")]
+    Lost {
+        /// Its digest.
+        digest: Sha256Digest,
+        /// Why.
+        why: String,
+    },
+    /// The machine is not well with it.
+    #[error("the machine is not well: {0}")]
+    NotWell(String),
+    /// Livepatches that are not loaded because of what happened under them.
+    #[error("{name} is locked out: {reason}")]
+    LockedOut {
+        /// Its name, or its digest where it is not kept.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Trouble {
+    /// What can be done; one line.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotActive { .. } => "elivepatch apply loads it",
+            Self::InTransition { .. } => {
+                "wait; elivepatch revert takes it back when it does not end"
+            }
+            Self::Lost { .. } => "order it again, or elivepatch revert",
+            Self::NotWell(_) => "look at the kernel's log (dmesg); elivepatch revert takes it back",
+            Self::LockedOut { .. } => {
+                "elivepatch unlock lets it be loaded again, when that is wanted"
+            }
+        }
+    }
+}
+
+impl Status {
+    /// Looks at the machine. Nothing is changed, and nothing waited for.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn look(machine: &Machine, directory: &StateDirectory) -> Result<Self, HostProblem> {
+        let kernel = Kernel::running(machine)?;
+        let state = directory.read()?;
+        let loaded = livepatches(machine)?;
+        let known = state.of(&kernel);
+        let mut trouble = Vec::new();
+        let current = known.current.map(|digest| (digest, held(directory, digest, &mut trouble)));
+        if let Some((_, Some(held))) = &current {
+            active(held, &loaded, &mut trouble);
+        }
+        let health = health(machine, &state, directory, &loaded)?;
+        if let Some(health) = health.as_ref().filter(|health| !health.is_well()) {
+            trouble.push(Trouble::NotWell(health.words()));
+        }
+        trouble.extend(locked_out(directory, &known));
+        Ok(Self { kernel, loaded, current, since: known.since, health, trouble })
+    }
+}
+
+fn held(
+    directory: &StateDirectory,
+    digest: Sha256Digest,
+    trouble: &mut Vec<Trouble>,
+) -> Option<Held> {
+    let why = match directory.held(digest) {
+        Ok(Some(held)) => return Some(held),
+        Ok(None) => "it is not there".to_owned(),
+        Err(problem) => problem.to_string(),
+    };
+    trouble.push(Trouble::Lost { digest, why });
+    None
+}
+
+fn active(held: &Held, loaded: &[Livepatch], trouble: &mut Vec<Trouble>) {
+    let is_it = |livepatch: &&Livepatch| {
+        livepatch.build_id.is_some() && livepatch.build_id == held.module.build_id
+    };
+    let name = held.module.name.clone();
+    match loaded.iter().find(is_it) {
+        Some(livepatch) if livepatch.in_transition => trouble.push(Trouble::InTransition { name }),
+        Some(livepatch) if livepatch.enabled => {}
+        _ => trouble.push(Trouble::NotActive { name }),
+    }
+}
+
+fn health(
+    machine: &Machine,
+    state: &State,
+    directory: &StateDirectory,
+    loaded: &[Livepatch],
+) -> Result<Option<Health>, HostProblem> {
+    let Some(Marker { livepatch, boot_id: boot, vitals, .. }) = &state.marker else {
+        return Ok(None);
+    };
+    if *boot != boot_id(machine)? {
+        return Ok(None);
+    }
+    let Ok(Some(held)) = directory.held(*livepatch) else { return Ok(None) };
+    let there = loaded.iter().find(|livepatch| livepatch.name == held.module.name);
+    Health::look(machine, there, *vitals).map(Some)
+}
+
+fn locked_out(directory: &StateDirectory, known: &KernelState) -> Vec<Trouble> {
+    let told = known.locked_out.iter().map(|(digest, lockout)| {
+        let held = directory.held(*digest).ok().flatten();
+        let name = held.map_or_else(|| digest.to_string(), |held| held.module.name);
+        Trouble::LockedOut { name, reason: lockout.reason.clone() }
+    });
+    told.collect()
+}

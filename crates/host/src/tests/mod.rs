@@ -1,0 +1,366 @@
+mod fake;
+
+use std::fs;
+
+use elivepatch_model::Manifest;
+use fake::{BUILD_ID, Fate, RELEASE, World, task};
+use rustix::io::Errno;
+
+use super::*;
+
+/// A livepatch with a manifest that says that it was built for the running kernel.
+fn applying(world: &World, name: &str) -> Applying {
+    let module = ModuleFile::read(&world.module(name, RELEASE)).expect("a module");
+    let text = serde_json::json!({
+        "manifest_version": 2,
+        "build_key": "0".repeat(64),
+        "built_at": "2026-11-26T12:00:00Z",
+        "release": RELEASE,
+        "architecture": "x86_64",
+        "build_id": BUILD_ID,
+        "config": "0".repeat(64),
+        "fixes": [{"name": format!("{name}.patch"), "digest": "0".repeat(64)}],
+        "source": {"kind": "debian", "version": "1", "packages": []},
+        "toolchain": {"name": "none", "digest": "0".repeat(64), "compiler": "none"},
+        "engine": "kpatch",
+        "functions": [],
+        "module": {"name": name, "file_name": format!("{name}.ko"), "digest": module.digest,
+            "size_bytes": module.size, "vermagic": module.vermagic},
+        "steps": [],
+        "trial": {"guest_release": RELEASE, "kernel_image": "0".repeat(64), "accelerator": "tcg",
+            "duration_seconds": 1.0, "transition_seconds": 1.0, "checks": [], "console_notes": []},
+        "builder_version": "0.1.0",
+    });
+    let text = serde_json::to_vec(&text).expect("plain data");
+    let manifest: Manifest = serde_json::from_slice(&text).expect("a manifest");
+    Applying { module, manifest: Some(manifest), manifest_text: Some(text) }
+}
+
+/// Applies a livepatch and gives the words of what went on.
+fn apply(world: &World, applying: &Applying) -> (Result<Applied, HostProblem>, Vec<String>) {
+    let directory = StateDirectory::at(Some(&world.state()));
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    let mut told = Vec::new();
+    let outcome = host.apply(applying, &ApplyOptions::default(), &mut |progress| {
+        told.push(format!("{progress:?}"));
+    });
+    (outcome, told)
+}
+
+fn state(world: &World) -> KernelState {
+    let directory = StateDirectory::at(Some(&world.state()));
+    let kernel = Kernel::running(&world.machine).expect("a kernel");
+    directory.read().expect("a state").of(&kernel)
+}
+
+fn boot(world: &World) -> Result<Booted, HostProblem> {
+    Host::boot(&world.machine, &StateDirectory::at(Some(&world.state())), &mut |_| {})
+}
+
+/// The guard time is over.
+fn end_guard(world: &World) {
+    world.write("proc/uptime", "5000.0 1.0\n");
+    let directory = StateDirectory::at(Some(&world.state()));
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    assert_eq!(host.guard(&mut |_| {}).expect("it is well"), Guarded::Over);
+}
+
+fn obstacles(outcome: Result<Applied, HostProblem>) -> Vec<String> {
+    match outcome.expect_err("something stands against it") {
+        HostProblem::Obstacles { obstacles, .. } => {
+            assert!(obstacles.iter().all(|obstacle| !obstacle.hint().is_empty()));
+            obstacles.iter().map(ToString::to_string).collect()
+        }
+        problem => panic!("{problem:?}"),
+    }
+}
+
+#[test]
+fn livepatch_becomes_active_and_the_next_one_replaces_it() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (outcome, _) = apply(&world, &first);
+    assert!(matches!(outcome, Ok(Applied::Loaded { ref replaced, .. }) if replaced.is_empty()));
+    assert_eq!(world.active(), ["one"]);
+    assert_eq!(state(&world).current, Some(first.module.digest));
+    assert!(matches!(apply(&world, &first).0, Ok(Applied::AlreadyActive)));
+
+    let (outcome, _) = apply(&world, &second);
+    assert!(matches!(outcome, Ok(Applied::Loaded { ref replaced, .. }) if replaced == &["one"]));
+    assert_eq!((world.active(), world.modules()), (vec!["two".to_owned()], vec!["two".to_owned()]));
+    assert_eq!(state(&world).earlier, [first.module.digest]);
+    let directory = StateDirectory::at(Some(&world.state()));
+    let events = directory.history().expect("a history");
+    let loaded =
+        |event: &Event| matches!(&event.kind, EventKind::Loaded { fixes, .. } if fixes.len() == 1);
+    assert_eq!(events.iter().filter(|event| loaded(event)).count(), 2);
+
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    let options = ApplyOptions::default();
+    let to = Some(host.find("one").expect("it is kept"));
+    let reverted = host.revert(to, "asked for", &options, &mut |_| {}).expect("it goes back");
+    assert_eq!(reverted, Reverted::To { from: "two".to_owned(), to: "one".to_owned() });
+    assert_eq!((world.active(), world.modules()), (vec!["one".to_owned()], vec!["one".to_owned()]));
+    let reverted = host.revert(None, "asked for", &options, &mut |_| {}).expect("it goes");
+    assert_eq!(reverted, Reverted::ToNone { from: "one".to_owned() });
+    assert!(world.modules().is_empty());
+    let problem =
+        host.revert(None, "asked for", &options, &mut |_| {}).expect_err("nothing is left");
+    assert!(matches!(problem, HostProblem::NothingLoaded));
+}
+
+#[test]
+fn what_was_not_built_for_this_kernel_is_not_loaded() {
+    let world = World::new();
+    let sound = applying(&world, "one");
+    let of = |change: &dyn Fn(&mut Applying)| {
+        let mut changed = sound.clone();
+        change(&mut changed);
+        obstacles(apply(&world, &changed).0).join("; ")
+    };
+    let manifest = |applying: &mut Applying, change: &dyn Fn(&mut Manifest)| {
+        change(applying.manifest.as_mut().expect("it has one"));
+    };
+    let other: elivepatch_model::ElfBuildId = "cd".repeat(20).parse().expect("a build-id");
+    for (told, part) in [
+        (of(&|it| it.manifest = None), "no manifest"),
+        (
+            of(&|it| manifest(it, &|manifest| manifest.build_id = other.clone())),
+            "with build-id cdcd",
+        ),
+        (
+            of(&|it| manifest(it, &|manifest| manifest.base = elivepatch_model::BaseKind::Built)),
+            "build-id was not told",
+        ),
+        (
+            of(&|it| {
+                let digest = elivepatch_model::Sha256Digest::of(b"other");
+                manifest(it, &|manifest| manifest.module.digest = digest);
+            }),
+            "its manifest says",
+        ),
+        (of(&|it| it.module.is_livepatch = false), "no livepatch"),
+        (of(&|it| it.module.name = "../x".to_owned()), "no livepatch"),
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // Somebody has changed the module's vermagic, or the manifest is that of another file.
+    let doctored =
+        ModuleFile::read(&world.module("one", "6.1.0-49-cloud-amd64")).expect("a module");
+    let told =
+        obstacles(apply(&world, &Applying { module: doctored, ..sound.clone() }).0).join("; ");
+    assert!(
+        told.contains("it is for 6.1.0-49-cloud-amd64, and 6.1.0-50-cloud-amd64 is running"),
+        "{told}"
+    );
+    assert!(world.modules().is_empty() && state(&world) == KernelState::default());
+
+    world.write("sys/module/module/parameters/sig_enforce", "Y\n");
+    assert!(
+        obstacles(apply(&world, &sound).0).join("; ").contains("only modules with a signature")
+    );
+    world.write("sys/module/module/parameters/sig_enforce", "N\n");
+    world.write("proc/meminfo", "MemAvailable:       2048 kB\n");
+    assert!(obstacles(apply(&world, &sound).0).join("; ").contains("2 MiB are free"));
+    world.write("proc/meminfo", "MemAvailable:    2048000 kB\n");
+    world.write("proc/sys/kernel/modules_disabled", "1\n");
+    assert!(obstacles(apply(&world, &sound).0).join("; ").contains("no modules any more"));
+}
+
+#[test]
+fn kernel_that_is_busy_is_asked_again_and_what_it_refuses_is_told() {
+    let world = World::new();
+    let one = applying(&world, "one");
+    world.fate(Fate::Busy(4));
+    let (outcome, told) = apply(&world, &one);
+    outcome.expect("the fifth time");
+    assert_eq!(told.iter().filter(|line| *line == "Busy").count(), 4);
+
+    let world = World::new();
+    for (fate, part) in [
+        (Fate::Busy(5), "another transition is under way"),
+        (Fate::Refused(Errno::KEYREJECTED), "not signed by a key"),
+        (Fate::Refused(Errno::INVAL), "does not fit"),
+    ] {
+        world.fate(fate);
+        let problem = apply(&world, &one).0.expect_err("it is refused");
+        assert!(problem.to_string().contains(part), "{problem}");
+        assert!(!problem.hint().is_empty());
+        assert_eq!((world.modules(), state(&world).current), (vec![], None));
+    }
+    // What was refused left no marker: the machine may be started anew.
+    world.reboot("0002");
+    assert_eq!(boot(&world).expect("nothing to do"), Booted::NothingKnown);
+}
+
+#[test]
+fn transition_that_does_not_end_is_reversed_and_the_first_livepatch_stays() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    world.fate(Fate::Stalls);
+    task(world.machine.root(), 77, "reader", "0");
+    task(world.machine.root(), 78, "moved", "1");
+    let (outcome, told) = apply(&world, &second);
+    let Err(HostProblem::Stalled { blockers, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(
+        blockers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["reader (pid 77) in msleep+0x2d/0x40"]
+    );
+    assert!(
+        told.iter().any(|line| line.starts_with("Waiting") && line.contains("reader")),
+        "{told:?}"
+    );
+    assert_eq!((world.active(), world.modules()), (vec!["one".to_owned()], vec!["one".to_owned()]));
+    assert_eq!(state(&world).current, Some(first.module.digest));
+}
+
+#[test]
+fn livepatch_under_which_the_kernel_oopses_is_taken_back_and_locked_out() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    world.fate(Fate::Oopses);
+    let problem = apply(&world, &second).0.expect_err("it oopses");
+    assert!(problem.to_string().contains("two was taken back: the kernel has oopsed"), "{problem}");
+    // The one before is loaded again, for it was replaced.
+    assert_eq!((world.active(), world.modules()), (vec!["one".to_owned()], vec!["one".to_owned()]));
+    assert_eq!(state(&world).current, Some(first.module.digest));
+    assert!(obstacles(apply(&world, &second).0).join("; ").contains("locked out"));
+    let directory = StateDirectory::at(Some(&world.state()));
+    let status = Status::look(&world.machine, &directory).expect("a status");
+    assert!(
+        status
+            .trouble
+            .iter()
+            .any(|trouble| matches!(trouble, Trouble::LockedOut { name, .. } if name == "two"))
+    );
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    host.unlock(second.module.digest).expect("it was locked out");
+    drop(host);
+    world.fate(Fate::Works);
+    world.write("proc/sys/kernel/tainted", "0");
+    apply(&world, &second).0.expect("it may be loaded");
+}
+
+#[test]
+fn last_livepatch_is_loaded_at_boot_unless_the_machine_died_of_it() {
+    let world = World::new();
+    assert_eq!(boot(&world).expect("nothing to do"), Booted::NothingKnown);
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    end_guard(&world);
+    world.reboot("0002");
+    assert!(matches!(boot(&world), Ok(Booted::Loaded { ref name, .. }) if name == "one"));
+    assert_eq!(world.active(), ["one"]);
+    end_guard(&world);
+
+    // The next one is loaded, and the power goes.
+    apply(&world, &second).0.expect("it works");
+    world.reboot("0003");
+    let booted = boot(&world).expect("something was done");
+    let Booted::Loaded { name, died_under, .. } = booted else { panic!("{booted:?}") };
+    // The one before it is the last healthy one.
+    assert_eq!((name.as_str(), died_under), ("one", Some(second.module.digest)));
+    assert_eq!(world.active(), ["one"]);
+    world.reboot("0004");
+    let booted = boot(&world).expect("something was done");
+    let Booted::NothingToLoad { locked_out } = booted else { panic!("{booted:?}") };
+    assert_eq!(locked_out.len(), 2);
+    assert!(world.active().is_empty());
+
+    // After a shutdown it is no death.
+    let world = World::new();
+    apply(&world, &first).0.expect("it works");
+    let directory = StateDirectory::at(Some(&world.state()));
+    Host::open(&world.machine, &directory).expect("it is free").shut_down().expect("written");
+    world.reboot("0002");
+    assert!(matches!(boot(&world), Ok(Booted::Loaded { .. })));
+    end_guard(&world);
+
+    // Switched off on the kernel's command line, and another kernel.
+    world.reboot("0003");
+    world.write("proc/cmdline", "quiet elivepatch=off -- elivepatch=on");
+    assert_eq!(boot(&world).expect("nothing to do"), Booted::SwitchedOff);
+    world.write("proc/cmdline", "quiet");
+    world.write("proc/sys/kernel/osrelease", "6.1.0-51-cloud-amd64");
+    assert_eq!(boot(&world).expect("nothing to do"), Booted::NothingKnown);
+    assert!(world.active().is_empty());
+}
+
+#[test]
+fn guard_takes_back_what_makes_the_kernel_warn_later() {
+    let world = World::new();
+    let first = applying(&world, "one");
+    apply(&world, &first).0.expect("it works");
+    let directory = StateDirectory::at(Some(&world.state()));
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    let guarded = host.guard(&mut |_| {}).expect("it can be looked at");
+    assert!(matches!(guarded, Guarded::Well { lived } if lived < GUARD), "{guarded:?}");
+    world.write("proc/sys/kernel/tainted", "4608");
+    let guarded = host.guard(&mut |_| {}).expect("it can be looked at");
+    assert!(matches!(guarded, Guarded::TakenBack { ref name, .. } if name == "one"), "{guarded:?}");
+    assert!(world.modules().is_empty());
+    assert_eq!(host.guard(&mut |_| {}).expect("nothing is left"), Guarded::None);
+    assert_eq!(state(&world).current, None);
+}
+
+#[test]
+fn livepatch_of_somebody_else_and_two_at_once_are_refused() {
+    let world = World::new();
+    let one = applying(&world, "one");
+    let directory = StateDirectory::at(Some(&world.state())).without_patience();
+    let host = Host::open(&world.machine, &directory).expect("it is free");
+    assert!(matches!(Host::open(&world.machine, &directory), Err(HostProblem::Busy)));
+    drop(host);
+    let function =
+        PatchedFunction { object: "vmlinux".to_owned(), name: "f".to_owned(), position: 1 };
+    let mut taking = one.clone();
+    taking.module.functions.insert(function);
+    world.write("sys/kernel/livepatch/vendor/enabled", "1\n");
+    world.write("sys/kernel/livepatch/vendor/transition", "0\n");
+    fs::create_dir_all(world.machine.root().join("sys/kernel/livepatch/vendor/vmlinux/f,1"))
+        .expect("own directory");
+    let told = obstacles(apply(&world, &taking).0).join("; ");
+    assert!(
+        told.contains("the livepatch vendor, which is not of elivepatch, replaces f (vmlinux)"),
+        "{told}"
+    );
+    world.write("sys/kernel/livepatch/vendor/transition", "1\n");
+    assert!(obstacles(apply(&world, &one).0).join("; ").contains("vendor is in transition"));
+    fs::remove_dir_all(world.machine.root().join("sys/kernel/livepatch/vendor"))
+        .expect("own directory");
+    world.write(
+        "sys/kernel/tracing/enabled_functions",
+        "g (1) R I     M \tops: a\nf (1) R   D   \tops: b\n",
+    );
+    apply(&world, &taking).0.expect("f is only traced");
+    let world = World::new();
+    world.write("sys/kernel/tracing/enabled_functions", "f (1) R I     M \tops: a\n");
+    assert!(obstacles(apply(&world, &taking).0).join("; ").contains("something else redirects f"));
+}
+
+#[test]
+fn damage_is_told_and_foreign_livepatches_can_be_looked_at() {
+    let world = World::new();
+    let one = applying(&world, "one");
+    apply(&world, &one).0.expect("it works");
+    let directory = StateDirectory::at(Some(&world.state()));
+    let path = directory.module_path(one.module.digest);
+    fs::write(world.module("two", RELEASE), "").expect("own file");
+    fs::write(&path, fs::read(world.module("three", RELEASE)).expect("a module"))
+        .expect("own file");
+    let status = Status::look(&world.machine, &directory).expect("a status");
+    assert!(matches!(status.trouble[..], [Trouble::Lost { .. }]), "{status:?}");
+    fs::remove_file(&path).expect("own file");
+    end_guard_of_what_is_gone(&world);
+    world.reboot("0002");
+    let problem = boot(&world).expect_err("it is gone");
+    assert!(matches!(problem, HostProblem::Unknown(_)), "{problem}");
+}
+
+fn end_guard_of_what_is_gone(world: &World) {
+    let directory = StateDirectory::at(Some(&world.state()));
+    let mut host = Host::open(&world.machine, &directory).expect("it is free");
+    host.shut_down().expect("written");
+}
