@@ -51,6 +51,7 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
             destination: destination.as_ref(),
             reports: &reports,
             checks: order.as_ref().map_or(&[], |order| &order.request.checks),
+            accept_unproven: order.as_ref().map(|order| order.request.options.accept_unproven),
         };
         complete(&told, begun, state.as_ref(), before.as_ref()).await
     };
