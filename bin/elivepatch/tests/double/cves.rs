@@ -111,6 +111,7 @@ async fn assess(
     State(shared): SharedState,
     Json(request): Json<Value>,
 ) -> Json<AssessmentResource> {
+    shared.seen.lock().expect("no panic").assessments.push(request.clone());
     let mut answer = shared.script.lock().expect("no panic").cves.assessment.clone();
     let asked = request["explain"].as_array().cloned().unwrap_or_default();
     for cve in &mut answer.cves {
