@@ -292,3 +292,7 @@ impl Inventories for Kernels {
         self.0.stock_config(release, &SilentObserver)
     }
 }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        self.0.stock_releases(version, &SilentObserver)
+    }

@@ -42,6 +42,12 @@ pub trait BuildRunner: Send + Sync {
     /// Why it cannot be had.
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
 
+    /// The stock kernels whose source has the version of a release without a suffix.
+    ///
+    /// # Errors
+    /// When the archive cannot be asked.
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure>;
+
     /// Cleans the cache.
     ///
     /// # Errors
@@ -101,6 +107,10 @@ impl Inventories for Kernels {
 ///
 /// # Errors
 /// When the cache cannot be used or the machine allows no sandbox.
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        self.0.stock_releases(version)
+    }
 pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError> {
     let scratch = tempfile::tempdir_in(&config.data_directory).map_err(|error| {
         let message = format!("cannot write to {}: {error}", config.data_directory);
@@ -213,6 +223,10 @@ impl BuildRunner for Builder {
 
     fn build(
         &self,
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        Builder::stock_releases(self, version, &SilentObserver)
+    }
+
         order: &BuildOrder,
         observer: &dyn Observer,
         work: &Utf8Path,

@@ -7,7 +7,7 @@ use crate::{
     BaselinePatch, BuildOrder, BuilderOptions, Cache, FinishedBuild, HousekeepingError, Observer,
     Sweep, Swept,
     base::Base,
-    debian::Apt,
+    debian::{Apt, stock_releases},
     pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
@@ -166,6 +166,18 @@ impl Builder {
     /// Removes from the cache what was given up, and what is over the disk budget; what is in use or
     /// pinned stays.
     ///
+    /// The stock kernels whose source has a version of Linux: of a release without a suffix, such as `6.1.176`.
+    ///
+    /// # Errors
+    /// When the archive's index cannot be fetched or read.
+    pub fn stock_releases(
+        &self,
+        version: &KernelRelease,
+        observer: &dyn Observer,
+    ) -> Result<Vec<KernelRelease>, Failure> {
+        stock_releases(self.apt()?, version, observer)
+    }
+
     /// # Errors
     /// When the cache cannot be read.
     pub fn sweep(&self) -> Result<Swept, HousekeepingError> {

@@ -118,6 +118,15 @@ fn classic_form_is_the_same_and_takes_a_bare_version() {
     ended.expect(2, &["'--cve' cannot be used with '--patch <FILE>'"]);
 }
 
+/// The server's own answer to a bare version is tested there.
+#[test]
+fn stock_kernel_that_a_version_led_to_is_named() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let line = ["cve", "--always", "--kernel", "6.1.176", "--url", &server.url];
+    let told = format!("kernel: {RELEASE} (the stock kernel of Linux 6.1.176)");
+    desk.run(&line).expect(5, &[&told]);
+}
+
 #[test]
 fn exit_code_tells_whether_a_cve_is_open() {
     for (counts, code) in [

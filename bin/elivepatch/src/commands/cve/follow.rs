@@ -80,6 +80,10 @@ async fn submit(server: &Server, order: &Order) -> Result<RunResource, Problem> 
         false => String::new(),
     };
     say(&format!("run {} on {}{joined}", run.number, server.url));
+    let (asked, release) = (&order.request.target.release, &run.target.release);
+    if asked != release {
+        say(&format!("kernel: {release} (the stock kernel of Linux {asked})"));
+    }
     Ok(run)
 }
 

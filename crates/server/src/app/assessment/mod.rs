@@ -39,6 +39,13 @@ pub trait Inventories: Debug + Send + Sync {
     /// # Errors
     /// Why it cannot be had.
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
+
+    /// The stock kernels whose source has the version of a release without a suffix, such as `6.1.176`; one for
+    /// each flavour. The archive's index may have to be fetched.
+    ///
+    /// # Errors
+    /// When the archive cannot be asked.
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure>;
 }
 
 /// What a kernel is built from.

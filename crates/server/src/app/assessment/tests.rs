@@ -25,6 +25,10 @@ impl Inventories for Known {
     fn stock_config(&self, _release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         unreachable!("an assessment needs no config")
     }
+
+    fn stock_releases(&self, _version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        unreachable!("an assessment answers for a version")
+    }
 }
 
 fn inventory(built: BuiltFiles) -> Inventory {
