@@ -132,8 +132,8 @@ impl App {
             let mut files: BTreeSet<String> = BTreeSet::new();
             let mut are_all_at_hand = !own_fixes.is_empty();
             for commit in own_fixes {
-                match self.fix_at_hand(&commit.hash).await? {
-                    Some(fix) => files.extend(fix.files),
+                match self.files_at_hand(&commit.hash).await? {
+                    Some(changed) => files.extend(changed.iter().cloned()),
                     None => {
                         are_all_at_hand = false;
                         break;
