@@ -287,19 +287,25 @@ impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target);
         let found = found.map_err(|failure| failure.to_string())?;
-        Ok(found.map(|mut kernel| Inventory {
-            base: kernel.base.clone(),
-            version: kernel.version.clone(),
-            built: std::mem::take(&mut kernel.built),
-            has_file: Box::new(move |path| kernel.has_file(path)),
+        Ok(found.map(|mut kernel| {
+            let built = std::mem::take(&mut kernel.built);
+            let kernel = Arc::new(kernel);
+            let same = Arc::clone(&kernel);
+            Inventory {
+                base: kernel.base.clone(),
+                version: kernel.version.clone(),
+                built,
+                has_file: Box::new(move |path| kernel.has_file(path)),
+                left_out: Box::new(move |path| same.left_out(path)),
+            }
         }))
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         self.0.stock_config(release, &SilentObserver)
     }
-}
 
     fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
         self.0.stock_releases(version, &SilentObserver)
     }
+}

@@ -90,16 +90,26 @@ impl std::fmt::Debug for Kernels {
 impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target).map_err(|error| error.to_string())?;
-        Ok(found.map(|mut kernel| Inventory {
-            base: kernel.base.clone(),
-            version: kernel.version.clone(),
-            built: std::mem::take(&mut kernel.built),
-            has_file: Box::new(move |path| kernel.has_file(path)),
+        Ok(found.map(|mut kernel| {
+            let built = std::mem::take(&mut kernel.built);
+            let kernel = Arc::new(kernel);
+            let same = Arc::clone(&kernel);
+            Inventory {
+                base: kernel.base.clone(),
+                version: kernel.version.clone(),
+                built,
+                has_file: Box::new(move |path| kernel.has_file(path)),
+                left_out: Box::new(move |path| same.left_out(path)),
+            }
         }))
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         self.0.stock_config(release)
+    }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        self.0.stock_releases(version)
     }
 }
 
@@ -107,10 +117,6 @@ impl Inventories for Kernels {
 ///
 /// # Errors
 /// When the cache cannot be used or the machine allows no sandbox.
-
-    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
-        self.0.stock_releases(version)
-    }
 pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError> {
     let scratch = tempfile::tempdir_in(&config.data_directory).map_err(|error| {
         let message = format!("cannot write to {}: {error}", config.data_directory);
@@ -217,16 +223,16 @@ impl BuildRunner for Builder {
         Builder::stock_config(self, release, &SilentObserver)
     }
 
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        Builder::stock_releases(self, version, &SilentObserver)
+    }
+
     fn sweep(&self) -> Result<Swept, HousekeepingError> {
         Builder::sweep(self)
     }
 
     fn build(
         &self,
-    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
-        Builder::stock_releases(self, version, &SilentObserver)
-    }
-
         order: &BuildOrder,
         observer: &dyn Observer,
         work: &Utf8Path,

@@ -8,6 +8,7 @@ use crate::{
     Sweep, Swept,
     base::Base,
     debian::{Apt, stock_releases},
+    left_out::KeptLists,
     pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
@@ -29,6 +30,8 @@ pub struct Builder {
     pub(crate) toolchains: Toolchains,
     /// The sources of the options, as they were found when the builder was opened.
     pub(crate) sources: Sources,
+    /// What was read of bases to say why files are not in their kernels.
+    pub(crate) object_lists: KeptLists,
     apt: OnceLock<Apt>,
     accelerator: OnceLock<Accelerator>,
 }
@@ -50,8 +53,9 @@ impl Builder {
         };
         // Builds are known by their keys, and those by what the trees are now.
         let sources = Sources::open(&options.sources, &cache);
+        let object_lists = KeptLists::default();
         let (apt, accelerator) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { options, cache, sandbox, toolchains, sources, apt, accelerator })
+        Ok(Self { options, cache, sandbox, toolchains, sources, object_lists, apt, accelerator })
     }
 
     /// What decides the builder's results beside the order: its version and code, its recipes and
@@ -163,9 +167,6 @@ impl Builder {
         crate::stock_config(self.apt()?, release, observer)
     }
 
-    /// Removes from the cache what was given up, and what is over the disk budget; what is in use or
-    /// pinned stays.
-    ///
     /// The stock kernels whose source has a version of Linux: of a release without a suffix, such as `6.1.176`.
     ///
     /// # Errors
@@ -178,6 +179,9 @@ impl Builder {
         stock_releases(self.apt()?, version, observer)
     }
 
+    /// Removes from the cache what was given up, and what is over the disk budget; what is in use or
+    /// pinned stays.
+    ///
     /// # Errors
     /// When the cache cannot be read.
     pub fn sweep(&self) -> Result<Swept, HousekeepingError> {

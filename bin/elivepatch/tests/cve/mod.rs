@@ -193,6 +193,26 @@ fn verdicts_are_listed_in_eighty_columns_and_a_cve_is_explained() {
 }
 
 #[test]
+fn option_that_leaves_code_out_is_named_wherever_the_cve_is_told() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let reports = ["--html", "out/report.html", "--openvex", "out/report.json"];
+    let listed = cve(&desk, &server, &[&reports[..], &["--verdict", "not-built"]].concat());
+    listed.expect(5, &[]);
+    assert!(listed.stdout.contains("CONFIG_DRM_X is not set"), "{listed:#?}");
+    let reason = "not compiled: drivers/gpu/drm/x.c: CONFIG_DRM_X is not set";
+    for name in ["report.html", "report.json"] {
+        let text = fs::read_to_string(desk.path().join("out").join(name)).expect("a report");
+        assert!(text.contains(reason), "{name}: {text}");
+    }
+    let told = cve(&desk, &server, &["--explain", "CVE-2026-1006"]);
+    assert!(told.stdout.contains("drivers/gpu/drm/x.c: CONFIG_DRM_X is not set"), "{told:#?}");
+    let json = cve(&desk, &server, &["--json"]);
+    let printed: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let left_out = &printed["run"]["cves"][5]["applicability"]["left_out"];
+    assert_eq!(left_out[0]["options"][0], "CONFIG_DRM_X");
+}
+
+#[test]
 fn dry_run_speaks_the_same_language_and_ends_well() {
     let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
     let line = ["cve", "--dry-run", "--url", &server.url, "--kernel", RELEASE];

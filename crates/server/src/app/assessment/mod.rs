@@ -15,7 +15,7 @@ use elivepatch_cve::{
     Applicability, CveId, CveInput, Exposure, FileState, Kernel, LinuxVersion, Standing,
     applicability, standing,
 };
-use elivepatch_model::{BuiltFiles, Failure, KernelRelease, TargetFacts};
+use elivepatch_model::{BuiltFiles, Failure, KernelRelease, LeftOut, TargetFacts};
 use elivepatch_store::CveFacts;
 use jiff::Timestamp;
 
@@ -57,8 +57,13 @@ pub struct Inventory {
     /// What it is linked from.
     pub built: BuiltFiles,
     /// Whether the source has a file.
-    pub has_file: Box<dyn Fn(&str) -> bool + Send>,
+    pub has_file: FileQuestion<bool>,
+    /// What leaves a file out that is not built, as far as that is known.
+    pub left_out: FileQuestion<Option<LeftOut>>,
 }
+
+/// What is asked about a file of the source, by its path.
+pub type FileQuestion<T> = Box<dyn Fn(&str) -> T + Send>;
 
 impl App {
     /// Works out which CVEs of the feed matter on a kernel.
@@ -227,6 +232,7 @@ fn judge(
             Some(inventory) if !(inventory.has_file)(path) => FileState::Absent,
             _ => FileState::Present,
         },
+        left_out: &|path| (inventory.as_ref()?.left_out)(path),
         loaded_modules: loaded.as_ref(),
         live: &found.live,
     };
