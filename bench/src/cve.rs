@@ -15,7 +15,7 @@ use elivepatch_builder::{Builder, BuilderOptions, SilentObserver};
 use elivepatch_model::{Architecture, BuilderIdentity, Failure, KernelRelease, TargetFacts};
 use elivepatch_server::{
     App, AppOptions,
-    app::{FeedOptions, Inventories, Inventory, Store, update_feed},
+    app::{CveOptions, FeedOptions, FixSourceOptions, Inventories, Inventory, Store, update_feed},
 };
 
 use crate::{
@@ -184,13 +184,20 @@ async fn applicability(
     fs_err::create_dir_all(place.join("probe"))?;
     let builder = Builder::open(BuilderOptions::new(cache), &place.join("probe"))
         .map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    // The files of the fixes decide where they are at hand, which is what a server with fixes is asked.
+    let path = inputs.fixes.as_deref().map(Utf8Path::canonicalize_utf8).transpose()?;
+    let fixes: Vec<_> = path.into_iter().map(|path| FixSourceOptions::Directory { path }).collect();
+    note(match fixes.is_empty() {
+        true => "no fixes are at hand".to_owned(),
+        false => "with the files of the fixes that are at hand".to_owned(),
+    });
     let app = App::open(AppOptions {
         data_directory: place.join("index-0"),
         queue_limit: 1,
         builder_identity: BuilderIdentity::default(),
         allow_unproven: false,
         feed: None,
-        cve: elivepatch_server::app::CveOptions::default(),
+        cve: CveOptions { fixes, ..CveOptions::default() },
         inventories: Some(Arc::new(Kernels(builder))),
     })
     .await?;
@@ -280,15 +287,25 @@ impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target);
         let found = found.map_err(|failure| failure.to_string())?;
-        Ok(found.map(|mut kernel| Inventory {
-            base: kernel.base.clone(),
-            version: kernel.version.clone(),
-            built: std::mem::take(&mut kernel.built),
-            has_file: Box::new(move |path| kernel.has_file(path)),
+        Ok(found.map(|mut kernel| {
+            let built = std::mem::take(&mut kernel.built);
+            let kernel = Arc::new(kernel);
+            let same = Arc::clone(&kernel);
+            Inventory {
+                base: kernel.base.clone(),
+                version: kernel.version.clone(),
+                built,
+                has_file: Box::new(move |path| kernel.has_file(path)),
+                left_out: Box::new(move |path| same.left_out(path)),
+            }
         }))
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         self.0.stock_config(release, &SilentObserver)
+    }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        self.0.stock_releases(version, &SilentObserver)
     }
 }

@@ -8,7 +8,7 @@ use elivepatch_end_to_end::{
     ClientCommand, ClientRun, ServerOptions, TestServer, cache_directory, facts_of_running,
     own_patch, patch, program,
 };
-use elivepatch_model::{BaseKind, FailureClass, Manifest};
+use elivepatch_model::{BaseKind, BuildIdFit, FailureClass, Manifest};
 
 const RELEASE: &str = "6.12.117-small";
 
@@ -145,6 +145,12 @@ fn symbols_of_the_running_kernel_prove_the_one_that_was_built() {
     let fit = manifest.fit.as_ref().expect("every livepatch has one");
     let symbols = fit.symbols.as_ref().expect("the symbols were compared");
     assert!(fit.is_proven() && symbols.sizes && symbols.names > 10_000, "{fit:?}");
+    // The machine tells its build-id, which is another one: the client took the livepatch all the same.
+    assert_eq!(fit.build_id, BuildIdFit::Different);
+    let request = manifest.request.as_ref().expect("every livepatch has one");
+    let build_id = request.target.build_id.as_ref().expect("it was sent");
+    assert_eq!(build_id.as_str(), "cd".repeat(20));
+    assert_ne!(*build_id, manifest.build_id);
     assert!(run.stdout.contains("equal the running kernel's"), "{}", run.stdout);
 
     let other = facts_of_built("6.12-small-ibt", &[]);
@@ -213,10 +219,18 @@ fn facts_of_built(config: &str, baseline: &[PathBuf]) -> tempfile::TempDir {
         facts.contains(build_id)
     });
     let root = facts_of_running(&base.expect("the base").join("vmlinuz"));
-    // With its build-id nothing else would be asked for: on a real machine another build has another.
-    std::fs::remove_file(root.path().join("sys/kernel/notes")).expect("the guest's notes");
+    // A real machine runs a build of its own, with another build-id. With that of the server's own build
+    // nothing else would be asked for.
+    std::fs::write(root.path().join("sys/kernel/notes"), notes([0xcd; 20])).expect("own file");
     says(&root, config, baseline);
     root
+}
+
+/// What `/sys/kernel/notes` holds of a kernel with this build-id.
+fn notes(build_id: [u8; 20]) -> Vec<u8> {
+    // The sizes of name and content, the note's type (NT_GNU_BUILD_ID), and the name.
+    let head = [4_u32, 20, 3].map(u32::to_le_bytes).concat();
+    [&head[..], b"GNU\0", &build_id].concat()
 }
 
 /// Saves the facts of a machine that says of itself that it has this config and these patches.

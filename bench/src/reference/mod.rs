@@ -60,8 +60,11 @@ impl KpatchBuild {
         fs_err::create_dir_all(work.join("probe"))?;
         let sandbox = Sandbox::probe(LIMITS, &work.join("probe"))?;
         let recipe = Recipe::parse(RECIPE).context("the reference's recipe")?;
-        let root =
-            Toolchains::of(cache, vec![recipe.clone()]).root(&recipe, apt, &SilentObserver)?;
+        let root = Toolchains::of(cache, vec![recipe.clone()]).root(
+            &recipe,
+            &|| Ok(apt),
+            &SilentObserver,
+        )?;
         let jobs = std::thread::available_parallelism()?.get();
         let this = Self { sandbox, root, work: work.to_owned(), jobs };
         for directory in ["tree", "scratch"] {

@@ -42,6 +42,12 @@ pub trait BuildRunner: Send + Sync {
     /// Why it cannot be had.
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
 
+    /// The stock kernels whose source has the version of a release without a suffix.
+    ///
+    /// # Errors
+    /// When the archive cannot be asked.
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure>;
+
     /// Cleans the cache.
     ///
     /// # Errors
@@ -84,16 +90,26 @@ impl std::fmt::Debug for Kernels {
 impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target).map_err(|error| error.to_string())?;
-        Ok(found.map(|mut kernel| Inventory {
-            base: kernel.base.clone(),
-            version: kernel.version.clone(),
-            built: std::mem::take(&mut kernel.built),
-            has_file: Box::new(move |path| kernel.has_file(path)),
+        Ok(found.map(|mut kernel| {
+            let built = std::mem::take(&mut kernel.built);
+            let kernel = Arc::new(kernel);
+            let same = Arc::clone(&kernel);
+            Inventory {
+                base: kernel.base.clone(),
+                version: kernel.version.clone(),
+                built,
+                has_file: Box::new(move |path| kernel.has_file(path)),
+                left_out: Box::new(move |path| same.left_out(path)),
+            }
         }))
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         self.0.stock_config(release)
+    }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        self.0.stock_releases(version)
     }
 }
 
@@ -205,6 +221,10 @@ impl BuildRunner for Builder {
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         Builder::stock_config(self, release, &SilentObserver)
+    }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        Builder::stock_releases(self, version, &SilentObserver)
     }
 
     fn sweep(&self) -> Result<Swept, HousekeepingError> {

@@ -9,7 +9,9 @@ use elivepatch_api::{
     BuildResource,
     client::{ClientError, ManifestDownload},
 };
-use elivepatch_model::{ElfBuildId, KernelRelease, Manifest, Sha256Digest};
+use elivepatch_model::{
+    BaseKind, BuildIdFit, ElfBuildId, FitRecord, KernelRelease, Manifest, Sha256Digest,
+};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -31,6 +33,8 @@ pub struct Sent {
     pub release: KernelRelease,
     /// The build-id of the target's image, when it is known.
     pub build_id: Option<ElfBuildId>,
+    /// Whether a livepatch is wanted that nothing proves to fit.
+    pub accept_unproven: bool,
     /// The patches.
     pub fixes: SentFixes,
 }
@@ -148,10 +152,46 @@ fn difference(sent: &Sent, manifest: &Manifest) -> Option<String> {
     if manifest.release != sent.release {
         return Some(format!("it is for {}, not {}", manifest.release, sent.release));
     }
-    if let Some(build_id) = sent.build_id.as_ref().filter(|id| **id != manifest.build_id) {
-        return Some(format!("it is for the image {}, not {build_id}", manifest.build_id));
+    let image = match manifest.base {
+        BaseKind::Prepared => {
+            sent.build_id.as_ref().filter(|build_id| **build_id != manifest.build_id).map(
+                |build_id| format!("it is for the image {}, not {build_id}", manifest.build_id),
+            )
+        }
+        BaseKind::Built => difference_of_built(sent, manifest),
+    };
+    image.or_else(|| (!sent.fixes.are_in(manifest)).then(|| "it holds other patches".to_owned()))
+}
+
+/// In what the image differs when the server has built the kernel itself. Its vmlinux has a build-id of
+/// its own, since keys and dates make another one: what was asked for is compared, and what proves that the
+/// code is equal.
+fn difference_of_built(sent: &Sent, manifest: &Manifest) -> Option<String> {
+    let Some(request) = &manifest.request else {
+        return Some("its manifest does not say for which image it was asked".to_owned());
+    };
+    if request.target.build_id != sent.build_id {
+        let name = |build_id: &Option<ElfBuildId>| match build_id {
+            Some(build_id) => format!("the image {build_id}"),
+            None => "an image without a known build-id".to_owned(),
+        };
+        let (theirs, ours) = (name(&request.target.build_id), name(&sent.build_id));
+        return Some(format!("it was made for {theirs}, not {ours}"));
     }
-    (!sent.fixes.are_in(manifest)).then(|| "it holds other patches".to_owned())
+    let unproven = FitRecord::default();
+    let fit = manifest.fit.as_ref().unwrap_or(&unproven);
+    if fit.build_id == BuildIdFit::Equal && sent.build_id.as_ref() != Some(&manifest.build_id) {
+        return Some(format!(
+            "its manifest calls the image {} the very one that the target runs",
+            manifest.build_id
+        ));
+    }
+    let is_accepted = fit.accepted_unproven && sent.accept_unproven;
+    (!fit.is_proven() && !is_accepted).then(|| {
+        "nothing proves that the kernel which the server has built is the target's, and this was not \
+         accepted with --accept-unproven"
+            .to_owned()
+    })
 }
 
 /// Looks what is in the way, and refuses to go on when it may not be replaced.

@@ -1,5 +1,6 @@
 //! The client from the command line to the stored module, against a test double of the server.
 
+mod built;
 mod cve;
 mod double;
 mod facts;
@@ -105,7 +106,7 @@ fn report_tells_adaptations_engine_base_modules_and_what_it_replaces() {
     script.manifest = serde_json::to_string(&now).expect("plain data");
     script.build.manifest = Some(now);
     let (desk, server) = (Desk::new(), Double::start(script));
-    let ended = desk.build(&server.url, &[]);
+    let ended = desk.build(&server.url, &["--accept-unproven"]);
     ended.expect(0, &[]);
     let shown = desk.run(&["show", "7", "--url", &server.url]);
     for part in [

@@ -7,7 +7,8 @@ use crate::{
     BaselinePatch, BuildOrder, BuilderOptions, Cache, DebianOptions, FinishedBuild,
     HousekeepingError, Observer, SourceKind, Sweep, Swept,
     base::Base,
-    debian::{Apt, names_of_indexes},
+    debian::{Apt, names_of_indexes, stock_releases},
+    left_out::KeptLists,
     pipeline::{self, WarmBase},
     process::available_cores,
     sandbox::Sandbox,
@@ -44,6 +45,8 @@ pub struct Builder {
     pub(crate) toolchains: Toolchains,
     /// The sources of the options, as they were found when the builder was opened.
     pub(crate) sources: Sources,
+    /// What was read of bases to say why files are not in their kernels.
+    pub(crate) object_lists: KeptLists,
     apt: OnceLock<Apt>,
     /// The names of apt's indexes, found out once: each costs a run of apt.
     indexes: OnceLock<Vec<String>>,
@@ -67,8 +70,17 @@ impl Builder {
         };
         // Builds are known by their keys, and those by what the trees are now.
         let sources = Sources::open(&options.sources, &cache);
-        let (apt, indexes, accelerator) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { options, cache, sandbox, toolchains, sources, apt, indexes, accelerator })
+        Ok(Self {
+            options,
+            cache,
+            sandbox,
+            toolchains,
+            sources,
+            object_lists: KeptLists::default(),
+            apt: OnceLock::new(),
+            indexes: OnceLock::new(),
+            accelerator: OnceLock::new(),
+        })
     }
 
     /// What decides the builder's results beside the order: its version and code, its recipes and
@@ -178,6 +190,18 @@ impl Builder {
         observer: &dyn Observer,
     ) -> Result<Vec<u8>, Failure> {
         crate::stock_config(self.apt()?, release, observer)
+    }
+
+    /// The stock kernels whose source has a version of Linux: of a release without a suffix, such as `6.1.176`.
+    ///
+    /// # Errors
+    /// When the archive's index cannot be fetched or read.
+    pub fn stock_releases(
+        &self,
+        version: &KernelRelease,
+        observer: &dyn Observer,
+    ) -> Result<Vec<KernelRelease>, Failure> {
+        stock_releases(self.apt()?, version, observer)
     }
 
     /// Removes from the cache what was given up, and what is over the disk budget; what is in use or

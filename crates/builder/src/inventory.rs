@@ -1,12 +1,15 @@
 //! What a kernel is built from, by a base that is there.
 
+use std::sync::Arc;
+
 use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_model::{BuiltFiles, Failure, KernelRelease, TargetFacts};
+use elivepatch_model::{BuiltFiles, Failure, KernelRelease, LeftOut, TargetFacts};
 
 use crate::{
     Builder, Cache, SilentObserver,
     base::{BaseOnDisk, SourceIndex},
     cache::CacheLock,
+    left_out::{KeptLists, ObjectLists},
     source::KernelSource,
 };
 
@@ -47,6 +50,7 @@ pub struct KernelInventory {
     /// What it is linked from.
     pub built: BuiltFiles,
     tree: Utf8PathBuf,
+    lists: Arc<ObjectLists>,
     _lock: CacheLock,
 }
 
@@ -57,6 +61,12 @@ impl KernelInventory {
         let is_inside =
             path.components().all(|part| matches!(part, camino::Utf8Component::Normal(_)));
         is_inside && self.tree.join(path).symlink_metadata().is_ok()
+    }
+
+    /// Which options that are not set leave a C or assembler file out of the kernel, by the Makefiles of the source;
+    /// to be asked of a file that is not in it. `None` of any other file, and of one that is in no kernel.
+    pub fn left_out(&self, path: &str) -> Option<LeftOut> {
+        self.lists.left_out(path)
     }
 }
 
@@ -70,12 +80,13 @@ impl Builder {
         &self,
         target: &TargetFacts,
     ) -> Result<Option<KernelInventory>, InventoryError> {
-        inventory(&self.cache, target)
+        inventory(&self.cache, &self.object_lists, target)
     }
 }
 
 fn inventory(
     cache: &Cache,
+    kept: &KeptLists,
     target: &TargetFacts,
 ) -> Result<Option<KernelInventory>, InventoryError> {
     let mut found: Option<KernelInventory> = None;
@@ -98,7 +109,9 @@ fn inventory(
         match &found {
             None => {
                 let tree = base.tree();
-                found = Some(KernelInventory { base: name, version, built, tree, _lock: lock });
+                let lists = kept.of(&tree);
+                let base = name;
+                found = Some(KernelInventory { base, version, built, tree, lists, _lock: lock });
             }
             Some(first) if first.built == built && first.version == version => {}
             Some(first) => {
@@ -200,7 +213,8 @@ mod tests {
             let mut target = TargetFacts::new(release, Architecture::X86_64);
             target.build_id = build_id.map(|id| id.parse::<ElfBuildId>().expect("a build-id"));
             target.kernel_version = version.map(str::to_owned);
-            let found = inventory(&self.cache, &target).map_err(|error| error.to_string())?;
+            let found = inventory(&self.cache, &KeptLists::default(), &target)
+                .map_err(|error| error.to_string())?;
             Ok(found.map_or_else(|| "none".to_owned(), |found| found.base))
         }
     }

@@ -25,6 +25,7 @@ mod inspect;
 mod inventory;
 mod kbuild_record;
 mod kernel_build;
+mod left_out;
 mod module_file;
 mod module_links;
 mod module_name;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use elivepatch_model::BuiltFiles;
+use elivepatch_model::{BuiltFiles, LeftOut};
 use serde::{Deserialize, Serialize};
 
 use crate::{Commit, CveId, Dyad, LinuxVersion, Standing, doubts::Doubts, standing};
@@ -24,6 +24,8 @@ pub struct Kernel<'a> {
     pub built: Option<&'a BuiltFiles>,
     /// What the source has of a file; asked only when `built` is known.
     pub file_state: &'a dyn Fn(&str) -> FileState,
+    /// What leaves a file out that is not built, as far as that is known; asked of no other.
+    pub left_out: &'a dyn Fn(&str) -> Option<LeftOut>,
     /// The modules that are loaded, with `_` in their names; `None`: not known.
     pub loaded_modules: Option<&'a BTreeSet<String>>,
     /// The CVEs whose fixes are in livepatches that are active on the machine, each with the livepatch's name.
@@ -54,6 +56,9 @@ pub enum Applicability {
     NotBuilt {
         /// The files.
         files: Vec<String>,
+        /// What leaves each of them out, as far as that is known.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_out: Vec<LeftOut>,
     },
     /// The flaw is in modules that are not loaded.
     NotLoaded {
@@ -153,7 +158,10 @@ pub fn applicability(facts: &CveInput, kernel: &Kernel) -> Applicability {
     let doubts = Doubts::of(files, kernel);
     if parents.is_empty() {
         return match doubts.any() {
-            None => Applicability::NotBuilt { files: files.to_vec() },
+            None => Applicability::NotBuilt {
+                files: files.to_vec(),
+                left_out: files.iter().filter_map(|file| (kernel.left_out)(file)).collect(),
+            },
             doubt => Applicability::Candidate { parents: Vec::new(), doubt, fixes },
         };
     }

@@ -43,6 +43,10 @@ fn verdict_of(
             "mm/userfaultfd.c" => FileState::Absent,
             _ => FileState::Present,
         },
+        left_out: &|file| {
+            let (file, object) = (file.to_owned(), "x.o".to_owned());
+            Some(LeftOut { file, options: Vec::new(), object })
+        },
         loaded_modules: loaded.as_ref(),
         live: &BTreeMap::new(),
     };
@@ -144,7 +148,8 @@ fn what_is_linked_apart_or_no_c_is_never_not_built() {
 #[test]
 fn only_files_that_are_there_and_not_compiled_are_not_built() {
     assert!(matches!(verdict(&["drivers/gpu/drm/radeon/si.c"], None),
-        Applicability::NotBuilt { files } if files.len() == 1));
+        Applicability::NotBuilt { files, left_out } if files.len() == 1
+            && left_out[0].file == "drivers/gpu/drm/radeon/si.c"));
     // CVE-2026-64514: mainline's path; in 6.1 the code is in fs/userfaultfd.c.
     let moved = verdict(&["mm/userfaultfd.c"], None);
     assert!(doubt(&moved).contains("has no mm/userfaultfd.c"), "{moved:?}");
@@ -179,6 +184,7 @@ fn kernel_of_which_nothing_is_known_leaves_all_in_doubt_but_the_versions() {
         version: version.parse().expect("a version"),
         built: None,
         file_state: &|_| FileState::Present,
+        left_out: &|_| None,
         loaded_modules: None,
         live: &live,
     };
@@ -203,6 +209,7 @@ fn livepatch_that_is_active_fixes_what_the_version_has() {
             version: version.parse().expect("a version"),
             built: Some(&built),
             file_state: &|_| FileState::Present,
+            left_out: &|_| None,
             // Not even the module is loaded: what was fixed comes first.
             loaded_modules: Some(&BTreeSet::new()),
             live: &live,

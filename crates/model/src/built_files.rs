@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +31,45 @@ impl BuiltFiles {
     }
 }
 
+/// Why a file is not in a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The file.
+    pub file: String,
+    /// The options of which one would have to be set, and none is, such as `CONFIG_SMB_SERVER`. Empty when the
+    /// source's Makefiles do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The object that would be made of it.
+    pub object: String,
+}
+
+/// For people, without the file's name: "CONFIG_SMB_SERVER is not set".
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.options.as_slice() {
+            [] => write!(formatter, "no list of objects brings in {}", self.object),
+            [option] => write!(formatter, "{option} is not set"),
+            options => write!(formatter, "none of {} is set", options.join(", ")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leaves_a_file_out_is_told_in_words() {
+        let told = |options: &[&str]| {
+            let options = options.iter().map(|option| (*option).to_owned()).collect();
+            let (file, object) = ("fs/aio.c".to_owned(), "fs/aio.o".to_owned());
+            LeftOut { file, options, object }.to_string()
+        };
+        assert_eq!(told(&["CONFIG_AIO"]), "CONFIG_AIO is not set");
+        assert_eq!(told(&["CONFIG_A", "CONFIG_B"]), "none of CONFIG_A, CONFIG_B is set");
+        assert_eq!(told(&[]), "no list of objects brings in fs/aio.o");
+    }
 
     #[test]
     fn file_is_linked_where_it_is_compiled_and_where_it_is_included() {

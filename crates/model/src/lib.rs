@@ -44,7 +44,7 @@ pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
 pub use build_options::BuildOptions;
 pub use builder_identity::{BuilderIdentity, NamedIdentity, SourceIdentity, SymbolUse};
-pub use built_files::BuiltFiles;
+pub use built_files::{BuiltFiles, LeftOut};
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};
 pub use digest::{DigestError, Sha256Digest};

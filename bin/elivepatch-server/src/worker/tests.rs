@@ -94,6 +94,10 @@ where
     fn stock_config(&self, _: &KernelRelease) -> Result<Vec<u8>, Failure> {
         Ok(CONFIG.as_bytes().to_vec())
     }
+
+    fn stock_releases(&self, _: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        Ok(vec![RELEASE.parse().expect("a release")])
+    }
 }
 
 struct Fixture {

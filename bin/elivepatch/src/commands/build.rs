@@ -117,6 +117,7 @@ impl Order {
         Sent {
             release: target.release.clone(),
             build_id: target.build_id.clone(),
+            accept_unproven: self.request.options.accept_unproven,
             fixes: SentFixes::InOrder(fixes.collect()),
         }
     }

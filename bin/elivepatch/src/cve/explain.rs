@@ -49,7 +49,14 @@ pub fn explain(
             row(&mut table, "fix", &fix(fixes));
         }
         Applicability::AlreadyFixed { by } => row(&mut table, "fix", &commits("", &[by])),
-        Applicability::NotBuilt { .. } | Applicability::NotAffected | Applicability::Rejected => {}
+        Applicability::NotBuilt { left_out, .. } => {
+            let reasons = left_out.iter().map(|one| format!("{}: {one}", one.file));
+            let reasons: Vec<_> = reasons.map(|reason| printable(&reason).to_string()).collect();
+            if !reasons.is_empty() {
+                row(&mut table, "left out", &reasons.join("\n"));
+            }
+        }
+        Applicability::NotAffected | Applicability::Rejected => {}
     }
     if let Some(cve) = known {
         outcome_rows(&mut table, cve, report);

@@ -39,6 +39,7 @@ struct Page<'a> {
     legend: Vec<(&'static str, &'static str)>,
     sections: Vec<Section>,
     rest: Vec<String>,
+    not_in_kernel: Vec<Row>,
 }
 
 /// A table of CVEs.
@@ -103,6 +104,10 @@ pub fn html(report: &Report, server: &str) -> String {
             .into_iter()
             .filter(|group| count(*group) > 0)
             .map(told)
+            .collect(),
+        not_in_kernel: report
+            .in_group(Group::NotInKernel)
+            .map(|cve| row(cve, Group::NotInKernel))
             .collect(),
     };
     page.render().expect("the template has all that it names")
@@ -205,7 +210,7 @@ fn row(cve: &RunCve, group: Group) -> Row {
         reason: reason(cve),
         fixed_in: cve.result.fixed_in().map_or_else(String::new, |version| version.to_string()),
         to_do: match group {
-            Group::FixedLive => String::new(),
+            Group::FixedLive | Group::NotInKernel => String::new(),
             _ => action(cve),
         },
     }

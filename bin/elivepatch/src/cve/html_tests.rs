@@ -50,7 +50,9 @@ fn stale_feed_and_long_tables_are_told() {
     let page = html(&report, "http://server");
     assert!(page.contains("newer CVEs are not in this"));
     assert!(page.contains("<summary>17 more</summary>"), "42 less 25");
-    assert_eq!(page.matches("<details>").count(), 1);
+    // The other one is of what is not in the kernel.
+    assert_eq!(page.matches("<details>").count(), 2);
+    assert!(page.contains("<summary>Why they are not in this kernel</summary>"));
 }
 
 #[test]

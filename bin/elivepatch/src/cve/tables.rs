@@ -5,7 +5,7 @@ use elivepatch_cve::{Applicability, CveId, Outcome};
 
 use super::{
     report::Report,
-    words::{group_name, group_of},
+    words::{group_name, group_of, left_out_by},
 };
 use crate::{
     output::data,
@@ -113,6 +113,10 @@ fn place(cve: &RunCve) -> String {
         }
         Applicability::AlreadyLive { livepatch, .. } => printable(livepatch),
         Applicability::NotLoaded { modules, .. } => printable(&modules.join(", ")),
+        Applicability::NotBuilt { left_out, .. } => match left_out_by(left_out) {
+            Some(reasons) => printable(&reasons),
+            None => "-".to_owned(),
+        },
         _ => "-".to_owned(),
     }
 }

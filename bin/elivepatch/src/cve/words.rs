@@ -1,9 +1,13 @@
 //! The words for verdicts and groups: the same on the terminal, in HTML and in OpenVEX.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_api::{CveSelection, RunCve, RunGrounds};
 use elivepatch_cve::{Applicability, CveId, Fixes, Group, Outcome};
+use elivepatch_model::LeftOut;
+
+/// How many reasons for which files are not in a kernel are told of a CVE: most have one.
+const MOST_REASONS: usize = 4;
 
 /// Of what time the words are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,13 +172,31 @@ pub fn reason(cve: &RunCve) -> String {
             Applicability::AlreadyLive { livepatch, .. } => {
                 format!("fixed by the livepatch {livepatch}, which is active on this machine")
             }
-            Applicability::NotBuilt { files } => format!("not compiled: {}", files.join(", ")),
+            Applicability::NotBuilt { files, left_out } => not_compiled(files, left_out),
             Applicability::NotLoaded { modules, .. } => format!("modules {}", modules.join(", ")),
             Applicability::Candidate { doubt: Some(doubt), .. } => doubt.clone(),
             Applicability::Candidate { parents, .. } => format!("in {}", parents.join(", ")),
             _ => meaning(cve.result.verdict()).to_owned(),
         },
     }
+}
+
+/// Why files are not in the kernel: what leaves them out, each reason once.
+fn not_compiled(files: &[String], left_out: &[LeftOut]) -> String {
+    let told = format!("not compiled: {}", files.join(", "));
+    match left_out_by(left_out) {
+        Some(reasons) => format!("{told}: {reasons}"),
+        None => told,
+    }
+}
+
+/// What leaves files out of a kernel, each reason once.
+pub fn left_out_by(left_out: &[LeftOut]) -> Option<String> {
+    let reasons: BTreeSet<String> = left_out.iter().map(LeftOut::to_string).collect();
+    let more = reasons.len().saturating_sub(MOST_REASONS);
+    let told: Vec<String> = reasons.into_iter().take(MOST_REASONS).collect();
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    (!told.is_empty()).then(|| told.join("; ") + &more)
 }
 
 /// What to do about a CVE that stays open.

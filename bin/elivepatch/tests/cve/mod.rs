@@ -118,6 +118,15 @@ fn classic_form_is_the_same_and_takes_a_bare_version() {
     ended.expect(2, &["'--cve' cannot be used with '--patch <FILE>'"]);
 }
 
+/// The server's own answer to a bare version is tested there.
+#[test]
+fn stock_kernel_that_a_version_led_to_is_named() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let line = ["cve", "--always", "--kernel", "6.1.176", "--url", &server.url];
+    let told = format!("kernel: {RELEASE} (the stock kernel of Linux 6.1.176)");
+    desk.run(&line).expect(5, &[&told]);
+}
+
 #[test]
 fn exit_code_tells_whether_a_cve_is_open() {
     for (counts, code) in [
@@ -181,6 +190,26 @@ fn verdicts_are_listed_in_eighty_columns_and_a_cve_is_explained() {
     }
     cve(&desk, &server, &["--explain", "CVE-2020-9999"])
         .expect(1, &["error: the server's feed has no CVE-2020-9999"]);
+}
+
+#[test]
+fn option_that_leaves_code_out_is_named_wherever_the_cve_is_told() {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    let reports = ["--html", "out/report.html", "--openvex", "out/report.json"];
+    let listed = cve(&desk, &server, &[&reports[..], &["--verdict", "not-built"]].concat());
+    listed.expect(5, &[]);
+    assert!(listed.stdout.contains("CONFIG_DRM_X is not set"), "{listed:#?}");
+    let reason = "not compiled: drivers/gpu/drm/x.c: CONFIG_DRM_X is not set";
+    for name in ["report.html", "report.json"] {
+        let text = fs::read_to_string(desk.path().join("out").join(name)).expect("a report");
+        assert!(text.contains(reason), "{name}: {text}");
+    }
+    let told = cve(&desk, &server, &["--explain", "CVE-2026-1006"]);
+    assert!(told.stdout.contains("drivers/gpu/drm/x.c: CONFIG_DRM_X is not set"), "{told:#?}");
+    let json = cve(&desk, &server, &["--json"]);
+    let printed: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let left_out = &printed["run"]["cves"][5]["applicability"]["left_out"];
+    assert_eq!(left_out[0]["options"][0], "CONFIG_DRM_X");
 }
 
 #[test]

@@ -68,3 +68,27 @@ fn saved_facts_are_sent_with_all_that_they_hold() {
     desk.run(&line).expect(0, &[]);
     assert!(server.seen().parts.is_empty());
 }
+
+#[test]
+fn running_kernel_that_is_named_is_known_as_well_as_one_that_is_not() {
+    let names = rustix::system::uname();
+    let release = names.release().to_str().expect("a release");
+    let version = names.version().to_str().expect("a version");
+    let mut named = asked_of(&["--kernel", release]);
+    let mut unnamed = asked_of(&[]);
+    for target in [&mut named, &mut unnamed] {
+        // It may be another list each time.
+        target["machine"]["loaded_modules"].take();
+    }
+    assert_eq!(named, unnamed);
+    assert_eq!(named["kernel_version"], version);
+    let other = asked_of(&["--kernel", RELEASE]);
+    assert_eq!(other, serde_json::json!({"release": RELEASE, "architecture": "x86_64"}));
+}
+
+/// What a dry run says of the kernel.
+fn asked_of(more: &[&str]) -> serde_json::Value {
+    let (desk, server) = (Desk::new(), Double::start(with(CveScript::finished())));
+    desk.run(&[&["cve", "--dry-run", "--url", &server.url], more].concat()).expect(0, &[]);
+    server.seen().assessments.remove(0)["target"].take()
+}

@@ -111,6 +111,7 @@ async fn assess(
     State(shared): SharedState,
     Json(request): Json<Value>,
 ) -> Json<AssessmentResource> {
+    shared.seen.lock().expect("no panic").assessments.push(request.clone());
     let mut answer = shared.script.lock().expect("no panic").cves.assessment.clone();
     let asked = request["explain"].as_array().cloned().unwrap_or_default();
     for cve in &mut answer.cves {
@@ -191,7 +192,13 @@ pub fn run() -> RunResource {
             },
             {
                 "id": "CVE-2026-1006", "title": "drm: other hardware",
-                "applicability": {"verdict": "not-built", "files": ["drivers/gpu/drm/x.c"]},
+                "applicability": {
+                    "verdict": "not-built", "files": ["drivers/gpu/drm/x.c"],
+                    "left_out": [{
+                        "file": "drivers/gpu/drm/x.c", "options": ["CONFIG_DRM_X"],
+                        "object": "drivers/gpu/drm/x.o",
+                    }],
+                },
             },
         ],
         "livepatch": 7, "outcome_digest": Sha256Digest::of(b"one"),

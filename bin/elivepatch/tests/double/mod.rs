@@ -64,6 +64,8 @@ pub struct Seen {
     pub parts: Vec<(String, Option<String>, Bytes)>,
     /// The `Last-Event-ID` of each connection to the events.
     pub last_event_ids: Vec<Option<String>>,
+    /// The requests for an assessment.
+    pub assessments: Vec<serde_json::Value>,
 }
 
 /// What the handlers share.

@@ -260,7 +260,7 @@ fn unknown_release(
 }
 
 /// The releases of stock kernels for which an image and its debug package are in the archive.
-fn served_releases(apt: &Apt, observer: &dyn Observer) -> Result<Vec<String>, Failure> {
+pub(super) fn served_releases(apt: &Apt, observer: &dyn Observer) -> Result<Vec<String>, Failure> {
     let names = apt.names("linux-image-", observer)?;
     let sources = apt.names("linux-source-", observer)?;
     let mut releases: Vec<String> = names

@@ -17,6 +17,7 @@ mod proxy;
 mod source_package;
 mod stanza;
 mod stock_config;
+mod stock_releases;
 mod suites;
 mod unpack;
 
@@ -28,4 +29,5 @@ pub use kernel_packages::{KernelPackages, find_kernel};
 pub use options::{DebianOptions, MirrorTimes, PackageDirectory};
 pub(crate) use source_package::rt_patches;
 pub use stock_config::stock_config;
+pub use stock_releases::stock_releases;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};

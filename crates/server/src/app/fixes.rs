@@ -2,6 +2,7 @@
 
 mod approve;
 mod carry;
+mod files_at_hand;
 mod keep;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use super::{App, AppError};
 
 pub use approve::{ApproveError, approve_fix};
 pub(super) use carry::{Looked, fetch, look_at};
+use files_at_hand::FilesAtHand;
 use keep::{Checked, Fresh, checked};
 
 /// The text of a fix that was found, checked and kept.
@@ -98,6 +100,7 @@ fn list(said: &[SourceSaid]) -> String {
 pub(super) struct Fixes {
     sources: Vec<FixSource>,
     fresh: Fresh,
+    files_at_hand: FilesAtHand,
 }
 
 /// What came of a text that was looked for.
@@ -116,7 +119,8 @@ enum Asked {
 
 impl Fixes {
     pub(super) fn new(sources: &[FixSourceOptions]) -> Self {
-        Self { sources: sources.iter().map(FixSource::new).collect(), fresh: Fresh::default() }
+        let sources = sources.iter().map(FixSource::new).collect();
+        Self { sources, fresh: Fresh::default(), files_at_hand: FilesAtHand::default() }
     }
 }
 

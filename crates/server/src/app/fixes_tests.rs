@@ -125,6 +125,25 @@ async fn fix_is_remembered_across_a_restart_and_no_source_is_asked_again() {
 }
 
 #[tokio::test]
+async fn files_of_fixes_are_remembered_and_that_there_are_none_until_one_comes() {
+    let place = Place::new();
+    let app = place.app(vec![place.fixes()]).await;
+    let at_hand = async || app.files_at_hand(A).await.expect("a store");
+    assert_eq!(at_hand().await, None);
+    place.put(&format!("fixes/{A}.patch"), &patch("mm/mmap.c"));
+    assert_eq!(at_hand().await, None, "no source was asked again");
+    // Whoever wants the text asks the sources, and what they give counts at once.
+    app.fix_of_commit(A).await.expect("it is there");
+    assert_eq!(at_hand().await.expect("it is there")[..], ["mm/mmap.c"]);
+    let asked: std::path::PathBuf = place.path("fixes").into();
+    fs::remove_dir_all(asked).expect("own directory");
+    app.fixes_on_disk().await.expect("a disk");
+    let blobs = app.inner.options.data_directory.join("blobs");
+    fs::remove_dir_all(blobs).expect("own directory");
+    assert_eq!(at_hand().await.expect("it was there")[..], ["mm/mmap.c"]);
+}
+
+#[tokio::test]
 async fn text_that_is_gone_or_damaged_is_fetched_again() {
     let place = Place::new();
     place.put(&format!("fixes/{A}.patch"), &patch("mm/mmap.c"));

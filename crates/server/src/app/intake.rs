@@ -205,7 +205,8 @@ impl Intake {
         let Self { app, asked: Some(Asked::Run(request)), given, .. } = self else {
             return Err(AppError::bad_request("the part \"request\" is missing", ORDER_HINT));
         };
-        app.start_run(*request, given).await
+        let request = app.with_release(*request, given.config.is_some()).await?;
+        app.start_run(request, given).await
     }
 
     /// Queues the build, or joins an equal one.

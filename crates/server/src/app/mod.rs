@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod assessment;
+mod bare_version;
 mod builds;
 mod bundle;
 mod checker;

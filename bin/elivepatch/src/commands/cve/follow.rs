@@ -51,6 +51,7 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
             destination: destination.as_ref(),
             reports: &reports,
             checks: order.as_ref().map_or(&[], |order| &order.request.checks),
+            accept_unproven: order.as_ref().map(|order| order.request.options.accept_unproven),
         };
         complete(&told, begun, state.as_ref(), before.as_ref()).await
     };
@@ -79,6 +80,10 @@ async fn submit(server: &Server, order: &Order) -> Result<RunResource, Problem> 
         false => String::new(),
     };
     say(&format!("run {} on {}{joined}", run.number, server.url));
+    let (asked, release) = (&order.request.target.release, &run.target.release);
+    if asked != release {
+        say(&format!("kernel: {release} (the stock kernel of Linux {asked})"));
+    }
     Ok(run)
 }
 

@@ -34,7 +34,7 @@ impl Order {
             Some(path) => inputs::read_run_checks(path)?,
             None => Vec::new(),
         };
-        let found = find(arguments)?;
+        let found = find(arguments, &arguments.baseline)?;
         let request = RunRequest {
             target: found.facts,
             linux_version: arguments.linux_version.clone(),
@@ -66,15 +66,10 @@ impl Order {
     }
 }
 
-/// The kernel that is asked about, for an answer without a livepatch.
+/// The kernel that is asked about, for an answer without a livepatch. It is found as for a run, so that both
+/// know the same of it.
 pub fn facts(arguments: &CveArgs) -> Result<TargetFacts, Problem> {
-    if let Some(path) = &arguments.facts {
-        return Ok(facts_file::read(path)?.facts);
-    }
-    if let (Some(release), None) = (&arguments.kernel, &arguments.config) {
-        return Ok(TargetFacts::new(release.clone(), Architecture::X86_64));
-    }
-    Ok(find(arguments)?.facts)
+    Ok(find(arguments, &BaselineArgs { paths: Vec::new(), none: true })?.facts)
 }
 
 /// What is known of the kernel. Without a config the server takes that of the stock kernel's package.
@@ -85,9 +80,9 @@ struct Found {
     baseline: Baseline,
 }
 
-fn find(arguments: &CveArgs) -> Result<Found, Problem> {
+fn find(arguments: &CveArgs, baseline: &BaselineArgs) -> Result<Found, Problem> {
     if let Some(path) = &arguments.facts {
-        let named = arguments.baseline.named()?;
+        let named = baseline.named()?;
         let mut collected = facts_file::read(path)?;
         collected.baseline = named.unwrap_or(collected.baseline);
         return Ok(found(collected));
@@ -97,7 +92,7 @@ fn find(arguments: &CveArgs) -> Result<Found, Problem> {
             config: arguments.config.as_deref(),
             release: arguments.kernel.as_ref(),
             facts: None,
-            baseline: &arguments.baseline,
+            baseline,
         })?;
         return Ok(Found { facts, config: Some(config), kallsyms, baseline });
     }
@@ -107,15 +102,9 @@ fn find(arguments: &CveArgs) -> Result<Found, Problem> {
             facts: TargetFacts::new(release.clone(), Architecture::X86_64),
             config: None,
             kallsyms: None,
-            baseline: said(arguments.baseline.named()?.unwrap_or_default()),
+            baseline: said(baseline.named()?.unwrap_or_default()),
         }),
-        _ => {
-            let baseline = match arguments.dry_run {
-                true => &BaselineArgs { paths: Vec::new(), none: true },
-                false => &arguments.baseline,
-            };
-            Ok(found(target::collect_facts(&kernel, None, baseline)?))
-        }
+        _ => Ok(found(target::collect_facts(&kernel, None, baseline)?)),
     }
 }
 

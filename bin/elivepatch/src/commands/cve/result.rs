@@ -34,6 +34,9 @@ pub struct Told<'a> {
     pub reports: &'a Reports,
     /// The behaviour checks that were asked for; none when the run is only followed.
     pub checks: &'a [RunCheck],
+    /// Whether a livepatch is wanted that nothing proves to fit; `None` when the run is only followed: then as
+    /// whoever began it has said.
+    pub accept_unproven: Option<bool>,
 }
 
 /// What `--json` prints.
@@ -177,7 +180,8 @@ async fn livepatch(
     let build = build.map_err(|error| aside(server.problem(&error)))?;
     let stored = match destination {
         Some(destination) => {
-            let sent = sent(run);
+            let accept_unproven = told.accept_unproven.unwrap_or(build.options.accept_unproven);
+            let sent = sent(run, accept_unproven);
             let fetch = download::fetch(server, &build, Some(&sent), destination, patience);
             Some(fetch.await.map_err(aside)?)
         }
@@ -192,7 +196,7 @@ async fn livepatch(
 }
 
 /// What the livepatch must be by what the run says of it.
-fn sent(run: &RunResource) -> Sent {
+fn sent(run: &RunResource, accept_unproven: bool) -> Sent {
     let fixed = run.cves.iter().filter(|cve| {
         matches!(cve.result.outcome, Some(Outcome::Livepatch { .. }))
             && !cve.result.fixes.is_empty()
@@ -201,6 +205,7 @@ fn sent(run: &RunResource) -> Sent {
     Sent {
         release: run.target.release.clone(),
         build_id: run.target.build_id.clone(),
+        accept_unproven,
         fixes: SentFixes::OfEach(digests.collect()),
     }
 }

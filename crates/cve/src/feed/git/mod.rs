@@ -30,6 +30,9 @@ const LOCAL_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How many packs a mirror may have: each fetch adds one, and git looks into all for each object.
 const MOST_PACKS: usize = 100;
 
+/// A path at which no repository is. A git that is told so looks for none around its working directory, either.
+const NOWHERE: &str = "/dev/null";
+
 /// What was fetched last.
 const HEAD: &str = "refs/elivepatch/feed";
 
@@ -172,9 +175,10 @@ impl FeedMirror {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// Whether the repository at an address tells its newest commit.
+    /// Whether the repository at an address tells its newest commit. It is asked from outside the mirror, whose
+    /// damage would make this fail, too.
     fn answers(&self, from: &str) -> bool {
-        let asked = self.reach(&self.directory, from).and_then(|mut ask| {
+        let asked = self.reach(Path::new(NOWHERE), from).and_then(|mut ask| {
             ask.args(["ls-remote", "--quiet", "--exit-code", "--end-of-options", from, "HEAD"]);
             run(ask, "ask for the newest commit", ASK_LIMIT)
         });

@@ -220,6 +220,31 @@ fn broken_mirror_is_made_anew_and_one_with_many_packs_too() {
     assert_eq!(ids(&place.read(&commit, &Extent::Whole)), ["CVE-2026-1001"]);
 }
 
+/// What a power cut leaves of files that were written just before it.
+#[test]
+fn mirror_with_zeroed_files_is_made_anew() {
+    let place = Place::new();
+    place.publish(1001, "6.1");
+    place.commit();
+    place.fetch();
+    let mirror = place.directory.path().join("mirror");
+    let (config, settings) = (mirror.join("config"), fs::read(mirror.join("config")));
+    for name in ["config", "packed-refs", "HEAD", "shallow"] {
+        for zeroed in [&[0; 64][..], &[]] {
+            fs::write(mirror.join(name), zeroed).expect("own file");
+            let commit = place.fetch();
+            let snapshot = place.read(&commit, &Extent::Whole);
+            assert_eq!(ids(&snapshot), ["CVE-2026-1001"], "{name}");
+        }
+    }
+    // The fault is the network's when nobody is there, and the mirror stays.
+    fs::write(&config, [0; 64]).expect("own file");
+    place.mirror().fetch("http://127.0.0.1:9/vulns.git").expect_err("nobody there");
+    assert_eq!(fs::read(&config).expect("own file"), [0; 64]);
+    place.fetch();
+    assert_eq!(fs::read(&config).expect("own file"), settings.expect("own file"));
+}
+
 #[test]
 fn repository_of_another_user_is_read() {
     let place = Place::new();

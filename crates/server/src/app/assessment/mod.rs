@@ -15,7 +15,7 @@ use elivepatch_cve::{
     Applicability, CveId, CveInput, Exposure, FileState, Kernel, LinuxVersion, Standing,
     applicability, standing,
 };
-use elivepatch_model::{BuiltFiles, Failure, KernelRelease, TargetFacts};
+use elivepatch_model::{BuiltFiles, Failure, KernelRelease, LeftOut, TargetFacts};
 use elivepatch_store::CveFacts;
 use jiff::Timestamp;
 
@@ -39,6 +39,13 @@ pub trait Inventories: Debug + Send + Sync {
     /// # Errors
     /// Why it cannot be had.
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure>;
+
+    /// The stock kernels whose source has the version of a release without a suffix, such as `6.1.176`; one for
+    /// each flavour. The archive's index may have to be fetched.
+    ///
+    /// # Errors
+    /// When the archive cannot be asked.
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure>;
 }
 
 /// What a kernel is built from.
@@ -50,8 +57,13 @@ pub struct Inventory {
     /// What it is linked from.
     pub built: BuiltFiles,
     /// Whether the source has a file.
-    pub has_file: Box<dyn Fn(&str) -> bool + Send>,
+    pub has_file: FileQuestion<bool>,
+    /// What leaves a file out that is not built, as far as that is known.
+    pub left_out: FileQuestion<Option<LeftOut>>,
 }
+
+/// What is asked about a file of the source, by its path.
+pub type FileQuestion<T> = Box<dyn Fn(&str) -> T + Send>;
 
 impl App {
     /// Works out which CVEs of the feed matter on a kernel.
@@ -125,8 +137,8 @@ impl App {
             let mut files: BTreeSet<String> = BTreeSet::new();
             let mut are_all_at_hand = !own_fixes.is_empty();
             for commit in own_fixes {
-                match self.fix_at_hand(&commit.hash).await? {
-                    Some(fix) => files.extend(fix.files),
+                match self.files_at_hand(&commit.hash).await? {
+                    Some(changed) => files.extend(changed.iter().cloned()),
                     None => {
                         are_all_at_hand = false;
                         break;
@@ -220,6 +232,7 @@ fn judge(
             Some(inventory) if !(inventory.has_file)(path) => FileState::Absent,
             _ => FileState::Present,
         },
+        left_out: &|path| (inventory.as_ref()?.left_out)(path),
         loaded_modules: loaded.as_ref(),
         live: &found.live,
     };

@@ -25,6 +25,10 @@ impl Inventories for Known {
     fn stock_config(&self, _release: &KernelRelease) -> Result<Vec<u8>, Failure> {
         unreachable!("an assessment needs no config")
     }
+
+    fn stock_releases(&self, _version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        unreachable!("an assessment answers for a version")
+    }
 }
 
 fn inventory(built: BuiltFiles) -> Inventory {
@@ -33,6 +37,10 @@ fn inventory(built: BuiltFiles) -> Inventory {
         version: Some("6.1.176-1".to_owned()),
         built,
         has_file: Box::new(|path| path != "mm/userfaultfd.c"),
+        left_out: Box::new(|path| {
+            let (file, object) = (path.to_owned(), path.replace(".c", ".o"));
+            Some(LeftOut { file, options: vec!["CONFIG_NONE".to_owned()], object })
+        }),
     }
 }
 
@@ -126,6 +134,16 @@ fn each_cve_counts_once_and_those_that_may_matter_are_listed_the_worst_first() {
     let ids: Vec<CveId> = found.cves.iter().map(|cve| cve.id).collect();
     assert_eq!(ids, [id(1003), id(1005), id(1001), id(1002), id(1007)]);
     assert!(found.cves.iter().all(|cve| cve.description.is_none()));
+    let json = serde_json::to_value(&found.cves[0].applicability).expect("plain data");
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "verdict": "not-built", "files": ["drivers/none.c"],
+            "left_out": [
+                {"file": "drivers/none.c", "options": ["CONFIG_NONE"], "object": "drivers/none.o"}
+            ],
+        })
+    );
 }
 
 #[test]

@@ -107,6 +107,7 @@ impl App {
         let fix =
             KnownFix { blob, source: source.clone(), files: files.clone(), is_refused, fetched_at };
         self.plan_writing(|texts| drop(texts.fixes.insert(commit.clone(), fix)));
+        self.inner.fixes.files_at_hand.is_there(commit.as_str());
         Ok(match failure {
             Some(failure) => Asked::Refused { source, failure: Box::new(failure) },
             None => Asked::Found(FoundFix { blob, source, files }),
