@@ -203,10 +203,8 @@ impl<'a> Host<'a> {
         if named(self.machine, name)?.is_none() {
             unload(self.machine, name)?;
         }
-        let file = File::open(kept).map_err(|source| HostProblem::State {
-            what: format!("cannot read the module {}", kept.display()),
-            source: Some(source),
-        })?;
+        let file = File::open(kept)
+            .map_err(|source| HostProblem::ModuleUnread { path: kept.to_owned(), source })?;
         tell(Progress::Loading);
         let mut tries = 1;
         while let Err(source) = self.machine.modules().load(&file) {

@@ -42,10 +42,7 @@ impl ModuleFile {
     /// # Errors
     /// When it cannot be read, is larger than any livepatch, or is no module.
     pub fn read(path: &Path) -> Result<Self, HostProblem> {
-        let cannot = |source| HostProblem::State {
-            what: format!("cannot read the module {}", path.display()),
-            source: Some(source),
-        };
+        let cannot = |source| HostProblem::ModuleUnread { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(cannot)?;
         file.take(MODULE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;

@@ -51,6 +51,15 @@ pub enum HostProblem {
     /// Another elivepatch is at work.
     #[error("another elivepatch is changing what is loaded on this machine")]
     Busy,
+    /// A module cannot be read.
+    #[error("cannot read the module {}", path.display())]
+    ModuleUnread {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A module cannot be understood.
     #[error("{} is no kernel module that can be read", path.display())]
     Module {
@@ -174,6 +183,9 @@ impl HostProblem {
                 "use the elivepatch that wrote it, or a newer one; nothing was changed".to_owned()
             }
             Self::Busy => "wait until it has ended: elivepatch status says what it does".to_owned(),
+            Self::ModuleUnread { .. } => {
+                "give the path of a module, or what elivepatch list names".to_owned()
+            }
             Self::Module { .. } => {
                 "give a livepatch that an elivepatch server has built".to_owned()
             }

@@ -46,11 +46,11 @@ impl StateDirectory {
         let mut bytes = Vec::new();
         let read = File::open(&module.path)
             .and_then(|file| file.take(MODULE_BYTES + 1).read_to_end(&mut bytes));
-        let what = || format!("cannot read the module {}", module.path.display());
-        read.map_err(|error| HostProblem::State { what: what(), source: Some(error) })?;
+        let cannot = |source| HostProblem::ModuleUnread { path: module.path.clone(), source };
+        read.map_err(cannot)?;
         if Sha256Digest::of(&bytes) != module.digest {
             let error = io::Error::other("it has changed while it was looked at");
-            return Err(HostProblem::State { what: what(), source: Some(error) });
+            return Err(cannot(error));
         }
         self.put(&format!("{place}/module.ko"), &bytes)?;
         Ok(kept)

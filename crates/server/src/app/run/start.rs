@@ -98,6 +98,14 @@ impl App {
         if let Some(machine) = &mut target.machine {
             machine.livepatches = None;
         }
+        for id in &selection.only {
+            if self.store().cve(*id).await?.is_none() {
+                return Err(AppError::bad_request(
+                    format!("the server's feed has no {id}"),
+                    "look whether it is one of the kernel's, and how old the feed is",
+                ));
+            }
+        }
         let assessment = AssessmentRequest {
             target,
             linux_version: request.linux_version.clone(),

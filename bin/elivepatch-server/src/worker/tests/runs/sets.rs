@@ -173,6 +173,12 @@ async fn selection_and_policy_leave_fixes_out() {
         verdicts(&run),
         [("CVE-2026-1001".to_owned(), "left-out"), ("CVE-2026-1002".to_owned(), "livepatch"),]
     );
+    // A name with a mistake in it would leave out all.
+    let selection = CveSelection { only: vec![id(9999)], ..CveSelection::default() };
+    let texts = RequestTexts { config: Some(CONFIG.as_bytes()), ..RequestTexts::default() };
+    let refused = server.client.start_run(&RunRequest { selection, ..request() }, &texts).await;
+    let said = refused.expect_err("there is none").to_string();
+    assert!(said.contains("the server's feed has no CVE-2026-9999"), "{said}");
     server.ended().await;
 }
 
