@@ -1,22 +1,19 @@
 //! Loading a livepatch: from the checks to a kernel that is well with it, or to one that is as it was.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
-use jiff::Timestamp;
 
 use crate::{
-    Blocker, Event, EventKind, Health, HostProblem, Kernel, Livepatch, Machine, Marker, ModuleFile,
-    Obstacle, State, StateDirectory, Vitals,
-    kernel::{boot_id, uptime},
+    Blocker, EventKind, Health, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
     livepatches::{livepatches, named},
     obstacles::{Candidate, obstacles},
-    state::Lock,
-    transition::{Ended, disable, unload, wait_active},
+    transition::{Ended, disable, unload, wait_active, wait_gone},
 };
 
 /// How often loading is tried while the kernel says that it is busy, and how long it is waited between: as
@@ -75,42 +72,21 @@ pub enum Applied {
         took: Duration,
         /// The livepatches that it has replaced.
         replaced: Vec<String>,
+        /// What could not be written down of it; one line each.
+        unwritten: Vec<String>,
     },
     /// It was active already.
     AlreadyActive,
 }
 
-/// All that is needed to change what is loaded.
-pub struct Host<'a> {
-    /// The machine.
-    pub machine: &'a Machine,
-    /// The kernel that runs on it.
-    pub kernel: Kernel,
-    /// Where its state is.
-    pub directory: &'a StateDirectory,
-    pub(crate) lock: Lock,
-    pub(crate) state: State,
-}
-
-impl<'a> Host<'a> {
-    /// Takes the lock and reads the state.
-    ///
-    /// # Errors
-    /// When another elivepatch has it, or something cannot be read.
-    pub fn open(machine: &'a Machine, directory: &'a StateDirectory) -> Result<Self, HostProblem> {
-        let kernel = Kernel::running(machine)?;
-        let lock = directory.lock()?;
-        let state = directory.read()?;
-        Ok(Self { machine, kernel, directory, lock, state })
-    }
-
+impl Host<'_> {
     /// What stands against loading a livepatch; nothing is changed.
     ///
     /// # Errors
     /// When the machine cannot be looked at.
     pub fn obstacles(&self, applying: &Applying) -> Result<Vec<Obstacle>, HostProblem> {
         let loaded = livepatches(self.machine)?;
-        let own = self.own(&loaded)?;
+        let own: HashSet<ElfBuildId> = self.own(&loaded)?.into_keys().collect();
         let state = self.state.of(&self.kernel);
         let candidate = Candidate {
             kernel: &self.kernel,
@@ -136,23 +112,26 @@ impl<'a> Host<'a> {
     ) -> Result<Applied, HostProblem> {
         let began = Instant::now();
         let module = &applying.module;
-        let loaded = livepatches(self.machine)?;
-        if self.is_active(module, &loaded) && self.obstacles(applying)?.is_empty() {
-            // It may have been loaded by hand: from now on it is looked after.
-            self.keep(applying)?;
-            self.make_current(module.digest)?;
-            return Ok(Applied::AlreadyActive);
-        }
         let obstacles = self.obstacles(applying)?;
         if !obstacles.is_empty() {
             return Err(HostProblem::Obstacles { name: module.name.clone(), obstacles });
         }
-        let own = self.own(&loaded)?;
-        let vitals = Vitals::now(self.machine)?;
         let kept = self.keep(applying)?;
-        self.mark(module.digest, vitals)?;
-        let outcome = self.load(module, &kept, options, tell);
-        let outcome = outcome.and_then(|()| {
+        let loaded = livepatches(self.machine)?;
+        if is_active(module, &loaded) {
+            // It may have been loaded by hand: from now on it is looked after.
+            if self.state.of(&self.kernel).current != Some(module.digest) {
+                self.mark(module.digest, None, Vitals::now(self.machine)?)?;
+                self.make_current(module.digest)?;
+            }
+            return Ok(Applied::AlreadyActive);
+        }
+        let own = self.own(&loaded)?;
+        let before = active_of(&loaded, &own);
+        let marker = self.state.marker.clone();
+        let vitals = Vitals::now(self.machine)?;
+        self.mark(module.digest, before, vitals)?;
+        let outcome = self.load(module, &kept, options, tell).and_then(|()| {
             let livepatch = named(self.machine, &module.name)?;
             let health = Health::look(self.machine, livepatch.as_ref(), vitals)?;
             match health.is_well() {
@@ -160,41 +139,69 @@ impl<'a> Host<'a> {
                 false => Err(HostProblem::TakenBack { name: module.name.clone(), health }),
             }
         });
-        match outcome {
-            Ok(()) => {
-                let took = began.elapsed();
-                let replaced = self.unload_replaced(&loaded, &own, &module.name);
-                self.make_current(module.digest)?;
-                let fixes = applying.manifest.iter().flat_map(|manifest| &manifest.fixes);
-                self.note(EventKind::Loaded {
-                    name: module.name.clone(),
-                    digest: module.digest,
-                    fixes: fixes.map(|fix| fix.name.clone()).collect(),
-                    at_boot: options.at_boot,
-                    took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                })?;
-                Ok(Applied::Loaded { took, replaced })
-            }
-            Err(problem) => {
-                if let HostProblem::TakenBack { health, .. } = &problem {
-                    let reason = health.words();
-                    self.take_back(module.digest, &module.name, &reason, tell)?;
+        let problem = match outcome {
+            Ok(()) => return Ok(self.loaded_well(applying, options, began, (&loaded, &own))),
+            Err(problem) => problem,
+        };
+        match &problem {
+            HostProblem::TakenBack { health, .. } => {
+                self.take_back(module.digest, &module.name, &health.words(), tell)?;
+                // What was there goes on to be looked after; the harm is not its own.
+                if let Some(mut marker) = marker {
+                    marker.vitals = Vitals::now(self.machine)?;
+                    self.state.marker = Some(marker);
+                    let _ = self.directory.write(&self.lock, &self.state);
                 }
-                self.unmark()?;
-                self.note(EventKind::Failed {
-                    name: module.name.clone(),
-                    reason: problem.to_string(),
-                })?;
-                Err(problem)
+            }
+            // It is still on its way, one way or the other: the guard goes on with it.
+            HostProblem::CannotReverse { .. } => {}
+            _ => {
+                // What was there goes on to be looked after. What could not be written says the next command.
+                self.state.marker = marker;
+                let _ = self.directory.write(&self.lock, &self.state);
+                self.bring_back(before, options, tell)?;
             }
         }
+        let failed = EventKind::Failed { name: module.name.clone(), reason: problem.to_string() };
+        let _ = self.note(failed);
+        Err(problem)
+    }
+
+    /// Writes down that a livepatch is active and takes out what it has replaced. The kernel has it, whatever can be
+    /// written.
+    fn loaded_well(
+        &mut self,
+        applying: &Applying,
+        options: &ApplyOptions,
+        began: Instant,
+        (loaded, own): (&[Livepatch], &HashMap<ElfBuildId, Sha256Digest>),
+    ) -> Applied {
+        let module = &applying.module;
+        let took = began.elapsed();
+        let mut unwritten = Vec::new();
+        let mut written = |outcome: Result<(), HostProblem>| {
+            if let Err(problem) = outcome {
+                unwritten.push(problem.to_string());
+            }
+        };
+        written(self.make_current(module.digest));
+        let fixes = applying.manifest.iter().flat_map(|manifest| &manifest.fixes);
+        written(self.note(EventKind::Loaded {
+            name: module.name.clone(),
+            digest: module.digest,
+            fixes: fixes.map(|fix| fix.name.clone()).collect(),
+            at_boot: options.at_boot,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        }));
+        let replaced = self.unload_replaced(loaded, own, &module.name);
+        Applied::Loaded { took, replaced, unwritten }
     }
 
     /// Loads the module and waits for its transition; what does not end is reversed.
     pub(crate) fn load(
         &self,
         module: &ModuleFile,
-        kept: &std::path::Path,
+        kept: &Path,
         options: &ApplyOptions,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), HostProblem> {
@@ -219,34 +226,48 @@ impl<'a> Host<'a> {
         let limit = options.transition_limit;
         let ended =
             wait_active(self.machine, name, limit, &mut |tasks| tell(Progress::Waiting(tasks)))?;
-        let blockers = match ended {
+        let problem = match ended {
             Ended::Active => return Ok(()),
-            Ended::Gone => Vec::new(),
+            Ended::Gone => HostProblem::Disabled { name: name.clone() },
             Ended::Late(blockers) => {
                 tell(Progress::Reversing(&blockers));
                 disable(self.machine, name, &mut |tasks| tell(Progress::Waiting(tasks)))?;
-                blockers
+                HostProblem::Stalled { name: name.clone(), limit, blockers }
             }
         };
         unload(self.machine, name)?;
-        Err(HostProblem::Stalled { name: name.clone(), limit, blockers })
+        Err(problem)
     }
 
-    fn is_active(&self, module: &ModuleFile, loaded: &[Livepatch]) -> bool {
-        module.build_id.is_some()
-            && loaded.iter().any(|there| there.is_active() && there.build_id == module.build_id)
-    }
-
-    /// The build-ids of what is loaded and was loaded by elivepatch.
-    pub(crate) fn own(&self, loaded: &[Livepatch]) -> Result<HashSet<ElfBuildId>, HostProblem> {
-        if loaded.is_empty() {
-            return Ok(HashSet::new());
+    /// Loads what was active before, when it is not any more: a transition that is reversed at its last instant may
+    /// have replaced it.
+    pub(crate) fn bring_back(
+        &self,
+        before: Option<Sha256Digest>,
+        options: &ApplyOptions,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), HostProblem> {
+        let Some(before) = before else { return Ok(()) };
+        let Some(held) = self.directory.held(before)? else { return Ok(()) };
+        match is_active(&held.module, &livepatches(self.machine)?) {
+            true => Ok(()),
+            false => self.load(&held.module, &held.module.path, options, tell),
         }
-        let mut own = HashSet::new();
+    }
+
+    /// What is loaded and was loaded by elivepatch: the digests of modules by their build-ids.
+    pub(crate) fn own(
+        &self,
+        loaded: &[Livepatch],
+    ) -> Result<HashMap<ElfBuildId, Sha256Digest>, HostProblem> {
+        let mut own = HashMap::new();
+        if loaded.is_empty() {
+            return Ok(own);
+        }
         for digest in self.directory.held_digests()? {
             // One that is damaged identifies nothing.
             if let Ok(Some(held)) = self.directory.held(digest) {
-                own.extend(held.module.build_id);
+                own.extend(held.module.build_id.map(|build_id| (build_id, digest)));
             }
         }
         Ok(own)
@@ -257,61 +278,38 @@ impl<'a> Host<'a> {
         self.directory.keep(&self.lock, &applying.module, manifest)
     }
 
-    /// Says on the disk what is about to be loaded.
-    pub(crate) fn mark(
-        &mut self,
-        livepatch: Sha256Digest,
-        vitals: Vitals,
-    ) -> Result<(), HostProblem> {
-        let uptime = uptime(self.machine)?;
-        self.state.marker = Some(Marker {
-            kernel: State::key(&self.kernel),
-            livepatch,
-            boot_id: boot_id(self.machine)?,
-            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
-            vitals,
-            at: Timestamp::now(),
-        });
-        self.directory.write(&self.lock, &self.state)
-    }
-
-    pub(crate) fn unmark(&mut self) -> Result<(), HostProblem> {
-        self.state.marker = None;
-        self.directory.write(&self.lock, &self.state)
-    }
-
-    /// The marker stays until the guard time is over.
-    pub(crate) fn make_current(&mut self, digest: Sha256Digest) -> Result<(), HostProblem> {
-        self.state.of_mut(&self.kernel).make_current(digest, Timestamp::now());
-        self.directory.write(&self.lock, &self.state)?;
-        self.directory.forget_others(&self.lock, &self.state)
-    }
-
-    pub(crate) fn note(&self, kind: EventKind) -> Result<(), HostProblem> {
-        let event = Event { at: Timestamp::now(), release: self.kernel.release.to_string(), kind };
-        self.directory.note(&self.lock, &event)
-    }
-
     /// Takes out of the kernel what the new livepatch has replaced. What something holds stays: it does
     /// nothing any more.
     fn unload_replaced(
         &self,
         before: &[Livepatch],
-        own: &HashSet<ElfBuildId>,
+        own: &HashMap<ElfBuildId, Sha256Digest>,
         new: &str,
     ) -> Vec<String> {
         let mut replaced = Vec::new();
         for livepatch in before.iter().filter(|livepatch| livepatch.name != new) {
-            let is_own = livepatch.build_id.as_ref().is_some_and(|id| own.contains(id));
-            let is_there = named(self.machine, &livepatch.name);
-            if !matches!(is_there, Ok(None)) {
-                continue;
-            }
-            replaced.push(livepatch.name.clone());
-            if is_own {
+            let is_own = livepatch.build_id.as_ref().is_some_and(|id| own.contains_key(id));
+            if is_own && matches!(wait_gone(self.machine, &livepatch.name), Ok(true)) {
+                replaced.push(livepatch.name.clone());
                 let _ = unload(self.machine, &livepatch.name);
             }
         }
         replaced
     }
+}
+
+fn is_active(module: &ModuleFile, loaded: &[Livepatch]) -> bool {
+    module.build_id.is_some()
+        && loaded.iter().any(|there| there.is_active() && there.build_id == module.build_id)
+}
+
+/// The livepatch of elivepatch that is active.
+fn active_of(
+    loaded: &[Livepatch],
+    own: &HashMap<ElfBuildId, Sha256Digest>,
+) -> Option<Sha256Digest> {
+    let active = loaded.iter().find(|livepatch| {
+        livepatch.is_active() && livepatch.build_id.as_ref().is_some_and(|id| own.contains_key(id))
+    })?;
+    own.get(active.build_id.as_ref()?).copied()
 }

@@ -1,19 +1,19 @@
-//! What is done early at boot: the last livepatch of this kernel is loaded again, unless the machine died of it.
+//! What is done early at boot, and for some time after something was loaded.
 
 use std::time::Duration;
 
 use elivepatch_model::Sha256Digest;
-use jiff::Timestamp;
 
 use crate::{
-    Applied, ApplyOptions, Applying, EventKind, Health, Host, HostProblem, Livepatch, Machine,
-    Progress, State, StateDirectory, Vitals,
-    kernel::{boot_id, is_switched_off, uptime},
+    Applied, ApplyOptions, Applying, GUARD, Health, Held, Host, HostProblem, Machine, Progress,
+    StateDirectory,
+    kernel::{is_switched_off, uptime},
     livepatches::named,
+    transition::{disable, unload},
 };
 
-/// How long a machine must have lived with a livepatch until its end is not put down to it.
-pub const GUARD: Duration = Duration::from_secs(15 * 60);
+/// How long a transition may be under way that nobody waits for any more.
+const ABANDONED: Duration = Duration::from_secs(180);
 
 /// What became of the boot.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Booted {
         applied: Applied,
         /// The livepatch under which the machine came to its end the last time, which is locked out now.
         died_under: Option<Sha256Digest>,
+        /// Whether it is to be looked after: it was not proven yet.
+        is_guarded: bool,
     },
 }
 
@@ -50,6 +52,11 @@ pub enum Guarded {
     Over,
     /// There is none to be guarded.
     None,
+    /// It is not active any more, and nothing is wrong with the kernel: somebody has disabled it.
+    Disabled {
+        /// The livepatch.
+        name: String,
+    },
     /// It was not well, and was taken back.
     TakenBack {
         /// The livepatch.
@@ -60,103 +67,102 @@ pub enum Guarded {
 }
 
 impl Host<'_> {
-    /// Loads the last livepatch of this kernel.
+    /// Loads the last livepatch of this kernel; when that cannot be, the one before it.
     ///
     /// # Errors
-    /// When it cannot be loaded; the machine runs on without it.
+    /// When none can be loaded; the machine runs on without.
     pub fn boot(
         machine: &Machine,
         directory: &StateDirectory,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Booted, HostProblem> {
+        // What killed the machine is locked out also when nothing is to be loaded.
+        let mut host = Host::open(machine, directory)?;
         if is_switched_off(machine)? {
             return Ok(Booted::SwitchedOff);
         }
-        let mut host = Host::open(machine, directory)?;
-        let died_under = host.note_death()?;
-        let Some(known) = host.state.kernels.get(&State::key(&host.kernel)) else {
-            return Ok(Booted::NothingKnown);
-        };
+        let known = host.state.of(&host.kernel);
         let Some(current) = known.current else {
+            if known.locked_out.is_empty() {
+                return Ok(Booted::NothingKnown);
+            }
             let locked = known.locked_out.iter();
             let locked_out = locked.map(|(digest, lockout)| (*digest, lockout.reason.clone()));
             return Ok(Booted::NothingToLoad { locked_out: locked_out.collect() });
         };
-        let held = host.directory.held(current)?;
-        let held = held.ok_or_else(|| HostProblem::Unknown(current.to_string()))?;
-        let name = held.module.name.clone();
-        let applying =
-            Applying { module: held.module, manifest: held.manifest, manifest_text: None };
-        let options = ApplyOptions { at_boot: true, ..ApplyOptions::default() };
-        let applied = host.apply(&applying, &options, tell)?;
-        Ok(Booted::Loaded { name, applied, died_under })
-    }
-
-    /// Locks a livepatch out when the machine has come to its end while it was being loaded, or soon after.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub fn note_death(&mut self) -> Result<Option<Sha256Digest>, HostProblem> {
-        let Some(marker) = self.state.marker.clone() else { return Ok(None) };
-        if marker.boot_id == boot_id(self.machine)? {
-            return Ok(None);
+        let mut first_problem = None;
+        for digest in [current].into_iter().chain(known.earlier.iter().rev().copied()) {
+            if !known.may_be_loaded(digest) || !known.proven.contains(&digest) && digest != current
+            {
+                continue;
+            }
+            match host.boot_with(digest, tell) {
+                Ok((name, applied)) => {
+                    let died_under = host.died_under;
+                    let is_guarded = host.is_guarded();
+                    return Ok(Booted::Loaded { name, applied, died_under, is_guarded });
+                }
+                Err(problem) => drop(first_problem.get_or_insert(problem)),
+            }
         }
-        let reason = format!(
-            "the machine came to its end {} after it was loaded, on {}",
-            "within a quarter of an hour",
-            marker.at.strftime("%Y-%m-%d %H:%M UTC")
-        );
-        self.state.marker = None;
-        let kernel = self.state.kernels.entry(marker.kernel).or_default();
-        kernel.lock_out(marker.livepatch, reason.clone(), Timestamp::now());
-        self.directory.write(&self.lock, &self.state)?;
-        self.note(EventKind::LockedOut { digest: marker.livepatch, reason })?;
-        Ok(Some(marker.livepatch))
+        Err(first_problem.unwrap_or_else(|| HostProblem::Unknown(current.to_string())))
     }
 
-    /// Looks how the machine is with what was loaded last, and takes it back when it is not well. To be called
-    /// now and then until the guard time is over.
+    fn boot_with(
+        &mut self,
+        digest: Sha256Digest,
+        tell: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(String, Applied), HostProblem> {
+        let Held { module, manifest } =
+            self.directory.held(digest)?.ok_or_else(|| HostProblem::Unknown(digest.to_string()))?;
+        let name = module.name.clone();
+        let applying = Applying { module, manifest, manifest_text: None };
+        let options = ApplyOptions { at_boot: true, ..ApplyOptions::default() };
+        let applied = self.apply(&applying, &options, tell)?;
+        Ok((name, applied))
+    }
+
+    /// Looks how the machine is with what was loaded last, and takes it back when the kernel has taken harm. What was
+    /// left on its way, since who loaded it has ended, is gone on with. To be called now and then until the guard
+    /// time is over.
     ///
     /// # Errors
     /// When it cannot be looked at, taken back or written down.
     pub fn guard(&mut self, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Guarded, HostProblem> {
+        // That of a guard whose time is over has ended when the state was read.
         let Some(marker) = self.state.marker.clone() else { return Ok(Guarded::None) };
-        if marker.boot_id != boot_id(self.machine)? {
-            return Ok(Guarded::None);
-        }
         let Some(held) = self.directory.held(marker.livepatch)? else { return Ok(Guarded::None) };
         let name = held.module.name;
-        let livepatch: Option<Livepatch> = named(self.machine, &name)?;
+        let livepatch = named(self.machine, &name)?;
+        let since = Duration::from_millis(marker.uptime_ms);
+        let lived = uptime(self.machine)?.saturating_sub(since);
         let health = Health::look(self.machine, livepatch.as_ref(), marker.vitals)?;
-        if !health.is_well() {
+        if health.is_harmed() {
             self.take_back(marker.livepatch, &name, &health.words(), tell)?;
             return Ok(Guarded::TakenBack { name, health });
         }
-        let since = Duration::from_millis(marker.uptime_ms);
-        let lived = uptime(self.machine)?.saturating_sub(since);
-        if lived < GUARD {
-            return Ok(Guarded::Well { lived });
+        match livepatch {
+            Some(livepatch) if livepatch.in_transition => {
+                if lived > ABANDONED {
+                    disable(self.machine, &name, &mut |tasks| tell(Progress::Waiting(tasks)))?;
+                    unload(self.machine, &name)?;
+                    self.bring_back(marker.before, &ApplyOptions::default(), tell)?;
+                    self.unmark()?;
+                    return Ok(Guarded::Disabled { name });
+                }
+                Ok(Guarded::Well { lived })
+            }
+            Some(livepatch) if livepatch.enabled => {
+                if self.state.of(&self.kernel).current != Some(marker.livepatch) {
+                    self.make_current(marker.livepatch)?;
+                }
+                // Without harm the guard ends when the state is read the next time.
+                Ok(if lived < GUARD { Guarded::Well { lived } } else { Guarded::Over })
+            }
+            _ => {
+                self.unmark()?;
+                Ok(Guarded::Disabled { name })
+            }
         }
-        self.unmark()?;
-        Ok(Guarded::Over)
-    }
-
-    /// The machine is about to be shut down: its end is not the livepatch's.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub fn shut_down(&mut self) -> Result<(), HostProblem> {
-        match &self.state.marker {
-            Some(marker) if marker.boot_id == boot_id(self.machine)? => self.unmark(),
-            _ => Ok(()),
-        }
-    }
-
-    /// What the kernel says of itself now.
-    ///
-    /// # Errors
-    /// When it does not tell.
-    pub fn vitals(&self) -> Result<Vitals, HostProblem> {
-        Vitals::now(self.machine)
     }
 }

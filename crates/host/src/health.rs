@@ -52,6 +52,12 @@ impl Health {
         Ok(Self { signs })
     }
 
+    /// Whether the kernel has taken harm. That the livepatch is not active any more is none: somebody may have
+    /// disabled it.
+    pub fn is_harmed(&self) -> bool {
+        self.signs.iter().any(|sign| *sign != Sign::NotActive)
+    }
+
     /// Whether it is well.
     pub fn is_well(&self) -> bool {
         self.signs.is_empty()

@@ -97,12 +97,24 @@ fn livepatch(machine: &Machine, name: &str) -> io::Result<Livepatch> {
             });
         }
     }
-    let build_id = match machine.bytes(&format!("sys/module/{name}/notes/.note.gnu.build-id")) {
-        Ok(note) => notes::build_id(&note),
-        Err(error) if is_gone(&error) => None,
-        Err(error) => return Err(error),
-    };
+    let build_id = note_of(machine, name)?;
     Ok(Livepatch { name: name.to_owned(), build_id, enabled, in_transition, functions })
+}
+
+/// The build-id of a module that is in the kernel; `None` when it has none, or is not there.
+pub(crate) fn build_id_of(
+    machine: &Machine,
+    name: &str,
+) -> Result<Option<ElfBuildId>, HostProblem> {
+    note_of(machine, name).map_err(|error| HostProblem::read("sys/module", error))
+}
+
+fn note_of(machine: &Machine, name: &str) -> io::Result<Option<ElfBuildId>> {
+    match machine.bytes(&format!("sys/module/{name}/notes/.note.gnu.build-id")) {
+        Ok(note) => Ok(notes::build_id(&note)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) fn is_module_name(name: &str) -> bool {

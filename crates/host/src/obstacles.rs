@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashSet};
 use elivepatch_model::{Architecture, BaseKind, ElfBuildId, Manifest, Sha256Digest};
 
 use crate::{
-    HostProblem, Kernel, KernelState, Livepatch, Machine, ModuleFile, PatchedFunction,
-    livepatches::{DIRECTORY, is_module_name},
+    HostProblem, Kernel, KernelState, Livepatch, Machine, ModuleFile,
+    livepatches::{DIRECTORY, build_id_of, is_module_name},
 };
 
 /// The room that the kernel has for modules, in bytes: 1008 MiB with KASLR, the smaller of the two layouts
@@ -86,13 +86,15 @@ pub enum Obstacle {
     /// A module of that name is loaded that is another one.
     #[error("another module with the name {0} is loaded")]
     NameTaken(String),
-    /// Somebody else's livepatch replaces the same functions.
-    #[error("the livepatch {by}, which is not of elivepatch, replaces {function} already")]
-    PatchedByOther {
+    /// Somebody else's livepatch is loaded: the kernel would take it out, since a livepatch replaces all others.
+    #[error(
+        "the livepatch {by}, which is not of elivepatch, is loaded{over}: this one would take it out"
+    )]
+    OfOthers {
         /// The other livepatch.
         by: String,
-        /// The function.
-        function: String,
+        /// The first function that both replace, in words; empty when there is none.
+        over: String,
     },
     /// Something that is no livepatch redirects the function.
     #[error("something else redirects {0} already (see /sys/kernel/tracing/enabled_functions)")]
@@ -137,7 +139,9 @@ impl Obstacle {
             Self::LockedOut(_) => "elivepatch unlock lets it be loaded again",
             Self::InTransition(_) => "try again when it has ended: elivepatch status",
             Self::NameTaken(_) => "take the other one out: rmmod NAME",
-            Self::PatchedByOther { .. } => "take the other one out, or leave this machine to it",
+            Self::OfOthers { .. } => {
+                "have one tool patch this machine: take the other livepatch out, or leave the machine to it"
+            }
             Self::Redirected(_) => "end what traces it (a kprobe, a BPF program), and try again",
             Self::Memory { .. } | Self::ModuleSpace { .. } => "free some, and try again",
         };
@@ -249,8 +253,10 @@ fn of_what_is_loaded(
         found.push(Obstacle::InTransition(moving.name.clone()));
     }
     let is_loaded = machine.root().join("sys/module").join(&module.name).is_dir();
-    let same_name = loaded.iter().find(|livepatch| livepatch.name == module.name);
-    if is_loaded && same_name.is_none_or(|loaded| loaded.build_id != module.build_id) {
+    // The same one may be there, disabled: it is unloaded then.
+    if is_loaded
+        && (module.build_id.is_none() || build_id_of(machine, &module.name)? != module.build_id)
+    {
         found.push(Obstacle::NameTaken(module.name.clone()));
     }
     let is_own = |livepatch: &&Livepatch| {
@@ -260,17 +266,21 @@ fn of_what_is_loaded(
         if other.build_id.is_some() && other.build_id == module.build_id {
             continue;
         }
-        if let Some(function) = other.functions.intersection(&module.functions).next() {
-            let function = function.to_string();
-            found.push(Obstacle::PatchedByOther { by: other.name.clone(), function });
-        }
+        let over = other.functions.intersection(&module.functions).next();
+        let over =
+            over.map_or_else(String::new, |function| format!(" and replaces {function}, too"));
+        found.push(Obstacle::OfOthers { by: other.name.clone(), over });
     }
-    let patched: BTreeSet<&PatchedFunction> =
-        loaded.iter().flat_map(|livepatch| &livepatch.functions).collect();
+    // By name, for that is all that the other list has.
+    let patched: BTreeSet<&str> = (loaded.iter())
+        .flat_map(|livepatch| &livepatch.functions)
+        .map(|function| function.name.as_str())
+        .collect();
     let redirected = redirected(machine);
     let of_image = module.functions.iter().filter(|function| function.object == "vmlinux");
-    let mut taken = of_image
-        .filter(|function| !patched.contains(function) && redirected.contains(&function.name));
+    let mut taken = of_image.filter(|function| {
+        !patched.contains(function.name.as_str()) && redirected.contains(&function.name)
+    });
     found.extend(taken.next().map(|function| Obstacle::Redirected(function.to_string())));
     Ok(found)
 }

@@ -98,10 +98,9 @@ pub enum HostProblem {
     },
     /// The transition did not end, and was reversed.
     #[error(
-        "the transition to {name} did not end within {} s, and was reversed: {} of the machine's tasks \
-         stayed in what it replaces",
-        limit.as_secs(),
-        blockers.len()
+        "the transition to {name} did not end within {} s, and was reversed: tasks stayed in what it \
+         replaces",
+        limit.as_secs()
     )]
     Stalled {
         /// The livepatch.
@@ -110,6 +109,12 @@ pub enum HostProblem {
         limit: Duration,
         /// The tasks that stood in the way, as they were when it was given up.
         blockers: Vec<Blocker>,
+    },
+    /// It was loaded, and somebody disabled it before its transition was over.
+    #[error("{name} was disabled by somebody before its transition was over")]
+    Disabled {
+        /// The livepatch.
+        name: String,
     },
     /// The transition did not end, and could not be reversed either.
     #[error("the transition of {name} ends in neither direction")]
@@ -130,6 +135,9 @@ pub enum HostProblem {
     /// A livepatch that was named is not known here.
     #[error("{0:.120?} is no livepatch that is known on this machine")]
     Unknown(String),
+    /// It is not locked out.
+    #[error("the livepatch {0} is not locked out")]
+    NotLockedOut(Sha256Digest),
     /// Several are meant by what was given.
     #[error("{given:.120?} may be each of {}", candidates.join(", "))]
     Ambiguous {
@@ -175,6 +183,11 @@ impl HostProblem {
             Self::NoBuildId => {
                 "build the kernel with a linker that writes one (--build-id)".to_owned()
             }
+            Self::State { source: Some(source), .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                "run it as root".to_owned()
+            }
             Self::State { .. } => {
                 "look at the directory: it must be root's, on a file system that can be written"
                     .to_owned()
@@ -202,6 +215,9 @@ impl HostProblem {
                 "nothing was changed: try again when these tasks do something else, or end them"
                     .to_owned()
             }
+            Self::Disabled { .. } => {
+                "look who else changes livepatches here, and try again".to_owned()
+            }
             Self::CannotReverse { .. } => {
                 "end the tasks that are named; the kernel goes on with the transition by itself"
                     .to_owned()
@@ -210,6 +226,7 @@ impl HostProblem {
                 "look at the kernel's log (dmesg); elivepatch unlock lets it be loaded again"
                     .to_owned()
             }
+            Self::NotLockedOut(_) => "elivepatch apply loads it".to_owned(),
             Self::Unknown(_) => "elivepatch list names those that are".to_owned(),
             Self::Ambiguous { .. } => "give more of its digest".to_owned(),
             Self::Damaged { .. } => "fetch it from the server again".to_owned(),

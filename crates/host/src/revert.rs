@@ -1,14 +1,13 @@
 //! Going back: to the livepatch before, or to none.
 
-use std::path::PathBuf;
-
 use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
 use crate::{
-    ApplyOptions, EventKind, Health, Held, Host, HostProblem, Livepatch, Progress, Vitals,
+    Applied, ApplyOptions, Applying, EventKind, Held, Host, HostProblem, Livepatch, Obstacle,
+    Progress,
     livepatches::{livepatches, named},
-    transition::{disable, unload},
+    transition::{disable, unload, wait_gone},
 };
 
 /// What a machine is taken back to.
@@ -29,7 +28,7 @@ pub enum Reverted {
 }
 
 impl Host<'_> {
-    /// Takes back what is loaded: `to` an earlier livepatch, or to none.
+    /// Takes back what is loaded: `to` an earlier livepatch of this kernel, or to none.
     ///
     /// # Errors
     /// When nothing is loaded that elivepatch knows, the earlier one is not there any more or cannot be loaded,
@@ -41,123 +40,128 @@ impl Host<'_> {
         options: &ApplyOptions,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Reverted, HostProblem> {
-        let Some(loaded) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
-        let to = match to {
-            Some(digest) => Some(self.usable(digest)?),
-            None => None,
+        let Some((loaded, digest)) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
+        let from = loaded.name.clone();
+        let reverted = match to {
+            // The earlier one replaces it: with all that is looked at before anything is loaded.
+            Some(to) => {
+                let Held { module, manifest } = self.usable(to)?;
+                let name = module.name.clone();
+                let applying = Applying { module, manifest, manifest_text: None };
+                match self.apply(&applying, options, tell)? {
+                    Applied::Loaded { .. } | Applied::AlreadyActive => {
+                        Reverted::To { from, to: name }
+                    }
+                }
+            }
+            None => {
+                // First the record: whatever happens now, it is not loaded at the next boot.
+                let state = self.state.clone();
+                self.state.of_mut(&self.kernel).make_none_current();
+                self.unmark()?;
+                let gone =
+                    disable(self.machine, &from, &mut |tasks| tell(Progress::Waiting(tasks)))
+                        .and_then(|()| unload(self.machine, &from));
+                if let Err(problem) = gone {
+                    self.state = state;
+                    let _ = self.directory.write(&self.lock, &self.state);
+                    return Err(problem);
+                }
+                // It may have been on its way, over another one that is active again now.
+                match self.loaded()? {
+                    Some((there, digest)) => {
+                        self.make_current(digest)?;
+                        Reverted::To { from, to: there.name }
+                    }
+                    None => Reverted::ToNone { from },
+                }
+            }
         };
-        let reverted = self.go_back(&loaded, to.as_ref(), options, tell)?;
-        let kernel = self.state.of_mut(&self.kernel);
-        match &to {
-            Some(held) => kernel.make_current(held.module.digest, Timestamp::now()),
-            None => kernel.make_none_current(),
-        }
-        self.unmark()?;
+        let _ = digest;
         self.note(EventKind::Reverted { name: loaded.name, reason: reason.to_owned() })?;
         Ok(reverted)
     }
 
-    /// Goes back from a livepatch with which the kernel is not well, to the one before it when that can be
-    /// loaded, else to none. It is not loaded again before somebody unlocks it.
+    /// Goes back from a livepatch with which the kernel is not well, to what was active before it, or to none. It is
+    /// not loaded again before somebody unlocks it. That nothing can be written keeps it from nothing.
     ///
     /// # Errors
-    /// When neither can be done, or it cannot be written down; the kernel may have the livepatch still.
+    /// When the kernel does not let it go, or, when it has, nothing could be written down.
     pub(crate) fn take_back(
         &mut self,
         digest: Sha256Digest,
         name: &str,
         reason: &str,
         tell: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Option<Reverted>, HostProblem> {
+    ) -> Result<(), HostProblem> {
         tell(Progress::TakingBack(name));
-        // First of all: whatever happens now, it is not loaded at the next boot.
+        let marker = self.state.marker.as_ref().filter(|marker| marker.livepatch == digest);
+        let before = marker.and_then(|marker| marker.before);
         let kernel = self.state.of_mut(&self.kernel);
-        kernel.lock_out(digest, reason.to_owned(), Timestamp::now());
-        // One that never became the current one has replaced it all the same.
-        let before = kernel.current.or_else(|| kernel.before());
-        self.directory.write(&self.lock, &self.state)?;
-        self.note(EventKind::LockedOut { digest, reason: reason.to_owned() })?;
-        let Some(loaded) = named(self.machine, name)? else {
-            unload(self.machine, name)?;
-            return Ok(None);
-        };
+        kernel.lock_out(digest, before, reason.to_owned(), Timestamp::now());
+        // The marker stays until it is done: it puts an end of the machine down to the bad one.
+        let written = self.directory.write(&self.lock, &self.state);
         let options = ApplyOptions::default();
-        let earlier = before.and_then(|before| self.usable(before).ok());
-        let reverted = match &earlier {
-            Some(held) => match self.go_back(&loaded, Some(held), &options, tell) {
-                Ok(reverted) => reverted,
-                // Better none than the bad one.
-                Err(_) => self.go_back(&loaded, None, &options, tell)?,
-            },
-            None => self.go_back(&loaded, None, &options, tell)?,
+        let earlier = before.and_then(|before| self.directory.held(before).ok().flatten());
+        let is_there = named(self.machine, name)?.is_some();
+        // The earlier one takes its place; better none than the bad one.
+        let replaced = match &earlier {
+            Some(held) => self.load(&held.module, &held.module.path, &options, tell),
+            None => Err(HostProblem::NothingLoaded),
         };
-        if let (Reverted::To { .. }, Some(held)) = (&reverted, &earlier) {
-            self.make_current(held.module.digest)?;
-        }
-        self.unmark()?;
-        self.note(EventKind::Reverted { name: name.to_owned(), reason: reason.to_owned() })?;
-        Ok(Some(reverted))
-    }
-
-    fn go_back(
-        &mut self,
-        loaded: &Livepatch,
-        to: Option<&Held>,
-        options: &ApplyOptions,
-        tell: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Reverted, HostProblem> {
-        let from = loaded.name.clone();
-        let Some(held) = to else {
-            disable(self.machine, &from, &mut |tasks| tell(Progress::Waiting(tasks)))?;
-            unload(self.machine, &from)?;
-            return Ok(Reverted::ToNone { from });
-        };
-        // The earlier one replaces it: there is no moment without either.
-        let module = &held.module;
-        let vitals = Vitals::now(self.machine)?;
-        self.mark(module.digest, vitals)?;
-        self.load(module, &module.path, options, tell)?;
-        let there = named(self.machine, &module.name)?;
-        let health = Health::look(self.machine, there.as_ref(), vitals)?;
-        if !health.is_well() {
-            return Err(HostProblem::TakenBack { name: module.name.clone(), health });
+        if is_there {
+            match replaced {
+                Ok(()) => drop(wait_gone(self.machine, name)?),
+                Err(_) => disable(self.machine, name, &mut |tasks| tell(Progress::Waiting(tasks)))?,
+            }
         }
         // What something holds stays, and does nothing any more.
-        let _ = unload(self.machine, &from);
-        Ok(Reverted::To { from, to: module.name.clone() })
+        let _ = unload(self.machine, name);
+        written?;
+        self.unmark()?;
+        self.note(EventKind::LockedOut { digest, reason: reason.to_owned() })?;
+        self.note(EventKind::Reverted { name: name.to_owned(), reason: reason.to_owned() })
     }
 
-    /// What is loaded, and was loaded by elivepatch.
-    pub(crate) fn loaded(&self) -> Result<Option<Livepatch>, HostProblem> {
+    /// What is loaded, and was loaded by elivepatch: what is on its way first.
+    pub(crate) fn loaded(&self) -> Result<Option<(Livepatch, Sha256Digest)>, HostProblem> {
         let loaded = livepatches(self.machine)?;
         let own = self.own(&loaded)?;
-        let is_own =
-            |livepatch: &Livepatch| livepatch.build_id.as_ref().is_some_and(|id| own.contains(id));
-        Ok(loaded.into_iter().find(is_own))
+        let digest = |livepatch: &Livepatch| own.get(livepatch.build_id.as_ref()?).copied();
+        let mut found: Vec<(Livepatch, Sha256Digest)> = loaded
+            .into_iter()
+            .filter_map(|livepatch| digest(&livepatch).map(|digest| (livepatch, digest)))
+            .collect();
+        found.sort_by_key(|(livepatch, _)| (!livepatch.in_transition, !livepatch.enabled));
+        Ok(found.into_iter().next())
     }
 
-    /// A livepatch that is kept and may be loaded.
+    /// A livepatch of this kernel that is kept and may be loaded.
     fn usable(&self, digest: Sha256Digest) -> Result<Held, HostProblem> {
-        let unknown = || HostProblem::Unknown(digest.to_string());
-        let held = self.directory.held(digest)?.ok_or_else(unknown)?;
-        let locked = self.state.of(&self.kernel).locked_out;
-        match locked.get(&digest) {
+        let held = self.directory.held(digest)?;
+        let held = held.ok_or_else(|| HostProblem::Unknown(digest.to_string()))?;
+        let known = self.state.of(&self.kernel);
+        match known.locked_out.get(&digest) {
             None => Ok(held),
             Some(lockout) => Err(HostProblem::Obstacles {
                 name: held.module.name,
-                obstacles: vec![crate::Obstacle::LockedOut(lockout.reason.clone())],
+                obstacles: vec![Obstacle::LockedOut(lockout.reason.clone())],
             }),
         }
     }
 
-    /// The livepatch of this kernel that is meant by the beginning of its digest or by its module's name.
+    /// The livepatch that is meant by the beginning of its digest or by its module's name, of those that are kept or
+    /// locked out.
     ///
     /// # Errors
     /// When none is, or several are.
     pub fn find(&self, given: &str) -> Result<Sha256Digest, HostProblem> {
-        find(self.directory.held_digests()?, given, |digest| {
-            Ok(self.directory.held(digest)?.map(|held| held.module.name))
-        })
+        let mut digests = self.directory.held_digests()?;
+        let kernels = self.state.kernels.values();
+        digests.extend(kernels.flat_map(|kernel| kernel.locked_out.keys().copied()));
+        // One that is damaged has no name.
+        let name = |digest| self.directory.held(digest).ok().flatten().map(|held| held.module.name);
+        find(digests, given, name)
     }
 
     /// The livepatch that belongs to this kernel.
@@ -176,31 +180,29 @@ impl Host<'_> {
     /// # Errors
     /// When it is not locked out, or that cannot be written.
     pub fn unlock(&mut self, digest: Sha256Digest) -> Result<(), HostProblem> {
-        let kernel = self.state.of_mut(&self.kernel);
-        if kernel.locked_out.remove(&digest).is_none() {
-            return Err(HostProblem::Unknown(digest.to_string()));
+        let mut was_locked = false;
+        for kernel in self.state.kernels.values_mut() {
+            was_locked |= kernel.locked_out.remove(&digest).is_some();
+        }
+        if !was_locked {
+            return Err(HostProblem::NotLockedOut(digest));
         }
         self.directory.write(&self.lock, &self.state)?;
         self.note(EventKind::Unlocked { digest })
-    }
-
-    /// Where a livepatch is kept.
-    pub fn place(&self, digest: Sha256Digest) -> PathBuf {
-        self.directory.module_path(digest)
     }
 }
 
 fn find(
     digests: impl IntoIterator<Item = Sha256Digest>,
     given: &str,
-    name: impl Fn(Sha256Digest) -> Result<Option<String>, HostProblem>,
+    name: impl Fn(Sha256Digest) -> Option<String>,
 ) -> Result<Sha256Digest, HostProblem> {
     /// Fewer digits than this would name one by accident.
     const LEAST_DIGITS: usize = 6;
     let mut found = Vec::new();
     for digest in digests {
         let is_begun = given.len() >= LEAST_DIGITS && digest.to_string().starts_with(given);
-        if is_begun || name(digest)?.as_deref() == Some(given) {
+        if is_begun || name(digest).as_deref() == Some(given) {
             found.push(digest);
         }
     }

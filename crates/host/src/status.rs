@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
@@ -19,6 +21,10 @@ pub struct Status {
     pub since: Option<Timestamp>,
     /// How the machine is with what was loaded last, while the guard time goes on.
     pub health: Option<Health>,
+    /// What was loaded before, or was locked out.
+    pub known: BTreeSet<Sha256Digest>,
+    /// What is to be known and is no trouble; one line each.
+    pub notes: Vec<String>,
     /// What is wrong.
     pub trouble: Vec<Trouble>,
 }
@@ -95,8 +101,18 @@ impl Status {
         if let Some(health) = health.as_ref().filter(|health| !health.is_well()) {
             trouble.push(Trouble::NotWell(health.words()));
         }
-        trouble.extend(locked_out(directory, &known));
-        Ok(Self { kernel, loaded, current, since: known.since, health, trouble })
+        // Where another one is active it is history.
+        let locked_out = locked_out(directory, &known);
+        let notes = match known.current {
+            Some(_) => locked_out.iter().map(ToString::to_string).collect(),
+            None => {
+                trouble.extend(locked_out);
+                Vec::new()
+            }
+        };
+        let since = known.since;
+        let known = known.earlier.iter().chain(known.locked_out.keys()).copied().collect();
+        Ok(Self { kernel, loaded, current, since, health, known, notes, trouble })
     }
 }
 

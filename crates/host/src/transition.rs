@@ -45,7 +45,12 @@ pub(crate) fn wait_active(
             Some(_) => {}
         }
         if waited >= limit {
-            return Ok(Ended::Late(blockers(machine, true)));
+            let blockers = blockers(machine, true);
+            // To look at all tasks takes time: it may be over by now.
+            return Ok(match named(machine, name)? {
+                Some(livepatch) if livepatch.is_active() => Ended::Active,
+                _ => Ended::Late(blockers),
+            });
         }
         if waited - told >= TELL {
             told = waited;
@@ -91,6 +96,20 @@ pub(crate) fn disable(
         waited += LOOK;
     }
     Ok(())
+}
+
+/// Waits a little until the kernel has let go a livepatch that was replaced: it does so some time after the
+/// transition. Gives whether it has.
+pub(crate) fn wait_gone(machine: &Machine, name: &str) -> Result<bool, HostProblem> {
+    /// Five seconds.
+    const LOOKS: u32 = 100;
+    for _ in 0..LOOKS {
+        if named(machine, name)?.is_none() {
+            return Ok(true);
+        }
+        machine.modules().rest(LOOK);
+    }
+    Ok(false)
 }
 
 /// Takes the module of a livepatch that is not active any more out of the kernel.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
@@ -34,6 +34,9 @@ pub struct KernelState {
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Those under which the machine has lived for the guard time: its end is not put down to them any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub proven: BTreeSet<Sha256Digest>,
     /// Those before it, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Sha256Digest>,
@@ -59,6 +62,9 @@ pub struct Marker {
     pub kernel: String,
     /// The livepatch.
     pub livepatch: Sha256Digest,
+    /// What was active before it, and is gone back to: one of elivepatch's, or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Sha256Digest>,
     /// The boot in which it is loaded.
     pub boot_id: String,
     /// How long the machine was up then, in milliseconds.
@@ -123,20 +129,29 @@ impl KernelState {
         self.since = None;
     }
 
-    /// Keeps a livepatch from being loaded again. When it is the current one, that before it takes its place.
-    pub fn lock_out(&mut self, livepatch: Sha256Digest, reason: String, now: Timestamp) {
+    /// Keeps a livepatch from being loaded again. When it is the current one, `instead` takes its place.
+    pub fn lock_out(
+        &mut self,
+        livepatch: Sha256Digest,
+        instead: Option<Sha256Digest>,
+        reason: String,
+        now: Timestamp,
+    ) {
         self.locked_out.insert(livepatch, Lockout { reason, at: now });
+        self.proven.remove(&livepatch);
         self.earlier.retain(|earlier| *earlier != livepatch);
         if self.current == Some(livepatch) {
-            self.current = self.before();
+            self.current = instead.filter(|instead| !self.locked_out.contains_key(instead));
             self.since = self.current.map(|_| now);
-            self.earlier.retain(|earlier| Some(*earlier) != self.current);
+            let current = self.current;
+            self.earlier.retain(|earlier| Some(*earlier) != current);
         }
     }
 
-    /// The livepatch to go back to.
-    pub fn before(&self) -> Option<Sha256Digest> {
-        self.earlier.iter().rev().find(|earlier| !self.locked_out.contains_key(earlier)).copied()
+    /// Whether a livepatch is one of this kernel that may be loaded.
+    pub fn may_be_loaded(&self, livepatch: Sha256Digest) -> bool {
+        (self.current == Some(livepatch) || self.earlier.contains(&livepatch))
+            && !self.locked_out.contains_key(&livepatch)
     }
 }
 
@@ -157,12 +172,17 @@ mod tests {
         }
         assert_eq!(kernel.current, Some(digest("f")));
         assert_eq!(kernel.earlier, ["a", "d", "e"].map(digest));
-        kernel.lock_out(digest("f"), "it oopsed".to_owned(), now);
-        assert_eq!((kernel.current, kernel.before()), (Some(digest("e")), Some(digest("d"))));
-        kernel.lock_out(digest("e"), "it, too".to_owned(), now);
-        assert_eq!(kernel.current, Some(digest("d")));
-        kernel.make_none_current();
+        kernel.proven.insert(digest("f"));
+        kernel.lock_out(digest("f"), Some(digest("e")), "it oopsed".to_owned(), now);
+        assert_eq!(kernel.current, Some(digest("e")));
+        assert!(!kernel.proven.contains(&digest("f")) && !kernel.may_be_loaded(digest("f")));
+        kernel.lock_out(digest("a"), Some(digest("d")), "it, too".to_owned(), now);
+        assert_eq!(kernel.current, Some(digest("e")), "it was not the current one");
+        kernel.lock_out(digest("e"), None, "it, too".to_owned(), now);
         assert_eq!((kernel.current, kernel.since), (None, None));
-        assert_eq!(kernel.before(), Some(digest("d")));
+        kernel.make_current(digest("d"), now);
+        kernel.make_none_current();
+        assert_eq!((kernel.current, &kernel.earlier), (None, &vec![digest("d")]));
+        assert!(kernel.may_be_loaded(digest("d")));
     }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use elivepatch_model::{Manifest, Sha256Digest, limits::MODULE_BYTES};
 
-use super::{State, StateDirectory, directory::Lock};
+use super::{
+    State, StateDirectory,
+    directory::{Lock, MANIFEST_BYTES},
+};
 use crate::{HostProblem, ModuleFile, machine::is_gone};
 
 /// Where the livepatches are.
@@ -72,7 +75,7 @@ impl StateDirectory {
         if module.digest != digest {
             return Err(HostProblem::Damaged { digest, path });
         }
-        let manifest = match self.read_file(&format!("{place}/manifest.json"))? {
+        let manifest = match self.read_at_most(&format!("{place}/manifest.json"), MANIFEST_BYTES)? {
             // One that this version cannot read tells nothing; the module is the same.
             Some(text) => serde_json::from_slice::<Manifest>(&text).ok(),
             None => None,

@@ -81,6 +81,11 @@ impl World {
         fs::write(path, text).expect("own file");
     }
 
+    /// The kernel's image is another one.
+    pub(super) fn build_id(&self, id: &str) {
+        fs::write(self.machine.root().join("sys/kernel/notes"), note(&hex(id))).expect("own file");
+    }
+
     pub(super) fn state(&self) -> PathBuf {
         self.place.path().join("state")
     }

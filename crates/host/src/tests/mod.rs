@@ -61,8 +61,14 @@ fn boot(world: &World) -> Result<Booted, HostProblem> {
 fn end_guard(world: &World) {
     world.write("proc/uptime", "5000.0 1.0\n");
     let directory = StateDirectory::at(Some(&world.state()));
-    let mut host = Host::open(&world.machine, &directory).expect("it is free");
-    assert_eq!(host.guard(&mut |_| {}).expect("it is well"), Guarded::Over);
+    let host = Host::open(&world.machine, &directory).expect("it is free");
+    assert!(!host.is_guarded());
+}
+
+/// Opens what changes the machine, as a command does.
+fn with_host<T>(world: &World, work: impl FnOnce(&mut Host<'_>) -> T) -> T {
+    let directory = StateDirectory::at(Some(&world.state()));
+    work(&mut Host::open(&world.machine, &directory).expect("it is free"))
 }
 
 fn obstacles(outcome: Result<Applied, HostProblem>) -> Vec<String> {
@@ -229,11 +235,10 @@ fn livepatch_under_which_the_kernel_oopses_is_taken_back_and_locked_out() {
     assert!(obstacles(apply(&world, &second).0).join("; ").contains("locked out"));
     let directory = StateDirectory::at(Some(&world.state()));
     let status = Status::look(&world.machine, &directory).expect("a status");
+    // Another one is active: it is told, and no trouble.
     assert!(
-        status
-            .trouble
-            .iter()
-            .any(|trouble| matches!(trouble, Trouble::LockedOut { name, .. } if name == "two"))
+        status.trouble.is_empty() && status.notes[0].contains("two is locked out"),
+        "{status:?}"
     );
     let mut host = Host::open(&world.machine, &directory).expect("it is free");
     host.unlock(second.module.digest).expect("it was locked out");
@@ -251,35 +256,34 @@ fn last_livepatch_is_loaded_at_boot_unless_the_machine_died_of_it() {
     apply(&world, &first).0.expect("it works");
     end_guard(&world);
     world.reboot("0002");
-    assert!(matches!(boot(&world), Ok(Booted::Loaded { ref name, .. }) if name == "one"));
+    let booted = boot(&world).expect("something was done");
+    // It was proven: nothing more is put down to it.
+    let Booted::Loaded { name, is_guarded, .. } = booted else { panic!("{booted:?}") };
+    assert_eq!((name.as_str(), is_guarded), ("one", false));
     assert_eq!(world.active(), ["one"]);
-    end_guard(&world);
+    world.reboot("0003");
+    assert!(matches!(boot(&world), Ok(Booted::Loaded { died_under: None, .. })));
 
     // The next one is loaded, and the power goes.
     apply(&world, &second).0.expect("it works");
-    world.reboot("0003");
-    let booted = boot(&world).expect("something was done");
-    let Booted::Loaded { name, died_under, .. } = booted else { panic!("{booted:?}") };
-    // The one before it is the last healthy one.
-    assert_eq!((name.as_str(), died_under), ("one", Some(second.module.digest)));
-    assert_eq!(world.active(), ["one"]);
     world.reboot("0004");
     let booted = boot(&world).expect("something was done");
-    let Booted::NothingToLoad { locked_out } = booted else { panic!("{booted:?}") };
-    assert_eq!(locked_out.len(), 2);
-    assert!(world.active().is_empty());
+    let Booted::Loaded { name, died_under, .. } = booted else { panic!("{booted:?}") };
+    assert_eq!((name.as_str(), died_under), ("one", Some(second.module.digest)));
+    assert_eq!(world.active(), ["one"]);
 
-    // After a shutdown it is no death.
+    // After a shutdown it is no death, and it is looked after again.
     let world = World::new();
     apply(&world, &first).0.expect("it works");
-    let directory = StateDirectory::at(Some(&world.state()));
-    Host::open(&world.machine, &directory).expect("it is free").shut_down().expect("written");
+    with_host(&world, |host| host.shut_down().expect("written"));
     world.reboot("0002");
-    assert!(matches!(boot(&world), Ok(Booted::Loaded { .. })));
-    end_guard(&world);
+    assert!(matches!(boot(&world), Ok(Booted::Loaded { is_guarded: true, died_under: None, .. })));
+    world.reboot("0003");
+    let booted = boot(&world).expect("something was done");
+    let Booted::NothingToLoad { locked_out } = booted else { panic!("{booted:?}") };
+    assert_eq!(locked_out.len(), 1);
 
     // Switched off on the kernel's command line, and another kernel.
-    world.reboot("0003");
     world.write("proc/cmdline", "quiet elivepatch=off -- elivepatch=on");
     assert_eq!(boot(&world).expect("nothing to do"), Booted::SwitchedOff);
     world.write("proc/cmdline", "quiet");
@@ -289,20 +293,142 @@ fn last_livepatch_is_loaded_at_boot_unless_the_machine_died_of_it() {
 }
 
 #[test]
-fn guard_takes_back_what_makes_the_kernel_warn_later() {
+fn death_is_noticed_by_whoever_comes_first() {
+    for command_line in ["quiet", "elivepatch=off"] {
+        let world = World::new();
+        let first = applying(&world, "one");
+        apply(&world, &first).0.expect("it works");
+        world.reboot("0002");
+        world.write("proc/cmdline", command_line);
+        if command_line == "elivepatch=off" {
+            assert_eq!(boot(&world).expect("nothing is loaded"), Booted::SwitchedOff);
+        }
+        // A command from cron, on a machine without the unit.
+        assert!(obstacles(apply(&world, &first).0).join("; ").contains("locked out"));
+    }
+}
+
+#[test]
+fn guard_takes_back_what_harms_the_kernel_later_and_nothing_else() {
     let world = World::new();
     let first = applying(&world, "one");
     apply(&world, &first).0.expect("it works");
-    let directory = StateDirectory::at(Some(&world.state()));
-    let mut host = Host::open(&world.machine, &directory).expect("it is free");
-    let guarded = host.guard(&mut |_| {}).expect("it can be looked at");
+    let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
     assert!(matches!(guarded, Guarded::Well { lived } if lived < GUARD), "{guarded:?}");
+    // An administrator takes it out by hand: that is no harm.
+    world.write("sys/kernel/livepatch/one/enabled", "0\n");
+    world.machine.modules().rest(std::time::Duration::ZERO);
+    let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
+    assert_eq!(guarded, Guarded::Disabled { name: "one".to_owned() });
+    assert!(state(&world).locked_out.is_empty());
+    // Its module is there still, and can be loaded again.
+    assert_eq!(world.modules(), ["one"]);
+    apply(&world, &first).0.expect("it works");
+
     world.write("proc/sys/kernel/tainted", "4608");
-    let guarded = host.guard(&mut |_| {}).expect("it can be looked at");
+    let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
     assert!(matches!(guarded, Guarded::TakenBack { ref name, .. } if name == "one"), "{guarded:?}");
     assert!(world.modules().is_empty());
-    assert_eq!(host.guard(&mut |_| {}).expect("nothing is left"), Guarded::None);
-    assert_eq!(state(&world).current, None);
+    let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("nothing is left"));
+    assert_eq!((guarded, state(&world).current), (Guarded::None, None));
+}
+
+#[test]
+fn try_that_fails_leaves_the_guard_of_the_one_before() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    for fate in [Fate::Refused(Errno::INVAL), Fate::Stalls] {
+        world.fate(fate);
+        apply(&world, &second).0.expect_err("it does not work");
+        assert_eq!(world.active(), ["one"]);
+        let guarded =
+            with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
+        assert!(matches!(guarded, Guarded::Well { .. }), "{guarded:?}");
+    }
+    // The machine dies: it is put down to the one that was there.
+    world.reboot("0002");
+    world.fate(Fate::Works);
+    assert!(
+        matches!(boot(&world), Ok(Booted::NothingToLoad { locked_out }) if locked_out[0].0 == first.module.digest)
+    );
+}
+
+#[test]
+fn load_that_nobody_waits_for_is_gone_on_with() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    end_guard(&world);
+    // The command was killed while it waited: the module is in, and nothing is written of it.
+    let kept = with_host(&world, |host| {
+        let kept = host.directory.keep(&host.lock, &second.module, None).expect("kept");
+        let vitals = Vitals::now(&world.machine).expect("it tells");
+        host.mark(second.module.digest, Some(first.module.digest), vitals).expect("written");
+        kept
+    });
+    let module = std::fs::File::open(kept).expect("it is kept");
+    world.machine.modules().load(&module).expect("it works");
+    for _ in 0..5 {
+        world.machine.modules().rest(std::time::Duration::ZERO);
+    }
+    let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
+    assert!(matches!(guarded, Guarded::Well { .. }), "{guarded:?}");
+    assert_eq!(state(&world).current, Some(second.module.digest));
+}
+
+#[test]
+fn earlier_livepatch_is_looked_at_as_any_before_it_is_loaded_again() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    apply(&world, &second).0.expect("it works");
+    // The kernel was built anew under the same release.
+    world.build_id(&"cd".repeat(20));
+    let problem = with_host(&world, |host| {
+        let to = Some(host.find("one").expect("it is kept"));
+        host.revert(to, "asked for", &ApplyOptions::default(), &mut |_| {})
+    });
+    assert!(matches!(problem, Err(HostProblem::Obstacles { .. })), "{problem:?}");
+    assert_eq!(world.active(), ["two"]);
+}
+
+#[test]
+fn what_cannot_be_written_keeps_the_kernel_from_nothing() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    end_guard(&world);
+    apply(&world, &second).0.expect("it works");
+    let mut taken = None;
+    with_host(&world, |host| {
+        world.write("proc/sys/kernel/tainted", "4224");
+        // The record cannot be written any more: a directory is in its place.
+        let record = world.state().join("state.json");
+        fs::remove_file(&record).expect("own file");
+        fs::create_dir_all(record.join("in-the-way")).expect("own directory");
+        taken = Some(host.guard(&mut |_| {}));
+    });
+    assert!(matches!(taken, Some(Err(HostProblem::State { .. }))), "{taken:?}");
+    assert_eq!(world.active(), ["one"], "the bad one is out all the same");
+}
+
+#[test]
+fn boot_goes_back_to_one_that_was_proven_when_the_last_one_is_damaged() {
+    let world = World::new();
+    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    apply(&world, &first).0.expect("it works");
+    end_guard(&world);
+    apply(&world, &second).0.expect("it works");
+    with_host(&world, |host| host.shut_down().expect("written"));
+    let directory = StateDirectory::at(Some(&world.state()));
+    fs::write(directory.module_path(second.module.digest), "no module").expect("own file");
+    world.reboot("0002");
+    assert!(matches!(boot(&world), Ok(Booted::Loaded { ref name, .. }) if name == "one"));
+    // Names can be said in spite of the damage.
+    with_host(&world, |host| {
+        assert_eq!(host.find("one").expect("it is kept"), first.module.digest)
+    });
 }
 
 #[test]
@@ -319,13 +445,16 @@ fn livepatch_of_somebody_else_and_two_at_once_are_refused() {
     taking.module.functions.insert(function);
     world.write("sys/kernel/livepatch/vendor/enabled", "1\n");
     world.write("sys/kernel/livepatch/vendor/transition", "0\n");
+    // It replaces other functions, and the kernel would take it out all the same.
+    let told = obstacles(apply(&world, &taking).0).join("; ");
+    assert!(
+        told.contains("the livepatch vendor, which is not of elivepatch, is loaded: this one"),
+        "{told}"
+    );
     fs::create_dir_all(world.machine.root().join("sys/kernel/livepatch/vendor/vmlinux/f,1"))
         .expect("own directory");
     let told = obstacles(apply(&world, &taking).0).join("; ");
-    assert!(
-        told.contains("the livepatch vendor, which is not of elivepatch, replaces f (vmlinux)"),
-        "{told}"
-    );
+    assert!(told.contains("is loaded and replaces f (vmlinux), too"), "{told}");
     world.write("sys/kernel/livepatch/vendor/transition", "1\n");
     assert!(obstacles(apply(&world, &one).0).join("; ").contains("vendor is in transition"));
     fs::remove_dir_all(world.machine.root().join("sys/kernel/livepatch/vendor"))

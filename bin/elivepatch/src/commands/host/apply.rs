@@ -105,6 +105,8 @@ fn load(
     how: &LoadArgs,
     quiet: bool,
 ) -> Result<(), Problem> {
+    // Before anything is loaded: it goes on with what is left on its way when this program is ended.
+    let guarded = guard::start(directory);
     let mut host = open(machine, directory)?;
     let mut teller = Teller::default();
     let name = &applying.module.name;
@@ -114,19 +116,21 @@ fn load(
     drop(host);
     match applied {
         Applied::AlreadyActive if quiet => {}
-        Applied::AlreadyActive => data(&format!("{name} is active already"))?,
-        Applied::Loaded { took, replaced } => {
-            data(&format!("{name} is active ({})", duration(took.as_secs_f64())))?;
-            for earlier in replaced {
-                data(&format!("it has replaced {earlier}"))?;
+        Applied::AlreadyActive => say(&format!("{name} is active already")),
+        Applied::Loaded { took, replaced, unwritten } => {
+            for problem in unwritten {
+                warn(&format!("{problem}: it may not be loaded at the next boot"));
             }
-            if let Err(why) = guard::start(directory) {
-                warn(&format!(
-                    "nothing looks after the machine for the next quarter of an hour ({why}): run \
-                     elivepatch guard"
-                ));
+            say(&format!("{name} is active ({})", duration(took.as_secs_f64())));
+            for earlier in replaced {
+                say(&format!("it has replaced {earlier}"));
             }
         }
+    }
+    if let Err(why) = guarded {
+        warn(&format!(
+            "nothing looks after the machine for the next quarter of an hour ({why}): run elivepatch guard"
+        ));
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub fn run(arguments: &BootArgs) -> Result<Exit, Problem> {
             }
             say("nothing is loaded; elivepatch status says more");
         }
-        Booted::Loaded { name, applied, died_under } => {
+        Booted::Loaded { name, applied, died_under, is_guarded } => {
             if let Some(digest) = died_under {
                 warn(&format!(
                     "the machine came to its end soon after {:.12} was loaded: it is locked out; elivepatch \
@@ -54,7 +54,7 @@ pub fn run(arguments: &BootArgs) -> Result<Exit, Problem> {
                 Applied::AlreadyActive => "already".to_owned(),
             };
             say(&format!("{name} is active ({time})"));
-            if let Err(why) = guard::start(&directory) {
+            if is_guarded && let Err(why) = guard::start(&directory) {
                 warn(&format!("nothing looks after the machine ({why}): run elivepatch guard"));
             }
         }

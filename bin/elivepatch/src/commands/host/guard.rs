@@ -18,6 +18,9 @@ const LOOKS: [Duration; 3] =
 /// How soon it is tried again while another elivepatch is at work.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
+/// How often looking may fail one after the other: longer than the guard time.
+const MOST_FAILURES: u32 = 300;
+
 /// `elivepatch guard`.
 #[derive(Debug, Args)]
 pub struct GuardArgs {
@@ -29,24 +32,35 @@ pub struct GuardArgs {
 pub async fn run(arguments: &GuardArgs) -> Result<Exit, Problem> {
     let machine = Machine::this();
     let directory = arguments.state.directory();
+    let mut failures = 0;
     loop {
         let guarded = Host::open(&machine, &directory).and_then(|mut host| host.guard(&mut |_| {}));
         let pause = match guarded {
             Ok(Guarded::Well { lived }) => {
+                failures = 0;
                 say(&format!("well after {}", duration(lived.as_secs_f64())));
                 let next = LOOKS.into_iter().find(|look| *look > lived);
                 next.map_or(BUSY_PAUSE, |next| next - lived + Duration::from_millis(100))
             }
-            Ok(Guarded::Over) => {
-                say("well for a quarter of an hour: the guard ends");
+            // The next look writes that it is over.
+            Ok(Guarded::Over) => BUSY_PAUSE,
+            Ok(Guarded::None) => return Ok(Exit::Done),
+            Ok(Guarded::Disabled { name }) => {
+                say(&format!("{name} was disabled by somebody: the guard ends"));
                 return Ok(Exit::Done);
             }
-            Ok(Guarded::None) => return Ok(Exit::Done),
             Ok(Guarded::TakenBack { name, health }) => {
                 return Err(host_problem(&HostProblem::TakenBack { name, health }));
             }
-            Err(HostProblem::Busy) => BUSY_PAUSE,
-            Err(problem) => return Err(host_problem(&problem)),
+            // A disk that is full now may have room soon, and the livepatch is still to be looked after.
+            Err(problem) => {
+                failures += 1;
+                if failures > MOST_FAILURES {
+                    return Err(host_problem(&problem));
+                }
+                say(&problem.to_string());
+                BUSY_PAUSE
+            }
         };
         tokio::time::sleep(pause).await;
     }
@@ -59,13 +73,15 @@ pub fn start(directory: &StateDirectory) -> io::Result<()> {
     let mut command = match is_systemd {
         true => {
             let mut command = Command::new("systemd-run");
+            // At boot nothing may be waited for that waits for us.
+            command.args(["--no-block", "--property=DefaultDependencies=no"]);
             command.args(["--quiet", "--collect", "--description=elivepatch guard", "--"]);
             command.arg(program);
             command
         }
         false => Command::new(program),
     };
-    command.arg("guard").arg("--state-directory").arg(directory.path());
+    command.arg("guard").arg("--state-directory").arg(std::path::absolute(directory.path())?);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn()?;
     if is_systemd && !child.wait()?.success() {

@@ -24,6 +24,8 @@ pub struct RevertArgs {
 pub fn run(arguments: &RevertArgs) -> Result<Exit, Problem> {
     let machine = Machine::this();
     let directory = arguments.state.directory();
+    // As before anything is loaded; it ends at once where there is nothing to look after.
+    let guarded = arguments.to.as_ref().map_or(Ok(()), |_| guard::start(&directory));
     let mut host = open(&machine, &directory)?;
     let to = match &arguments.to {
         Some(given) => Some(host.find(given).map_err(|problem| host_problem(&problem))?),
@@ -41,10 +43,10 @@ pub fn run(arguments: &RevertArgs) -> Result<Exit, Problem> {
         }
         Reverted::To { from, to } => {
             data(&format!("{from} is taken back: {to} is active"))?;
-            if let Err(why) = guard::start(&directory) {
-                warn(&format!("nothing looks after the machine ({why}): run elivepatch guard"));
-            }
         }
+    }
+    if let Err(why) = guarded {
+        warn(&format!("nothing looks after the machine ({why}): run elivepatch guard"));
     }
     Ok(Exit::Done)
 }

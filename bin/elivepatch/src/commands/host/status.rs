@@ -34,6 +34,7 @@ struct StatusJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     livepatch: Option<LivepatchJson>,
     others: Vec<String>,
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<PathBuf>,
     trouble: Vec<TroubleJson>,
@@ -60,14 +61,18 @@ struct TroubleJson {
 /// Says how this machine stands.
 pub fn run(arguments: &StatusArgs) -> Result<Exit, Problem> {
     let directory = arguments.state.directory();
-    let status =
-        Status::look(&Machine::this(), &directory).map_err(|problem| host_problem(&problem))?;
+    // For monitoring what cannot be looked at is trouble, too.
+    let status = Status::look(&Machine::this(), &directory)
+        .map_err(|problem| host_problem(&problem).with_exit(Exit::Usage))?;
     // CVE runs remember where they stored the last livepatch, in this directory or below it.
     let places = [directory.path().join("cve"), directory.path().to_owned()];
     let last = places.iter().find_map(|place| last_module(place, &status.kernel.release));
     let current = status.current.as_ref().map(|(digest, _)| *digest);
     let pending = last
-        .filter(|(path, digest)| Some(*digest) != current && path.is_file())
+        // What was here before, or was taken back, is not offered again.
+        .filter(|(path, digest)| {
+            Some(*digest) != current && !status.known.contains(digest) && path.is_file()
+        })
         .map(|(path, _)| path);
     let json = json(&status, pending);
     let exit = match json.state {
@@ -119,6 +124,7 @@ fn json(status: &Status, pending: Option<PathBuf>) -> StatusJson {
         build_id: status.kernel.build_id.to_string(),
         livepatch,
         others: others.map(|loaded| loaded.name.clone()).collect(),
+        notes: status.notes.clone(),
         pending,
         trouble,
     }
@@ -153,6 +159,9 @@ fn print(status: &StatusJson) -> Result<(), Problem> {
     if let Some(pending) = &status.pending {
         let path = shell_word(&pending.display().to_string());
         row(&mut table, "pending", &format!("a newer livepatch is here: elivepatch apply {path}"));
+    }
+    for note in &status.notes {
+        row(&mut table, "note", &printable(note));
     }
     for trouble in &status.trouble {
         row(&mut table, "wrong", &printable(&trouble.what));
