@@ -9,8 +9,8 @@ use crate::{
         cve::CveArgs,
         facts::FactsArgs,
         host::{
-            apply::ApplyArgs, boot::BootArgs, guard::GuardArgs, history::HistoryArgs,
-            list::ListArgs, revert::RevertArgs, status::StatusArgs, unlock::UnlockArgs,
+            ViewArgs, apply::ApplyArgs, boot::BootArgs, guard::GuardArgs, revert::RevertArgs,
+            unlock::UnlockArgs,
         },
         rebuild::RebuildArgs,
         show::ShowArgs,
@@ -78,14 +78,14 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Say how this machine stands: what is loaded, how it is with it, what is pending and wrong
     #[command(after_help = STATUS_HELP)]
-    Status(StatusArgs),
+    Status(ViewArgs),
     /// List the livepatches that are kept on this machine
-    List(ListArgs),
+    List(ViewArgs),
     /// Go back to an earlier livepatch, or to the kernel as it was booted
     #[command(after_help = EXIT_CODES)]
     Revert(RevertArgs),
     /// Say what was loaded and taken back on this machine
-    History(HistoryArgs),
+    History(ViewArgs),
     /// Let a livepatch be loaded again that was locked out
     Unlock(UnlockArgs),
     /// Load the last livepatch of this kernel: to be run early at boot

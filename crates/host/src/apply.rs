@@ -1,7 +1,7 @@
 //! Loading a livepatch: from the checks to a kernel that is well with it, or to one that is as it was.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::File,
     path::Path,
     time::{Duration, Instant},
@@ -10,7 +10,7 @@ use std::{
 use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
 
 use crate::{
-    Blocker, EventKind, Health, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
+    Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
     livepatches::{livepatches, named},
     obstacles::{Candidate, obstacles},
     transition::{Ended, disable, unload, wait_active, wait_gone},
@@ -46,6 +46,13 @@ pub struct Applying {
     pub manifest: Option<Manifest>,
     /// The manifest's text, to be kept.
     pub manifest_text: Option<Vec<u8>>,
+}
+
+/// One that is kept on the machine: its manifest is there, too.
+impl From<Held> for Applying {
+    fn from(Held { module, manifest }: Held) -> Self {
+        Self { module, manifest, manifest_text: None }
+    }
 }
 
 /// What goes on.
@@ -86,14 +93,22 @@ impl Host<'_> {
     /// When the machine cannot be looked at.
     pub fn obstacles(&self, applying: &Applying) -> Result<Vec<Obstacle>, HostProblem> {
         let loaded = livepatches(self.machine)?;
-        let own: HashSet<ElfBuildId> = self.own(&loaded)?.into_keys().collect();
+        self.obstacles_over(applying, &loaded, &self.own(&loaded)?)
+    }
+
+    fn obstacles_over(
+        &self,
+        applying: &Applying,
+        loaded: &[Livepatch],
+        own: &HashMap<ElfBuildId, Sha256Digest>,
+    ) -> Result<Vec<Obstacle>, HostProblem> {
         let state = self.state.of(&self.kernel);
         let candidate = Candidate {
             kernel: &self.kernel,
             module: &applying.module,
             manifest: applying.manifest.as_ref(),
-            loaded: &loaded,
-            own: &own,
+            loaded,
+            own,
             state: &state,
         };
         obstacles(self.machine, &candidate)
@@ -112,12 +127,13 @@ impl Host<'_> {
     ) -> Result<Applied, HostProblem> {
         let began = Instant::now();
         let module = &applying.module;
-        let obstacles = self.obstacles(applying)?;
+        let loaded = livepatches(self.machine)?;
+        let own = self.own(&loaded)?;
+        let obstacles = self.obstacles_over(applying, &loaded, &own)?;
         if !obstacles.is_empty() {
             return Err(HostProblem::Obstacles { name: module.name.clone(), obstacles });
         }
         let kept = self.keep(applying)?;
-        let loaded = livepatches(self.machine)?;
         if is_active(module, &loaded) {
             // It may have been loaded by hand: from now on it is looked after.
             if self.state.of(&self.kernel).current != Some(module.digest) {
@@ -126,7 +142,6 @@ impl Host<'_> {
             }
             return Ok(Applied::AlreadyActive);
         }
-        let own = self.own(&loaded)?;
         let before = active_of(&loaded, &own);
         let marker = self.state.marker.clone();
         let vitals = Vitals::now(self.machine)?;

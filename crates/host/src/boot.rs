@@ -5,8 +5,7 @@ use std::time::Duration;
 use elivepatch_model::Sha256Digest;
 
 use crate::{
-    Applied, ApplyOptions, Applying, GUARD, Health, Held, Host, HostProblem, Machine, Progress,
-    StateDirectory,
+    Applied, ApplyOptions, Applying, Health, Host, HostProblem, Machine, Progress, StateDirectory,
     kernel::{is_switched_off, uptime},
     livepatches::named,
     transition::{disable, unload},
@@ -48,8 +47,6 @@ pub enum Guarded {
         /// How long.
         lived: Duration,
     },
-    /// The guard time is over.
-    Over,
     /// There is none to be guarded.
     None,
     /// It is not active any more, and nothing is wrong with the kernel: somebody has disabled it.
@@ -113,10 +110,10 @@ impl Host<'_> {
         digest: Sha256Digest,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(String, Applied), HostProblem> {
-        let Held { module, manifest } =
-            self.directory.held(digest)?.ok_or_else(|| HostProblem::Unknown(digest.to_string()))?;
-        let name = module.name.clone();
-        let applying = Applying { module, manifest, manifest_text: None };
+        let held = self.directory.held(digest)?;
+        let held = held.ok_or_else(|| HostProblem::Unknown(digest.to_string()))?;
+        let applying = Applying::from(held);
+        let name = applying.module.name.clone();
         let options = ApplyOptions { at_boot: true, ..ApplyOptions::default() };
         let applied = self.apply(&applying, &options, tell)?;
         Ok((name, applied))
@@ -156,8 +153,8 @@ impl Host<'_> {
                 if self.state.of(&self.kernel).current != Some(marker.livepatch) {
                     self.make_current(marker.livepatch)?;
                 }
-                // Without harm the guard ends when the state is read the next time.
-                Ok(if lived < GUARD { Guarded::Well { lived } } else { Guarded::Over })
+                // When its time is over, the guard ends when the state is read the next time.
+                Ok(Guarded::Well { lived })
             }
             _ => {
                 self.unmark()?;

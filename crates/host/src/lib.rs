@@ -29,12 +29,14 @@ pub use boot::{Booted, Guarded};
 pub use health::{Health, Sign};
 pub use host::{GUARD, Host};
 pub use kernel::{Kernel, Vitals};
-pub use livepatches::{Livepatch, PatchedFunction, livepatches};
+pub use livepatches::{Livepatch, PatchedFunction, is_module_name, livepatches};
 pub use machine::{Machine, Modules, RunningModules};
 pub use module_file::ModuleFile;
 pub use notes::build_id;
 pub use obstacles::Obstacle;
 pub use problem::HostProblem;
 pub use revert::Reverted;
-pub use state::{Event, EventKind, Held, KernelState, Lockout, Marker, State, StateDirectory};
+pub use state::{
+    Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State, StateDirectory,
+};
 pub use status::{Status, Trouble};

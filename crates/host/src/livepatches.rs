@@ -117,7 +117,8 @@ fn note_of(machine: &Machine, name: &str) -> io::Result<Option<ElfBuildId>> {
     }
 }
 
-pub(crate) fn is_module_name(name: &str) -> bool {
+/// Whether a text can be the name of a module, as the kernel shows it.
+pub fn is_module_name(name: &str) -> bool {
     (1..=MODULE_NAME_BYTES).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }

@@ -86,9 +86,7 @@ impl Machine {
 
     /// The text of a file of `/proc` or `/sys`, named without the slash before it.
     pub(crate) fn text(&self, path: &str) -> io::Result<String> {
-        let mut bytes = Vec::new();
-        File::open(self.root.join(path))?.take(FILE_BYTES).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(&self.bytes(path)?).into_owned())
     }
 
     /// The bytes of such a file.

@@ -1,7 +1,7 @@
 //! What stands against loading a livepatch. All of it is looked at before the kernel is asked, which would say
 //! no more than a number.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use elivepatch_model::{Architecture, BaseKind, ElfBuildId, Manifest, Sha256Digest};
 
@@ -157,7 +157,7 @@ pub(crate) struct Candidate<'a> {
     /// What is loaded.
     pub(crate) loaded: &'a [Livepatch],
     /// The build-ids of the livepatches that elivepatch has loaded here: the new one replaces them.
-    pub(crate) own: &'a HashSet<ElfBuildId>,
+    pub(crate) own: &'a HashMap<ElfBuildId, Sha256Digest>,
     pub(crate) state: &'a KernelState,
 }
 
@@ -260,7 +260,7 @@ fn of_what_is_loaded(
         found.push(Obstacle::NameTaken(module.name.clone()));
     }
     let is_own = |livepatch: &&Livepatch| {
-        livepatch.build_id.as_ref().is_some_and(|build_id| own.contains(build_id))
+        livepatch.build_id.as_ref().is_some_and(|build_id| own.contains_key(build_id))
     };
     for other in loaded.iter().filter(|livepatch| !is_own(livepatch)) {
         if other.build_id.is_some() && other.build_id == module.build_id {

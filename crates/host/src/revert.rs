@@ -40,14 +40,13 @@ impl Host<'_> {
         options: &ApplyOptions,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Reverted, HostProblem> {
-        let Some((loaded, digest)) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
+        let Some((loaded, _)) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
         let from = loaded.name.clone();
         let reverted = match to {
             // The earlier one replaces it: with all that is looked at before anything is loaded.
             Some(to) => {
-                let Held { module, manifest } = self.usable(to)?;
-                let name = module.name.clone();
-                let applying = Applying { module, manifest, manifest_text: None };
+                let applying = Applying::from(self.usable(to)?);
+                let name = applying.module.name.clone();
                 match self.apply(&applying, options, tell)? {
                     Applied::Loaded { .. } | Applied::AlreadyActive => {
                         Reverted::To { from, to: name }
@@ -77,7 +76,6 @@ impl Host<'_> {
                 }
             }
         };
-        let _ = digest;
         self.note(EventKind::Reverted { name: loaded.name, reason: reason.to_owned() })?;
         Ok(reverted)
     }

@@ -7,11 +7,9 @@ use std::{
 };
 
 use elivepatch_facts::Missing;
-use elivepatch_host::{Machine, RunningModules};
+use elivepatch_host::{Machine, RunningModules, is_module_name};
 use elivepatch_model::{
-    KernelConfig, LoadedLivepatch, Lockdown, MachineFacts,
-    limits::{LOADED_MODULES, MODULE_NAME_BYTES},
-    with_causes,
+    KernelConfig, LoadedLivepatch, Lockdown, MachineFacts, limits::LOADED_MODULES, with_causes,
 };
 
 use super::os_release;
@@ -94,11 +92,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 
 /// The names in `/proc/modules`, sorted.
 fn modules(text: &str) -> Option<Vec<String>> {
-    let is_name = |name: &str| {
-        (1..=MODULE_NAME_BYTES).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-    };
-    let names = text.lines().map(|line| line.split(' ').next().filter(|name| is_name(name)));
+    let names = text.lines().map(|line| line.split(' ').next().filter(|name| is_module_name(name)));
     let mut names: Vec<String> =
         names.map(|name| name.map(str::to_owned)).collect::<Option<_>>()?;
     names.sort();

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const RECORD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The largest manifest, in bytes: as much as a server sends.
-pub(super) const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+pub const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod record;
 mod store;
 
 pub(crate) use directory::Lock;
-pub use directory::StateDirectory;
+pub use directory::{MANIFEST_BYTES, StateDirectory};
 pub use history::{Event, EventKind};
 pub use record::{KernelState, Lockout, Marker, State};
 pub use store::Held;

@@ -6,7 +6,8 @@ use std::{
 
 use clap::Args;
 use elivepatch_host::{
-    Applied, ApplyOptions, Applying, HostProblem, Machine, ModuleFile, StateDirectory,
+    Applied, ApplyOptions, Applying, HostProblem, MANIFEST_BYTES, Machine, ModuleFile,
+    StateDirectory,
 };
 use elivepatch_model::{BuildNumber, Manifest};
 
@@ -21,9 +22,6 @@ use crate::{
     server::ServerArgs,
     text::duration,
 };
-
-/// The largest manifest that is read, in bytes.
-const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// `elivepatch apply`.
 #[derive(Debug, Args)]
@@ -105,9 +103,10 @@ fn load(
     how: &LoadArgs,
     quiet: bool,
 ) -> Result<(), Problem> {
-    // Before anything is loaded: it goes on with what is left on its way when this program is ended.
-    let guarded = guard::start(directory);
     let mut host = open(machine, directory)?;
+    // Before anything is loaded: it goes on with what is left on its way when this program is ended. It waits for the
+    // lock that is held here, and so does not end because there is nothing to look after yet.
+    let guarded = guard::start(directory);
     let mut teller = Teller::default();
     let name = &applying.module.name;
     let applied = host
@@ -127,11 +126,7 @@ fn load(
             }
         }
     }
-    if let Err(why) = guarded {
-        warn(&format!(
-            "nothing looks after the machine for the next quarter of an hour ({why}): run elivepatch guard"
-        ));
-    }
+    guard::warn_without(guarded);
     Ok(())
 }
 
@@ -182,7 +177,7 @@ fn read(path: &Path) -> Result<Applying, Problem> {
 fn current(machine: &Machine, directory: &StateDirectory) -> Result<Applying, Problem> {
     let host = open(machine, directory)?;
     match host.current().map_err(|problem| host_problem(&problem))? {
-        Some(held) => Ok(of_held(held)),
+        Some(held) => Ok(held.into()),
         None => Err(Problem::input(format!("no livepatch belongs to the kernel {}", host.kernel))
             .hint("name a module or a build: elivepatch apply MODULE")),
     }
@@ -193,11 +188,7 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
     let held = host.find(given).and_then(|digest| {
         host.directory.held(digest)?.ok_or_else(|| HostProblem::Unknown(given.to_owned()))
     });
-    held.map(of_held).map_err(|problem| host_problem(&problem))
-}
-
-fn of_held(held: elivepatch_host::Held) -> Applying {
-    Applying { module: held.module, manifest: held.manifest, manifest_text: None }
+    held.map(Applying::from).map_err(|problem| host_problem(&problem))
 }
 
 /// Fetches the livepatch of a build.

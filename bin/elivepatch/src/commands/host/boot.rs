@@ -54,8 +54,8 @@ pub fn run(arguments: &BootArgs) -> Result<Exit, Problem> {
                 Applied::AlreadyActive => "already".to_owned(),
             };
             say(&format!("{name} is active ({time})"));
-            if is_guarded && let Err(why) = guard::start(&directory) {
-                warn(&format!("nothing looks after the machine ({why}): run elivepatch guard"));
+            if is_guarded {
+                guard::warn_without(guard::start(&directory));
             }
         }
     }

@@ -10,7 +10,12 @@ use clap::Args;
 use elivepatch_host::{Guarded, Host, HostProblem, Machine, StateDirectory};
 
 use super::{StateArgs, host_problem};
-use crate::{exit::Exit, output::say, problem::Problem, text::duration};
+use crate::{
+    exit::Exit,
+    output::say,
+    problem::{Problem, warn},
+    text::duration,
+};
 
 /// How long after loading it is looked (design: at 1, 5 and 15 minutes; the first look is that of loading itself).
 const LOOKS: [Duration; 3] =
@@ -40,10 +45,9 @@ pub async fn run(arguments: &GuardArgs) -> Result<Exit, Problem> {
                 failures = 0;
                 say(&format!("well after {}", duration(lived.as_secs_f64())));
                 let next = LOOKS.into_iter().find(|look| *look > lived);
+                // The next look writes that it is over.
                 next.map_or(BUSY_PAUSE, |next| next - lived + Duration::from_millis(100))
             }
-            // The next look writes that it is over.
-            Ok(Guarded::Over) => BUSY_PAUSE,
             Ok(Guarded::None) => return Ok(Exit::Done),
             Ok(Guarded::Disabled { name }) => {
                 say(&format!("{name} was disabled by somebody: the guard ends"));
@@ -63,6 +67,15 @@ pub async fn run(arguments: &GuardArgs) -> Result<Exit, Problem> {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Warns when no guard could be started.
+pub fn warn_without(started: io::Result<()>) {
+    if let Err(why) = started {
+        warn(&format!(
+            "nothing looks after the machine for the next quarter of an hour ({why}): run elivepatch guard"
+        ));
     }
 }
 

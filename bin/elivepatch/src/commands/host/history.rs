@@ -1,7 +1,6 @@
-use clap::Args;
 use elivepatch_host::{Event, EventKind};
 
-use super::{StateArgs, host_problem};
+use super::{ViewArgs, host_problem};
 use crate::{
     exit::Exit,
     output::{data, say},
@@ -10,18 +9,8 @@ use crate::{
     text::printable,
 };
 
-/// `elivepatch history`.
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    #[command(flatten)]
-    state: StateArgs,
-    /// Print it as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Says what happened on this machine, the oldest first.
-pub fn run(arguments: &HistoryArgs) -> Result<Exit, Problem> {
+pub fn run(arguments: &ViewArgs) -> Result<Exit, Problem> {
     let events = arguments.state.directory().history().map_err(|problem| host_problem(&problem))?;
     if arguments.json {
         report::print_json(&events)?;

@@ -1,9 +1,8 @@
-use clap::Args;
 use elivepatch_host::{Kernel, Machine, livepatches};
 use elivepatch_model::Sha256Digest;
 use serde::Serialize;
 
-use super::{StateArgs, host_problem};
+use super::{StateArgs, ViewArgs, host_problem};
 use crate::{
     exit::Exit,
     output::{data, say},
@@ -11,16 +10,6 @@ use crate::{
     report,
     text::printable,
 };
-
-/// `elivepatch list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    state: StateArgs,
-    /// Print it as JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// A livepatch that is kept on this machine, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -35,7 +24,7 @@ struct Row {
 }
 
 /// Lists the livepatches that are kept on this machine.
-pub fn run(arguments: &ListArgs) -> Result<Exit, Problem> {
+pub fn run(arguments: &ViewArgs) -> Result<Exit, Problem> {
     let rows = rows(&arguments.state).map_err(|problem| host_problem(&problem))?;
     if arguments.json {
         report::print_json(&rows)?;

@@ -43,6 +43,16 @@ impl StateArgs {
     }
 }
 
+/// What the commands have that only look: `elivepatch status`, `list` and `history`.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    #[command(flatten)]
+    state: StateArgs,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Opens what is needed to change what is loaded.
 fn open<'a>(machine: &'a Machine, directory: &'a StateDirectory) -> Result<Host<'a>, Problem> {
     Host::open(machine, directory).map_err(|problem| host_problem(&problem))

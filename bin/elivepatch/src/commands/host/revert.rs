@@ -2,11 +2,7 @@ use clap::Args;
 use elivepatch_host::{Machine, Reverted};
 
 use super::{StateArgs, Teller, apply::LoadArgs, guard, host_problem, open};
-use crate::{
-    exit::Exit,
-    output::data,
-    problem::{Problem, warn},
-};
+use crate::{exit::Exit, output::data, problem::Problem};
 
 /// `elivepatch revert`.
 #[derive(Debug, Args)]
@@ -24,13 +20,13 @@ pub struct RevertArgs {
 pub fn run(arguments: &RevertArgs) -> Result<Exit, Problem> {
     let machine = Machine::this();
     let directory = arguments.state.directory();
-    // As before anything is loaded; it ends at once where there is nothing to look after.
-    let guarded = arguments.to.as_ref().map_or(Ok(()), |_| guard::start(&directory));
     let mut host = open(&machine, &directory)?;
     let to = match &arguments.to {
         Some(given) => Some(host.find(given).map_err(|problem| host_problem(&problem))?),
         None => None,
     };
+    // As before anything is loaded.
+    let guarded = to.map_or(Ok(()), |_| guard::start(&directory));
     let mut teller = Teller::default();
     let options = arguments.how.options();
     let reverted = host
@@ -45,8 +41,6 @@ pub fn run(arguments: &RevertArgs) -> Result<Exit, Problem> {
             data(&format!("{from} is taken back: {to} is active"))?;
         }
     }
-    if let Err(why) = guarded {
-        warn(&format!("nothing looks after the machine ({why}): run elivepatch guard"));
-    }
+    guard::warn_without(guarded);
     Ok(Exit::Done)
 }

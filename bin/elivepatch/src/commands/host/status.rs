@@ -1,11 +1,10 @@
 use std::path::PathBuf;
 
-use clap::Args;
 use elivepatch_host::{Livepatch, Machine, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{StateArgs, host_problem};
+use super::{ViewArgs, host_problem};
 use crate::{
     cve::last_module,
     exit::Exit,
@@ -14,16 +13,6 @@ use crate::{
     report::{print_json, row, table},
     text::{printable, shell_word},
 };
-
-/// `elivepatch status`.
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    #[command(flatten)]
-    state: StateArgs,
-    /// Print it as JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -59,7 +48,7 @@ struct TroubleJson {
 }
 
 /// Says how this machine stands.
-pub fn run(arguments: &StatusArgs) -> Result<Exit, Problem> {
+pub fn run(arguments: &ViewArgs) -> Result<Exit, Problem> {
     let directory = arguments.state.directory();
     // For monitoring what cannot be looked at is trouble, too.
     let status = Status::look(&Machine::this(), &directory)
