@@ -2,12 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
     path::Path,
     process::{Command, Stdio},
 };
 
-use cpio::newc::{self, ModeFileType};
+use crate::initrd::Initrd;
 
 /// Copies what tells of the running kernel, and sends it over the second serial port.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -56,24 +55,7 @@ pub fn facts_of_running(image: &Path) -> tempfile::TempDir {
 }
 
 fn initrd() -> Vec<u8> {
-    let busybox = fs::read("/bin/busybox").expect("busybox-static");
-    let mut archive = Vec::new();
-    let mut inode = 0;
-    let mut entry = |name: &str, mode, kind, content: &[u8]| {
-        inode += 1;
-        // The console, without which the first process has no output.
-        let device = if matches!(kind, ModeFileType::Char) { (5, 1) } else { (0, 0) };
-        let entry = newc::Builder::new(name).ino(inode).mode(mode).set_mode_file_type(kind);
-        let entry = entry.rdev_major(device.0).rdev_minor(device.1);
-        let size = u32::try_from(content.len()).expect("a small file");
-        let mut writer = entry.write(&mut archive, size);
-        writer.write_all(content).expect("in memory");
-        writer.finish().expect("in memory");
-    };
-    entry("bin", 0o755, ModeFileType::Directory, &[]);
-    entry("dev", 0o755, ModeFileType::Directory, &[]);
-    entry("dev/console", 0o600, ModeFileType::Char, &[]);
-    entry("bin/busybox", 0o755, ModeFileType::Regular, &busybox);
-    entry("init", 0o755, ModeFileType::Regular, INIT.as_bytes());
-    newc::trailer(archive).expect("in memory")
+    let mut initrd = Initrd::new(&["bin", "dev"]);
+    initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.finish()
 }

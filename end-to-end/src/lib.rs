@@ -11,6 +11,7 @@ mod api;
 mod case;
 mod client;
 mod guest;
+mod initrd;
 mod machine;
 mod material;
 mod mount;

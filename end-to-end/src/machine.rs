@@ -3,15 +3,13 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use cpio::newc::{self, ModeFileType};
-
 use crate::{
+    initrd::Initrd,
     material::stock_modules,
     programs::{bound_to_this_test, program},
 };
@@ -264,31 +262,12 @@ fn static_client() -> Vec<u8> {
 }
 
 fn initrd(script: &str) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let mut inode = 0;
-    let mut entry = |name: &str, mode, kind, content: &[u8]| {
-        inode += 1;
-        // The console, without which the first process has no output.
-        let device = if matches!(kind, ModeFileType::Char) { (5, 1) } else { (0, 0) };
-        let entry = newc::Builder::new(name).ino(inode).mode(mode).set_mode_file_type(kind);
-        let entry = entry.rdev_major(device.0).rdev_minor(device.1);
-        let size = u32::try_from(content.len()).expect("a small file");
-        let mut writer = entry.write(&mut archive, size);
-        writer.write_all(content).expect("in memory");
-        writer.finish().expect("in memory");
-    };
-    for directory in ["bin", "dev", "modules"] {
-        entry(directory, 0o755, ModeFileType::Directory, &[]);
-    }
-    entry("dev/console", 0o600, ModeFileType::Char, &[]);
-    let busybox = fs::read("/bin/busybox").expect("busybox-static");
-    entry("bin/busybox", 0o755, ModeFileType::Regular, &busybox);
-    entry("bin/elivepatch", 0o755, ModeFileType::Regular, &static_client());
+    let mut initrd = Initrd::new(&["bin", "dev", "modules"]);
+    initrd.file("bin/elivepatch", 0o755, &static_client());
     for (number, (name, module)) in stock_modules(&MODULES).into_iter().enumerate() {
-        let name = format!("modules/{number:02}-{name}.ko");
-        entry(&name, 0o644, ModeFileType::Regular, &module);
+        initrd.file(&format!("modules/{number:02}-{name}.ko"), 0o644, &module);
     }
-    entry("init", 0o755, ModeFileType::Regular, INIT.as_bytes());
-    entry("script", 0o755, ModeFileType::Regular, script.as_bytes());
-    newc::trailer(archive).expect("in memory")
+    initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.file("script", 0o755, script.as_bytes());
+    initrd.finish()
 }

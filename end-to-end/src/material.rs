@@ -1,5 +1,6 @@
 use std::{
     env,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -108,8 +109,8 @@ pub fn config_file_of(release: &str) -> PathBuf {
     path
 }
 
-/// A file of the stock kernel's package.
-fn from_package(member: &str) -> Vec<u8> {
+/// Runs tar over what the stock kernel's package holds. Gives what it wrote to its output.
+fn unpack_package<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Vec<u8> {
     let name = format!("linux-image-{RELEASE}_{VERSION}_amd64.deb");
     let package = cache_directory().join("packages").join(name);
     assert!(
@@ -125,13 +126,20 @@ fn from_package(member: &str) -> Vec<u8> {
         .expect("dpkg-deb is installed");
     let pipe = archive.stdout.take().expect("its output is piped");
     let output = Command::new("tar")
-        .args(["--extract", "--to-stdout", member])
+        .arg("--extract")
+        .args(arguments)
         .stdin(pipe)
         .output()
         .expect("tar is installed");
     archive.wait().expect("a child");
-    assert!(output.status.success(), "{member}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", package.display());
     output.stdout
+}
+
+/// A file of the stock kernel's package.
+fn from_package(member: &str) -> Vec<u8> {
+    unpack_package(["--to-stdout", member])
 }
 
 /// Modules of the stock kernel by their paths below `kernel/`, with their names. They are unpacked once.
@@ -144,26 +152,11 @@ pub fn stock_modules(paths: &[&str]) -> Vec<(String, Vec<u8>)> {
     let below = format!("lib/modules/{RELEASE}/kernel");
     let place = |path: &str| directory.join(&below).join(path);
     if !paths.iter().all(|path| place(path).is_file()) {
-        let name = format!("linux-image-{RELEASE}_{VERSION}_amd64.deb");
-        let package = cache_directory().join("packages").join(name);
         let new =
             tempfile::tempdir_in(cache_directory().join("test")).expect("the cache can be written");
-        let mut archive = Command::new("dpkg-deb")
-            .arg("--fsys-tarfile")
-            .arg(&package)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("dpkg-deb is installed");
-        let pipe = archive.stdout.take().expect("its output is piped");
-        let members = paths.iter().map(|path| format!("./{below}/{path}"));
-        let unpacked = Command::new("tar")
-            .args(["--extract", "--directory"])
-            .arg(new.path())
-            .args(members)
-            .stdin(pipe)
-            .status();
-        assert!(unpacked.expect("tar is installed").success(), "{}", package.display());
-        archive.wait().expect("a child");
+        let to = [OsString::from("--directory"), new.path().into()];
+        let members = paths.iter().map(|path| OsString::from(format!("./{below}/{path}")));
+        unpack_package(to.into_iter().chain(members));
         // Another test may have been first: what it has unpacked is the same.
         let _ = fs::rename(new.path(), &directory);
     }

@@ -368,12 +368,9 @@ mod tests {
     #[test]
     #[ignore = "fetches the archive's indexes, 230 MB"]
     fn every_stock_kernel_of_the_archive_is_found() {
-        use crate::{Cache, DebianOptions, SilentObserver};
+        use crate::{SilentObserver, debian::apt_of_this_machine};
         let temporary = tempfile::tempdir().expect("a directory");
-        let directory = camino::Utf8Path::from_path(temporary.path()).expect("UTF-8");
-        let cache = Cache::open(&directory.join("cache")).expect("own directory");
-        let apt = Apt::open(&cache, &DebianOptions::default()).expect("a mirror");
-        apt.update(&SilentObserver).expect("the archive answers");
+        let apt = apt_of_this_machine(temporary.path());
         let releases = served_releases(&apt, &SilentObserver).expect("an index");
         let mut lines = Vec::new();
         for release in &releases {

@@ -31,3 +31,13 @@ pub(crate) use source_package::rt_patches;
 pub use stock_config::stock_config;
 pub use stock_releases::stock_releases;
 pub use unpack::{for_each_file, read_first_file, unpack_package, unpack_source_tarball};
+
+/// The archive that this machine's apt is configured with, its indexes fetched below a directory.
+#[cfg(test)]
+fn apt_of_this_machine(place: &std::path::Path) -> Apt {
+    let directory = camino::Utf8Path::from_path(place).expect("UTF-8");
+    let cache = crate::Cache::open(&directory.join("cache")).expect("own directory");
+    let apt = Apt::open(&cache, &crate::DebianOptions::default()).expect("a mirror");
+    apt.update(&crate::SilentObserver).expect("the archive answers");
+    apt
+}
