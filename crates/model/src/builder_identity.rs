@@ -43,6 +43,14 @@ pub struct NamedIdentity {
 }
 
 impl SourceIdentity {
+    /// Whether it gives sources that kernels are built from here, and no stock kernels.
+    fn builds_kernels(&self) -> bool {
+        match self {
+            Self::Tree { .. } => true,
+            Self::Named(named) => named.builds_kernels,
+        }
+    }
+
     fn may_serve(&self, asked: &KernelRelease) -> bool {
         match self {
             Self::Tree { release, .. } => release == asked,
@@ -119,15 +127,16 @@ impl BuilderIdentity {
             SourceIdentity::Named(named) => named.builds_kernels || (is_debians && !has_baseline),
             SourceIdentity::Tree { .. } => true,
         });
-        let builds = |source: &SourceIdentity| match source {
-            SourceIdentity::Named(named) => named.builds_kernels,
-            SourceIdentity::Tree { .. } => true,
-        };
-        match deciding.is_some_and(builds) {
+        match deciding.is_some_and(SourceIdentity::builds_kernels) {
             true => SymbolUse::Decide,
-            false if self.asked_for(&target.release).any(builds) => SymbolUse::AtHand,
+            false if self.builds_kernels_of(&target.release) => SymbolUse::AtHand,
             false => SymbolUse::None,
         }
+    }
+
+    /// Whether a source may be asked for a release that kernels are built from here.
+    pub fn builds_kernels_of(&self, release: &KernelRelease) -> bool {
+        self.asked_for(release).any(SourceIdentity::builds_kernels)
     }
 
     /// The sources that are asked for a release, in their order.

@@ -40,6 +40,17 @@ impl TargetFacts {
     }
 }
 
+impl TargetFacts {
+    /// The same without the livepatches that are loaded: for a question about the kernel and not about what a
+    /// machine has loaded into it.
+    pub fn without_livepatches(mut self) -> Self {
+        if let Some(machine) = &mut self.machine {
+            machine.livepatches = None;
+        }
+        self
+    }
+}
+
 /// The package version in Debian's `uname -v`: `#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)`.
 pub fn debian_package_version(kernel_version: &str) -> Option<&str> {
     let mut words = kernel_version.split_whitespace();

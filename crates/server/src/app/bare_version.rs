@@ -2,9 +2,7 @@
 //! stock kernel, and says nothing of the config.
 
 use elivepatch_api::RunRequest;
-use elivepatch_model::{
-    BuilderIdentity, Failure, FailureClass, KernelRelease, SourceIdentity, TargetFacts,
-};
+use elivepatch_model::{Failure, FailureClass, KernelRelease, TargetFacts};
 
 use super::{App, AppError};
 
@@ -26,7 +24,7 @@ impl App {
         if !version.suffix().is_empty() || self.feed().await?.is_none() {
             return Ok(request);
         }
-        let is_built_here = builds(&self.inner.options.builder_identity, &version);
+        let is_built_here = self.inner.options.builder_identity.builds_kernels_of(&version);
         if has_config && is_built_here {
             return Ok(request);
         }
@@ -59,18 +57,6 @@ impl App {
         let found = asked.map_err(|error| AppError::Panicked(error.to_string()))?;
         found.map_err(refused)
     }
-}
-
-/// Whether a source of the config builds kernels of a release.
-fn builds(identity: &BuilderIdentity, asked: &KernelRelease) -> bool {
-    identity.sources.iter().any(|source| match source {
-        SourceIdentity::Tree { release, .. } => release == asked,
-        SourceIdentity::Named(named) => {
-            let may_serve = named.releases.is_empty()
-                || named.releases.iter().any(|pattern| pattern.matches(asked));
-            named.builds_kernels && may_serve
-        }
-    })
 }
 
 /// Whether the facts are those of a machine that runs, and not what somebody has named.

@@ -106,10 +106,7 @@ async fn complete(
         false => {
             let version = Some(begun.grounds.linux_version.as_str());
             // What is loaded is so on the machine that began the run, which may be another one.
-            let mut target = begun.target.clone();
-            if let Some(machine) = &mut target.machine {
-                machine.livepatches = None;
-            }
+            let target = begun.target.clone().without_livepatches();
             Some(assessed(server, &target, version, &arguments.explain).await?)
         }
     };

@@ -23,13 +23,15 @@ impl App {
         for livepatch in loaded.unwrap_or_default().iter().filter(|livepatch| livepatch.active) {
             let Some(module) = &livepatch.build_id else { continue };
             let held = self.store().cves_in_livepatch(&target.release, module).await?;
+            let known: BTreeMap<CveId, &CveFacts> = match held.is_empty() {
+                true => BTreeMap::new(),
+                false => facts.iter().map(|cve| (cve.id, cve)).collect(),
+            };
             for result in held {
-                let id = result.id;
-                let known = facts.iter().find(|cve| cve.id == id);
-                if let Some(cve) = known
+                if let Some(cve) = known.get(&result.id)
                     && self.holds_the_fix(&result, cve, version).await?
                 {
-                    found.insert(id, livepatch.name.clone());
+                    found.insert(result.id, livepatch.name.clone());
                 }
             }
         }

@@ -152,6 +152,17 @@ impl App {
         Ok(found)
     }
 
+    /// The first of some CVEs that the feed does not have. Without a feed nothing is known to be unknown.
+    pub(super) async fn unknown_cve(&self, asked: &[CveId]) -> Result<Option<CveId>, AppError> {
+        if asked.is_empty() {
+            return Ok(None);
+        }
+        let Some(feed) = self.feed().await? else { return Ok(None) };
+        let facts = self.cve_facts(feed.read_at).await?;
+        let known: BTreeSet<CveId> = facts.iter().map(|cve| cve.id).collect();
+        Ok(asked.iter().copied().find(|id| !known.contains(id)))
+    }
+
     /// The facts of all CVEs of the feed that was read at a time; kept until it is read again.
     async fn cve_facts(&self, read_at: Timestamp) -> Result<Arc<Vec<CveFacts>>, AppError> {
         let mut kept = self.inner.cve_facts.lock().await;

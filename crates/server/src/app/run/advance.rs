@@ -1,12 +1,15 @@
 //! Taking runs forward, one step after the other.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use elivepatch_cve::Outcome;
 use elivepatch_model::{BuildNumber, Failure, RunNumber, RunState};
 use elivepatch_store::{KeptBlob, RunCveRecord, RunRecord, RunStep, StoreError};
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use super::{
     combination::Place,
@@ -86,9 +89,9 @@ impl App {
     /// or a source of fixes holds up no other.
     pub(in crate::app) async fn run_runs(&self) {
         let mut waiter = self.wakeups().run_waiter();
-        let mut steps: JoinSet<(RunNumber, Result<bool, AppError>)> = JoinSet::new();
-        // Those whose step is under way, or that have nothing to do until something happens.
-        let mut busy: BTreeSet<RunNumber> = BTreeSet::new();
+        let mut steps: JoinSet<Result<bool, AppError>> = JoinSet::new();
+        // Those whose step is under way, by its task, or that have nothing to do until something happens.
+        let mut busy: HashMap<Id, RunNumber> = HashMap::new();
         let mut at_rest: BTreeSet<RunNumber> = BTreeSet::new();
         let mut failed = false;
         loop {
@@ -96,11 +99,12 @@ impl App {
                 Ok(records) => {
                     for record in records {
                         let number = record.number;
-                        if at_rest.contains(&number) || !busy.insert(number) {
+                        if at_rest.contains(&number) || busy.values().any(|busy| *busy == number) {
                             continue;
                         }
                         let app = self.clone();
-                        steps.spawn(async move { (number, app.step(record).await) });
+                        let step = steps.spawn(async move { app.step(record).await });
+                        busy.insert(step.id(), number);
                     }
                 }
                 Err(error) => {
@@ -112,7 +116,7 @@ impl App {
                 }
             }
             let ended = tokio::select! {
-                ended = steps.join_next(), if !steps.is_empty() => ended,
+                ended = steps.join_next_with_id(), if !steps.is_empty() => ended,
                 goes_on = waiter.wait() => {
                     if !goes_on {
                         return;
@@ -122,28 +126,22 @@ impl App {
                     None
                 }
             };
-            match ended {
-                None => {}
-                Some(Ok((number, moved))) => {
-                    busy.remove(&number);
-                    match moved {
-                        Ok(true) => {}
-                        Ok(false) => drop(at_rest.insert(number)),
-                        // One that cannot go on does not hold up the others.
-                        Err(error) => {
-                            tracing::error!(
-                                run = %number, error = &error as &dyn std::error::Error,
-                                "a CVE run cannot be taken forward; it is tried again"
-                            );
-                            at_rest.insert(number);
-                            failed = true;
-                        }
-                    }
-                }
-                Some(Err(error)) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a step panicked");
-                    busy.clear();
-                    steps.abort_all();
+            let Some(ended) = ended else { continue };
+            let (step, moved) = match ended {
+                Ok((step, moved)) => (step, moved),
+                Err(error) => (error.id(), Err(AppError::Panicked(error.to_string()))),
+            };
+            let Some(number) = busy.remove(&step) else { continue };
+            match moved {
+                Ok(true) => {}
+                Ok(false) => drop(at_rest.insert(number)),
+                // One that cannot go on does not hold up the others.
+                Err(error) => {
+                    tracing::error!(
+                        run = %number, error = &error as &dyn std::error::Error,
+                        "a CVE run cannot be taken forward; it is tried again"
+                    );
+                    at_rest.insert(number);
                     failed = true;
                 }
             }

@@ -130,11 +130,6 @@ impl Progress {
         )
     }
 
-    /// Whether each fix was tried alone.
-    pub(super) fn is_each_tried_alone(&self) -> bool {
-        self.units.iter().all(Unit::is_tried_alone)
-    }
-
     /// Whether each was tried in all ways.
     pub(super) fn is_tried(&self) -> bool {
         let is_open = |unit: &Unit| {

@@ -94,20 +94,14 @@ impl App {
             ));
         }
         // A run makes the whole livepatch, whatever is loaded: the new one replaces what is there.
-        let mut target = request.target.clone();
-        if let Some(machine) = &mut target.machine {
-            machine.livepatches = None;
-        }
-        for id in &selection.only {
-            if self.store().cve(*id).await?.is_none() {
-                return Err(AppError::bad_request(
-                    format!("the server's feed has no {id}"),
-                    "look whether it is one of the kernel's, and how old the feed is",
-                ));
-            }
+        if let Some(id) = self.unknown_cve(&selection.only).await? {
+            return Err(AppError::bad_request(
+                format!("the server's feed has no {id}"),
+                "look whether it is one of the kernel's, and how old the feed is",
+            ));
         }
         let assessment = AssessmentRequest {
-            target,
+            target: request.target.clone().without_livepatches(),
             linux_version: request.linux_version.clone(),
             explain: Vec::new(),
         };

@@ -39,7 +39,7 @@ impl App {
                 break;
             }
             let newest = newest(&run.progress.units[place]);
-            let is_before = |other: &&Place| newest_of(run, **other) <= newest;
+            let is_before = |other: &&Place| self::newest(&run.progress.units[**other]) <= newest;
             let shares = |other: &&Place| !files[*other].is_disjoint(&files[&place]);
             let with: Vec<Place> =
                 working.iter().filter(is_before).filter(shares).copied().collect();
@@ -84,13 +84,13 @@ pub(super) fn works_with(
     let of_others: BTreeSet<_> = with
         .iter()
         .filter_map(|other| match &run.progress.units.get(*other)?.trial {
-            UnitState::Works { functions } => Some(functions.clone()),
+            UnitState::Works { functions } => Some(functions),
             _ => None,
         })
         .flatten()
         .collect();
-    let functions = functions.into_iter().filter(|function| !of_others.contains(function));
-    run.progress.units[place].trial = UnitState::Works { functions: functions.collect() };
+    let own = functions.into_iter().filter(|function| !of_others.contains(function)).collect();
+    run.progress.units[place].trial = UnitState::Works { functions: own };
     run.set_outcomes(place, &Outcome::Waiting);
 }
 
@@ -103,8 +103,4 @@ fn places(run: &Run, is_wanted: impl Fn(&Unit) -> bool) -> Vec<Place> {
 fn newest(unit: &Unit) -> (bool, Option<LinuxVersion>) {
     let versions = unit.patches.iter().map(|(_, version)| (version.is_none(), *version));
     versions.max().unwrap_or((true, None))
-}
-
-fn newest_of(run: &Run, place: Place) -> (bool, Option<LinuxVersion>) {
-    newest(&run.progress.units[place])
 }

@@ -66,7 +66,7 @@ impl App {
         }
         let (all, tried) = run.progress.tried();
         run.progress.activity = format!("trying each fix alone: {tried} of {all}");
-        if run.progress.is_each_tried_alone() {
+        if tried == all {
             if self.try_together(run, under_way).await? {
                 is_changed = true;
             }
