@@ -7,6 +7,7 @@ mod assessment;
 mod build;
 pub mod client;
 mod error;
+mod host;
 mod lease;
 pub mod paths;
 mod rebuild;
@@ -20,6 +21,10 @@ pub use build::{
 };
 pub use elivepatch_model::RunState;
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use host::{
+    Assigned, EnrolmentAnswer, EnrolmentRequest, HostFault, HostHealth, HostLivepatch, HostOrder,
+    HostReport, HostState, Order,
+};
 pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
     Lease, LeaseToken, LeasedBuild,

@@ -10,6 +10,18 @@ pub const REBUILDS: &str = "/api/v2/rebuilds";
 pub const ASSESSMENTS: &str = "/api/v2/assessments";
 /// `POST` asks for a livepatch of the CVEs that matter on a kernel, `GET` lists such runs.
 pub const RUNS: &str = "/api/v2/cve-runs";
+/// `GET` lists the hosts; below it, by name, each host, its report and its hold.
+pub const HOSTS: &str = "/api/v2/hosts";
+/// `POST` registers a host with a one-time token, and gives it its own.
+pub const ENROLMENTS: &str = "/api/v2/enrolments";
+/// `GET` lists what is assigned to hosts, `POST` assigns, `DELETE` below it takes an assignment away.
+pub const ASSIGNMENTS: &str = "/api/v2/assignments";
+/// `GET` lists the livepatches that no host may run, `POST` withdraws one, `DELETE` below it allows it again.
+pub const WITHDRAWALS: &str = "/api/v2/withdrawals";
+/// `GET`: which hosts are exposed to which CVEs.
+pub const EXPOSURE: &str = "/api/v2/exposure";
+/// `GET`: who asked for, assigned and loaded what.
+pub const AUDIT: &str = "/api/v2/audit";
 /// `GET`: health of the server and its worker.
 pub const HEALTH: &str = "/api/v2/health";
 /// `GET`: version of the server.

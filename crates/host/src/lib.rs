@@ -37,6 +37,7 @@ pub use obstacles::Obstacle;
 pub use problem::HostProblem;
 pub use revert::Reverted;
 pub use state::{
-    Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State, StateDirectory,
+    Enrolment, Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State,
+    StateDirectory,
 };
 pub use status::{Status, Trouble};

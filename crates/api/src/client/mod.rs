@@ -7,6 +7,7 @@ mod call;
 mod error;
 mod events;
 mod follow;
+mod hosts;
 mod http_transport;
 mod lease;
 mod multipart;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::fs::FlockOperation;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{State, record::VERSION};
 use crate::HostProblem;
@@ -85,26 +85,29 @@ impl StateDirectory {
     /// # Errors
     /// When it cannot be read, or is no record that this version knows.
     pub fn read(&self) -> Result<State, HostProblem> {
-        let text = match self.read_file("state.json")? {
-            Some(text) => text,
-            None => return Ok(State::default()),
-        };
+        Ok(self.read_record("state.json", VERSION)?.unwrap_or_default())
+    }
+
+    /// Reads a file that says the version of its form; `None` when it is not there.
+    pub(super) fn read_record<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        known: u64,
+    ) -> Result<Option<T>, HostProblem> {
+        let Some(text) = self.read_file(name)? else { return Ok(None) };
         #[derive(Deserialize)]
         struct Form {
             version: u64,
         }
         let broken = |error: serde_json::Error| {
-            self.cannot(
-                "understand",
-                "state.json",
-                io::Error::new(io::ErrorKind::InvalidData, error),
-            )
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            self.cannot("understand", name, error)
         };
         let Form { version } = serde_json::from_slice(&text).map_err(broken)?;
-        if version > VERSION {
-            return Err(HostProblem::NewerState { path: self.path.join("state.json"), version });
+        if version > known {
+            return Err(HostProblem::NewerState { path: self.path.join(name), version });
         }
-        serde_json::from_slice(&text).map_err(broken)
+        serde_json::from_slice(&text).map(Some).map_err(broken)
     }
 
     /// Writes the record. The lock says that nobody else does.

@@ -5,12 +5,14 @@
 //! old state or the new one. The lock is held by whoever changes what is loaded.
 
 mod directory;
+mod enrolment;
 mod history;
 mod record;
 mod store;
 
 pub(crate) use directory::Lock;
 pub use directory::{MANIFEST_BYTES, StateDirectory};
+pub use enrolment::Enrolment;
 pub use history::{Event, EventKind};
 pub use record::{KernelState, Lockout, Marker, State};
 pub use store::Held;
