@@ -1,5 +1,5 @@
 use camino::Utf8PathBuf;
-use elivepatch_model::{BuildNumber, BuildState, RunNumber, RunState, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,12 @@ pub enum StoreError {
         /// How it ended.
         state: RunState,
     },
+    /// No host has this name.
+    #[error("no host is registered as {0}")]
+    NoSuchHost(HostName),
+    /// A host of this name is registered already.
+    #[error("a host is registered as {0} already")]
+    HostTaken(HostName),
     /// A worker's manifest does not fit the build or the uploaded module. Nothing was changed.
     #[error("the manifest of build {number} is wrong: {reason}")]
     WrongManifest {

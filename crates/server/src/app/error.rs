@@ -100,9 +100,12 @@ impl AppError {
             Self::Store(error) => match error {
                 StoreError::NoSuchBuild(_)
                 | StoreError::NoSuchBlob(_)
-                | StoreError::NoSuchRun(_) => ErrorCode::NotFound,
+                | StoreError::NoSuchRun(_)
+                | StoreError::NoSuchHost(_) => ErrorCode::NotFound,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
-                StoreError::Finished { .. } | StoreError::RunFinished { .. } => ErrorCode::Conflict,
+                StoreError::Finished { .. }
+                | StoreError::RunFinished { .. }
+                | StoreError::HostTaken(_) => ErrorCode::Conflict,
                 StoreError::LeaseLost(_) => ErrorCode::LeaseLost,
                 StoreError::WrongManifest { .. } | StoreError::NoProbe(_) => ErrorCode::BadRequest,
                 StoreError::TooLarge { .. } => ErrorCode::TooLarge,
@@ -140,6 +143,16 @@ impl AppError {
             }
             Self::NoLivepatch { number, .. } => {
                 return format!("follow GET /api/v2/builds/{number}/events until it is finished");
+            }
+            Self::Store(StoreError::NoSuchHost(_)) => {
+                return "elivepatch-server host list shows the hosts; elivepatch enrol, on the machine, \
+                        registers one"
+                    .to_owned();
+            }
+            Self::Store(StoreError::HostTaken(name)) => {
+                return format!(
+                    "take another name, or first: elivepatch-server host forget {name}"
+                );
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ mod feed;
 mod fixes;
 mod follow;
 mod health;
+mod hosts;
 mod intake;
 mod lease;
 mod order;
