@@ -1,5 +1,7 @@
 use camino::Utf8PathBuf;
-use elivepatch_model::{BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest};
+use elivepatch_model::{
+    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, TokenId,
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +96,19 @@ pub enum StoreError {
     /// A host of this name is registered already.
     #[error("a host is registered as {0} already")]
     HostTaken(HostName),
+    /// No token has this id.
+    #[error("there is no token {0}")]
+    NoSuchToken(TokenId),
+    /// A host came with a token that registers none: it is unknown, no enrolment token, used, revoked, or its
+    /// time is over. Nothing was changed.
+    #[error("the token does not enrol a host")]
+    NotEnrolled,
+    /// An enrolment token is for another host than the one that came with it. Nothing was changed.
+    #[error("the token enrols the host {host} and no other")]
+    OtherHost {
+        /// The host that it is for.
+        host: HostName,
+    },
     /// A worker's manifest does not fit the build or the uploaded module. Nothing was changed.
     #[error("the manifest of build {number} is wrong: {reason}")]
     WrongManifest {

@@ -1,5 +1,6 @@
 //! Hosts: what is known of them, what they are to run, and what they may not.
 
+mod assigned;
 mod list;
 mod register;
 
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 
 pub use list::{HostFilter, HostKernel};
 pub use register::NewHost;
+pub(crate) use register::{insert_host, replace_tags, tags_of};
 
 use crate::{
     StoreError,
