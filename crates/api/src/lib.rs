@@ -4,6 +4,7 @@
 //! apart. The OpenAPI document is made from them.
 
 mod assessment;
+mod audit;
 mod build;
 pub mod client;
 mod error;
@@ -15,6 +16,7 @@ mod run;
 mod service;
 
 pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
+pub use audit::{AuditEntry, AuditLog, AuditQuery};
 pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,

@@ -28,7 +28,15 @@ pub enum AppError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
-    /// The request comes from a web page of another site, or by a name that is not the server's.
+    /// The request comes without a token where one is needed, or with one that is not valid.
+    #[error("{message}")]
+    Unauthorized {
+        /// What is wrong.
+        message: String,
+        /// How to get a token that is.
+        hint: String,
+    },
+    /// The role does not allow it, or the request comes from a web page of another site, or by a name that is not the server's.
     #[error("{message}")]
     Forbidden {
         /// What is wrong with it.
@@ -90,6 +98,7 @@ impl AppError {
             Self::Refused(_) => ErrorCode::RequestRefused,
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
             Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
                 ErrorCode::NotFound
@@ -101,7 +110,10 @@ impl AppError {
                 StoreError::NoSuchBuild(_)
                 | StoreError::NoSuchBlob(_)
                 | StoreError::NoSuchRun(_)
-                | StoreError::NoSuchHost(_) => ErrorCode::NotFound,
+                | StoreError::NoSuchHost(_)
+                | StoreError::NoSuchToken(_) => ErrorCode::NotFound,
+                StoreError::NotEnrolled => ErrorCode::Unauthorized,
+                StoreError::OtherHost { .. } => ErrorCode::Forbidden,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
                 StoreError::Finished { .. }
                 | StoreError::RunFinished { .. }
@@ -133,7 +145,9 @@ impl AppError {
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
-            Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
+            Self::BadRequest { hint, .. }
+            | Self::Unauthorized { hint, .. }
+            | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
                     .to_owned();
@@ -151,7 +165,13 @@ impl AppError {
             }
             Self::Store(StoreError::HostTaken(name)) => {
                 return format!(
-                    "take another name, or first: elivepatch-server host forget {name}"
+                    "take another name; a machine that was set up anew takes its place with a token of \
+                     elivepatch-server token create --role host --host {name}"
+                );
+            }
+            Self::Store(StoreError::OtherHost { host }) => {
+                return format!(
+                    "elivepatch enrol --name {host}, or have a token made for this one"
                 );
             }
             _ => {}
@@ -160,6 +180,7 @@ impl AppError {
             ErrorCode::NotFound => {
                 "GET /api/v2/builds lists the builds, GET /api/v2/openapi.json the paths"
             }
+            ErrorCode::Unauthorized => "have a token made: elivepatch-server token create",
             ErrorCode::Forbidden => "ask from a program, not from a page of another site",
             ErrorCode::MethodNotAllowed => "GET /api/v2/openapi.json says what each path knows",
             ErrorCode::Conflict => "nothing is left to be done",

@@ -1,5 +1,6 @@
 //! What the server does, free of HTTP: one file per subject.
 
+mod access;
 mod artifacts;
 mod assessment;
 mod bare_version;
@@ -32,6 +33,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+pub use access::Caller;
 pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use bundle::{
@@ -47,12 +49,16 @@ pub use elivepatch_cve::{
     feed::{GitError, shown_source},
 };
 pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault, WebTimes};
-pub use elivepatch_store::{ApprovedFix, Store, StoreError, WorkerEnd};
+pub use elivepatch_store::{
+    ApprovedFix, AuditAction, AuditFilter, AuditRecord, NewAudit, NewToken, Store, StoreError,
+    TokenKind, TokenRecord, TokenState, WorkerEnd,
+};
 pub use error::AppError;
 pub use feed::{
     FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
 };
 pub use fixes::{ApproveError, approve_fix};
+pub use hosts::checked_tags;
 pub use intake::Intake;
 pub use part::Part;
 
@@ -112,6 +118,8 @@ struct Inner {
     /// What was read of the feed, for the next question.
     cve_facts: tokio::sync::Mutex<assessment::KeptFacts>,
     fixes: fixes::Fixes,
+    /// Which refused requests were written down lately.
+    refusals: access::Refusals,
     _lock: DataDirectoryLock,
 }
 
@@ -136,6 +144,7 @@ impl App {
             submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
             cve_facts: tokio::sync::Mutex::default(),
             fixes,
+            refusals: access::Refusals::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -2,7 +2,9 @@
 
 pub(crate) mod artifacts;
 pub(crate) mod assessments;
+pub(crate) mod audit;
 pub(crate) mod builds;
+pub(crate) mod enrolments;
 pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod rebuilds;
