@@ -64,6 +64,7 @@ impl Server {
             feed: None,
             cve: elivepatch_server::app::CveOptions::default(),
             inventories: None,
+            host_report_seconds: 900,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
                 sources: vec![SourceIdentity::Tree {

@@ -1,7 +1,8 @@
+use elivepatch_api::HostResource;
 use elivepatch_model::{HostName, Tag, TargetFacts};
 use elivepatch_store::NewHost;
 
-use super::checked_tags;
+use super::{Fleet, checked_tags};
 use crate::app::{App, AppError, now, target_checks};
 
 impl App {
@@ -15,11 +16,7 @@ impl App {
         tags: Vec<Tag>,
         target: TargetFacts,
     ) -> Result<(), AppError> {
-        target_checks::facts(&target)?;
-        let host = NewHost { name, tags: checked_tags(tags)?, target };
-        self.store().register_host(&host, now()).await?;
-        tracing::info!(host = %host.name, release = %host.target.release, "host registered");
-        Ok(())
+        self.fleet().register(name, tags, target).await
     }
 
     /// Forgets a host.
@@ -27,8 +24,46 @@ impl App {
     /// # Errors
     /// When there is none of this name.
     pub async fn forget_host(&self, name: &HostName) -> Result<(), AppError> {
-        self.store().forget_host(name).await?;
+        self.fleet().forget(name).await
+    }
+}
+
+impl Fleet {
+    /// Registers a host.
+    ///
+    /// # Errors
+    /// When the name is taken, there are too many tags, or the facts cannot be such.
+    pub async fn register(
+        &self,
+        name: HostName,
+        tags: Vec<Tag>,
+        target: TargetFacts,
+    ) -> Result<(), AppError> {
+        target_checks::facts(&target)?;
+        let host = NewHost { name, tags: checked_tags(tags)?, target };
+        self.store.register_host(&host, now()).await?;
+        tracing::info!(host = %host.name, release = %host.target.release, "host registered");
+        Ok(())
+    }
+
+    /// Forgets a host with its report, its events, and what was assigned to it alone.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub async fn forget(&self, name: &HostName) -> Result<(), AppError> {
+        self.store.forget_host(name).await?;
         tracing::info!(host = %name, "host forgotten");
         Ok(())
+    }
+
+    /// Gives a host these tags in the place of those that it had.
+    ///
+    /// # Errors
+    /// When there is none of this name, or there are too many tags.
+    pub async fn tag(&self, name: &HostName, tags: Vec<Tag>) -> Result<HostResource, AppError> {
+        let tags = checked_tags(tags)?;
+        self.store.tag_host(name, &tags).await?;
+        tracing::info!(host = %name, tags = tags.len(), "host tagged");
+        self.show(name).await
     }
 }
