@@ -7,6 +7,8 @@ mod form;
 mod hints;
 mod hold;
 mod list;
+#[cfg(test)]
+mod made_for_tests;
 mod order;
 mod register;
 mod report;
@@ -21,6 +23,8 @@ use super::{App, AppError};
 
 pub(super) use exposure::KeptExposures;
 pub(super) use hints::hint;
+#[cfg(test)]
+pub(super) use made_for_tests::build_for_tests;
 
 /// The most tags of a host.
 const MOST_TAGS: usize = 64;
