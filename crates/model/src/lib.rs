@@ -39,6 +39,7 @@ mod source_template;
 mod target;
 mod target_form;
 mod told;
+mod whom;
 
 pub use access_token::{AccessToken, AccessTokenError, TokenId, TokenIdError};
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
@@ -78,3 +79,4 @@ pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts, debian_package_version};
 pub use target_form::TargetFormError;
 pub use told::{printable, printable_lines, with_causes};
+pub use whom::Whom;

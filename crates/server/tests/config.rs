@@ -47,7 +47,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.feed.source.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 86, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 87, "a key without documentation, or documentation without a key");
 }
 
 #[test]

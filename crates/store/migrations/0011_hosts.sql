@@ -61,6 +61,7 @@ CREATE TABLE assignments (
     to_name   TEXT    NOT NULL,
     build     INTEGER NOT NULL REFERENCES builds (number),
     -- The kernel that the build is for; the build-id where one is known to be the running kernel's own.
+    architecture TEXT NOT NULL,
     release   TEXT    NOT NULL,
     build_id  TEXT,
     -- The digest of its module.

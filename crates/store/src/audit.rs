@@ -33,6 +33,26 @@ pub enum AuditAction {
     FixApproved,
     /// The approval was taken back.
     FixWithdrawn,
+    /// A host was forgotten.
+    HostForgotten,
+    /// A host got other tags.
+    HostTagged,
+    /// Hosts are held.
+    HostsHeld,
+    /// They are released.
+    HostsReleased,
+    /// A livepatch was assigned.
+    LivepatchAssigned,
+    /// An assignment was taken away.
+    AssignmentRemoved,
+    /// A livepatch was withdrawn.
+    LivepatchWithdrawn,
+    /// One that was withdrawn is allowed again.
+    LivepatchAllowed,
+    /// A host told that it has loaded a livepatch.
+    LivepatchLoaded,
+    /// A host told that it has taken one back.
+    LivepatchTakenBack,
     /// Something was asked for that the role does not allow.
     RequestRefused,
 }
@@ -52,6 +72,16 @@ impl AuditAction {
             Self::HostEnrolled => "host-enrolled",
             Self::FixApproved => "fix-approved",
             Self::FixWithdrawn => "fix-withdrawn",
+            Self::HostForgotten => "host-forgotten",
+            Self::HostTagged => "host-tagged",
+            Self::HostsHeld => "hosts-held",
+            Self::HostsReleased => "hosts-released",
+            Self::LivepatchAssigned => "livepatch-assigned",
+            Self::AssignmentRemoved => "assignment-removed",
+            Self::LivepatchWithdrawn => "livepatch-withdrawn",
+            Self::LivepatchAllowed => "livepatch-allowed",
+            Self::LivepatchLoaded => "livepatch-loaded",
+            Self::LivepatchTakenBack => "livepatch-taken-back",
             Self::RequestRefused => "request-refused",
         }
     }

@@ -1,6 +1,6 @@
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, TokenId,
+    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, TokenId, Whom,
 };
 
 /// Why the store did not do what it was asked.
@@ -109,6 +109,36 @@ pub enum StoreError {
         /// The host that it is for.
         host: HostName,
     },
+    /// The build has no livepatch: it is not finished, or came to nothing.
+    #[error("build {number} is {state} and has no livepatch")]
+    NoLivepatch {
+        /// The build.
+        number: BuildNumber,
+        /// Where it stands.
+        state: BuildState,
+    },
+    /// The build is a probe, of which nothing is published.
+    #[error("build {0} is a probe: it shows whether a fix can be a livepatch, and has none")]
+    OnlyProbe(BuildNumber),
+    /// The livepatch was withdrawn: no host may run it.
+    #[error("the livepatch of build {number} was withdrawn: {}", shown_reason(.reason))]
+    Withdrawn {
+        /// The build that is meant.
+        number: BuildNumber,
+        /// The build that was withdrawn, which made the same module.
+        withdrawn: BuildNumber,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// The livepatch was not withdrawn.
+    #[error("the livepatch of build {0} is not withdrawn")]
+    NotWithdrawn(BuildNumber),
+    /// No assignment has this id.
+    #[error("there is no assignment {0}")]
+    NoSuchAssignment(i64),
+    /// Nobody holds these hosts.
+    #[error("nothing holds {0}")]
+    NotHeld(Whom),
     /// A worker's manifest does not fit the build or the uploaded module. Nothing was changed.
     #[error("the manifest of build {number} is wrong: {reason}")]
     WrongManifest {
@@ -117,6 +147,10 @@ pub enum StoreError {
         /// What does not fit.
         reason: String,
     },
+}
+
+fn shown_reason(reason: &str) -> &str {
+    if reason.is_empty() { "no reason was given" } else { reason }
 }
 
 impl StoreError {

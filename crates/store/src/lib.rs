@@ -40,7 +40,10 @@ pub use error::StoreError;
 pub use events::StoredEvent;
 pub use feed::{CveFacts, FeedChange, FeedCounts, FeedExtent, FeedState, WholeFeed};
 pub use fixes::{ApprovedFix, KnownFix};
-pub use hosts::{HostFilter, HostKernel, HostRecord, NewHost};
+pub use hosts::{
+    AssignmentRecord, HOST_EVENTS, HoldRecord, HostEventRecord, HostFilter, HostKernel, HostRecord,
+    NewAssignment, NewHost, OrderGrounds, ReportedHost, WithdrawalRecord,
+};
 pub use lease::{LeaseProof, Renewal};
 pub use lost::WorkerEnd;
 pub use policy::{LEASE_DURATION, RETRY_DELAY};

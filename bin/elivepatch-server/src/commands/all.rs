@@ -59,6 +59,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         feed: super::feed::options(config),
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
+        host_report_seconds: config.hosts.report_seconds,
     };
     let app = App::open(options).await.map_err(open_error)?;
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;

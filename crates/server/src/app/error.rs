@@ -1,4 +1,5 @@
 use elivepatch_api::ErrorCode;
+use elivepatch_cve::CveId;
 use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
@@ -72,6 +73,15 @@ pub enum AppError {
         /// Where it stands.
         state: BuildState,
     },
+    /// The module of a build that is to be given to hosts is not on the disk any more.
+    #[error("the module of build {number} is not in the data directory any more")]
+    ModuleGone {
+        /// The build.
+        number: BuildNumber,
+    },
+    /// The feed does not have a CVE that is asked for.
+    #[error("the CVE feed has no {0}")]
+    NoSuchCve(CveId),
     /// The data directory cannot be used. Only at start.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
@@ -104,7 +114,8 @@ impl AppError {
                 ErrorCode::NotFound
             }
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::NoLivepatch { .. } => ErrorCode::Conflict,
+            Self::NoSuchCve(_) => ErrorCode::NotFound,
+            Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
             Self::Store(error) => match error {
                 StoreError::NoSuchBuild(_)
@@ -114,10 +125,16 @@ impl AppError {
                 | StoreError::NoSuchToken(_) => ErrorCode::NotFound,
                 StoreError::NotEnrolled => ErrorCode::Unauthorized,
                 StoreError::OtherHost { .. } => ErrorCode::Forbidden,
+                StoreError::NoSuchAssignment(_)
+                | StoreError::NotHeld(_)
+                | StoreError::NotWithdrawn(_) => ErrorCode::NotFound,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
                 StoreError::Finished { .. }
                 | StoreError::RunFinished { .. }
-                | StoreError::HostTaken(_) => ErrorCode::Conflict,
+                | StoreError::HostTaken(_)
+                | StoreError::NoLivepatch { .. }
+                | StoreError::OnlyProbe(_)
+                | StoreError::Withdrawn { .. } => ErrorCode::Conflict,
                 StoreError::LeaseLost(_) => ErrorCode::LeaseLost,
                 StoreError::WrongManifest { .. } | StoreError::NoProbe(_) => ErrorCode::BadRequest,
                 StoreError::TooLarge { .. } => ErrorCode::TooLarge,
@@ -158,21 +175,19 @@ impl AppError {
             Self::NoLivepatch { number, .. } => {
                 return format!("follow GET /api/v2/builds/{number}/events until it is finished");
             }
-            Self::Store(StoreError::NoSuchHost(_)) => {
-                return "elivepatch-server host list shows the hosts; elivepatch enrol, on the machine, \
-                        registers one"
+            Self::ModuleGone { number } => {
+                return format!(
+                    "build it again: elivepatch rebuild, with the manifest of build {number}"
+                );
+            }
+            Self::NoSuchCve(_) => {
+                return "elivepatch-server feed update reads the feed; is the name right?"
                     .to_owned();
             }
-            Self::Store(StoreError::HostTaken(name)) => {
-                return format!(
-                    "take another name; a machine that was set up anew takes its place with a token of \
-                     elivepatch-server token create --role host --host {name}"
-                );
-            }
-            Self::Store(StoreError::OtherHost { host }) => {
-                return format!(
-                    "elivepatch enrol --name {host}, or have a token made for this one"
-                );
+            Self::Store(error) => {
+                if let Some(hint) = super::hosts::hint(error) {
+                    return hint;
+                }
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     AccessSection, BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection,
-    FixesSection, PolicySection, ServerConfig, SourceSection, TlsSection,
+    FixesSection, HostsSection, PolicySection, ServerConfig, SourceSection, TlsSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -24,6 +24,7 @@ pub(super) struct ConfigFile {
     policy: PolicySection,
     feed: FeedSection,
     fixes: Vec<FixesSection>,
+    hosts: HostsSection,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -57,6 +58,7 @@ impl ConfigFile {
             policy: self.policy,
             feed: self.feed,
             fixes: self.fixes,
+            hosts: self.hosts,
             debian: self.debian,
             sources: self.source,
         }

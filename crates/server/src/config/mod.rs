@@ -9,6 +9,7 @@ mod feed;
 mod file;
 mod fixes;
 mod fixes_template;
+mod hosts;
 mod limits;
 mod places;
 mod policy;
@@ -28,6 +29,7 @@ pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
 pub use fixes::{DEFAULT_PER_SECOND, FixesKind, FixesSection};
+pub use hosts::HostsSection;
 pub use limits::{BuilderSection, MOST_WORKERS};
 pub use places::Places;
 pub use policy::{
@@ -68,6 +70,8 @@ pub struct ServerConfig {
     pub feed: FeedSection,
     /// Where the texts of fixes come from: the first that has one serves it.
     pub fixes: Vec<FixesSection>,
+    /// How hosts report.
+    pub hosts: HostsSection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels: the first that has one serves it.
@@ -101,6 +105,7 @@ impl ServerConfig {
             policy: PolicySection::default(),
             feed: FeedSection::default(),
             fixes: Vec::new(),
+            hosts: HostsSection::default(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

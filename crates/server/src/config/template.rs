@@ -152,6 +152,12 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #public_keys = []
 
 {FIXES}
+[hosts]
+# After how many seconds each host reports again, which is how soon hosts hear of what is assigned to them or
+# withdrawn; 10 to 86400. A host that has left three reports out is called silent. With 5,000 hosts the
+# default is six reports a second.
+#report_seconds = {report_seconds}
+
 [cache]
 # The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
 # sources that were not used the longest are removed, but none that is in use or pinned
@@ -195,6 +201,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
         base_time = builder.base_build_seconds,
         base_disk = builder.base_disk_limit_mib,
         originals = builder.originals_limit_mib,
+        report_seconds = config.hosts.report_seconds,
         trial = builder.trial_time_limit_seconds,
         overlay = builder.overlay,
         unproven = config.policy.allow_unproven,

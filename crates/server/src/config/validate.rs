@@ -19,6 +19,12 @@ const MOST_SECONDS: u64 = 31 * 24 * 3600;
 /// The longest time between two readings of the feed, in hours: 30 days.
 const MOST_HOURS: u64 = 30 * 24;
 
+/// The shortest time between two reports of a host, in seconds: 500 hosts are 50 reports a second then.
+const LEAST_REPORT_SECONDS: u64 = 10;
+
+/// The longest, in seconds: a withdrawn livepatch stays on hosts for that long.
+const MOST_REPORT_SECONDS: u64 = 24 * 3600;
+
 /// The longest time until a feed is stale, in days.
 const MOST_DAYS: u64 = 365;
 
@@ -77,6 +83,9 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     for (index, message) in fixes_problems(config) {
         found.add_to_table("fixes", index, message);
     }
+    let report_seconds = config.hosts.report_seconds.into();
+    found.at_least("hosts.report_seconds", report_seconds, LEAST_REPORT_SECONDS);
+    found.at_most("hosts.report_seconds", report_seconds, MOST_REPORT_SECONDS);
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems

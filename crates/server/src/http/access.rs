@@ -29,6 +29,8 @@ enum Who {
     Admin,
     /// Readers, and the host that the path names.
     ReaderOrHost,
+    /// Administrators, and the host that the path names.
+    AdminOrHost,
     /// Readers, and hosts to which the build is assigned that the path names.
     ReaderOrAssigned,
 }
@@ -54,6 +56,25 @@ const RULES: &[(&str, &str, Who)] = &[
     ("GET", "/api/v2/cve-runs/{number}", Who::Reader),
     ("POST", "/api/v2/cve-runs/{number}/cancel", Who::Submitter),
     ("GET", "/api/v2/audit", Who::Admin),
+    ("GET", "/api/v2/hosts", Who::Reader),
+    ("GET", "/api/v2/hosts/{name}", Who::ReaderOrHost),
+    ("DELETE", "/api/v2/hosts/{name}", Who::Admin),
+    ("PUT", "/api/v2/hosts/{name}/report", Who::AdminOrHost),
+    ("PUT", "/api/v2/hosts/{name}/tags", Who::Admin),
+    ("PUT", "/api/v2/hosts/{name}/hold", Who::Admin),
+    ("DELETE", "/api/v2/hosts/{name}/hold", Who::Admin),
+    ("GET", "/api/v2/holds", Who::Reader),
+    ("PUT", "/api/v2/holds/all", Who::Admin),
+    ("DELETE", "/api/v2/holds/all", Who::Admin),
+    ("PUT", "/api/v2/holds/tags/{tag}", Who::Admin),
+    ("DELETE", "/api/v2/holds/tags/{tag}", Who::Admin),
+    ("GET", "/api/v2/assignments", Who::Reader),
+    ("POST", "/api/v2/assignments", Who::Admin),
+    ("DELETE", "/api/v2/assignments/{id}", Who::Admin),
+    ("GET", "/api/v2/withdrawals", Who::Reader),
+    ("POST", "/api/v2/withdrawals", Who::Admin),
+    ("DELETE", "/api/v2/withdrawals/{build}", Who::Admin),
+    ("GET", "/api/v2/exposure", Who::Reader),
 ];
 
 impl Who {
@@ -61,7 +82,7 @@ impl Who {
     fn role(self) -> Role {
         match self {
             Self::Submitter => Role::Submit,
-            Self::Admin => Role::Admin,
+            Self::Admin | Self::AdminOrHost => Role::Admin,
             Self::Anybody
             | Self::AnybodyHere
             | Self::Reader
@@ -74,7 +95,9 @@ impl Who {
     fn in_words(self) -> String {
         let role = self.role();
         match self {
-            Self::ReaderOrHost => format!("the role {role}, or the host itself"),
+            Self::ReaderOrHost | Self::AdminOrHost => {
+                format!("the role {role}, or the host itself")
+            }
             Self::ReaderOrAssigned => {
                 format!("the role {role}, or a host to which this build is assigned")
             }
@@ -150,7 +173,9 @@ async fn may(app: &App, who: Who, caller: &Caller, parts: &mut Parts) -> Result<
         return Ok(match who {
             Who::Anybody | Who::AnybodyHere => true,
             Who::Reader | Who::Submitter | Who::Admin => false,
-            Who::ReaderOrHost => parameter(parts, "name").await.as_deref() == Some(host.as_str()),
+            Who::ReaderOrHost | Who::AdminOrHost => {
+                parameter(parts, "name").await.as_deref() == Some(host.as_str())
+            }
             Who::ReaderOrAssigned => {
                 let number = parameter(parts, "number").await;
                 match number.and_then(|number| number.parse().ok()) {
@@ -195,11 +220,14 @@ async fn refuse_role(
     HttpError::from(AppError::Forbidden {
         message: format!("this needs {needed}; {has}"),
         hint: match (who, &caller.host) {
-            (Who::ReaderOrHost | Who::ReaderOrAssigned, Some(_)) => {
+            (Who::ReaderOrHost | Who::AdminOrHost | Who::ReaderOrAssigned, Some(_)) => {
                 "a host acts for itself only; on the server: elivepatch-server host list".to_owned()
             }
             (who, _) => {
-                format!("on the server: elivepatch-server token create --role {}", who.role())
+                format!(
+                    "on the server: elivepatch-server token create --role {}; give it with --token-file FILE",
+                    who.role()
+                )
             }
         },
     })

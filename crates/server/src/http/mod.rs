@@ -15,5 +15,5 @@ pub use router::{public_router, worker_router};
 
 pub(crate) use access::{CalledBy, bearer};
 pub(crate) use error::HttpError;
-pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader};
+pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader, ReportJson};
 pub(crate) use upload::{receive_rebuild, receive_run, receive_submission};

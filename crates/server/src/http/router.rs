@@ -19,7 +19,8 @@ use super::{
 use crate::{
     App, AppError,
     handlers::{
-        artifacts, assessments, audit, builds, enrolments, events, lease, rebuilds, runs, service,
+        artifacts, assessments, assignments, audit, builds, enrolments, events, exposure, holds,
+        hosts, lease, rebuilds, runs, service, withdrawals,
     },
 };
 
@@ -29,6 +30,9 @@ pub(super) const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// The largest enrolment, in bytes: anybody may send one. The facts of a target have some kB.
 const ENROLMENT_BYTES: usize = 256 * 1024;
+/// The largest report of a host, in bytes. One with 2048 loaded modules and 256 livepatches, and all other
+/// texts at their limits, has some 250 kB.
+pub(super) const REPORT_BYTES: usize = 512 * 1024;
 
 /// The largest submission, in bytes: each part at its limit, and the form around them.
 pub(super) const SUBMISSION_BYTES: usize = (limits::REQUEST_BYTES
@@ -66,6 +70,9 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
     let enrol = OpenApiRouter::new()
         .routes(routes!(enrolments::enrol))
         .layer(DefaultBodyLimit::max(ENROLMENT_BYTES));
+    let report = OpenApiRouter::new()
+        .routes(routes!(hosts::report))
+        .layer(DefaultBodyLimit::max(REPORT_BYTES));
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(submit)
         .merge(enrol)
@@ -78,6 +85,19 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
         .routes(routes!(audit::list))
+        .routes(routes!(hosts::list))
+        .routes(routes!(hosts::show, hosts::forget))
+        .merge(report)
+        .routes(routes!(hosts::tag))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::hold_host, holds::release_host))
+        .routes(routes!(holds::hold_tag, holds::release_tag))
+        .routes(routes!(holds::hold_all, holds::release_all))
+        .routes(routes!(assignments::list, assignments::assign))
+        .routes(routes!(assignments::unassign))
+        .routes(routes!(withdrawals::list, withdrawals::withdraw))
+        .routes(routes!(withdrawals::allow))
+        .routes(routes!(exposure::show))
         .routes(routes!(service::health))
         .routes(routes!(service::version))
 }
@@ -130,6 +150,7 @@ mod tests {
             feed: None,
             cve: crate::app::CveOptions::default(),
             inventories: None,
+            host_report_seconds: 900,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };

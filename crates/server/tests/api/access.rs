@@ -6,7 +6,7 @@ use axum::body::Body;
 use elivepatch_api::{
     ApiError, AuditLog, EnrolmentAnswer, EnrolmentRequest, ErrorCode, client::Client,
 };
-use elivepatch_model::{AccessToken, Architecture, Role, TargetFacts};
+use elivepatch_model::{AccessToken, Architecture, Role, TargetFacts, Whom};
 use elivepatch_server::{
     Reach, RouterTransport,
     app::{NewToken, Store, TokenKind},
@@ -106,6 +106,25 @@ const ALLOWED: &[(&str, &str)] = &[
     ("GET /api/v2/cve-runs/7", "read submit admin"),
     ("POST /api/v2/cve-runs/7/cancel", "submit admin"),
     ("GET /api/v2/audit", "admin"),
+    ("GET /api/v2/hosts", "read submit admin"),
+    ("GET /api/v2/hosts/web-2", "read submit admin"),
+    ("DELETE /api/v2/hosts/web-2", "admin"),
+    ("PUT /api/v2/hosts/web-2/report", "admin"),
+    ("PUT /api/v2/hosts/web-2/tags", "admin"),
+    ("PUT /api/v2/hosts/web-2/hold", "admin"),
+    ("DELETE /api/v2/hosts/web-2/hold", "admin"),
+    ("GET /api/v2/holds", "read submit admin"),
+    ("PUT /api/v2/holds/all", "admin"),
+    ("DELETE /api/v2/holds/all", "admin"),
+    ("PUT /api/v2/holds/tags/web", "admin"),
+    ("DELETE /api/v2/holds/tags/web", "admin"),
+    ("GET /api/v2/assignments", "read submit admin"),
+    ("POST /api/v2/assignments", "admin"),
+    ("DELETE /api/v2/assignments/7", "admin"),
+    ("GET /api/v2/withdrawals", "read submit admin"),
+    ("POST /api/v2/withdrawals", "admin"),
+    ("DELETE /api/v2/withdrawals/7", "admin"),
+    ("GET /api/v2/exposure", "read submit admin"),
 ];
 
 /// The routes of the document, with something in the place of their variable parts.
@@ -113,7 +132,10 @@ fn routes() -> Vec<String> {
     let document = serde_json::to_value(openapi_document()).expect("it has a JSON form");
     let paths = document["paths"].as_object().expect("an object");
     let routes = paths.iter().flat_map(|(path, methods)| {
-        let path = path.replace("{number}", "7").replace("{name}", "web-2");
+        let path = ["{number}", "{id}", "{build}"]
+            .iter()
+            .fold(path.clone(), |path, part| path.replace(part, "7"));
+        let path = path.replace("{name}", "web-2").replace("{tag}", "web");
         let methods = methods.as_object().expect("an object").keys();
         methods.map(move |method| format!("{} {path}", method.to_uppercase()))
     });
@@ -167,7 +189,10 @@ async fn refusals_say_what_is_needed_and_what_was_there() {
     assert!(missing.hint.contains("--token-file"), "{missing:?}");
     let error = guarded.refusal("POST", "/api/v2/builds", Some(&read)).await;
     assert_eq!(error.message, "this needs the role submit; the token has the role read");
-    assert_eq!(error.hint, "on the server: elivepatch-server token create --role submit");
+    assert_eq!(
+        error.hint,
+        "on the server: elivepatch-server token create --role submit; give it with --token-file FILE"
+    );
     let host = guarded.enrol("web-1").await.token;
     let error = guarded.refusal("GET", "/api/v2/builds/7/module", Some(&host)).await;
     assert!(error.message.ends_with("this is the token of the host web-1"), "{error:?}");
@@ -307,4 +332,76 @@ async fn what_people_do_is_in_the_audit_log_under_their_names() {
     assert_eq!((page.entries.len(), page.next), (2, Some(page.entries[1].number)));
     let error = guarded.refusal("GET", "/api/v2/audit?limit=0", Some(&admin)).await;
     assert_eq!(error.code, ErrorCode::BadRequest);
+}
+
+#[tokio::test]
+async fn host_acts_for_itself_only_and_fetches_what_is_assigned_to_it_only() {
+    let guarded = Guarded::new().await;
+    let own = guarded.enrol("web-1").await.token;
+    guarded.enrol("web-2").await;
+    let status = async |method: &str, path: &str| {
+        guarded.ask(Reach::Network, method, path, Some(&own)).await.status().as_u16()
+    };
+    assert_eq!(status("GET", "/api/v2/hosts/web-1").await, 200);
+    assert_eq!(status("GET", "/api/v2/hosts/%77eb-1").await, 200, "the same, written otherwise");
+    for other in ["web-2", "web-3", "web-1%2f..%2fweb-2", "web-1.", "WEB-1"] {
+        assert_eq!(status("GET", &format!("/api/v2/hosts/{other}")).await, 403, "{other}");
+        assert_eq!(status("PUT", &format!("/api/v2/hosts/{other}/report")).await, 403, "{other}");
+    }
+    assert_eq!(
+        status("PUT", "/api/v2/hosts/web-1/report").await,
+        400,
+        "it is the form that is wrong"
+    );
+    for path in ["/api/v2/hosts/web-1/tags", "/api/v2/hosts/web-1/hold"] {
+        assert_eq!(status("PUT", path).await, 403, "{path}");
+    }
+    assert_eq!(status("DELETE", "/api/v2/hosts/web-1").await, 403);
+
+    let build = guarded.server.finished_build("a.patch", b"a module").await;
+    let other = guarded.server.finished_build("b.patch", b"another one").await;
+    let module = format!("/api/v2/builds/{build}/module");
+    let manifest = format!("/api/v2/builds/{build}/manifest");
+    assert_eq!(status("GET", &module).await, 403, "nothing is assigned to it");
+    let admin = guarded.credential(Role::Admin).await;
+    let assign = async |whom: serde_json::Value| {
+        let body = serde_json::json!({ "build": build, "whom": whom }).to_string();
+        let request = Request::post("/api/v2/assignments")
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {admin}"))
+            .body(Body::from(body))
+            .expect("a request");
+        let router = public_router(guarded.server.app.clone(), Reach::Network);
+        let answer = router.oneshot(request).await.expect("answered");
+        let status = answer.status();
+        let body = text(answer).await;
+        assert_eq!(status, 201, "{body}");
+        serde_json::from_str::<serde_json::Value>(&body).expect("JSON")["assignment"]["id"].clone()
+    };
+    let to = |whom: Whom| serde_json::to_value(whom).expect("plain data");
+    assign(to(Whom::Host("web-2".parse().expect("a name")))).await;
+    assert_eq!(status("GET", &module).await, 403, "it is another host's");
+    for whom in [
+        Whom::Host("web-1".parse().expect("a name")),
+        Whom::Tag("web".parse().expect("a tag")),
+        Whom::All,
+    ] {
+        let id = assign(to(whom)).await;
+        assert_eq!(status("GET", &module).await, 200);
+        assert_eq!(status("GET", &manifest).await, 200);
+        assert_eq!(status("GET", &format!("/api/v2/builds/{other}/module")).await, 403);
+        assert_eq!(
+            status("GET", &format!("/api/v2/builds/{build}")).await,
+            403,
+            "only its livepatch"
+        );
+        let path = format!("/api/v2/assignments/{id}");
+        let answer = guarded.ask(Reach::Network, "DELETE", &path, Some(&admin)).await;
+        assert_eq!(answer.status(), 204);
+        assert_eq!(status("GET", &module).await, 403, "it is not assigned any more");
+    }
+    assert_eq!(status("GET", "/api/v2/builds/x/module").await, 403);
+    let path = "/api/v2/hosts/web-1";
+    assert_eq!(guarded.ask(Reach::Network, "DELETE", path, Some(&admin)).await.status(), 204);
+    assert_eq!(status("GET", path).await, 401, "it was forgotten");
 }

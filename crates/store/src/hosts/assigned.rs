@@ -1,5 +1,6 @@
 use elivepatch_model::{BuildNumber, HostName};
 
+use super::whom::is_for_host;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -13,19 +14,17 @@ impl Store {
         host: &HostName,
         build: BuildNumber,
     ) -> Result<bool, StoreError> {
-        let is_assigned = sqlx::query_scalar(
-            "SELECT EXISTS (
-                 SELECT 1 FROM assignments
-                  WHERE build = ?1
-                    AND module NOT IN (SELECT module FROM withdrawals)
-                    AND (to_kind = 'all'
-                         OR (to_kind = 'host' AND to_name = ?2)
-                         OR (to_kind = 'tag' AND to_name IN (SELECT tag FROM host_tags WHERE host = ?2))))",
-        )
-        .bind(build.0)
-        .bind(host.as_str())
-        .fetch_one(&self.readers)
-        .await?;
+        let statement = concat!(
+            "SELECT EXISTS (SELECT 1 FROM assignments WHERE build = ?2
+                AND module NOT IN (SELECT module FROM withdrawals) AND ",
+            is_for_host!(),
+            ")"
+        );
+        let is_assigned = sqlx::query_scalar(statement)
+            .bind(host.as_str())
+            .bind(build.0)
+            .fetch_one(&self.readers)
+            .await?;
         Ok(is_assigned)
     }
 }

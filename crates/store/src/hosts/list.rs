@@ -16,7 +16,7 @@ pub struct HostFilter {
     pub state: Option<String>,
     /// Only hosts whose kernel has this release.
     pub release: Option<KernelRelease>,
-    /// Only hosts that have not reported since; those that never did are among them.
+    /// Only hosts that have not reported since, those among them that never did and were registered before.
     pub silent_since: Option<Timestamp>,
     /// Only hosts whose names come after this one.
     pub after: Option<HostName>,
@@ -60,7 +60,7 @@ impl Store {
             " FROM hosts
               WHERE (?1 IS NULL OR name > ?1) AND (?2 IS NULL OR release = ?2)
                 AND (?3 IS NULL OR state = ?3)
-                AND (?4 IS NULL OR last_seen IS NULL OR last_seen < ?4)
+                AND (?4 IS NULL OR coalesce(last_seen, registered_at) < ?4)
                 AND (?5 IS NULL OR name IN (SELECT host FROM host_tags WHERE tag = ?5))
               ORDER BY name LIMIT ?6"
         );
@@ -96,6 +96,22 @@ impl Store {
             })
         };
         rows.into_iter().map(kernel).collect()
+    }
+
+    /// A kernel by the digest of what is known of it.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged, or no host has it.
+    pub async fn host_kernel(&self, digest: Sha256Digest) -> Result<HostKernel, StoreError> {
+        let (facts, hosts): (String, i64) = sqlx::query_as(
+            "SELECT facts, (SELECT count(*) FROM hosts WHERE kernel = digest)
+               FROM host_kernels WHERE digest = ?",
+        )
+        .bind(digest.to_string())
+        .fetch_one(&self.readers)
+        .await?;
+        let facts = from_json(&facts, &format!("the kernel {digest} of hosts"))?;
+        Ok(HostKernel { digest, facts, hosts: hosts.cast_unsigned() })
     }
 
     /// At most `limit` names of hosts behind `after`, each with the digest of its kernel.

@@ -1,17 +1,29 @@
 //! Hosts: what is known of them, what they are to run, and what they may not.
 
 mod assigned;
+mod assignments;
+mod events;
+mod exposure;
+mod holds;
 mod list;
 mod register;
+mod report;
+mod whom;
+mod withdrawals;
 
 use std::str::FromStr;
 
 use elivepatch_model::{Architecture, ElfBuildId, HostName, KernelRelease, Sha256Digest, Tag};
 use jiff::Timestamp;
 
+pub use assignments::{AssignmentRecord, NewAssignment};
+pub use events::{HOST_EVENTS, HostEventRecord};
+pub use holds::HoldRecord;
 pub use list::{HostFilter, HostKernel};
 pub use register::NewHost;
 pub(crate) use register::{insert_host, replace_tags, tags_of};
+pub use report::{OrderGrounds, ReportedHost};
+pub use withdrawals::WithdrawalRecord;
 
 use crate::{
     StoreError,

@@ -5,6 +5,7 @@ mod blobs;
 mod crash;
 mod events;
 mod fixes;
+mod hosts;
 mod join;
 mod lease;
 mod outcome;

@@ -1,5 +1,5 @@
 use elivepatch_api::{AuditEntry, AuditLog, AuditQuery};
-use elivepatch_store::{AuditAction, AuditFilter, NewAudit};
+use elivepatch_store::{AuditAction, AuditFilter, NewAudit, Store};
 use serde_json::{Value, json};
 
 use super::Caller;
@@ -48,9 +48,7 @@ impl App {
         subject: &str,
         detail: Value,
     ) {
-        let actor = caller.actor();
-        let entry = NewAudit { at: now(), actor: &actor, action, subject, detail };
-        of_note(self.store().audit(&entry).await, &entry);
+        note(self.store(), &caller.actor(), action, subject, detail).await;
     }
 
     /// Writes down that somebody ordered something. One that joins what is there, as a client does that asks every
@@ -88,6 +86,18 @@ impl App {
         let detail = json!({ "path": path, "role": caller.role, "needed": needed });
         self.note(caller, AuditAction::RequestRefused, &subject, detail).await;
     }
+}
+
+/// Writes down what somebody did. It is done by then, so a failure is told in the log only.
+pub(in crate::app) async fn note(
+    store: &Store,
+    actor: &str,
+    action: AuditAction,
+    subject: &str,
+    detail: Value,
+) {
+    let entry = NewAudit { at: now(), actor, action, subject, detail };
+    of_note(store.audit(&entry).await, &entry);
 }
 
 fn of_note(noted: Result<(), elivepatch_store::StoreError>, entry: &NewAudit<'_>) {

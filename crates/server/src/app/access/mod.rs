@@ -7,4 +7,5 @@ mod refusals;
 
 pub use caller::Caller;
 
+pub(super) use audit::note;
 pub(super) use refusals::Refusals;
