@@ -199,6 +199,7 @@ async fn applicability(
         feed: None,
         cve: CveOptions { fixes, ..CveOptions::default() },
         inventories: Some(Arc::new(Kernels(builder))),
+        host_report_seconds: 900,
     })
     .await?;
     let target = TargetFacts::new(inputs.release.clone(), Architecture::X86_64);

@@ -9,8 +9,8 @@ use crate::{
         cve::CveArgs,
         facts::FactsArgs,
         host::{
-            ViewArgs, apply::ApplyArgs, boot::BootArgs, guard::GuardArgs, revert::RevertArgs,
-            unlock::UnlockArgs,
+            ViewArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs, guard::GuardArgs,
+            revert::RevertArgs, unlock::UnlockArgs,
         },
         rebuild::RebuildArgs,
         show::ShowArgs,
@@ -94,6 +94,9 @@ pub enum Command {
     /// Look after the machine for a quarter of an hour after loading; apply and boot start it
     #[command(hide = true)]
     Guard(GuardArgs),
+    /// Register this machine on a server, with a one-time token
+    #[command(after_help = EXIT_CODES)]
+    Enrol(EnrolArgs),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
     Facts(FactsArgs),
     /// List the builds of the server

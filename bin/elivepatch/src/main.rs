@@ -5,6 +5,7 @@
 mod check_report;
 mod cli;
 mod commands;
+mod credentials;
 mod cve;
 mod destination;
 mod download;

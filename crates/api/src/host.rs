@@ -1,5 +1,7 @@
 //! What a host tells its server, and what it is told.
 
+use std::{fmt, str::FromStr};
+
 use elivepatch_model::{BuildNumber, HostName, Sha256Digest, Tag, TargetFacts};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -75,6 +77,41 @@ pub enum HostState {
     Pending,
     /// Something is wrong: see the faults.
     Trouble,
+}
+
+impl HostState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Patched, Self::NotPatched, Self::Pending, Self::Trouble];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Patched => "patched",
+            Self::NotPatched => "not-patched",
+            Self::Pending => "pending",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
+/// A word that is no state of a host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no state of a host: patched, not-patched, pending or trouble")]
+pub struct HostStateError(String);
+
+impl FromStr for HostState {
+    type Err = HostStateError;
+
+    fn from_str(text: &str) -> Result<Self, HostStateError> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| HostStateError(text.chars().take(40).collect()))
+    }
+}
+
+impl fmt::Display for HostState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
 }
 
 /// What a host has loaded, or should have.

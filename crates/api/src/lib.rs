@@ -4,9 +4,13 @@
 //! apart. The OpenAPI document is made from them.
 
 mod assessment;
+mod assignment;
+mod audit;
 mod build;
 pub mod client;
 mod error;
+mod exposure;
+mod fleet;
 mod host;
 mod lease;
 pub mod paths;
@@ -15,15 +19,27 @@ mod run;
 mod service;
 
 pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
+pub use assignment::{
+    Assignment, AssignmentAnswer, AssignmentList, AssignmentRequest, NewestFirstQuery, Withdrawal,
+    WithdrawalAnswer, WithdrawalList, WithdrawalRequest,
+};
+pub use audit::{AuditEntry, AuditLog, AuditQuery};
 pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,
 };
 pub use elivepatch_model::RunState;
 pub use error::{ApiError, ErrorBody, ErrorCode};
+pub use exposure::{
+    ExposedCve, ExposedHost, ExposedKernel, ExposureQuery, ExposureResource, HostStanding,
+};
+pub use fleet::{
+    Hold, HoldList, HoldRequest, HostChange, HostEvent, HostList, HostResource, HostSummary,
+    HostTags, ListHostsQuery,
+};
 pub use host::{
     Assigned, EnrolmentAnswer, EnrolmentRequest, HostFault, HostHealth, HostLivepatch, HostOrder,
-    HostReport, HostState, Order,
+    HostReport, HostState, HostStateError, Order,
 };
 pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,

@@ -12,6 +12,8 @@ pub const ASSESSMENTS: &str = "/api/v2/assessments";
 pub const RUNS: &str = "/api/v2/cve-runs";
 /// `GET` lists the hosts; below it, by name, each host, its report and its hold.
 pub const HOSTS: &str = "/api/v2/hosts";
+/// `GET` lists which hosts are held; below it those of a tag and of all are held and released.
+pub const HOLDS: &str = "/api/v2/holds";
 /// `POST` registers a host with a one-time token, and gives it its own.
 pub const ENROLMENTS: &str = "/api/v2/enrolments";
 /// `GET` lists what is assigned to hosts, `POST` assigns, `DELETE` below it takes an assignment away.

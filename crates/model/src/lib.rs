@@ -3,6 +3,7 @@
 //! Nothing in this crate does I/O. Every other crate speaks in these types, so that a term means
 //! one thing in the builder, in the store, on the wire and on the terminal.
 
+mod access_token;
 mod adaptation;
 mod architecture;
 mod build;
@@ -38,7 +39,9 @@ mod source_template;
 mod target;
 mod target_form;
 mod told;
+mod whom;
 
+pub use access_token::{AccessToken, AccessTokenError, TokenId, TokenIdError};
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
@@ -76,3 +79,4 @@ pub use source_template::{SourceTemplate, SourceTemplateError};
 pub use target::{BuildIdError, ElfBuildId, TargetFacts, debian_package_version};
 pub use target_form::TargetFormError;
 pub use told::{printable, printable_lines, with_causes};
+pub use whom::Whom;

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, KernelRelease, MachineFacts};
+use crate::{Architecture, Distribution, KernelRelease, LoadedLivepatch, MachineFacts};
 
 /// What a client says of the kernel to be patched, beside its config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,40 @@ impl TargetFacts {
             machine.livepatches = None;
         }
         self
+    }
+
+    /// What decides which CVEs matter on a machine, and nothing else: its kernel, its distribution's word, and
+    /// the livepatches that are active on it. Equal ones have one answer. The loaded modules are left out: they
+    /// differ from machine to machine and from hour to hour, and one that is not loaded now may be soon.
+    #[must_use]
+    pub fn as_assessed(&self) -> Self {
+        let machine = self.machine.as_ref().map(|machine| {
+            let distribution = machine.distribution.as_ref();
+            let livepatches = machine.livepatches.as_ref().map(|livepatches| {
+                let mut active: Vec<LoadedLivepatch> =
+                    livepatches.iter().filter(|livepatch| livepatch.active).cloned().collect();
+                active.sort_by(|one, other| one.name.cmp(&other.name));
+                active
+            });
+            MachineFacts {
+                distribution: distribution.map(|distribution| Distribution {
+                    id: distribution.id.clone(),
+                    version: None,
+                    name: None,
+                }),
+                livepatches,
+                ..MachineFacts::default()
+            }
+        });
+        Self {
+            release: self.release.clone(),
+            architecture: self.architecture,
+            build_id: self.build_id.clone(),
+            kernel_version: self.kernel_version.clone(),
+            compiler: None,
+            linker: None,
+            machine,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 use camino::Utf8PathBuf;
-use elivepatch_model::{BuildNumber, BuildState, RunNumber, RunState, Sha256Digest};
+use elivepatch_model::{
+    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, TokenId, Whom,
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,55 @@ pub enum StoreError {
         /// How it ended.
         state: RunState,
     },
+    /// No host has this name.
+    #[error("no host is registered as {0}")]
+    NoSuchHost(HostName),
+    /// A host of this name is registered already.
+    #[error("a host is registered as {0} already")]
+    HostTaken(HostName),
+    /// No token has this id.
+    #[error("there is no token {0}")]
+    NoSuchToken(TokenId),
+    /// A host came with a token that registers none: it is unknown, no enrolment token, used, revoked, or its
+    /// time is over. Nothing was changed.
+    #[error("the token does not enrol a host")]
+    NotEnrolled,
+    /// An enrolment token is for another host than the one that came with it. Nothing was changed.
+    #[error("the token enrols the host {host} and no other")]
+    OtherHost {
+        /// The host that it is for.
+        host: HostName,
+    },
+    /// The build has no livepatch: it is not finished, or came to nothing.
+    #[error("build {number} is {state} and has no livepatch")]
+    NoLivepatch {
+        /// The build.
+        number: BuildNumber,
+        /// Where it stands.
+        state: BuildState,
+    },
+    /// The build is a probe, of which nothing is published.
+    #[error("build {0} is a probe: it shows whether a fix can be a livepatch, and has none")]
+    OnlyProbe(BuildNumber),
+    /// The livepatch was withdrawn: no host may run it.
+    #[error("the livepatch of build {number} was withdrawn: {}", shown_reason(.reason))]
+    Withdrawn {
+        /// The build that is meant.
+        number: BuildNumber,
+        /// The build that was withdrawn, which made the same module.
+        withdrawn: BuildNumber,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// The livepatch was not withdrawn.
+    #[error("the livepatch of build {0} is not withdrawn")]
+    NotWithdrawn(BuildNumber),
+    /// No assignment has this id.
+    #[error("there is no assignment {0}")]
+    NoSuchAssignment(i64),
+    /// Nobody holds these hosts.
+    #[error("nothing holds {0}")]
+    NotHeld(Whom),
     /// A worker's manifest does not fit the build or the uploaded module. Nothing was changed.
     #[error("the manifest of build {number} is wrong: {reason}")]
     WrongManifest {
@@ -96,6 +147,10 @@ pub enum StoreError {
         /// What does not fit.
         reason: String,
     },
+}
+
+fn shown_reason(reason: &str) -> &str {
+    if reason.is_empty() { "no reason was given" } else { reason }
 }
 
 impl StoreError {

@@ -6,6 +6,8 @@
 //!
 //! Whoever calls passes the time, so that the rules about deadlines can be tested without waiting.
 
+mod access;
+mod audit;
 mod blobs;
 mod builds;
 mod cancel;
@@ -15,6 +17,7 @@ mod events;
 mod feed;
 mod finish;
 mod fixes;
+mod hosts;
 mod join;
 mod lease;
 mod lost;
@@ -28,6 +31,8 @@ mod time;
 mod upload;
 mod workers;
 
+pub use access::{Enrolled, NewToken, TokenKind, TokenRecord, TokenState};
+pub use audit::{AuditAction, AuditFilter, AuditRecord, NewAudit};
 pub use blobs::BlobReader;
 pub use builds::{BuildFilter, QueueLength};
 pub use claim::{Claim, ClaimedBuild};
@@ -35,6 +40,10 @@ pub use error::StoreError;
 pub use events::StoredEvent;
 pub use feed::{CveFacts, FeedChange, FeedCounts, FeedExtent, FeedState, WholeFeed};
 pub use fixes::{ApprovedFix, KnownFix};
+pub use hosts::{
+    AssignmentRecord, HOST_EVENTS, HoldRecord, HostEventRecord, HostFilter, HostKernel, HostRecord,
+    NewAssignment, NewHost, OrderGrounds, ReportedHost, WithdrawalRecord,
+};
 pub use lease::{LeaseProof, Renewal};
 pub use lost::WorkerEnd;
 pub use policy::{LEASE_DURATION, RETRY_DELAY};

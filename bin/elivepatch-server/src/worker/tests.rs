@@ -155,6 +155,7 @@ impl Fixture {
             allow_unproven: true,
             feed: None,
             inventories: None,
+            host_report_seconds: 900,
             cve,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {

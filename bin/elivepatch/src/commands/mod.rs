@@ -37,6 +37,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Unlock(arguments)) => host::unlock::run(&arguments),
         Some(Command::Boot(arguments)) => host::boot::run(&arguments),
         Some(Command::Guard(arguments)) => host::guard::run(&arguments).await,
+        Some(Command::Enrol(arguments)) => host::enrol::run(&arguments).await,
         Some(Command::Facts(arguments)) => facts::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,

@@ -1,4 +1,5 @@
 use elivepatch_api::ErrorCode;
+use elivepatch_cve::CveId;
 use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
@@ -28,7 +29,15 @@ pub enum AppError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
-    /// The request comes from a web page of another site, or by a name that is not the server's.
+    /// The request comes without a token where one is needed, or with one that is not valid.
+    #[error("{message}")]
+    Unauthorized {
+        /// What is wrong.
+        message: String,
+        /// How to get a token that is.
+        hint: String,
+    },
+    /// The role does not allow it, or the request comes from a web page of another site, or by a name that is not the server's.
     #[error("{message}")]
     Forbidden {
         /// What is wrong with it.
@@ -64,6 +73,15 @@ pub enum AppError {
         /// Where it stands.
         state: BuildState,
     },
+    /// The module of a build that is to be given to hosts is not on the disk any more.
+    #[error("the module of build {number} is not in the data directory any more")]
+    ModuleGone {
+        /// The build.
+        number: BuildNumber,
+    },
+    /// The feed does not have a CVE that is asked for.
+    #[error("the CVE feed has no {0}")]
+    NoSuchCve(CveId),
     /// The data directory cannot be used. Only at start.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
@@ -90,19 +108,33 @@ impl AppError {
             Self::Refused(_) => ErrorCode::RequestRefused,
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
             Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
                 ErrorCode::NotFound
             }
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::NoLivepatch { .. } => ErrorCode::Conflict,
+            Self::NoSuchCve(_) => ErrorCode::NotFound,
+            Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
             Self::Store(error) => match error {
                 StoreError::NoSuchBuild(_)
                 | StoreError::NoSuchBlob(_)
-                | StoreError::NoSuchRun(_) => ErrorCode::NotFound,
+                | StoreError::NoSuchRun(_)
+                | StoreError::NoSuchHost(_)
+                | StoreError::NoSuchToken(_) => ErrorCode::NotFound,
+                StoreError::NotEnrolled => ErrorCode::Unauthorized,
+                StoreError::OtherHost { .. } => ErrorCode::Forbidden,
+                StoreError::NoSuchAssignment(_)
+                | StoreError::NotHeld(_)
+                | StoreError::NotWithdrawn(_) => ErrorCode::NotFound,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
-                StoreError::Finished { .. } | StoreError::RunFinished { .. } => ErrorCode::Conflict,
+                StoreError::Finished { .. }
+                | StoreError::RunFinished { .. }
+                | StoreError::HostTaken(_)
+                | StoreError::NoLivepatch { .. }
+                | StoreError::OnlyProbe(_)
+                | StoreError::Withdrawn { .. } => ErrorCode::Conflict,
                 StoreError::LeaseLost(_) => ErrorCode::LeaseLost,
                 StoreError::WrongManifest { .. } | StoreError::NoProbe(_) => ErrorCode::BadRequest,
                 StoreError::TooLarge { .. } => ErrorCode::TooLarge,
@@ -130,7 +162,9 @@ impl AppError {
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
-            Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
+            Self::BadRequest { hint, .. }
+            | Self::Unauthorized { hint, .. }
+            | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
                     .to_owned();
@@ -141,12 +175,27 @@ impl AppError {
             Self::NoLivepatch { number, .. } => {
                 return format!("follow GET /api/v2/builds/{number}/events until it is finished");
             }
+            Self::ModuleGone { number } => {
+                return format!(
+                    "build it again: elivepatch rebuild, with the manifest of build {number}"
+                );
+            }
+            Self::NoSuchCve(_) => {
+                return "elivepatch-server feed update reads the feed; is the name right?"
+                    .to_owned();
+            }
+            Self::Store(error) => {
+                if let Some(hint) = super::hosts::hint(error) {
+                    return hint;
+                }
+            }
             _ => {}
         }
         match self.code() {
             ErrorCode::NotFound => {
                 "GET /api/v2/builds lists the builds, GET /api/v2/openapi.json the paths"
             }
+            ErrorCode::Unauthorized => "have a token made: elivepatch-server token create",
             ErrorCode::Forbidden => "ask from a program, not from a page of another site",
             ErrorCode::MethodNotAllowed => "GET /api/v2/openapi.json says what each path knows",
             ErrorCode::Conflict => "nothing is left to be done",

@@ -66,6 +66,7 @@ impl Place {
             feed,
             cve: crate::app::CveOptions::default(),
             inventories: None,
+            host_report_seconds: 900,
             builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },
         };
         App::open(options).await.expect("an app")

@@ -54,6 +54,7 @@ impl Place {
             feed: None,
             cve: CveOptions { fixes, ..CveOptions::default() },
             inventories: None,
+            host_report_seconds: 900,
             builder_identity: BuilderIdentity::default(),
         };
         App::open(options).await.expect("an app")

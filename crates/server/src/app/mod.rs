@@ -1,5 +1,6 @@
 //! What the server does, free of HTTP: one file per subject.
 
+mod access;
 mod artifacts;
 mod assessment;
 mod bare_version;
@@ -15,6 +16,7 @@ mod feed;
 mod fixes;
 mod follow;
 mod health;
+mod hosts;
 mod intake;
 mod lease;
 mod order;
@@ -31,6 +33,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+pub use access::Caller;
 pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use bundle::{
@@ -46,12 +49,16 @@ pub use elivepatch_cve::{
     feed::{GitError, shown_source},
 };
 pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault, WebTimes};
-pub use elivepatch_store::{ApprovedFix, Store, StoreError, WorkerEnd};
+pub use elivepatch_store::{
+    ApprovedFix, AuditAction, AuditFilter, AuditRecord, NewAudit, NewToken, Store, StoreError,
+    TokenKind, TokenRecord, TokenState, WorkerEnd,
+};
 pub use error::AppError;
 pub use feed::{
     FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
 };
 pub use fixes::{ApproveError, approve_fix};
+pub use hosts::{Fleet, checked_tags};
 pub use intake::Intake;
 pub use part::Part;
 
@@ -81,6 +88,8 @@ pub struct AppOptions {
     pub cve: CveOptions,
     /// What knows what kernels are built from; absent: nothing does.
     pub inventories: Option<Arc<dyn Inventories>>,
+    /// After how many seconds hosts are to report again.
+    pub host_report_seconds: u32,
 }
 
 /// What the app must be told of fixes for CVEs.
@@ -110,8 +119,13 @@ struct Inner {
     submissions: Arc<Semaphore>,
     /// What was read of the feed, for the next question.
     cve_facts: tokio::sync::Mutex<assessment::KeptFacts>,
+    /// What matters on the kernels of hosts.
+    exposures: tokio::sync::Mutex<hosts::KeptExposures>,
     fixes: fixes::Fixes,
-    _lock: DataDirectoryLock,
+    /// Which refused requests were written down lately.
+    refusals: access::Refusals,
+    /// Absent beside a server that has it.
+    _lock: Option<DataDirectoryLock>,
 }
 
 impl App {
@@ -124,6 +138,24 @@ impl App {
         let store = Store::open(&options.data_directory).await?;
         // This server has the directory to itself: what lies there was left by one that is gone.
         store.remove_abandoned_uploads(Duration::ZERO).await?;
+        Self::over(store, options, Some(lock))
+    }
+
+    /// Opens the data directory, which must exist, for a command: a server may run on it. It answers questions;
+    /// no router may be made of it, and no chores started.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn open_beside(options: AppOptions) -> Result<Self, AppError> {
+        let store = Store::open(&options.data_directory).await?;
+        Self::over(store, options, None)
+    }
+
+    fn over(
+        store: Store,
+        options: AppOptions,
+        lock: Option<DataDirectoryLock>,
+    ) -> Result<Self, AppError> {
         let checker = Checker::start().map_err(AppError::Thread)?;
         let fixes = fixes::Fixes::new(&options.cve.fixes);
         let inner = Inner {
@@ -134,7 +166,9 @@ impl App {
             checker,
             submissions: Arc::new(Semaphore::new(SUBMISSIONS_AT_A_TIME)),
             cve_facts: tokio::sync::Mutex::default(),
+            exposures: tokio::sync::Mutex::default(),
             fixes,
+            refusals: access::Refusals::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -19,21 +19,32 @@ const MOST_SECONDS: u64 = 31 * 24 * 3600;
 /// The longest time between two readings of the feed, in hours: 30 days.
 const MOST_HOURS: u64 = 30 * 24;
 
+/// The shortest time between two reports of a host, in seconds: 500 hosts are 50 reports a second then.
+const LEAST_REPORT_SECONDS: u64 = 10;
+
+/// The longest, in seconds: a withdrawn livepatch stays on hosts for that long.
+const MOST_REPORT_SECONDS: u64 = 24 * 3600;
+
 /// The longest time until a feed is stale, in days.
 const MOST_DAYS: u64 = 365;
+
+/// The key by which, before there were tokens, somebody said that he knew.
+const GONE: &str = "i_know_that_there_is_no_authentication_yet";
+
+/// The problem of a config that still has it. Nobody should be told that it is unknown who was told to set it.
+pub(super) fn key_that_is_gone(text: &str) -> Option<ConfigProblem> {
+    let line = Some(line_of_key(text, GONE)?);
+    let message = "it is no longer needed: remove it. Whoever comes from another machine needs a token now \
+                   (elivepatch-server token create), and connections from there are encrypted; see [access] and \
+                   [tls] in docs/access.md";
+    Some(ConfigProblem { key: GONE.to_owned(), line, message: message.to_owned() })
+}
 
 /// Every value that cannot be used.
 pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> {
     let mut found = Problems { text, problems: Vec::new() };
-    if !config.listen.ip().is_loopback() && !config.i_know_that_there_is_no_authentication_yet {
-        found.add(
-            "listen",
-            format!(
-                "{} can be reached from other machines, and the server has no authentication yet; \
-                 take a loopback address, or set i_know_that_there_is_no_authentication_yet = true",
-                config.listen
-            ),
-        );
+    for (key, message) in config.tls.problems() {
+        found.add(key, message);
     }
     directories(config, &mut found);
     found.at_least("queue_limit", config.queue_limit.into(), 1);
@@ -72,6 +83,9 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     for (index, message) in fixes_problems(config) {
         found.add_to_table("fixes", index, message);
     }
+    let report_seconds = config.hosts.report_seconds.into();
+    found.at_least("hosts.report_seconds", report_seconds, LEAST_REPORT_SECONDS);
+    found.at_most("hosts.report_seconds", report_seconds, MOST_REPORT_SECONDS);
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems

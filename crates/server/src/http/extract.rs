@@ -9,7 +9,10 @@ use elivepatch_model::BuildNumber;
 use elivepatch_store::LeaseProof;
 use serde::de::DeserializeOwned;
 
-use super::HttpError;
+use super::{
+    HttpError,
+    router::{JSON_BODY_BYTES, REPORT_BYTES},
+};
 use crate::AppError;
 
 /// A JSON body.
@@ -21,14 +24,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(json_error(&rejection).into()),
+            Err(rejection) => Err(json_error(&rejection, JSON_BODY_BYTES).into()),
         }
     }
 }
 
-fn json_error(rejection: &JsonRejection) -> AppError {
+/// The JSON body of a host's report, whose route has a limit of its own.
+pub(crate) struct ReportJson<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ReportJson<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(json_error(&rejection, REPORT_BYTES).into()),
+        }
+    }
+}
+
+fn json_error(rejection: &JsonRejection, limit: usize) -> AppError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let limit_bytes = super::router::JSON_BODY_BYTES as u64;
+        let limit_bytes = limit as u64;
         return AppError::TooLarge { what: "the request".to_owned(), limit_bytes };
     }
     let hint = match rejection {

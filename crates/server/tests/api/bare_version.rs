@@ -84,6 +84,7 @@ async fn server(releases: &'static [&'static str]) -> Place {
         feed: None,
         cve: CveOptions::default(),
         inventories: Some(Arc::new(Archive(releases))),
+        host_report_seconds: 900,
         builder_identity: BuilderIdentity {
             common: "test builder".to_owned(),
             sources: vec![SourceIdentity::Tree {

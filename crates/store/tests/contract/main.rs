@@ -1,9 +1,11 @@
 //! The contract of the store: what every implementation of it must keep.
 
+mod access;
 mod blobs;
 mod crash;
 mod events;
 mod fixes;
+mod hosts;
 mod join;
 mod lease;
 mod outcome;

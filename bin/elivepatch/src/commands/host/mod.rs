@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod boot;
+pub mod enrol;
 pub mod guard;
 pub mod history;
 pub mod list;

@@ -12,7 +12,7 @@ use std::{
 
 use elivepatch_api::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
 use elivepatch_cve::{
-    Applicability, CveId, CveInput, Exposure, FileState, Kernel, LinuxVersion, Standing,
+    Applicability, CveId, CveInput, Cvss, Exposure, FileState, Kernel, LinuxVersion, Standing,
     applicability, standing,
 };
 use elivepatch_model::{BuiltFiles, Failure, KernelRelease, LeftOut, TargetFacts};
@@ -80,13 +80,7 @@ impl App {
                 "ask for fewer, or for none: those that may matter are in the answer",
             ));
         }
-        let Some(feed) = self.feed().await? else {
-            return Err(AppError::bad_request(
-                "this server has read no CVE feed yet",
-                "its administrator can: set source in the [feed] section of the server's config, then \
-                 elivepatch-server feed update",
-            ));
-        };
+        let feed = self.needed_feed().await?;
         let facts = self.cve_facts(feed.read_at).await?;
         let inventories = self.inner.options.inventories.clone();
         let asked: BTreeSet<CveId> = request.explain.iter().copied().collect();
@@ -116,6 +110,17 @@ impl App {
             }
         }
         Ok(assessed)
+    }
+
+    /// The feed, without which nothing can be said of CVEs.
+    pub(super) async fn needed_feed(&self) -> Result<FeedStatus, AppError> {
+        self.feed().await?.ok_or_else(|| {
+            AppError::bad_request(
+                "this server has read no CVE feed yet",
+                "its administrator can: set source in the [feed] section of the server's config, then \
+                 elivepatch-server feed update",
+            )
+        })
     }
 
     /// The files that the fixes of the kernel's own branch change, of CVEs whose fixes are at hand. They
@@ -164,7 +169,10 @@ impl App {
     }
 
     /// The facts of all CVEs of the feed that was read at a time; kept until it is read again.
-    async fn cve_facts(&self, read_at: Timestamp) -> Result<Arc<Vec<CveFacts>>, AppError> {
+    pub(super) async fn cve_facts(
+        &self,
+        read_at: Timestamp,
+    ) -> Result<Arc<Vec<CveFacts>>, AppError> {
         let mut kept = self.inner.cve_facts.lock().await;
         if let Some((at, facts)) = &*kept
             && *at == read_at
@@ -271,7 +279,7 @@ fn judge(
     }
     cves.sort_by_cached_key(|cve| {
         // Of equals the oldest: for that one there has been most time.
-        (Reverse((score(cve), Exposure::of(&cve.program_files))), cve.id)
+        (Reverse((tenths(cve.cvss.as_ref()), Exposure::of(&cve.program_files))), cve.id)
     });
     AssessmentResource {
         linux_version: version.linux.to_string(),
@@ -290,8 +298,8 @@ fn judge(
 }
 
 /// The score in tenths; what nobody has judged comes before what was judged to be low.
-fn score(cve: &AssessedCve) -> u32 {
-    cve.cvss.as_ref().map_or(50, |cvss| (cvss.score * 10.0).round() as u32)
+pub(super) fn tenths(cvss: Option<&Cvss>) -> u32 {
+    cvss.map_or(50, |cvss| (cvss.score * 10.0).round() as u32)
 }
 
 fn may_matter(applicability: &Applicability) -> bool {
