@@ -9,6 +9,7 @@ pub mod client;
 mod error;
 mod host;
 mod lease;
+mod livepatch;
 pub mod paths;
 mod rebuild;
 mod run;
@@ -29,6 +30,7 @@ pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
     Lease, LeaseToken, LeasedBuild,
 };
+pub use livepatch::LivepatchResource;
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
     CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource,

@@ -1,5 +1,5 @@
 use elivepatch_api::ErrorCode;
-use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, ElfBuildId, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -56,6 +56,12 @@ pub enum AppError {
         /// Its digest.
         digest: Sha256Digest,
     },
+    /// A livepatch is asked for, by the build-id of its module, that was not made here.
+    #[error("this server has made no livepatch whose module has the build-id {0}")]
+    UnknownLivepatch(ElfBuildId),
+    /// A build is to replace a livepatch that was not made here for its release, or whose module is gone.
+    #[error("this server does not have the livepatch {0} that is to be replaced")]
+    NothingToReplace(Sha256Digest),
     /// The module or manifest of a build that has none, or not yet, is asked for.
     #[error("build {number} is {state} and has no livepatch")]
     NoLivepatch {
@@ -91,9 +97,11 @@ impl AppError {
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
-            Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
-                ErrorCode::NotFound
-            }
+            Self::NoSuchPath
+            | Self::NotOfBuild { .. }
+            | Self::NoSuchText { .. }
+            | Self::UnknownLivepatch(_)
+            | Self::NothingToReplace(_) => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoLivepatch { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
@@ -133,6 +141,10 @@ impl AppError {
             Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
+                    .to_owned();
+            }
+            Self::NothingToReplace(_) => {
+                return "leave options.replaces out: then it is not tried that it is replaced"
                     .to_owned();
             }
             Self::NoLivepatch { number, state } if state.is_finished() => {
