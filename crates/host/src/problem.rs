@@ -198,6 +198,14 @@ impl HostProblem {
             {
                 "run it as root".to_owned()
             }
+            Self::State { source: Some(source), .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                "make room on its file system, and try again".to_owned()
+            }
             Self::State { .. } => {
                 "look at the directory: it must be root's, on a file system that can be written"
                     .to_owned()
