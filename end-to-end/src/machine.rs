@@ -70,6 +70,18 @@ pub struct Ran {
     pub code: i32,
 }
 
+/// Shell commands by which a machine has a way to a server of this one at the same address: servers answer to names
+/// of the loopback interface only.
+pub fn way_to(server_url: &str) -> String {
+    let port = server_url.rsplit(':').next().expect("it has a port").trim_end_matches('/');
+    format!(
+        "printf '#!/bin/sh\\nexec nc 10.0.2.2 {port}\\n' >/bin/to-server; chmod +x /bin/to-server
+         nc -ll -p {port} -e /bin/to-server &
+         way=$!
+        "
+    )
+}
+
 /// A machine that is off.
 #[derive(Debug)]
 pub struct TargetMachine {
@@ -83,6 +95,7 @@ pub struct RunningMachine<'a> {
     machine: &'a TargetMachine,
     child: Child,
     began: Instant,
+    limit: Duration,
 }
 
 impl TargetMachine {
@@ -134,7 +147,7 @@ impl TargetMachine {
             .args(["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"])
             .stdin(Stdio::null());
         let child = command.spawn().expect("qemu-system-x86_64");
-        RunningMachine { machine: self, child, began: Instant::now() }
+        RunningMachine { machine: self, child, began: Instant::now(), limit: LIMIT }
     }
 
     /// Starts it, and waits until it has gone off by itself.
@@ -157,6 +170,12 @@ impl TargetMachine {
 }
 
 impl RunningMachine<'_> {
+    /// The same with more time: for what waits for builds of a server.
+    #[must_use]
+    pub fn with_patience(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     /// Waits until it says something.
     ///
     /// # Panics
@@ -169,7 +188,7 @@ impl RunningMachine<'_> {
             }
             let is_off = self.child.try_wait().expect("a child").is_some();
             assert!(
-                !is_off && self.began.elapsed() < LIMIT,
+                !is_off && self.began.elapsed() < self.limit,
                 "{text:?} was not said:\n{said}\n{}",
                 self.machine.read("console")
             );
@@ -196,7 +215,7 @@ impl RunningMachine<'_> {
             match self.child.try_wait().expect("a child") {
                 Some(status) if status.success() => break,
                 Some(status) => panic!("{status}:\n{}", self.machine.read("console")),
-                None if self.began.elapsed() > LIMIT => {
+                None if self.began.elapsed() > self.limit => {
                     let _ = self.child.kill();
                     panic!(
                         "it does not end:\n{}\n{}",
