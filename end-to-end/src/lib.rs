@@ -27,7 +27,7 @@ pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use guest::facts_of_running;
 pub use livepatches::{Livepatches, forged, manifest_of, module_name, trial_module};
-pub use machine::{Ran, RunningMachine, Said, TargetMachine, way_to};
+pub use machine::{Ran, RunningMachine, Said, TargetMachine, Used, way_to};
 pub use material::{
     RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
     stock_config, stock_config_file, unit_fixture,

@@ -23,10 +23,13 @@ fn next_fix_is_ordered_with_what_is_live_and_replaces_it_without_a_moment_withou
         ("meminfo-label.checks.toml", &checks(&label)),
         ("meminfo-total.patch", &total),
     ]);
-    let build = format!("elivepatch build --config /disk/config --output /tmp --apply --url {url}");
+    let build = format!("elivepatch build --output /tmp --apply --url {url}");
     let way = way_to(&url);
     let script = format!(
         r#"{way}
+        # As a distribution leaves it.
+        mkdir /boot
+        cp /disk/config /boot/config-$(uname -r)
         run first {build} --patch /disk/meminfo-label.patch --checks /disk/meminfo-label.checks.toml
         run seen-first grep -c VMALLOCCHUNK /proc/meminfo
         first=$(ls /sys/kernel/livepatch)
@@ -44,9 +47,9 @@ fn next_fix_is_ordered_with_what_is_live_and_replaces_it_without_a_moment_withou
         second=$(ls /sys/kernel/livepatch)
         run again {build} --patch /disk/meminfo-label.patch
         run show elivepatch show $second
-        run drop elivepatch drop meminfo-label --config /disk/config --output /tmp --apply --url {url}
+        run drop elivepatch drop meminfo-label --output /tmp --apply --url {url}
         run dropped grep -e VMALLOCCHUNK -e VMALLOCTOTAL /proc/meminfo
-        run last elivepatch drop meminfo-total --config /disk/config --output /tmp --apply --url {url}
+        run last elivepatch drop meminfo-total --output /tmp --apply --url {url}
         kill $way
         run dead elivepatch builds --url {url}
         run list elivepatch list
