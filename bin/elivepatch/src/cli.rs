@@ -7,6 +7,7 @@ use crate::{
         cancel::CancelArgs,
         check::CheckArgs,
         cve::CveArgs,
+        drop::DropArgs,
         facts::FactsArgs,
         host::{
             ViewArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs, guard::GuardArgs,
@@ -48,7 +49,7 @@ pub struct Cli {
 }
 
 /// Arguments of a build that have no meaning in CVE mode.
-const OF_BUILDS: [&str; 4] = ["patches", "no_wait", "follow", "verbose"];
+const OF_BUILDS: [&str; 6] = ["patches", "no_wait", "follow", "verbose", "alone", "drop"];
 
 /// CVE mode as the first elivepatch had it. (Without words of its own: clap would show them as the program's.)
 #[derive(Debug, Args)]
@@ -73,6 +74,9 @@ pub enum Command {
     /// Fix the CVEs that matter on a kernel by one livepatch, and say which stay open
     #[command(after_help = CVE_HELP)]
     Cve(Box<CveArgs>),
+    /// Build what is live without some of its fixes
+    #[command(after_help = EXIT_CODES)]
+    Drop(Box<DropArgs>),
     /// Load a livepatch into the running kernel
     #[command(after_help = EXIT_CODES)]
     Apply(ApplyArgs),
@@ -104,7 +108,7 @@ pub enum Command {
     /// Build a livepatch again from its manifest, and compare the two modules byte by byte
     #[command(after_help = EXIT_CODES)]
     Rebuild(RebuildArgs),
-    /// Show a build
+    /// Show a build on the server, or what is in a livepatch
     Show(ShowArgs),
     /// Cancel a build, also for everybody who joined it with an equal request
     Cancel(CancelArgs),

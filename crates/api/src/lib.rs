@@ -13,6 +13,7 @@ mod exposure;
 mod fleet;
 mod host;
 mod lease;
+mod livepatch;
 pub mod paths;
 mod rebuild;
 mod run;
@@ -45,6 +46,7 @@ pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
     Lease, LeaseToken, LeasedBuild,
 };
+pub use livepatch::LivepatchResource;
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
     CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource,

@@ -1,6 +1,6 @@
 use elivepatch_api::ErrorCode;
 use elivepatch_cve::CveId;
-use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, ElfBuildId, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -65,6 +65,12 @@ pub enum AppError {
         /// Its digest.
         digest: Sha256Digest,
     },
+    /// A livepatch is asked for, by the build-id of its module, that was not made here.
+    #[error("this server has made no livepatch whose module has the build-id {0}")]
+    UnknownLivepatch(ElfBuildId),
+    /// A build is to replace a livepatch that was not made here for its release, or whose module is gone.
+    #[error("this server does not have the livepatch {0} that is to be replaced")]
+    NothingToReplace(Sha256Digest),
     /// The module or manifest of a build that has none, or not yet, is asked for.
     #[error("build {number} is {state} and has no livepatch")]
     NoLivepatch {
@@ -110,9 +116,11 @@ impl AppError {
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
-            Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
-                ErrorCode::NotFound
-            }
+            Self::NoSuchPath
+            | Self::NotOfBuild { .. }
+            | Self::NoSuchText { .. }
+            | Self::UnknownLivepatch(_)
+            | Self::NothingToReplace(_) => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoSuchCve(_) => ErrorCode::NotFound,
             Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
@@ -167,6 +175,10 @@ impl AppError {
             | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
+                    .to_owned();
+            }
+            Self::NothingToReplace(_) => {
+                return "leave options.replaces out: then it is not tried that it is replaced"
                     .to_owned();
             }
             Self::NoLivepatch { number, state } if state.is_finished() => {

@@ -249,6 +249,11 @@ impl Intake {
             ));
         };
         let BuildRequest { target, checks, options } = *request;
+        if let Some(module) = options.replaces
+            && !app.store().has_module(module, &target.release).await?
+        {
+            return Err(AppError::NothingToReplace(module));
+        }
         let (baseline, mut uploads): (Vec<_>, Vec<UploadedBlob>) = baseline.into_iter().unzip();
         let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
         uploads.append(&mut of_fixes);

@@ -81,6 +81,8 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(events::follow))
         .routes(routes!(artifacts::module))
         .routes(routes!(artifacts::manifest))
+        .routes(routes!(artifacts::patch))
+        .routes(routes!(artifacts::livepatch))
         .routes(routes!(assessments::assess))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod history;
 pub mod list;
 pub mod revert;
+pub mod show;
 pub mod status;
 pub mod unlock;
 
