@@ -2,6 +2,7 @@ use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_api::client::{Client, ClientError, ServerUrl};
+use elivepatch_host::Enrolment;
 use elivepatch_model::{BuildNumber, RunNumber};
 
 use crate::{
@@ -53,6 +54,11 @@ impl ServerArgs {
 }
 
 impl Server {
+    /// The server at which this machine is registered.
+    pub fn of_enrolment(enrolment: &Enrolment) -> Result<Self, Problem> {
+        ServerArgs { url: Some(enrolment.url.clone()) }.open()
+    }
+
     /// What a failed call to this server means.
     pub fn problem(&self, error: &ClientError) -> Problem {
         Problem::from_client(error, &self.url)

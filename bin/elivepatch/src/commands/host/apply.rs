@@ -19,7 +19,7 @@ use crate::{
     inputs::read_at_most,
     output::{data, say},
     problem::{Problem, warn},
-    server::ServerArgs,
+    server::{Server, ServerArgs},
     text::duration,
 };
 
@@ -57,7 +57,7 @@ impl LoadArgs {
             0 => ApplyOptions::default().transition_limit,
             seconds => Duration::from_secs(seconds),
         };
-        ApplyOptions { transition_limit, at_boot: false }
+        ApplyOptions { transition_limit, ..ApplyOptions::default() }
     }
 }
 
@@ -75,7 +75,7 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
                 let place = tempfile::tempdir().map_err(|error| {
                     Problem::input("cannot make a temporary directory").caused_by(&error)
                 })?;
-                let path = fetch(&arguments.server, number, place.path()).await?;
+                let path = fetch(&arguments.server.open()?, number, place.path()).await?;
                 fetched = Some(place);
                 read(&path)?
             }
@@ -156,7 +156,8 @@ fn is_file(given: &str) -> bool {
     given.contains('/') || given.ends_with(".ko") || Path::new(given).is_file()
 }
 
-fn read(path: &Path) -> Result<Applying, Problem> {
+/// Reads a module and the manifest that lies beside it.
+pub fn read(path: &Path) -> Result<Applying, Problem> {
     let module = ModuleFile::read(path).map_err(|problem| host_problem(&problem))?;
     let manifest_path = manifest_path(path);
     let text = match fs::exists(&manifest_path) {
@@ -192,12 +193,11 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
 }
 
 /// Fetches the livepatch of a build.
-async fn fetch(server: &ServerArgs, number: BuildNumber, place: &Path) -> Result<PathBuf, Problem> {
-    let server = server.open()?;
+pub async fn fetch(server: &Server, number: BuildNumber, place: &Path) -> Result<PathBuf, Problem> {
     let destination = Destination::open(Some(place), true)?;
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
     let stored =
-        download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
+        download::fetch(server, &build, None, &destination, Duration::from_secs(60)).await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
     Ok(stored.module_path)
 }

@@ -1,12 +1,14 @@
 //! The commands that look at and change what is loaded on this machine. None of them needs a server, but for
 //! fetching a livepatch that is not here yet.
 
+pub mod agent;
 pub mod apply;
 pub mod boot;
 pub mod guard;
 pub mod history;
 pub mod list;
 pub mod revert;
+mod server_side;
 pub mod status;
 pub mod unlock;
 
@@ -66,6 +68,7 @@ pub fn host_problem(problem: &HostProblem) -> Problem {
         | HostProblem::Stalled { .. }
         | HostProblem::CannotReverse { .. }
         | HostProblem::TakenBack { .. }
+        | HostProblem::OtherAgent
         | HostProblem::Busy => Exit::Host,
         _ => Exit::Input,
     };
