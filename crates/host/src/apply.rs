@@ -28,14 +28,25 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 pub struct ApplyOptions {
     /// How long the transition may take.
     pub transition_limit: Duration,
-    /// Whether it is loaded because the machine was started.
-    pub at_boot: bool,
+    /// Who wants it.
+    pub by: By,
+}
+
+/// Who wants something to be loaded or taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Somebody on this machine. The agent does not undo it.
+    Person,
+    /// The start of the machine.
+    Boot,
+    /// The server, through the agent.
+    Server,
 }
 
 impl Default for ApplyOptions {
     fn default() -> Self {
         // The kernel nudges tasks that sleep each 15 s: three times.
-        Self { transition_limit: Duration::from_secs(60), at_boot: false }
+        Self { transition_limit: Duration::from_secs(60), by: By::Person }
     }
 }
 
@@ -142,7 +153,7 @@ impl Host<'_> {
             // It may have been loaded by hand: from now on it is looked after.
             if self.state.of(&self.kernel).current != Some(module.digest) {
                 self.mark(module.digest, None, Vitals::now(self.machine)?)?;
-                self.make_current(module.digest)?;
+                self.make_current(module.digest, options.by)?;
             }
             return Ok(Applied::AlreadyActive);
         }
@@ -203,13 +214,13 @@ impl Host<'_> {
                 unwritten.push(problem.to_string());
             }
         };
-        written(self.make_current(module.digest));
+        written(self.make_current(module.digest, options.by));
         let fixes = applying.manifest.iter().flat_map(|manifest| &manifest.fixes);
         written(self.note(EventKind::Loaded {
             name: module.name.clone(),
             digest: module.digest,
             fixes: fixes.map(|fix| fix.name.clone()).collect(),
-            at_boot: options.at_boot,
+            at_boot: options.by == By::Boot,
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }));
         let replaced = self.unload_replaced(loaded, own, &module.name);

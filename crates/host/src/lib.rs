@@ -7,6 +7,8 @@
 mod apply;
 mod blockers;
 mod boot;
+#[cfg(any(test, feature = "fake-kernel"))]
+pub mod fake;
 mod health;
 mod host;
 mod kernel;
@@ -25,13 +27,13 @@ mod status;
 mod tests;
 mod transition;
 
-pub use apply::{Applied, ApplyOptions, Applying, Progress};
+pub use apply::{Applied, ApplyOptions, Applying, By, Progress};
 pub use blockers::Blocker;
-pub use boot::{Booted, Guarded};
+pub use boot::{Booted, Guarded, next_look};
 pub use elivepatch_elf::LivepatchMaker;
 pub use health::{Health, Sign};
 pub use host::{GUARD, Host};
-pub use kernel::{Kernel, Vitals};
+pub use kernel::{Kernel, Vitals, boot_id, is_switched_off, uptime};
 pub use kprobes::probed;
 pub use livepatches::{Livepatch, PatchedFunction, is_module_name, livepatches};
 pub use machine::{Machine, Modules, RunningModules};
@@ -41,7 +43,7 @@ pub use obstacles::Obstacle;
 pub use problem::HostProblem;
 pub use revert::Reverted;
 pub use state::{
-    Enrolment, Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State,
-    StateDirectory,
+    AgentLock, AgentRecord, Enrolment, Event, EventKind, FailedOrder, Held, KernelState, Lockout,
+    MANIFEST_BYTES, Marker, PendingOrder, State, StateDirectory,
 };
 pub use status::{Status, Trouble};

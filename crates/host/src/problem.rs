@@ -48,6 +48,9 @@ pub enum HostProblem {
         /// The version of its form.
         version: u64,
     },
+    /// Another agent runs on this machine.
+    #[error("another agent of elivepatch runs on this machine")]
+    OtherAgent,
     /// Another elivepatch is at work.
     #[error("another elivepatch is changing what is loaded on this machine")]
     Busy,
@@ -212,6 +215,10 @@ impl HostProblem {
             }
             Self::NewerState { .. } => {
                 "use the elivepatch that wrote it, or a newer one; nothing was changed".to_owned()
+            }
+            Self::OtherAgent => {
+                "leave it to that one: elivepatch status says how it stands; a second one is of no use"
+                    .to_owned()
             }
             Self::Busy => "wait until it has ended: elivepatch status says what it does".to_owned(),
             Self::ModuleUnread { .. } => {

@@ -16,7 +16,7 @@ use crate::{
     live,
     output::{data, say},
     problem::{Problem, warn},
-    server::ServerArgs,
+    server::{Server, ServerArgs},
     text::{duration, printable},
 };
 
@@ -54,7 +54,7 @@ impl LoadArgs {
             0 => ApplyOptions::default().transition_limit,
             seconds => Duration::from_secs(seconds),
         };
-        ApplyOptions { transition_limit, at_boot: false }
+        ApplyOptions { transition_limit, ..ApplyOptions::default() }
     }
 }
 
@@ -72,7 +72,8 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
                 let place = tempfile::tempdir().map_err(|error| {
                     Problem::input("cannot make a temporary directory").caused_by(&error)
                 })?;
-                let applying = fetch(&arguments.server, number, place.path(), &directory).await?;
+                let applying =
+                    fetch(&arguments.server.open()?, number, place.path(), &directory).await?;
                 fetched = Some(place);
                 applying
             }
@@ -235,18 +236,17 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
 }
 
 /// Fetches the livepatch of a build, with the texts of its fixes.
-async fn fetch(
-    server: &ServerArgs,
+pub async fn fetch(
+    server: &Server,
     number: BuildNumber,
     place: &Path,
     directory: &StateDirectory,
 ) -> Result<Applying, Problem> {
-    let server = server.open()?;
     let destination = Destination::open(Some(place), true)?;
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
     let stored =
-        download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
+        download::fetch(server, &build, None, &destination, Duration::from_secs(60)).await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
-    let patches = live::of_build(&server, directory, number, &stored.manifest).await;
+    let patches = live::of_build(server, directory, number, &stored.manifest).await;
     Ok(Applying { patches, ..read(&stored.module_path)? })
 }

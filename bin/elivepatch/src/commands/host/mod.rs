@@ -1,6 +1,7 @@
 //! The commands that look at and change what is loaded on this machine. None of them needs a server, but for
 //! fetching a livepatch that is not here yet.
 
+pub mod agent;
 pub mod apply;
 pub mod boot;
 pub mod enrol;
@@ -8,6 +9,7 @@ pub mod guard;
 pub mod history;
 pub mod list;
 pub mod revert;
+mod server_side;
 pub mod show;
 pub mod status;
 pub mod unlock;
@@ -68,6 +70,7 @@ pub fn host_problem(problem: &HostProblem) -> Problem {
         | HostProblem::Stalled { .. }
         | HostProblem::CannotReverse { .. }
         | HostProblem::TakenBack { .. }
+        | HostProblem::OtherAgent
         | HostProblem::Busy => Exit::Host,
         _ => Exit::Input,
     };
