@@ -52,6 +52,14 @@ pub enum Command {
     Fix(FixCommand),
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
+    /// Print the public key that the server's manifests are verified with.
+    ManifestKey,
+    /// Print the certificate of the key that modules are signed with.
+    ModuleKey {
+        /// Write it to this file instead, in DER, as `mokutil --import` takes it.
+        #[arg(long, value_name = "FILE")]
+        der: Option<Utf8PathBuf>,
+    },
     /// Print the config of a stock kernel, out of its package.
     KernelConfig {
         /// The kernel's release, as `uname -r` prints it.
@@ -268,7 +276,13 @@ impl Command {
     /// The cache that is named, by a command that can be told only that.
     fn cache(&self) -> Option<&CacheArguments> {
         match self {
-            Self::All(_) | Self::Init(_) | Self::CheckConfig | Self::Feed(_) | Self::Fix(_) => None,
+            Self::All(_)
+            | Self::Init(_)
+            | Self::CheckConfig
+            | Self::Feed(_)
+            | Self::Fix(_)
+            | Self::ManifestKey
+            | Self::ModuleKey { .. } => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

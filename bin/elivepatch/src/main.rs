@@ -12,6 +12,7 @@ mod exit;
 mod facts_report;
 mod inputs;
 mod manifest_file;
+mod manifest_key;
 mod output;
 mod problem;
 mod progress;

@@ -5,6 +5,7 @@ mod cve;
 mod double;
 mod facts;
 mod rebuild;
+mod signed;
 
 use std::fs;
 

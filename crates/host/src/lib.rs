@@ -10,6 +10,7 @@ mod boot;
 mod health;
 mod host;
 mod kernel;
+mod kernel_keys;
 mod livepatches;
 mod machine;
 mod module_file;
@@ -22,6 +23,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod trust;
 
 pub use apply::{Applied, ApplyOptions, Applying, Progress};
 pub use blockers::Blocker;
@@ -37,7 +39,8 @@ pub use obstacles::Obstacle;
 pub use problem::HostProblem;
 pub use revert::Reverted;
 pub use state::{
-    Enrolment, Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State,
-    StateDirectory,
+    Enrolment, Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, ManifestFiles, Marker,
+    State, StateDirectory,
 };
 pub use status::{Status, Trouble};
+pub use trust::ManifestTrust;

@@ -5,13 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elivepatch_elf::Module;
+use elivepatch_elf::{Module, SignedModule};
 use elivepatch_model::{ElfBuildId, Sha256Digest, limits::MODULE_BYTES};
 
 use crate::{HostProblem, PatchedFunction};
-
-/// What stands at the end of a signed module (`include/linux/module_signature.h`).
-const SIGNED: &[u8] = b"~Module signature appended~\n";
 
 /// A module in a file, as far as it matters to whoever loads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +65,7 @@ impl ModuleFile {
             vermagic: module.modinfo.vermagic().unwrap_or_default().to_owned(),
             is_livepatch: module.modinfo.is_livepatch(),
             build_id: module.build_id.clone(),
-            is_signed: bytes.ends_with(SIGNED),
+            is_signed: SignedModule::is_marked(bytes),
             functions: functions.collect(),
         })
     }

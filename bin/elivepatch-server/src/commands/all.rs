@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use axum::serve::ListenerExt;
 use elivepatch_api::client::Client;
 use elivepatch_builder::remove_work_directory;
-use elivepatch_model::Sha256Digest;
+use elivepatch_model::{Failure, Sha256Digest};
 use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
     app::{DataDirectoryError, StoreError},
@@ -20,7 +20,7 @@ use super::{load_config, make_directory};
 use crate::{
     arguments::Arguments,
     error::CommandError,
-    housekeeping, logging, report,
+    housekeeping, logging, manifest_key, report,
     runner::{self, BuildRunner},
     worker::{self, Pool},
 };
@@ -54,12 +54,14 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         builder_identity: runner.identity(),
         allow_unproven: config.policy.allow_unproven,
         feed: super::feed::options(config),
+        manifest_key: Some(manifest_key::read_or_make(config)?),
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
     };
     let app = App::open(options).await.map_err(open_error)?;
+    let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;
-    announce(config, &listener, runner.as_ref());
+    announce(config, &listener, runner.as_ref(), unsigned.as_ref());
     let reach = if config.listen.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
     let chores = app.start_chores();
     let sweeper = housekeeping::start(app.clone(), Arc::clone(&runner));
@@ -163,7 +165,12 @@ async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
     })
 }
 
-fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRunner) {
+fn announce(
+    config: &ServerConfig,
+    listener: &TcpListener,
+    runner: &dyn BuildRunner,
+    unsigned: Option<&Failure>,
+) {
     let address = listener.local_addr().unwrap_or(config.listen);
     anstream::eprintln!("elivepatch-server {}", env!("CARGO_PKG_VERSION"));
     anstream::eprintln!("listening on http://{address}");
@@ -178,6 +185,9 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
             "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
             failure.hint
         ));
+    }
+    if let Some(failure) = unsigned {
+        report::warn(&format!("builds will fail: {failure}; {}", failure.hint));
     }
     for problem in super::fix::source_problems(config) {
         report::warn(&format!("a source of fixes cannot be used: {problem}"));

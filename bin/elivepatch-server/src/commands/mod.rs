@@ -9,6 +9,8 @@ pub mod fix;
 pub mod gc;
 pub mod init;
 pub mod kernel_config;
+pub mod manifest_key;
+pub mod module_key;
 pub mod toolchain;
 
 use camino::Utf8Path;

@@ -8,12 +8,17 @@ use elivepatch_api::{
 use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
 use serde::Serialize;
 
-use super::{build_number, host, options::OptionArgs};
+use super::{
+    build_number,
+    host::{self, StateArgs},
+    options::OptionArgs,
+};
 use crate::{
     destination::Destination,
     download::{self, Sent, SentFixes, Stored},
     exit::Exit,
     inputs,
+    manifest_key::ManifestKeyArgs,
     output::{data, say},
     problem::Problem,
     report,
@@ -33,6 +38,8 @@ pub struct BuildArgs {
     pub patches: Vec<PathBuf>,
     #[command(flatten)]
     pub server: ServerArgs,
+    #[command(flatten)]
+    pub manifest_key: ManifestKeyArgs,
     /// The kernel's release as uname -r prints it [default: worked out from the config]
     #[arg(short = 'a', long, alias = "kernel_version", value_name = "RELEASE")]
     pub kernel: Option<KernelRelease>,
@@ -213,17 +220,18 @@ async fn complete(
         }
         return Err(not_built(&build));
     }
+    let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
     let stored =
-        download::fetch(server, &build, sent, destination, patience).await.map_err(|problem| {
-            problem.aside(format!("build {number} is there; get it with: {go_on}"))
-        })?;
+        download::fetch(server, &build, sent, &trust, destination, patience).await.map_err(
+            |problem| problem.aside(format!("build {number} is there; get it with: {go_on}")),
+        )?;
     if arguments.json {
         print_outcome(server, &build, Some(&stored))?;
     } else {
         report::print_stored(&stored, arguments.apply)?;
     }
     if arguments.apply {
-        host::apply::module(&stored.module_path, false)?;
+        host::apply::module(&stored.module_path, &arguments.manifest_key, false)?;
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,5 @@
 mod fake;
+mod signing;
 
 use std::fs;
 
@@ -33,7 +34,12 @@ fn applying(world: &World, name: &str) -> Applying {
     });
     let text = serde_json::to_vec(&text).expect("plain data");
     let manifest: Manifest = serde_json::from_slice(&text).expect("a manifest");
-    Applying { module, manifest: Some(manifest), manifest_text: Some(text) }
+    Applying {
+        module,
+        manifest: Some(manifest),
+        manifest_text: Some(text),
+        manifest_signature: None,
+    }
 }
 
 /// Applies a livepatch and gives the words of what went on.

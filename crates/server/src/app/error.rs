@@ -1,5 +1,6 @@
 use elivepatch_api::ErrorCode;
 use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
+use elivepatch_signature::KeyError;
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -64,6 +65,12 @@ pub enum AppError {
         /// Where it stands.
         state: BuildState,
     },
+    /// The signature of a manifest is asked for, and this server has no key to sign with.
+    #[error("this server signs no manifests")]
+    SignsNothing,
+    /// A manifest cannot be signed: the machine gives no random numbers.
+    #[error("a manifest cannot be signed")]
+    Sign(#[source] KeyError),
     /// The data directory cannot be used. Only at start.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
@@ -91,12 +98,15 @@ impl AppError {
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
-            Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
-                ErrorCode::NotFound
-            }
+            Self::NoSuchPath
+            | Self::NotOfBuild { .. }
+            | Self::NoSuchText { .. }
+            | Self::SignsNothing => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoLivepatch { .. } => ErrorCode::Conflict,
-            Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
+            Self::DataDirectory(_) | Self::Thread(_) | Self::Sign(_) | Self::Panicked(_) => {
+                ErrorCode::Internal
+            }
             Self::Store(error) => match error {
                 StoreError::NoSuchBuild(_)
                 | StoreError::NoSuchBlob(_)
@@ -133,6 +143,10 @@ impl AppError {
             Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
+                    .to_owned();
+            }
+            Self::SignsNothing => {
+                return "elivepatch-server manifest-key, on its machine, says what is missing"
                     .to_owned();
             }
             Self::NoLivepatch { number, state } if state.is_finished() => {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection, FixesSection,
-    PolicySection, ServerConfig, SourceSection,
+    PolicySection, ServerConfig, SigningSection, SourceSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -23,6 +23,7 @@ pub(super) struct ConfigFile {
     policy: PolicySection,
     feed: FeedSection,
     fixes: Vec<FixesSection>,
+    signing: SigningSection,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -57,6 +58,7 @@ impl ConfigFile {
             policy: self.policy,
             feed: self.feed,
             fixes: self.fixes,
+            signing: self.signing,
             debian: self.debian,
             sources: self.source,
         }

@@ -10,6 +10,8 @@ mod fixes_template;
 mod limits;
 mod places;
 mod policy;
+mod signing;
+mod signing_template;
 mod source;
 mod source_problems;
 mod source_template;
@@ -31,6 +33,7 @@ pub use policy::{
     AutomaticFixes, DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS,
     DEFAULT_LIVEPATCH_OBJECTS, PolicySection,
 };
+pub use signing::SigningSection;
 pub use source::{SourceKindName, SourceSection};
 pub use template::template;
 
@@ -63,6 +66,8 @@ pub struct ServerConfig {
     pub feed: FeedSection,
     /// Where the texts of fixes come from: the first that has one serves it.
     pub fixes: Vec<FixesSection>,
+    /// What manifests and modules are signed with.
+    pub signing: SigningSection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels: the first that has one serves it.
@@ -95,6 +100,7 @@ impl ServerConfig {
             policy: PolicySection::default(),
             feed: FeedSection::default(),
             fixes: Vec::new(),
+            signing: SigningSection::default(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

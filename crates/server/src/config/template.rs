@@ -2,7 +2,8 @@ use camino::Utf8Path;
 
 use super::{
     DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
-    MOST_WORKERS, Overrides, Places, ServerConfig, fixes_template::FIXES, source_template::SOURCES,
+    MOST_WORKERS, Overrides, Places, ServerConfig, fixes_template::FIXES,
+    signing_template::SIGNING, source_template::SOURCES,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -155,7 +156,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 #public_keys = []
 
 {FIXES}
-[cache]
+{SIGNING}[cache]
 # The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
 # sources that were not used the longest are removed, but none that is in use or pinned
 # (elivepatch-server base pin). Each can be made or fetched again. Without it nothing is removed. A

@@ -60,6 +60,7 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(events::follow))
         .routes(routes!(artifacts::module))
         .routes(routes!(artifacts::manifest))
+        .routes(routes!(artifacts::manifest_signature))
         .routes(routes!(assessments::assess))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
@@ -115,6 +116,7 @@ mod tests {
             allow_unproven: false,
             feed: None,
             cve: crate::app::CveOptions::default(),
+            manifest_key: None,
             inventories: None,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });

@@ -8,7 +8,11 @@ use elivepatch_cve::{CveId, Group, Outcome};
 use elivepatch_model::BuildNumber;
 use serde::Serialize;
 
-use super::{super::host::apply, CveArgs, reports::Reports};
+use super::{
+    super::host::{StateArgs, apply},
+    CveArgs,
+    reports::Reports,
+};
 use crate::{
     cve::{self, Changes, LivepatchNote, Remembered, Report, StateFile, doubts},
     destination::Destination,
@@ -90,7 +94,7 @@ pub async fn tell(
         remember(state, &Remembered::new(server.url.as_str(), &run, stored.as_ref()));
     }
     if let (true, Some(stored)) = (arguments.apply, &stored) {
-        apply::module(&stored.module_path, arguments.tells_only_news())?;
+        apply::module(&stored.module_path, &arguments.manifest_key, arguments.tells_only_news())?;
     }
     Ok(match report.is_exposed() && !(is_known && arguments.tells_only_news()) {
         true => Exit::Exposed,
@@ -182,7 +186,8 @@ async fn livepatch(
         Some(destination) => {
             let accept_unproven = told.accept_unproven.unwrap_or(build.options.accept_unproven);
             let sent = sent(run, accept_unproven);
-            let fetch = download::fetch(server, &build, Some(&sent), destination, patience);
+            let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
+            let fetch = download::fetch(server, &build, Some(&sent), &trust, destination, patience);
             Some(fetch.await.map_err(aside)?)
         }
         None => None,

@@ -6,8 +6,8 @@ use std::{
 
 use clap::Args;
 use elivepatch_host::{
-    Applied, ApplyOptions, Applying, HostProblem, MANIFEST_BYTES, Machine, ModuleFile,
-    StateDirectory,
+    Applied, ApplyOptions, Applying, HostProblem, MANIFEST_BYTES, Machine, ManifestTrust,
+    ModuleFile, StateDirectory,
 };
 use elivepatch_model::{BuildNumber, Manifest};
 
@@ -17,6 +17,8 @@ use crate::{
     download,
     exit::Exit,
     inputs::read_at_most,
+    manifest_file::read_signature,
+    manifest_key::{self, ManifestKeyArgs},
     output::{data, say},
     problem::{Problem, warn},
     server::ServerArgs,
@@ -69,15 +71,16 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
     let mut fetched = None;
     let applying = match &arguments.livepatch {
         None => current(&machine, &directory)?,
-        Some(given) if is_file(given) => read(Path::new(given))?,
+        Some(given) if is_file(given) => read(Path::new(given), &directory.trust())?,
         Some(given) => match given.parse::<BuildNumber>() {
             Ok(number) => {
                 let place = tempfile::tempdir().map_err(|error| {
                     Problem::input("cannot make a temporary directory").caused_by(&error)
                 })?;
-                let path = fetch(&arguments.server, number, place.path()).await?;
+                let trust = directory.trust();
+                let path = fetch(&arguments.server, number, &trust, place.path()).await?;
                 fetched = Some(place);
-                read(&path)?
+                read(&path, &trust)?
             }
             Err(_) => kept(&machine, &directory, given)?,
         },
@@ -91,9 +94,10 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
 }
 
 /// Loads a module that lies beside its manifest. With `quiet` it is not told when it is active already.
-pub fn module(path: &Path, quiet: bool) -> Result<(), Problem> {
-    let state = StateArgs::of_environment();
-    load(&Machine::this(), &state.directory(), &read(path)?, &LoadArgs::default(), quiet)
+pub fn module(path: &Path, key: &ManifestKeyArgs, quiet: bool) -> Result<(), Problem> {
+    let directory = StateArgs::of_environment().directory().trusting(key.keys());
+    let applying = read(path, &directory.trust())?;
+    load(&Machine::this(), &directory, &applying, &LoadArgs::default(), quiet)
 }
 
 fn load(
@@ -156,11 +160,19 @@ fn is_file(given: &str) -> bool {
     given.contains('/') || given.ends_with(".ko") || Path::new(given).is_file()
 }
 
-fn read(path: &Path) -> Result<Applying, Problem> {
-    let module = ModuleFile::read(path).map_err(|problem| host_problem(&problem))?;
+/// Reads a module and the manifest beside it: first that, when it must be signed.
+fn read(path: &Path, trust: &ManifestTrust) -> Result<Applying, Problem> {
+    let module = || ModuleFile::read(path).map_err(|problem| host_problem(&problem));
     let manifest_path = manifest_path(path);
     let text = match fs::exists(&manifest_path) {
-        Ok(false) => return Ok(Applying { module, manifest: None, manifest_text: None }),
+        Ok(false) => {
+            return Ok(Applying {
+                module: module()?,
+                manifest: None,
+                manifest_text: None,
+                manifest_signature: None,
+            });
+        }
         _ => read_at_most(&manifest_path, MANIFEST_BYTES),
     };
     let cannot = |error: &dyn std::error::Error| {
@@ -169,8 +181,16 @@ fn read(path: &Path) -> Result<Applying, Problem> {
             .hint("fetch it again with the module")
     };
     let text = text.map_err(|error| cannot(&error))?;
+    let signature = read_signature(&manifest_path)?;
+    let what = format!("the manifest {}", manifest_path.display());
+    manifest_key::verify(trust, &what, &text, signature.as_deref())?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
-    Ok(Applying { module, manifest: Some(manifest), manifest_text: Some(text) })
+    Ok(Applying {
+        module: module()?,
+        manifest: Some(manifest),
+        manifest_text: Some(text),
+        manifest_signature: signature,
+    })
 }
 
 /// The livepatch that belongs to this kernel.
@@ -192,12 +212,18 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
 }
 
 /// Fetches the livepatch of a build.
-async fn fetch(server: &ServerArgs, number: BuildNumber, place: &Path) -> Result<PathBuf, Problem> {
+async fn fetch(
+    server: &ServerArgs,
+    number: BuildNumber,
+    trust: &ManifestTrust,
+    place: &Path,
+) -> Result<PathBuf, Problem> {
     let server = server.open()?;
     let destination = Destination::open(Some(place), true)?;
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
     let stored =
-        download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
+        download::fetch(&server, &build, None, trust, &destination, Duration::from_secs(60))
+            .await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
     Ok(stored.module_path)
 }
