@@ -10,7 +10,8 @@ use std::{
 use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
 
 use crate::{
-    Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
+    Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ManifestFiles, ModuleFile,
+    Obstacle, Vitals,
     kprobes::probed,
     live::active_of,
     livepatches::{livepatches, named},
@@ -59,14 +60,17 @@ pub struct Applying {
     pub manifest: Option<Manifest>,
     /// The manifest's text, to be kept.
     pub manifest_text: Option<Vec<u8>>,
+    /// The signature of the text.
+    pub manifest_signature: Option<Vec<u8>>,
     /// The texts of its fixes, as far as they are at hand: to be kept for the next order.
     pub patches: Vec<Vec<u8>>,
 }
 
-/// One that is kept on the machine: its manifest is there, too.
+/// One that is kept on the machine.
 impl From<Held> for Applying {
-    fn from(Held { module, manifest }: Held) -> Self {
-        Self { module, manifest, manifest_text: None, patches: Vec::new() }
+    fn from(held: Held) -> Self {
+        let Held { module, manifest, manifest_text, manifest_signature } = held;
+        Self { module, manifest, manifest_text, manifest_signature, patches: Vec::new() }
     }
 }
 
@@ -125,6 +129,10 @@ impl Host<'_> {
             loaded,
             own,
             state: &state,
+            trusted: self
+                .directory
+                .trust()
+                .verify(applying.manifest_text.as_deref(), applying.manifest_signature.as_deref()),
         };
         obstacles(self.machine, &candidate)
     }
@@ -161,7 +169,9 @@ impl Host<'_> {
         let marker = self.state.marker.clone();
         let vitals = Vitals::now(self.machine)?;
         self.mark(module.digest, before, vitals)?;
-        let outcome = self.load(module, &kept, options, tell).and_then(|()| {
+        let loaded_now = self.load(module, &kept, options, tell);
+        let loaded_now = loaded_now.map_err(|problem| problem.of(applying.manifest.as_ref()));
+        let outcome = loaded_now.and_then(|()| {
             let livepatch = named(self.machine, &module.name)?;
             let health = Health::look(self.machine, livepatch.as_ref(), vitals)?;
             match health.is_well() {
@@ -272,7 +282,7 @@ impl Host<'_> {
     }
 
     /// Loads what was active before, when it is not any more: a transition that is reversed at its last instant may
-    /// have replaced it.
+    /// have replaced it. One that is not trusted any more stays out.
     pub(crate) fn bring_back(
         &self,
         before: Option<Sha256Digest>,
@@ -281,6 +291,9 @@ impl Host<'_> {
     ) -> Result<(), HostProblem> {
         let Some(before) = before else { return Ok(()) };
         let Some(held) = self.directory.held(before)? else { return Ok(()) };
+        if !self.is_trusted(&held) {
+            return Ok(());
+        }
         match is_active(&held.module, &livepatches(self.machine)?) {
             true => Ok(()),
             false => self.load(&held.module, &held.module.path, options, tell),
@@ -288,10 +301,19 @@ impl Host<'_> {
     }
 
     fn keep(&self, applying: &Applying) -> Result<std::path::PathBuf, HostProblem> {
-        let manifest = applying.manifest_text.as_deref();
+        let text = applying.manifest_text.as_deref();
+        let signature = applying.manifest_signature.as_deref();
+        let manifest = text.map(|text| ManifestFiles { text, signature });
         let kept = self.directory.keep(&self.lock, &applying.module, manifest)?;
         self.directory.keep_patches(&self.lock, applying.module.digest, &applying.patches)?;
         Ok(kept)
+    }
+
+    /// Whether the manifest of a livepatch that is kept is one that is taken now. It may have been loaded before
+    /// there was a key for that.
+    pub(crate) fn is_trusted(&self, held: &Held) -> bool {
+        let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
+        self.directory.trust().verify(text, signature).is_ok()
     }
 
     /// Takes out of the kernel what the new livepatch has replaced. What something holds stays: it does

@@ -158,6 +158,7 @@ impl World {
             module,
             manifest: Some(manifest),
             manifest_text: Some(text),
+            manifest_signature: None,
             patches: Vec::new(),
         }
     }

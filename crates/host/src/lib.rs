@@ -12,6 +12,7 @@ pub mod fake;
 mod health;
 mod host;
 mod kernel;
+mod kernel_keys;
 mod kprobes;
 mod live;
 mod livepatches;
@@ -26,6 +27,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod trust;
 
 pub use apply::{Applied, ApplyOptions, Applying, By, Progress};
 pub use blockers::Blocker;
@@ -44,6 +46,7 @@ pub use problem::HostProblem;
 pub use revert::Reverted;
 pub use state::{
     AgentLock, AgentRecord, Enrolment, Event, EventKind, FailedOrder, Held, KernelState, Lockout,
-    MANIFEST_BYTES, Marker, PendingOrder, State, StateDirectory,
+    MANIFEST_BYTES, ManifestFiles, Marker, PendingOrder, State, StateDirectory,
 };
 pub use status::{Status, Trouble};
+pub use trust::ManifestTrust;

@@ -116,6 +116,8 @@ impl Host<'_> {
         let written = self.directory.write(&self.lock, &self.state);
         let options = ApplyOptions::default();
         let earlier = before.and_then(|before| self.directory.held(before).ok().flatten());
+        // One that is not trusted any more is not loaded again: none is better than that, too.
+        let earlier = earlier.filter(|held| self.is_trusted(held));
         let is_there = named(self.machine, name)?.is_some();
         // The earlier one takes its place; better none than the bad one.
         let replaced = match &earlier {

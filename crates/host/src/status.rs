@@ -126,6 +126,10 @@ impl Status {
                 Vec::new()
             }
         };
+        let mut notes: Vec<String> = notes;
+        if let Some((_, Some(held))) = &current {
+            notes.extend(next_boot(directory, held));
+        }
         let since = known.since;
         let is_proven = known.current.is_some_and(|current| known.proven.contains(&current));
         let locked_out = known.locked_out.keys().copied().collect();
@@ -145,6 +149,13 @@ impl Status {
             trouble,
         })
     }
+}
+
+/// Why the livepatch will not be loaded at the next boot; it may have been loaded before there was a key.
+fn next_boot(directory: &StateDirectory, held: &Held) -> Option<String> {
+    let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
+    let obstacle = directory.trust().verify(text, signature).err()?;
+    Some(format!("{} will not be loaded at the next boot: {obstacle}", held.module.name))
 }
 
 fn held(

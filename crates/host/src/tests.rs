@@ -1,4 +1,5 @@
 mod live;
+mod signing;
 
 use std::fs;
 

@@ -18,4 +18,4 @@ pub use directory::{MANIFEST_BYTES, StateDirectory};
 pub use enrolment::Enrolment;
 pub use history::{Event, EventKind};
 pub use record::{KernelState, Lockout, Marker, State};
-pub use store::Held;
+pub use store::{Held, ManifestFiles};

@@ -48,6 +48,7 @@ const RULES: &[(&str, &str, Who)] = &[
     ("GET", "/api/v2/builds/{number}/events", Who::Reader),
     ("GET", "/api/v2/builds/{number}/module", Who::ReaderOrAssigned),
     ("GET", "/api/v2/builds/{number}/manifest", Who::ReaderOrAssigned),
+    ("GET", "/api/v2/builds/{number}/manifest.minisig", Who::ReaderOrAssigned),
     // The next livepatch of the machine is made of them, too.
     ("GET", "/api/v2/builds/{number}/patches/{digest}", Who::ReaderOrAssigned),
     ("GET", "/api/v2/livepatches/{build_id}", Who::Reader),

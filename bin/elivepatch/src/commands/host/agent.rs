@@ -117,8 +117,9 @@ impl Surroundings for Around {
     }
 
     async fn fetch(&self, assigned: &Assigned) -> Result<Applying, HostFault> {
-        let path = apply::fetch(&self.server, assigned.build, self.place.path()).await;
-        path.and_then(|path| apply::read(&path)).map_err(|problem| HostFault {
+        let place = self.place.path();
+        let fetched = apply::fetch(&self.server, assigned.build, place, &self.directory).await;
+        fetched.map_err(|problem| HostFault {
             what: problem.in_one_line(),
             hint: problem.hint_text().unwrap_or("see the server's log").to_owned(),
         })

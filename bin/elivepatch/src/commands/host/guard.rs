@@ -91,6 +91,10 @@ pub fn start(directory: &StateDirectory) -> io::Result<()> {
         false => Command::new(program),
     };
     command.arg("guard").arg("--state-directory").arg(std::path::absolute(directory.path())?);
+    // What systemd starts has another environment.
+    if let Some(keys) = directory.keys() {
+        command.arg("--manifest-key").arg(keys.to_string());
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn()?;
     if is_systemd && !child.wait()?.success() {

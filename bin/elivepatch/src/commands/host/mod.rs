@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use clap::Args;
 use elivepatch_host::{Blocker, Host, HostProblem, Machine, Progress, StateDirectory};
 
-use crate::{exit::Exit, output::say, problem::Problem};
+use crate::{exit::Exit, manifest_key::ManifestKeyArgs, output::say, problem::Problem};
 
 /// Where the state of this machine is.
 #[derive(Debug, Clone, Default, Args)]
@@ -32,18 +32,22 @@ pub struct StateArgs {
         hide_env_values = true
     )]
     pub state_directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub manifest_key: ManifestKeyArgs,
 }
 
 impl StateArgs {
     /// What the environment says, where the command line has no such option.
     pub fn of_environment() -> Self {
         let directory = std::env::var_os("ELIVEPATCH_STATE_DIRECTORY");
-        Self { state_directory: directory.filter(|text| !text.is_empty()).map(PathBuf::from) }
+        let state_directory = directory.filter(|text| !text.is_empty()).map(PathBuf::from);
+        Self { state_directory, manifest_key: ManifestKeyArgs::default() }
     }
 
     /// The directory.
     pub fn directory(&self) -> StateDirectory {
-        StateDirectory::at(self.state_directory.as_deref())
+        let directory = StateDirectory::at(self.state_directory.as_deref());
+        directory.trusting(self.manifest_key.keys())
     }
 }
 
@@ -66,6 +70,7 @@ fn open<'a>(machine: &'a Machine, directory: &'a StateDirectory) -> Result<Host<
 pub fn host_problem(problem: &HostProblem) -> Problem {
     let exit = match problem {
         HostProblem::Refused { .. }
+        | HostProblem::SignatureRefused { .. }
         | HostProblem::Stuck { .. }
         | HostProblem::Stalled { .. }
         | HostProblem::CannotReverse { .. }
@@ -77,7 +82,12 @@ pub fn host_problem(problem: &HostProblem) -> Problem {
     let mut shown = Problem::new(exit, problem.to_string()).hint(problem.hint());
     if let Some(source) = std::error::Error::source(problem)
         // Of these the message says it.
-        && !matches!(problem, HostProblem::Refused { .. } | HostProblem::Stuck { .. })
+        && !matches!(
+            problem,
+            HostProblem::Refused { .. }
+                | HostProblem::SignatureRefused { .. }
+                | HostProblem::Stuck { .. }
+        )
     {
         shown = shown.caused_by(source);
     }
