@@ -11,9 +11,9 @@ pub mod fix;
 pub mod gc;
 pub mod init;
 pub mod kernel_config;
-pub mod token;
 pub mod manifest_key;
 pub mod module_key;
+pub mod token;
 pub mod toolchain;
 
 use camino::Utf8Path;

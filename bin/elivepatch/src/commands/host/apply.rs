@@ -263,8 +263,7 @@ pub async fn fetch(
     let (destination, trust) = (Destination::open(Some(place), true)?, directory.trust());
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
     let patience = Duration::from_secs(60);
-    let stored =
-        download::fetch(server, &build, None, &trust, &destination, patience).await?;
+    let stored = download::fetch(server, &build, None, &trust, &destination, patience).await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
     let patches = live::of_build(server, directory, number, &stored.manifest).await;
     Ok(Applying { patches, ..read(&stored.module_path, &trust)? })
