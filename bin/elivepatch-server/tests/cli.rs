@@ -175,26 +175,29 @@ fn check_config_says_what_each_source_would_serve_and_what_it_lacks() {
 }
 
 #[test]
-fn address_beyond_this_machine_is_written_by_init_and_waits_for_the_consent() {
+fn init_for_other_machines_makes_a_certificate_and_says_how_to_get_a_token() {
+    use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let (data, cache) = (home.path("data"), home.path("cache"));
     let directories = ["--data-directory", text(&data), "--cache-directory", text(&cache)];
     let made = home.run(&[&["init", "--listen", "0.0.0.0:8420"], &directories[..]].concat());
     assert!(made.status.success(), "{}", stderr(&made));
-    assert!(stderr(&made).contains("warning: the server has no authentication yet"));
-    assert!(stdout(&made).contains("next: edit "), "{}", stdout(&made));
-    assert_eq!(home.run(&["check-config"]).status.code(), Some(1));
-    let file = home.path("server.toml");
-    let config = std::fs::read_to_string(&file).expect("read");
-    let key = "i_know_that_there_is_no_authentication_yet = true";
-    assert!(config.contains(&format!("\n#{key}\n")), "{config}");
-    std::fs::write(&file, config.replace(&format!("#{key}"), key)).expect("written");
+    assert!(stdout(&made).contains("next: elivepatch-server token create --role admin --config "));
+    let key = std::fs::metadata(data.join("tls/key.pem")).expect("it was made");
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let shown = home.run(&["certificate"]);
+    let fingerprint = stdout(&shown).trim().to_owned();
+    assert_eq!(fingerprint.len(), 64, "{fingerprint}");
+    assert!(stdout(&made).contains(&format!("certificate:      {fingerprint}")), "{made:?}");
     let checked = home.run(&["check-config"]);
     assert!(checked.status.success(), "{}", stderr(&checked));
 
-    home.write_config("");
-    let told = stderr(&home.run(&["--listen", "0.0.0.0:8420"]));
-    assert!(told.contains(&format!("hint: set {key} in ")), "{told}");
+    home.write_config("i_know_that_there_is_no_authentication_yet = true\n");
+    let told = stderr(&home.run(&["check-config"]));
+    assert!(
+        told.contains("line 3: i_know_that_there_is_no_authentication_yet: it is no longer"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -5,5 +5,8 @@ fn help_and_errors_are_as_in_the_snapshots() {
     trycmd::TestCases::new()
         .env("NO_COLOR", "1")
         .env("ELIVEPATCH_URL", "")
+        .env("ELIVEPATCH_TOKEN", "")
+        .env("ELIVEPATCH_SERVER_CERTIFICATE", "")
+        .env("ELIVEPATCH_STATE_DIRECTORY", "/nowhere")
         .case("tests/cmd/*.trycmd");
 }
