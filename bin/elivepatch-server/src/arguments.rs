@@ -8,6 +8,8 @@ use elivepatch_server::{
     config::{Overrides, Places},
 };
 
+use crate::host_arguments::HostCommand;
+
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
     3 something could not be made or is damaged, 4 network (address in use), 70 a bug.";
@@ -50,6 +52,9 @@ pub enum Command {
     /// Approve, list and withdraw fixes of CVEs that are not taken by themselves.
     #[command(subcommand)]
     Fix(FixCommand),
+    /// Look after hosts: what they are to run and what not, and what they are exposed to.
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
@@ -268,7 +273,12 @@ impl Command {
     /// The cache that is named, by a command that can be told only that.
     fn cache(&self) -> Option<&CacheArguments> {
         match self {
-            Self::All(_) | Self::Init(_) | Self::CheckConfig | Self::Feed(_) | Self::Fix(_) => None,
+            Self::All(_)
+            | Self::Init(_)
+            | Self::CheckConfig
+            | Self::Feed(_)
+            | Self::Fix(_)
+            | Self::Host(_) => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod error;
+mod host_arguments;
 mod housekeeping;
 mod logging;
 mod report;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
         Some(Command::Feed(command)) => commands::feed::run(&arguments, command),
         Some(Command::Fix(command)) => commands::fix::run(&arguments, command),
+        Some(Command::Host(command)) => commands::host::run(&arguments, command),
         Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };

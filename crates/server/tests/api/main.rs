@@ -3,6 +3,7 @@
 mod bare_version;
 mod errors;
 mod events;
+mod hosts;
 mod lease;
 mod openapi;
 mod origin;

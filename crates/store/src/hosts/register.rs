@@ -2,6 +2,7 @@ use elivepatch_model::{HostName, Sha256Digest, Tag, TargetFacts};
 use jiff::Timestamp;
 use sqlx::{Sqlite, Transaction};
 
+use super::parse;
 use crate::{Store, StoreError, row::to_json};
 
 /// A host to be registered.
@@ -50,19 +51,27 @@ impl Store {
             .await?)
     }
 
-    /// Gives a host these tags in the place of those that it had.
+    /// Changes the tags of a host: `change` gets those that it has and gives those that it is to have.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchHost`], or a failure of the database.
-    pub async fn tag_host(&self, name: &HostName, tags: &[Tag]) -> Result<(), StoreError> {
+    /// [`StoreError::NoSuchHost`], a failure of the database, or what `change` says: then nothing is changed.
+    pub async fn tag_host<E: From<StoreError>>(
+        &self,
+        name: &HostName,
+        change: impl FnOnce(Vec<Tag>) -> Result<Vec<Tag>, E> + Send,
+    ) -> Result<(), E> {
         let mut transaction = self.write().await?;
         require_host(&mut transaction, name).await?;
-        sqlx::query("DELETE FROM host_tags WHERE host = ?")
-            .bind(name.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        insert_tags(&mut transaction, name, tags).await?;
-        transaction.commit().await?;
+        let had: Vec<String> =
+            sqlx::query_scalar("DELETE FROM host_tags WHERE host = ? RETURNING tag")
+                .bind(name.as_str())
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(StoreError::from)?;
+        let what = format!("a tag of the host {name}");
+        let had: Result<Vec<Tag>, _> = had.iter().map(|tag| parse(tag, &what)).collect();
+        insert_tags(&mut transaction, name, &change(had?)?).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
 }

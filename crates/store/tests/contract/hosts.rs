@@ -99,9 +99,17 @@ async fn registered_host_comes_back_and_its_name_is_taken() {
     assert_eq!(host.release.as_str(), RELEASE);
     assert!(store.has_host(&name("web-1")).await.expect("read"));
     assert!(!store.has_host(&name("web-3")).await.expect("read"));
-    store.tag_host(&name("web-2"), &[tag("db")]).await.expect("tagged");
+    let as_db = |mut had: Vec<Tag>| {
+        had.sort();
+        assert_eq!(had, [tag("alpha"), tag("web")]);
+        Ok::<_, StoreError>(vec![tag("db")])
+    };
+    store.tag_host(&name("web-2"), as_db).await.expect("tagged");
     assert_eq!(store.host(&name("web-2")).await.expect("read").tags, [tag("db")]);
-    let unknown = store.tag_host(&name("web-3"), &[tag("db")]).await;
+    let refused = |_| Err::<Vec<Tag>, _>(StoreError::QueueFull(7));
+    store.tag_host(&name("web-2"), refused).await.expect_err("as it was told");
+    assert_eq!(store.host(&name("web-2")).await.expect("read").tags, [tag("db")]);
+    let unknown = store.tag_host(&name("web-3"), Ok::<_, StoreError>).await;
     assert!(matches!(unknown, Err(StoreError::NoSuchHost(_))));
 }
 

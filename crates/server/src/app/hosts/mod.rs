@@ -55,6 +55,11 @@ impl Fleet {
     pub fn new(store: Store, report_seconds: u32) -> Self {
         Self { store, report_seconds }
     }
+
+    /// Closes the store, when a command is done with it.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
 }
 
 impl App {
