@@ -2,10 +2,10 @@
 
 CARGO ?= scripts/cargo.sh
 
-# `make bench PART=build`, PART=engines, PART=sources or PART=cve measures one part only.
+# `make bench PART=build`, PART=engines, PART=sources, PART=cve or PART=host measures one part only.
 PART ?= all
 
-.PHONY: help demo test test-full bench compare build check dependencies clean
+.PHONY: help demo test test-full bench compare build client check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
@@ -15,6 +15,7 @@ help:
 	@echo 'make bench      measure; figures in target/bench'
 	@echo 'make compare    the same patches by kpatch-build, as a check of the kpatch engine'
 	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
+	@echo 'make client     the client as one small static file: target/client/elivepatch'
 	@echo 'make check      format, lints and documentation'
 
 dependencies:
@@ -22,6 +23,12 @@ dependencies:
 
 build: dependencies
 	$(CARGO) build --release --locked --bin elivepatch --bin elivepatch-server
+
+# Its debug information stays beside it, for whoever has a core dump of it.
+client: dependencies
+	@. scripts/common.sh && use_cargo && path=$$(static_client client) && mkdir -p target/client && \
+	objcopy --only-keep-debug "$$path" target/client/elivepatch.debug && \
+	strip -o target/client/elivepatch "$$path" && ls -l target/client
 
 demo: build
 	@scripts/demo.sh

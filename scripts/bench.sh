@@ -2,13 +2,14 @@
 # Measures elivepatch: a real server on Debian's stock kernel (build.json), then the engines on kernels
 # that are built from source (engines.json), each beside the same work done by other means.
 #
-# usage: scripts/bench.sh [build|engines|sources|cve]
+# usage: scripts/bench.sh [build|engines|sources|cve|host]
 #   build     only the first part: five minutes
 #   engines   only the second: half an hour, and as much again the first time, for two kernels are
 #             built, one of them again by kpatch-build
 #   sources   only the third, what it costs to prove that a base fits: ten minutes (sources.json)
 #   cve       only the fourth, reading the CVE feed that ELIVEPATCH_TEST_CVE_FEED names, and with
 #             ELIVEPATCH_TEST_FIXES one livepatch of all fixes in that directory: 20 minutes (cve.json)
+#   host      only the client on a machine that is patched, in a virtual machine: ten minutes (host.json)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -16,8 +17,8 @@ use_cargo
 
 part=${1:-all}
 case $part in
-    all | build | engines | sources | cve) ;;
-    *) sed -n 's/^# \{0,1\}//; 5,11p' "$0" >&2; exit 2 ;;
+    all | build | engines | sources | cve | host) ;;
+    *) sed -n 's/^# \{0,1\}//; 5,12p' "$0" >&2; exit 2 ;;
 esac
 release=6.1.0-50-cloud-amd64
 version=6.1.176-1
@@ -79,6 +80,21 @@ if [ "$part" = cve ] || { [ "$part" = all ] && [ -n "${ELIVEPATCH_TEST_CVE_FEED:
             --cache "$cache_directory" --release "$release" --output "$output"
     fi
     set -- "$@" "$output/cve.json"
+fi
+
+if [ "$part" = all ] || [ "$part" = host ]; then
+    material=$cache_directory/test/$release-$version
+    image=$(fetch_package "linux-image-$release" "$version")
+    member "$image" "boot/vmlinuz-$release" "$material/vmlinuz-$release"
+    say "the client as it is passed on: one static file, stripped"
+    client=$(static_client client)
+    strip -o "$output/elivepatch" "$client"
+    say "measuring $on_cores: loading a livepatch, and looking at the machine, in a guest"
+    ELIVEPATCH_TEST_PROGRAMS=$PWD/target/release ELIVEPATCH_TEST_CACHE=$cache_directory \
+        ELIVEPATCH_TEST_KERNEL=$material/vmlinuz-$release \
+        ELIVEPATCH_TEST_STATIC_CLIENT=$output/elivepatch \
+        target/release/elivepatch-bench host --client "$output/elivepatch" --output "$output"
+    set -- "$@" "$output/host.json"
 fi
 
 # A target that is missed is for people to judge: other work on the machine slows everything down.

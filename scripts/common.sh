@@ -91,3 +91,21 @@ fetch_package() {
     fi
     printf '%s\n' "$file"
 }
+
+# member PACKAGEFILE PATH TO: one file of a package, in the cache when it is complete.
+member() {
+    [ ! -s "$3" ] || return 0
+    say "unpacking ${2##*/}"
+    mkdir -p "${3%/*}"
+    dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout "./$2" > "$3.partial"
+    mv "$3.partial" "$3"
+}
+
+# static_client PROFILE: builds the client as one file that needs no library, and prints its path.
+static_client() {
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$1" \
+        --target x86_64-unknown-linux-gnu --bin elivepatch
+    directory=$1
+    [ "$1" != dev ] || directory=debug
+    echo "${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/$directory/elivepatch"
+}

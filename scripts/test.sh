@@ -22,15 +22,6 @@ esac
 began=$(date +%s)
 material=$cache_directory/test/$release-$version
 
-# member PACKAGEFILE PATH TO: one file of a package, in the cache when it is complete.
-member() {
-    [ ! -s "$3" ] || return 0
-    say "unpacking ${2##*/}"
-    mkdir -p "${3%/*}"
-    dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout "./$2" > "$3.partial"
-    mv "$3.partial" "$3"
-}
-
 # The modules that the tests of the trial load, made once for each state of their sources.
 trial_modules() {
     sources=crates/builder/tests/trial-modules
@@ -82,9 +73,7 @@ trial_modules
 say "building the programs and the tests"
 cargo build --locked --bin elivepatch --bin elivepatch-server
 # What runs on machines that are patched: one file that needs no library.
-RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --target x86_64-unknown-linux-gnu \
-    --bin elivepatch
-ELIVEPATCH_TEST_STATIC_CLIENT=${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/debug/elivepatch
+ELIVEPATCH_TEST_STATIC_CLIENT=$(static_client dev)
 export ELIVEPATCH_TEST_STATIC_CLIENT
 ELIVEPATCH_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/debug
 ELIVEPATCH_TEST_CACHE=$cache_directory
@@ -135,8 +124,8 @@ if [ "$full" = yes ]; then
         cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
             "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
     # One after the other: each takes all cores.
-    cargo test --locked --package elivepatch-end-to-end --test built --test clang -- --ignored \
-        --test-threads=1
+    cargo test --locked --package elivepatch-end-to-end --test built --test clang --test host_kernels \
+        -- --ignored --test-threads=1
     say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
     version_7_3=7.3.4-1~bpo13+1
     ELIVEPATCH_TEST_SOURCE_7_3=$cache_directory/test/sources/linux-source-7.3_$version_7_3.tar.xz

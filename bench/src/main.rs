@@ -11,6 +11,7 @@ mod disk_use;
 mod engines;
 mod figures;
 mod fit;
+mod host;
 mod median;
 mod memory;
 mod process_memory;
@@ -50,6 +51,8 @@ enum Command {
     Sources(fit::Inputs),
     /// Measure reading the CVE feed and judging CVEs, and write cve.json.
     Cve(cve::Inputs),
+    /// Measure the client on a machine that is patched, and write host.json.
+    Host(host::Inputs),
     /// Build the same patches by kpatch-build and by elivepatch, and compare the modules.
     Compare(engines::CompareInputs),
     /// Measure making a base ready and its size on the disk, and write both to sources.json.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Engines(inputs) => engines::run(&inputs),
         Command::Sources(inputs) => fit::run(&inputs),
         Command::Cve(inputs) => cve::run(&inputs),
+        Command::Host(inputs) => host::run(&inputs),
         Command::Compare(inputs) => engines::compare(&inputs),
         Command::Base(inputs) => base::run(&inputs),
         Command::Missed { files } => missed(&files),

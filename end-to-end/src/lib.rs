@@ -12,6 +12,7 @@ mod case;
 mod client;
 mod guest;
 mod initrd;
+mod livepatches;
 mod machine;
 mod material;
 mod mount;
@@ -25,7 +26,8 @@ pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use guest::facts_of_running;
-pub use machine::{Ran, RunningMachine, Said, TargetMachine};
+pub use livepatches::{Livepatches, forged, manifest_of, module_name, trial_module};
+pub use machine::{Ran, RunningMachine, Said, TargetMachine, Used, way_to};
 pub use material::{
     RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
     stock_config, stock_config_file, unit_fixture,

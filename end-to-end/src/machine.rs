@@ -42,7 +42,7 @@ for module in /modules/*.ko; do insmod $module; done
 ip link set lo up
 ip addr add 10.0.2.15/24 dev eth0
 ip link set eth0 up
-mount /dev/vda /disk
+[ ! -e /dev/vda ] || mount /dev/vda /disk
 mkdir -p /disk/state
 ln -s /disk/state /var/lib/elivepatch
 exec >/dev/ttyS1 2>&1
@@ -55,6 +55,15 @@ run() {
     echo "==> $name"
     cat /tmp/said
     echo "<== $name $code"
+}
+# watch NAME PID SECONDS: what a process uses in that time, for Said::used.
+watch() {
+    echo "==> $1"
+    cat /proc/uptime /proc/$2/stat
+    sleep $3
+    cat /proc/uptime /proc/$2/stat
+    grep -e VmHWM -e VmRSS /proc/$2/status
+    echo "<== $1 $?"
 }
 . /script
 sync
@@ -70,11 +79,25 @@ pub struct Ran {
     pub code: i32,
 }
 
+/// Shell commands by which a machine has a way to a server of this one at the same address: servers answer to names
+/// of the loopback interface only.
+pub fn way_to(server_url: &str) -> String {
+    let port = server_url.rsplit(':').next().expect("it has a port").trim_end_matches('/');
+    format!(
+        "printf '#!/bin/sh\\nexec nc 10.0.2.2 {port}\\n' >/bin/to-server; chmod +x /bin/to-server
+         nc -ll -p {port} -e /bin/to-server &
+         way=$!
+        "
+    )
+}
+
 /// A machine that is off.
 #[derive(Debug)]
 pub struct TargetMachine {
     place: tempfile::TempDir,
     files: PathBuf,
+    /// A kernel that has no drivers for disk and network; `None`: the stock kernel, with both.
+    bare: Option<PathBuf>,
 }
 
 /// A machine that is on.
@@ -83,6 +106,7 @@ pub struct RunningMachine<'a> {
     machine: &'a TargetMachine,
     child: Child,
     began: Instant,
+    limit: Duration,
 }
 
 impl TargetMachine {
@@ -105,7 +129,22 @@ impl TargetMachine {
             .status()
             .expect("mkfs.ext4 of e2fsprogs");
         assert!(made.success());
-        Self { place, files: content }
+        Self { place, files: content, bare: None }
+    }
+
+    /// One with another kernel, which needs no drivers for disk and network: it has neither, and forgets everything
+    /// when it is off. The files are where those of a disk would be.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn bare(image: &Path, files: &[(&str, &Path)]) -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        let content = place.path().join("files");
+        fs::create_dir(&content).expect("own directory");
+        for (name, path) in files {
+            fs::copy(path, content.join(name)).expect("own directory");
+        }
+        Self { place, files: content, bare: Some(image.to_owned()) }
     }
 
     /// Starts it with a shell script, in which `run NAME COMMAND…` marks what a command prints. `more` goes to the
@@ -115,10 +154,14 @@ impl TargetMachine {
     /// When QEMU cannot be started.
     pub fn start(&self, script: &str, more: &str) -> RunningMachine<'_> {
         let path = |name: &str| self.place.path().join(name);
-        fs::write(path("initrd"), initrd(script)).expect("own directory");
+        let is_bare = self.bare.is_some();
+        let files = if is_bare { Some(&*self.files) } else { None };
+        fs::write(path("initrd"), initrd(script, files)).expect("own directory");
         let _ = fs::remove_file(path("said"));
-        let image = std::env::var_os("ELIVEPATCH_TEST_KERNEL");
-        let image = image.expect("ELIVEPATCH_TEST_KERNEL names no image: make test does");
+        let image = self.bare.clone().unwrap_or_else(|| {
+            let image = std::env::var_os("ELIVEPATCH_TEST_KERNEL");
+            image.expect("ELIVEPATCH_TEST_KERNEL names no image: make test does").into()
+        });
         let mut command = bound_to_this_test(Path::new("qemu-system-x86_64"));
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
@@ -130,11 +173,14 @@ impl TargetMachine {
             .args(["-append", &format!("console=ttyS0 panic=-1 no_timer_check {more}")])
             .args(["-serial", &format!("file:{}", path("console").display())])
             .args(["-serial", &format!("file:{}", path("said").display())])
-            .args(["-drive", &format!("file={},if=virtio,format=raw", path("disk").display())])
-            .args(["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"])
             .stdin(Stdio::null());
+        if !is_bare {
+            command
+                .args(["-drive", &format!("file={},if=virtio,format=raw", path("disk").display())])
+                .args(["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n"]);
+        }
         let child = command.spawn().expect("qemu-system-x86_64");
-        RunningMachine { machine: self, child, began: Instant::now() }
+        RunningMachine { machine: self, child, began: Instant::now(), limit: LIMIT }
     }
 
     /// Starts it, and waits until it has gone off by itself.
@@ -157,6 +203,12 @@ impl TargetMachine {
 }
 
 impl RunningMachine<'_> {
+    /// The same with more time: for what waits for builds of a server.
+    #[must_use]
+    pub fn with_patience(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     /// Waits until it says something.
     ///
     /// # Panics
@@ -169,7 +221,7 @@ impl RunningMachine<'_> {
             }
             let is_off = self.child.try_wait().expect("a child").is_some();
             assert!(
-                !is_off && self.began.elapsed() < LIMIT,
+                !is_off && self.began.elapsed() < self.limit,
                 "{text:?} was not said:\n{said}\n{}",
                 self.machine.read("console")
             );
@@ -196,7 +248,7 @@ impl RunningMachine<'_> {
             match self.child.try_wait().expect("a child") {
                 Some(status) if status.success() => break,
                 Some(status) => panic!("{status}:\n{}", self.machine.read("console")),
-                None if self.began.elapsed() > LIMIT => {
+                None if self.began.elapsed() > self.limit => {
                     let _ = self.child.kill();
                     panic!(
                         "it does not end:\n{}\n{}",
@@ -218,6 +270,11 @@ pub struct Said {
 }
 
 impl Said {
+    /// All that was said.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
+    }
+
     /// What a command said and how it ended, by its name in the script.
     ///
     /// # Panics
@@ -233,6 +290,15 @@ impl Said {
         Ran { output: output.to_owned(), code: code.expect("an exit code") }
     }
 
+    /// What a process used that the script watched: `watch NAME PID SECONDS`.
+    ///
+    /// # Panics
+    /// When it was not watched to the end.
+    pub fn used(&self, name: &str) -> Used {
+        let output = self.done(name);
+        Used::read(&output).unwrap_or_else(|| panic!("{name}: {output}"))
+    }
+
     /// The output of a command that must have ended with 0.
     ///
     /// # Panics
@@ -241,6 +307,46 @@ impl Said {
         let ran = self.of(name);
         assert_eq!(ran.code, 0, "{name}: {}\nall:\n{}", ran.output, self.text);
         ran.output
+    }
+}
+
+/// What a process used while it was watched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Used {
+    /// The most memory that it has ever had, in KiB (`VmHWM`).
+    pub peak_kib: u64,
+    /// What it had at the end, in KiB (`VmRSS`).
+    pub resident_kib: u64,
+    /// How long it ran on processors, in seconds: user and kernel time.
+    pub cpu_seconds: f64,
+    /// How long it was watched, in seconds.
+    pub seconds: f64,
+}
+
+impl Used {
+    /// Reads what `watch` has printed.
+    fn read(text: &str) -> Option<Self> {
+        /// `USER_HZ`, which is 100 on x86-64: the unit of times in `/proc/PID/stat`.
+        const TICKS: f64 = 100.0;
+        let lines: Vec<&str> = text.lines().collect();
+        let [uptime, stat, uptime_after, stat_after, rest @ ..] = &lines[..] else { return None };
+        let seconds = |line: &str| line.split(' ').next()?.parse::<f64>().ok();
+        // The name in brackets may hold spaces. Behind it the times are the 12th and 13th field.
+        let ticks = |line: &str| {
+            let mut fields = line.rsplit_once(')')?.1.split_whitespace().skip(11);
+            let mut next = || fields.next()?.parse::<f64>().ok();
+            Some(next()? + next()?)
+        };
+        let kib = |name: &str| {
+            let line = rest.iter().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse().ok()
+        };
+        Some(Self {
+            peak_kib: kib("VmHWM")?,
+            resident_kib: kib("VmRSS")?,
+            cpu_seconds: (ticks(stat_after)? - ticks(stat)?) / TICKS,
+            seconds: seconds(uptime_after)? - seconds(uptime)?,
+        })
     }
 }
 
@@ -261,13 +367,43 @@ fn static_client() -> Vec<u8> {
     fs::read(stripped.path()).expect("own file")
 }
 
-fn initrd(script: &str) -> Vec<u8> {
-    let mut initrd = Initrd::new(&["bin", "dev", "modules"]);
+/// With the files of a machine that has no disk, or with the drivers for one.
+fn initrd(script: &str, files: Option<&Path>) -> Vec<u8> {
+    let mut initrd = Initrd::new(&["bin", "dev", "modules", "disk"]);
     initrd.file("bin/elivepatch", 0o755, &static_client());
+    initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.file("script", 0o755, script.as_bytes());
+    if let Some(files) = files {
+        for entry in fs::read_dir(files).expect("own directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            initrd.file(&format!("disk/{name}"), 0o644, &fs::read(&path).expect("own file"));
+        }
+        return initrd.finish();
+    }
     for (number, (name, module)) in stock_modules(&MODULES).into_iter().enumerate() {
         initrd.file(&format!("modules/{number:02}-{name}.ko"), 0o644, &module);
     }
-    initrd.file("init", 0o755, INIT.as_bytes());
-    initrd.file("script", 0o755, script.as_bytes());
     initrd.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_used_is_the_difference_of_its_times() {
+        let stat = |user: u32, system: u32| {
+            format!("77 (a (b) c) S 1 77 77 0 -1 4194560 9 0 0 0 {user} {system} 0 0 20 0 1 0 5 6")
+        };
+        let text = format!(
+            "100.50 180.00\n{}\n700.75 990.00\n{}\nVmHWM:\t   12345 kB\nVmRSS:\t    9000 kB\n",
+            stat(10, 5),
+            stat(30, 20)
+        );
+        let expected =
+            Used { peak_kib: 12_345, resident_kib: 9000, cpu_seconds: 0.35, seconds: 600.25 };
+        assert_eq!(Used::read(&text), Some(expected));
+        assert_eq!(Used::read("100.50 180.00\n"), None);
+    }
 }

@@ -1,88 +1,19 @@
 //! The client on a machine that is patched: the stock kernel in QEMU, with a disk and a network, on which livepatches
 //! that the server has built are loaded, replaced, kept over a reboot, and taken back.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-use elivepatch_end_to_end::{ServerOptions, TargetMachine, TestServer, make_base_ready, patch};
-use elivepatch_model::Sha256Digest;
-
-/// Two livepatches on their server: the second holds the fix of the first, and one more.
-struct Livepatches {
-    server: TestServer,
-    _place: tempfile::TempDir,
-    first: PathBuf,
-    second: PathBuf,
-}
-
-impl Livepatches {
-    fn new() -> Self {
-        make_base_ready();
-        let server = TestServer::start(ServerOptions::default());
-        let place = tempfile::tempdir().expect("a directory");
-        let built = |name: &str, patches: &[&str]| {
-            let output = place.path().join(name);
-            fs::create_dir(&output).expect("own directory");
-            let command = server.build().args(["--output".as_ref(), output.as_os_str()]);
-            let patches = patches.iter().map(|name| patch(name));
-            let run = patches.fold(command, |command, path| command.patch(&path)).run();
-            assert_eq!(run.succeeds().code, Some(0));
-            let entries = fs::read_dir(&output).expect("own directory");
-            let mut paths = entries.map(|entry| entry.expect("an entry").path());
-            let is_module = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "ko");
-            paths.find(is_module).expect("a module")
-        };
-        let first = built("first", &["demo/meminfo-label"]);
-        let second = built("second", &["demo/meminfo-label", "demo/meminfo-total"]);
-        Self { server, _place: place, first, second }
-    }
-
-    /// A machine with both on its disk, and more files.
-    fn machine(&self, more: &[(&str, &Path)]) -> TargetMachine {
-        let (first, second) = (manifest_of(&self.first), manifest_of(&self.second));
-        let own: [(&str, &Path); 4] = [
-            ("a.ko", &self.first),
-            ("a.ko.manifest.json", &first),
-            ("b.ko", &self.second),
-            ("b.ko.manifest.json", &second),
-        ];
-        TargetMachine::new(&[&own[..], more].concat())
-    }
-}
-
-fn manifest_of(module: &Path) -> PathBuf {
-    PathBuf::from(format!("{}.manifest.json", module.display()))
-}
-
-fn name(module: &Path) -> String {
-    module.file_stem().expect("a name").to_string_lossy().into_owned()
-}
-
-/// A module that no server has built, with what a server would say of it.
-fn forged(place: &Path, module: &[u8], file: &str, like: &Path) -> [PathBuf; 2] {
-    let text = fs::read(manifest_of(like)).expect("a manifest");
-    let mut manifest: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-    manifest["module"]["digest"] = Sha256Digest::of(module).to_string().into();
-    manifest["module"]["size_bytes"] = module.len().into();
-    let path = place.join(file);
-    fs::write(&path, module).expect("own directory");
-    fs::write(manifest_of(&path), manifest.to_string()).expect("own directory");
-    [path.clone(), manifest_of(&path)]
-}
+use elivepatch_end_to_end::{Livepatches, forged, module_name, trial_module, way_to};
 
 #[test]
 fn livepatches_are_loaded_replaced_kept_over_reboots_and_taken_back() {
     let livepatches = Livepatches::new();
-    let (one, two) = (name(&livepatches.first), name(&livepatches.second));
-    // The server answers to names of the loopback interface only: the guest has a way to it there.
+    let (one, two) = (module_name(&livepatches.first), module_name(&livepatches.second));
     let url = livepatches.server.url();
-    let port = url.rsplit(':').next().expect("it has a port").trim_end_matches('/').to_owned();
+    let way = way_to(&url);
     let machine = livepatches.machine(&[]);
     let said = machine.runs(&format!(
-        "printf '#!/bin/sh\\nexec nc 10.0.2.2 {port}\\n' >/bin/to-server; chmod +x /bin/to-server
-         nc -ll -p {port} -e /bin/to-server &
+        "{way}
          run nothing elivepatch status
          run dry elivepatch apply /disk/a.ko --dry-run
          run first elivepatch apply /disk/a.ko
@@ -190,12 +121,10 @@ fn livepatches_are_loaded_replaced_kept_over_reboots_and_taken_back() {
 #[test]
 fn what_does_not_work_leaves_the_machine_as_it_was() {
     let livepatches = Livepatches::new();
-    let one = name(&livepatches.first);
+    let one = module_name(&livepatches.first);
     let place = tempfile::tempdir().expect("a directory");
-    let modules = std::env::var_os("ELIVEPATCH_TEST_MODULES");
-    let modules = PathBuf::from(modules.expect("ELIVEPATCH_TEST_MODULES names no modules"));
     let of_trial = |name: &str| {
-        let module = fs::read(modules.join(format!("{name}.ko"))).expect("make test builds it");
+        let module = fs::read(trial_module(name)).expect("a module");
         forged(place.path(), &module, &format!("{name}.ko"), &livepatches.first)
     };
     let [blocked, blocked_manifest] = of_trial("trial_blocked");

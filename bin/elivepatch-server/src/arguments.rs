@@ -2,13 +2,14 @@ use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
-use elivepatch_model::KernelRelease;
+use elivepatch_model::{HostName, KernelRelease, Role, Tag, TokenId};
 use elivepatch_server::{
     app::{CveId, LinuxVersion},
     config::{Overrides, Places},
 };
+use jiff::{SignedDuration, Timestamp};
 
-use crate::host_arguments::HostCommand;
+use crate::{host_arguments::HostCommand, times};
 
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
@@ -55,6 +56,13 @@ pub enum Command {
     /// Look after hosts: what they are to run and what not, and what they are exposed to.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Make, list and revoke the tokens with which people, programs and hosts come.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show who ordered, approved, assigned and loaded what, and whose requests were refused.
+    Audit(AuditArguments),
+    /// Print the SHA-256 of the server's certificate, by which clients know it.
+    Certificate,
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
     /// Print the config of a stock kernel, out of its package.
@@ -164,6 +172,56 @@ pub enum FixCommand {
         #[arg(value_name = "CVE")]
         cve: CveId,
     },
+}
+
+/// What is to be done with tokens. The server may run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token. It is printed once; the server keeps only a digest of it.
+    Create(TokenCreateArguments),
+    /// List the tokens, the newest first.
+    List(JsonArguments),
+    /// Take a token back: it is refused from then on.
+    Revoke {
+        /// What the list names it by.
+        #[arg(value_name = "ID")]
+        id: TokenId,
+    },
+}
+
+/// What `token create` takes.
+#[derive(Debug, Args)]
+pub struct TokenCreateArguments {
+    /// What it allows: read, submit (also order and cancel builds), admin (everything), or host: to enrol one
+    /// host, once.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Role,
+    /// Whose it is; for people, in lists and in the audit log.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub name: String,
+    /// For how long it is good, such as 12h or 90d [default: for ever; of the role host 24h].
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    pub expires: Option<SignedDuration>,
+    /// A tag that the host gets; give several with several --tag.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<Tag>,
+    /// The only host that it may enrol, also when it is registered already, as after it was set up anew.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<HostName>,
+}
+
+/// What `audit` takes.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Only what happened since then: how long ago (24h, 7d), a day, or a time.
+    #[arg(long, value_name = "DURATION|TIME", value_parser = times::moment)]
+    pub since: Option<Timestamp>,
+    /// At most so many entries, the last.
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a command takes that prints something.
@@ -278,7 +336,10 @@ impl Command {
             | Self::CheckConfig
             | Self::Feed(_)
             | Self::Fix(_)
-            | Self::Host(_) => None,
+            | Self::Host(_)
+            | Self::Token(_)
+            | Self::Audit(_)
+            | Self::Certificate => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

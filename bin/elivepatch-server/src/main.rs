@@ -1,5 +1,6 @@
 //! The server: `elivepatch-server` runs the API and one worker in one process.
 
+mod actor;
 mod arguments;
 mod commands;
 mod error;
@@ -8,7 +9,9 @@ mod housekeeping;
 mod logging;
 mod report;
 mod runner;
+mod serving;
 mod source_options;
+mod times;
 mod worker;
 
 use std::process::ExitCode;
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         Some(Command::Feed(command)) => commands::feed::run(&arguments, command),
         Some(Command::Fix(command)) => commands::fix::run(&arguments, command),
         Some(Command::Host(command)) => commands::host::run(&arguments, command),
+        Some(Command::Token(command)) => commands::token::run(&arguments, command),
+        Some(Command::Audit(audit)) => commands::audit::run(&arguments, audit),
+        Some(Command::Certificate) => commands::certificate::run(&arguments),
         Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };

@@ -29,6 +29,11 @@ pub fn warn(message: &str) {
     anstream::eprintln!("{CAUSE}warning:{CAUSE:#} {}", printable_lines(message));
 }
 
+/// Says something on standard error.
+pub fn say(message: &str) {
+    anstream::eprintln!("{}", printable_lines(message));
+}
+
 /// How many builds run at the same time, for people.
 pub fn workers(count: u32) -> String {
     match count {

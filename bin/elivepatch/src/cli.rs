@@ -7,10 +7,11 @@ use crate::{
         cancel::CancelArgs,
         check::CheckArgs,
         cve::CveArgs,
+        drop::DropArgs,
         facts::FactsArgs,
         host::{
-            ViewArgs, apply::ApplyArgs, boot::BootArgs, guard::GuardArgs, revert::RevertArgs,
-            unlock::UnlockArgs,
+            ViewArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs, guard::GuardArgs,
+            revert::RevertArgs, unlock::UnlockArgs,
         },
         rebuild::RebuildArgs,
         show::ShowArgs,
@@ -48,7 +49,7 @@ pub struct Cli {
 }
 
 /// Arguments of a build that have no meaning in CVE mode.
-const OF_BUILDS: [&str; 4] = ["patches", "no_wait", "follow", "verbose"];
+const OF_BUILDS: [&str; 6] = ["patches", "no_wait", "follow", "verbose", "alone", "drop"];
 
 /// CVE mode as the first elivepatch had it. (Without words of its own: clap would show them as the program's.)
 #[derive(Debug, Args)]
@@ -73,6 +74,9 @@ pub enum Command {
     /// Fix the CVEs that matter on a kernel by one livepatch, and say which stay open
     #[command(after_help = CVE_HELP)]
     Cve(Box<CveArgs>),
+    /// Build what is live without some of its fixes
+    #[command(after_help = EXIT_CODES)]
+    Drop(Box<DropArgs>),
     /// Load a livepatch into the running kernel
     #[command(after_help = EXIT_CODES)]
     Apply(ApplyArgs),
@@ -94,6 +98,9 @@ pub enum Command {
     /// Look after the machine for a quarter of an hour after loading; apply and boot start it
     #[command(hide = true)]
     Guard(GuardArgs),
+    /// Register this machine on a server, with a one-time token
+    #[command(after_help = EXIT_CODES)]
+    Enrol(EnrolArgs),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
     Facts(FactsArgs),
     /// List the builds of the server
@@ -101,7 +108,7 @@ pub enum Command {
     /// Build a livepatch again from its manifest, and compare the two modules byte by byte
     #[command(after_help = EXIT_CODES)]
     Rebuild(RebuildArgs),
-    /// Show a build
+    /// Show a build on the server, or what is in a livepatch
     Show(ShowArgs),
     /// Cancel a build, also for everybody who joined it with an equal request
     Cancel(CancelArgs),

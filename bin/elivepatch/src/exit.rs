@@ -39,9 +39,9 @@ Exit codes:
 pub const STATUS_HELP: &str = "\
 Exit codes, for monitoring:
   0    well: what belongs to this kernel is active, or nothing belongs to it and nothing is pending
-  1    a newer livepatch is here and not loaded, or what there is cannot be looked at
+  1    a newer livepatch is here and not loaded
   2    trouble: a livepatch that should be active is not, the kernel has oopsed or warned since it
-       was loaded, a transition does not end, or a livepatch is locked out";
+       was loaded, a transition does not end, a livepatch is locked out, or it cannot be looked at";
 
 /// How `elivepatch cve` is used from cron, and how it ends, as its help text shows it.
 pub const CVE_HELP: &str = "\

@@ -5,12 +5,16 @@
 mod check_report;
 mod cli;
 mod commands;
+mod credentials;
 mod cve;
 mod destination;
 mod download;
 mod exit;
 mod facts_report;
+mod fix_name;
 mod inputs;
+mod live;
+mod livepatch_report;
 mod manifest_file;
 mod output;
 mod problem;

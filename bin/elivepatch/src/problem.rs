@@ -3,7 +3,7 @@ use std::error::Error;
 use anstyle::{AnsiColor, Style};
 use elivepatch_api::{
     ErrorCode,
-    client::{ClientError, ServerUrl},
+    client::{CertificatePin, ClientError, ServerUrl, TransportError},
 };
 use elivepatch_model::{Failure, FailureClass, Fault, with_causes};
 use serde::Serialize;
@@ -88,9 +88,17 @@ impl Problem {
     /// What a failed call means. `server` is where it went.
     pub fn from_client(error: &ClientError, server: &ServerUrl) -> Self {
         match error {
+            ClientError::Unreachable {
+                source: TransportError::Certificate { expected: Some(expected), seen, .. },
+                ..
+            } => Self::other_certificate(server, expected, seen),
             ClientError::Unreachable { .. } => Self::new(Exit::Server, error.to_string())
                 .root_cause(error)
-                .hint(unreachable_hint(server)),
+                .hint(unreachable_hint(error, server)),
+            ClientError::Unencrypted { .. } => Self::input(error.to_string()).hint(format!(
+                "write its address with https: --url {}",
+                server.as_str().replacen("http://", "https://", 1)
+            )),
             ClientError::Lost { .. } => {
                 let hint =
                     "try the same command again; an equal request joins the build that is there";
@@ -117,11 +125,26 @@ impl Problem {
         }
     }
 
+    fn other_certificate(
+        server: &ServerUrl,
+        expected: &CertificatePin,
+        seen: &CertificatePin,
+    ) -> Self {
+        Self::new(Exit::Server, format!("the server at {server} has another certificate"))
+            .aside(format!("it must have {expected}"))
+            .aside(format!("it has       {seen}"))
+            .hint(
+                "somebody else may answer there. Compare on the server: elivepatch-server certificate; when it was \
+                 renewed, give the new one with --server-certificate, and enrol hosts again",
+            )
+    }
+
     fn from_code(error: &elivepatch_api::ApiError) -> Self {
         let exit = match error.code {
             ErrorCode::NotFound
             | ErrorCode::Conflict
             | ErrorCode::TooLarge
+            | ErrorCode::Unauthorized
             | ErrorCode::Forbidden => Exit::Input,
             ErrorCode::RequestRefused => Exit::Input,
             ErrorCode::QueueFull | ErrorCode::DiskFull | ErrorCode::Internal => Exit::Server,
@@ -213,11 +236,19 @@ fn failure_exit(class: FailureClass) -> Exit {
     }
 }
 
-fn unreachable_hint(server: &ServerUrl) -> String {
-    if server.is_loopback() {
+fn unreachable_hint(error: &ClientError, server: &ServerUrl) -> String {
+    // What rustls says of a certificate, and of what does not speak TLS at all.
+    let text = with_causes(error);
+    let plain = server.as_str().replacen("https://", "http://", 1);
+    if text.contains("invalid peer certificate") {
+        "a server that has made its certificate itself is known by its fingerprint: --server-certificate SHA256, as \
+         elivepatch-server certificate prints it on the server"
+            .to_owned()
+    } else if text.contains("InvalidContentType") {
+        format!("the server does not encrypt; when that is meant to be so: --url {plain}")
+    } else if server.is_loopback() {
         "is the server running here? start it with: elivepatch-server".to_owned()
     } else if server.is_encrypted() {
-        let plain = server.as_str().replacen("https://", "http://", 1);
         format!("check the address; a server without TLS needs its scheme: --url {plain}")
     } else {
         format!("check the address and that the server listens there: curl {server}/api/v2/version")

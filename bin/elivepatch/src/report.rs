@@ -9,7 +9,7 @@ use comfy_table::{Cell, ContentArrangement, Table, presets};
 use elivepatch_api::{BuildList, BuildResource};
 use elivepatch_model::{
     Adaptation, BaseKind, CheckEvidence, Failure, FitRecord, Fix, Manifest, PatchedFunction,
-    ReplacedLivepatch, Step, StepState,
+    ReplacedLivepatch, Step, StepState, TrialEvidence,
 };
 use serde::Serialize;
 
@@ -169,7 +169,11 @@ fn manifest_rows(table: &mut Table, manifest: &Manifest) {
     row(table, "engine", manifest.engine.as_str());
     row(table, "functions replaced", &functions_text(&manifest.functions));
     row(table, "steps", &steps_text(&manifest.steps));
-    let trial = &manifest.trial;
+    trial_rows(table, &manifest.trial);
+}
+
+/// Adds what a trial showed.
+pub fn trial_rows(table: &mut Table, trial: &TrialEvidence) {
     let summary = format!(
         "passed on {} in {} ({}): loaded, transition {}, reverted, unloaded",
         trial.guest_release,
@@ -205,12 +209,12 @@ fn replaced_text(earlier: &ReplacedLivepatch) -> String {
 }
 
 /// What proves that the livepatch was compiled as the kernel was; names in it are of a server.
-fn fit_text(fit: &FitRecord) -> String {
+pub fn fit_text(fit: &FitRecord) -> String {
     printable_lines(&fit.to_string())
 }
 
 /// What a livepatch is made of for a kernel that the server has built itself.
-fn built_base_text(manifest: &Manifest) -> String {
+pub fn built_base_text(manifest: &Manifest) -> String {
     let sources =
         manifest.source.packages.iter().map(|package| printable(&package.name).to_string());
     // Manifests from before the proof say nothing of it.
@@ -229,7 +233,8 @@ fn fixes_text(fixes: &[Fix]) -> String {
     fixes.iter().map(|fix| printable(&fix.name)).collect::<Vec<_>>().join("\n")
 }
 
-fn adaptation_text(adaptation: &Adaptation) -> String {
+/// How a patch was adapted, with what switches that off.
+pub fn adaptation_text(adaptation: &Adaptation) -> String {
     printable(&format!("{adaptation} ({}; --without {0} switches it off)", adaptation.kind))
 }
 

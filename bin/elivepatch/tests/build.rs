@@ -4,7 +4,9 @@ mod built;
 mod cve;
 mod double;
 mod facts;
+mod live;
 mod rebuild;
+mod show;
 
 use std::fs;
 

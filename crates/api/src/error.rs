@@ -34,8 +34,10 @@ pub enum ErrorCode {
     BadRequest,
     /// 422: the build request was read and refused; `failure` holds the class.
     RequestRefused,
-    /// 403: the request comes from a web page of another site, or by a name that is not the
-    /// server's.
+    /// 401: the request comes without a token, or with one that is not valid.
+    Unauthorized,
+    /// 403: the token's role does not allow it; or the request comes from a web page of another site, by a
+    /// name that is not the server's, or over a connection that is not encrypted.
     Forbidden,
     /// 404: there is no such build, or no such path.
     NotFound,
@@ -60,6 +62,7 @@ impl ErrorCode {
     pub fn status(self) -> u16 {
         match self {
             ErrorCode::BadRequest => 400,
+            ErrorCode::Unauthorized => 401,
             ErrorCode::Forbidden => 403,
             ErrorCode::NotFound => 404,
             ErrorCode::MethodNotAllowed => 405,

@@ -5,6 +5,7 @@
 
 mod assessment;
 mod assignment;
+mod audit;
 mod build;
 pub mod client;
 mod error;
@@ -12,6 +13,7 @@ mod exposure;
 mod fleet;
 mod host;
 mod lease;
+mod livepatch;
 pub mod paths;
 mod rebuild;
 mod run;
@@ -22,6 +24,7 @@ pub use assignment::{
     Assignment, AssignmentAnswer, AssignmentList, AssignmentRequest, NewestFirstQuery, Withdrawal,
     WithdrawalAnswer, WithdrawalList, WithdrawalRequest,
 };
+pub use audit::{AuditEntry, AuditLog, AuditQuery};
 pub use build::{
     BuildList, BuildRequest, BuildResource, BuildSubmission, BuildSummary, EventRecord,
     FailureSummary, ListBuildsQuery, SubmitParts,
@@ -43,6 +46,7 @@ pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
     Lease, LeaseToken, LeasedBuild,
 };
+pub use livepatch::LivepatchResource;
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
     CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource,

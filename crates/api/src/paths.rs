@@ -6,6 +6,8 @@ pub const API: &str = "/api/v2";
 pub const BUILDS: &str = "/api/v2/builds";
 /// `POST` builds a livepatch again, to compare the two.
 pub const REBUILDS: &str = "/api/v2/rebuilds";
+/// `GET` below it, by the build-id of its module: a livepatch that was made here.
+pub const LIVEPATCHES: &str = "/api/v2/livepatches";
 /// `POST`: which CVEs matter on a kernel.
 pub const ASSESSMENTS: &str = "/api/v2/assessments";
 /// `POST` asks for a livepatch of the CVEs that matter on a kernel, `GET` lists such runs.

@@ -69,6 +69,7 @@ mod tests {
                 symbols: vec![symbol],
                 entries: Vec::new(),
             }],
+            maker: None,
             replaced_functions: Vec::new(),
         }
     }

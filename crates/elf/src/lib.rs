@@ -60,7 +60,7 @@ pub use kpatch_object::KpatchObject;
 pub use layouts::{LayoutChange, LayoutChangeKind, Layouts, SignatureChange};
 pub use listed_line::ListedLine;
 pub use livepatch_relocations::{LivepatchRelocation, LivepatchRelocations, LivepatchSymbol};
-pub use module::{Modinfo, Module, UndefinedSymbol};
+pub use module::{LivepatchMaker, Modinfo, Module, UndefinedSymbol};
 pub use module_branches::module_functions_without_endbr;
 pub use module_units::module_units;
 pub use modversions::{CrcMismatch, SymbolVersion};

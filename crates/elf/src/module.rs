@@ -22,6 +22,17 @@ pub struct Module {
     pub livepatch_relocations: Vec<LivepatchRelocations>,
     /// The functions that it replaces, when kpatch or the kernel's own objtool made it.
     pub replaced_functions: Vec<ReplacedFunction>,
+    /// What made a livepatch of it, by its sections; `None` for what neither of the two made.
+    pub maker: Option<LivepatchMaker>,
+}
+
+/// What makes livepatches of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LivepatchMaker {
+    /// create-diff-object of kpatch.
+    Kpatch,
+    /// objtool of the kernel, as `klp-build` runs it.
+    KlpBuild,
 }
 
 /// The fields of `.modinfo`, in their order.
@@ -58,7 +69,19 @@ impl Module {
                 &mut budget,
             )?,
             replaced_functions: replaced_function::replaced_functions(&object, &mut budget)?,
+            maker: LivepatchMaker::of(&object),
         })
+    }
+}
+
+impl LivepatchMaker {
+    fn of(object: &ObjectFile<'_>) -> Option<Self> {
+        let has = |section| object.header(section).is_some();
+        match (has(".kpatch.funcs"), has(".init.klp_objects")) {
+            (true, _) => Some(Self::Kpatch),
+            (false, true) => Some(Self::KlpBuild),
+            (false, false) => None,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
 
 use crate::{
     Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
+    kprobes::probed,
+    live::active_of,
     livepatches::{livepatches, named},
     obstacles::{Candidate, obstacles},
     transition::{Ended, disable, unload, wait_active, wait_gone},
@@ -46,12 +48,14 @@ pub struct Applying {
     pub manifest: Option<Manifest>,
     /// The manifest's text, to be kept.
     pub manifest_text: Option<Vec<u8>>,
+    /// The texts of its fixes, as far as they are at hand: to be kept for the next order.
+    pub patches: Vec<Vec<u8>>,
 }
 
 /// One that is kept on the machine: its manifest is there, too.
 impl From<Held> for Applying {
     fn from(Held { module, manifest }: Held) -> Self {
-        Self { module, manifest, manifest_text: None }
+        Self { module, manifest, manifest_text: None, patches: Vec::new() }
     }
 }
 
@@ -232,7 +236,9 @@ impl Host<'_> {
         while let Err(source) = self.machine.modules().load(&file) {
             let is_busy = source.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error());
             if !is_busy || tries == BUSY_TRIES {
-                return Err(HostProblem::Refused { name: name.clone(), source });
+                // What a kprobe holds, the kernel calls busy, and says no more.
+                let probed = if is_busy { probed(self.machine, module) } else { Vec::new() };
+                return Err(HostProblem::Refused { name: name.clone(), source, probed });
             }
             tries += 1;
             tell(Progress::Busy);
@@ -270,27 +276,11 @@ impl Host<'_> {
         }
     }
 
-    /// What is loaded and was loaded by elivepatch: the digests of modules by their build-ids.
-    pub(crate) fn own(
-        &self,
-        loaded: &[Livepatch],
-    ) -> Result<HashMap<ElfBuildId, Sha256Digest>, HostProblem> {
-        let mut own = HashMap::new();
-        if loaded.is_empty() {
-            return Ok(own);
-        }
-        for digest in self.directory.held_digests()? {
-            // One that is damaged identifies nothing.
-            if let Ok(Some(held)) = self.directory.held(digest) {
-                own.extend(held.module.build_id.map(|build_id| (build_id, digest)));
-            }
-        }
-        Ok(own)
-    }
-
     fn keep(&self, applying: &Applying) -> Result<std::path::PathBuf, HostProblem> {
         let manifest = applying.manifest_text.as_deref();
-        self.directory.keep(&self.lock, &applying.module, manifest)
+        let kept = self.directory.keep(&self.lock, &applying.module, manifest)?;
+        self.directory.keep_patches(&self.lock, applying.module.digest, &applying.patches)?;
+        Ok(kept)
     }
 
     /// Takes out of the kernel what the new livepatch has replaced. What something holds stays: it does
@@ -316,15 +306,4 @@ impl Host<'_> {
 fn is_active(module: &ModuleFile, loaded: &[Livepatch]) -> bool {
     module.build_id.is_some()
         && loaded.iter().any(|there| there.is_active() && there.build_id == module.build_id)
-}
-
-/// The livepatch of elivepatch that is active.
-fn active_of(
-    loaded: &[Livepatch],
-    own: &HashMap<ElfBuildId, Sha256Digest>,
-) -> Option<Sha256Digest> {
-    let active = loaded.iter().find(|livepatch| {
-        livepatch.is_active() && livepatch.build_id.as_ref().is_some_and(|id| own.contains_key(id))
-    })?;
-    own.get(active.build_id.as_ref()?).copied()
 }

@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elivepatch_elf::Module;
+use elivepatch_elf::{LivepatchMaker, Module};
 use elivepatch_model::{ElfBuildId, Sha256Digest, limits::MODULE_BYTES};
 
 use crate::{HostProblem, PatchedFunction};
 
 /// What stands at the end of a signed module (`include/linux/module_signature.h`).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
+
+/// What else is read of what a module says of itself.
+const SAYS: [&str; 5] = ["description", "author", "license", "version", "srcversion"];
 
 /// A module in a file, as far as it matters to whoever loads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,10 @@ pub struct ModuleFile {
     pub is_signed: bool,
     /// What it replaces.
     pub functions: BTreeSet<PatchedFunction>,
+    /// What made a livepatch of it; `None` for what neither kpatch nor klp-build made.
+    pub maker: Option<LivepatchMaker>,
+    /// What it says of itself beside that: its description, author, and so on, as modinfo(8) names them.
+    pub says: Vec<(&'static str, String)>,
 }
 
 impl ModuleFile {
@@ -70,6 +77,13 @@ impl ModuleFile {
             build_id: module.build_id.clone(),
             is_signed: bytes.ends_with(SIGNED),
             functions: functions.collect(),
+            maker: module.maker,
+            says: SAYS
+                .into_iter()
+                .flat_map(|field| {
+                    module.modinfo.all(field).map(move |text| (field, text.to_owned()))
+                })
+                .collect(),
         })
     }
 

@@ -7,6 +7,7 @@ use elivepatch_model::{Architecture, BaseKind, ElfBuildId, Manifest, Sha256Diges
 
 use crate::{
     HostProblem, Kernel, KernelState, Livepatch, Machine, ModuleFile,
+    kprobes::probed,
     livepatches::{DIRECTORY, build_id_of, is_module_name},
 };
 
@@ -97,8 +98,13 @@ pub enum Obstacle {
         over: String,
     },
     /// Something that is no livepatch redirects the function.
-    #[error("something else redirects {0} already (see /sys/kernel/tracing/enabled_functions)")]
-    Redirected(String),
+    #[error("{by} redirects {function} already (see /sys/kernel/tracing/enabled_functions)")]
+    Redirected {
+        /// The function.
+        function: String,
+        /// What does, as far as it is known.
+        by: &'static str,
+    },
     /// There is not enough memory.
     #[error("it needs {needed} MiB of memory, and {free} MiB are free")]
     Memory {
@@ -142,7 +148,9 @@ impl Obstacle {
             Self::OfOthers { .. } => {
                 "have one tool patch this machine: take the other livepatch out, or leave the machine to it"
             }
-            Self::Redirected(_) => "end what traces it (a kprobe, a BPF program), and try again",
+            Self::Redirected { .. } => {
+                "end what traces it (a kprobe, a BPF program), and try again"
+            }
             Self::Memory { .. } | Self::ModuleSpace { .. } => "free some, and try again",
         };
         text.to_owned()
@@ -281,7 +289,14 @@ fn of_what_is_loaded(
     let mut taken = of_image.filter(|function| {
         !patched.contains(function.name.as_str()) && redirected.contains(&function.name)
     });
-    found.extend(taken.next().map(|function| Obstacle::Redirected(function.to_string())));
+    if let Some(function) = taken.next() {
+        let function = function.to_string();
+        let by = match probed(machine, module).contains(&function) {
+            true => "a kprobe with a post handler",
+            false => "something else",
+        };
+        found.push(Obstacle::Redirected { function, by });
+    }
     Ok(found)
 }
 

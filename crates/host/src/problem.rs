@@ -84,6 +84,8 @@ pub enum HostProblem {
         name: String,
         /// What it says.
         source: io::Error,
+        /// When it is busy: the functions on which there is a kprobe, in words.
+        probed: Vec<String>,
     },
     /// The kernel did not let a module go.
     #[error(
@@ -135,6 +137,14 @@ pub enum HostProblem {
     /// A livepatch that was named is not known here.
     #[error("{0:.120?} is no livepatch that is known on this machine")]
     Unknown(String),
+    /// A livepatch that was named is known, and its module is not here any more.
+    #[error("the livepatch {digest} is not kept on this machine any more{}", locked(locked_out))]
+    NotKept {
+        /// Its digest.
+        digest: Sha256Digest,
+        /// Why it is locked out, when it is.
+        locked_out: Option<String>,
+    },
     /// It is not locked out.
     #[error("the livepatch {0} is not locked out")]
     NotLockedOut(Sha256Digest),
@@ -188,6 +198,14 @@ impl HostProblem {
             {
                 "run it as root".to_owned()
             }
+            Self::State { source: Some(source), .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                "make room on its file system, and try again".to_owned()
+            }
             Self::State { .. } => {
                 "look at the directory: it must be root's, on a file system that can be written"
                     .to_owned()
@@ -205,6 +223,11 @@ impl HostProblem {
             Self::Obstacles { obstacles, .. } => {
                 obstacles.first().map_or_else(String::new, Obstacle::hint)
             }
+            Self::Refused { probed, .. } if !probed.is_empty() => format!(
+                "there is a kprobe on {} (/sys/kernel/debug/kprobes/list), which keeps livepatches out when it has a \
+                 post handler, as fail_function's: remove it, and try again",
+                probed.join(", ")
+            ),
             Self::Refused { source, .. } => refused_hint(source),
             Self::Stuck { name, .. } => {
                 format!(
@@ -227,12 +250,17 @@ impl HostProblem {
                     .to_owned()
             }
             Self::NotLockedOut(_) => "elivepatch apply loads it".to_owned(),
+            Self::NotKept { .. } => "fetch it from its server again".to_owned(),
             Self::Unknown(_) => "elivepatch list names those that are".to_owned(),
             Self::Ambiguous { .. } => "give more of its digest".to_owned(),
             Self::Damaged { .. } => "fetch it from the server again".to_owned(),
             Self::NothingLoaded => "elivepatch status says what is loaded".to_owned(),
         }
     }
+}
+
+fn locked(reason: &Option<String>) -> String {
+    reason.as_ref().map(|reason| format!("; it is locked out: {reason}")).unwrap_or_default()
 }
 
 fn first(obstacles: &[Obstacle]) -> String {

@@ -4,9 +4,8 @@ use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
 use crate::{
-    Applied, ApplyOptions, Applying, EventKind, Held, Host, HostProblem, Livepatch, Obstacle,
-    Progress,
-    livepatches::{livepatches, named},
+    Applied, ApplyOptions, Applying, EventKind, Held, Host, HostProblem, Obstacle, Progress,
+    livepatches::named,
     transition::{disable, unload, wait_gone},
 };
 
@@ -17,6 +16,8 @@ pub enum Reverted {
     ToNone {
         /// What was taken out.
         from: String,
+        /// Why its module is still in the kernel, where it does nothing any more; one line.
+        held: Option<String>,
     },
     /// An earlier livepatch.
     To {
@@ -58,21 +59,22 @@ impl Host<'_> {
                 let state = self.state.clone();
                 self.state.of_mut(&self.kernel).make_none_current();
                 self.unmark()?;
-                let gone =
+                if let Err(problem) =
                     disable(self.machine, &from, &mut |tasks| tell(Progress::Waiting(tasks)))
-                        .and_then(|()| unload(self.machine, &from));
-                if let Err(problem) = gone {
+                {
                     self.state = state;
                     let _ = self.directory.write(&self.lock, &self.state);
                     return Err(problem);
                 }
+                // No function of it is called any more. What something holds can stay.
+                let held = unload(self.machine, &from).err().map(|problem| problem.to_string());
                 // It may have been on its way, over another one that is active again now.
                 match self.loaded()? {
                     Some((there, digest)) => {
                         self.make_current(digest)?;
                         Reverted::To { from, to: there.name }
                     }
-                    None => Reverted::ToNone { from },
+                    None => Reverted::ToNone { from, held },
                 }
             }
         };
@@ -121,19 +123,6 @@ impl Host<'_> {
         self.note(EventKind::Reverted { name: name.to_owned(), reason: reason.to_owned() })
     }
 
-    /// What is loaded, and was loaded by elivepatch: what is on its way first.
-    pub(crate) fn loaded(&self) -> Result<Option<(Livepatch, Sha256Digest)>, HostProblem> {
-        let loaded = livepatches(self.machine)?;
-        let own = self.own(&loaded)?;
-        let digest = |livepatch: &Livepatch| own.get(livepatch.build_id.as_ref()?).copied();
-        let mut found: Vec<(Livepatch, Sha256Digest)> = loaded
-            .into_iter()
-            .filter_map(|livepatch| digest(&livepatch).map(|digest| (livepatch, digest)))
-            .collect();
-        found.sort_by_key(|(livepatch, _)| (!livepatch.in_transition, !livepatch.enabled));
-        Ok(found.into_iter().next())
-    }
-
     /// A livepatch of this kernel that is kept and may be loaded.
     fn usable(&self, digest: Sha256Digest) -> Result<Held, HostProblem> {
         let held = self.directory.held(digest)?;
@@ -154,12 +143,7 @@ impl Host<'_> {
     /// # Errors
     /// When none is, or several are.
     pub fn find(&self, given: &str) -> Result<Sha256Digest, HostProblem> {
-        let mut digests = self.directory.held_digests()?;
-        let kernels = self.state.kernels.values();
-        digests.extend(kernels.flat_map(|kernel| kernel.locked_out.keys().copied()));
-        // One that is damaged has no name.
-        let name = |digest| self.directory.held(digest).ok().flatten().map(|held| held.module.name);
-        find(digests, given, name)
+        self.directory.find(&self.state, given)
     }
 
     /// The livepatch that belongs to this kernel.
@@ -187,29 +171,5 @@ impl Host<'_> {
         }
         self.directory.write(&self.lock, &self.state)?;
         self.note(EventKind::Unlocked { digest })
-    }
-}
-
-fn find(
-    digests: impl IntoIterator<Item = Sha256Digest>,
-    given: &str,
-    name: impl Fn(Sha256Digest) -> Option<String>,
-) -> Result<Sha256Digest, HostProblem> {
-    /// Fewer digits than this would name one by accident.
-    const LEAST_DIGITS: usize = 6;
-    let mut found = Vec::new();
-    for digest in digests {
-        let is_begun = given.len() >= LEAST_DIGITS && digest.to_string().starts_with(given);
-        if is_begun || name(digest).as_deref() == Some(given) {
-            found.push(digest);
-        }
-    }
-    match found[..] {
-        [] => Err(HostProblem::Unknown(given.to_owned())),
-        [one] => Ok(one),
-        _ => Err(HostProblem::Ambiguous {
-            given: given.to_owned(),
-            candidates: found.iter().map(ToString::to_string).collect(),
-        }),
     }
 }

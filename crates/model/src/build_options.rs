@@ -24,8 +24,8 @@ pub struct BuildOptions {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub probe: bool,
     /// The module of the livepatch that is active on the target's machines, made by an earlier build
-    /// for the same release: the trial also tries that the new livepatch replaces it. The server names
-    /// it for itself; requests must not.
+    /// for the same release: the trial also tries that the new livepatch replaces it. For CVE runs
+    /// the server names it for itself; their requests must not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Sha256Digest>,
 }

@@ -3,6 +3,7 @@
 //! Nothing in this crate does I/O. Every other crate speaks in these types, so that a term means
 //! one thing in the builder, in the store, on the wire and on the terminal.
 
+mod access_token;
 mod adaptation;
 mod architecture;
 mod build;
@@ -40,6 +41,7 @@ mod target_form;
 mod told;
 mod whom;
 
+pub use access_token::{AccessToken, AccessTokenError, TokenId, TokenIdError};
 pub use adaptation::{Adaptation, AdaptationKind, AdaptationKindError};
 pub use architecture::{Architecture, UnknownArchitecture};
 pub use build::{BuildEvent, BuildState, Step, StepName, StepState};

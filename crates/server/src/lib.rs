@@ -8,6 +8,7 @@ pub mod app;
 pub mod config;
 mod handlers;
 mod http;
+pub mod tls;
 mod transport;
 
 pub use app::{App, AppError, AppOptions, WorkerEnd};

@@ -39,11 +39,15 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.toolchain_recipes.take().is_some());
     assert!(config.cache.disk_budget_gib.take().is_some());
     assert_eq!(std::mem::take(&mut config.fixes).len(), 4, "each of these is an example");
+    // Without these the server makes its own, when it needs one.
+    assert_eq!(config.tls.enabled.take(), Some(true));
+    assert!(config.tls.certificate.take().is_some());
+    assert!(config.tls.key.take().is_some());
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
     assert_eq!(config, defaults);
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 84, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 87, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -173,14 +177,35 @@ fn cache_and_data_must_be_apart() {
 }
 
 #[test]
-fn address_beyond_this_machine_needs_consent_in_so_many_words() {
-    let listen = "listen = \"[::]:8420\"\n";
-    assert!(error(listen).contains("has no authentication yet"));
-    let consent = "i_know_that_there_is_no_authentication_yet = true\n";
-    assert!(parse(&format!("{listen}{consent}")).is_ok());
-    for loopback in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
-        assert!(parse(&format!("listen = \"{loopback}\"")).is_ok(), "{loopback}");
+fn server_that_others_reach_wants_tokens_and_encrypts() {
+    for (text, wants_tokens, encrypts) in [
+        ("listen = \"[::]:8420\"\n", true, true),
+        ("listen = \"10.1.2.3:8420\"\n[tls]\nenabled = false\n", true, false),
+        ("", false, false),
+        (
+            "listen = \"[::1]:1\"\n[access]\ntokens = \"always\"\n[tls]\nenabled = true\n",
+            true,
+            true,
+        ),
+        ("listen = \"127.9.9.9:1\"\n[access]\ntokens = \"beyond-loopback\"\n", false, false),
+    ] {
+        let config = parse(text).expect(text);
+        assert_eq!((config.wants_tokens(), config.encrypts()), (wants_tokens, encrypts), "{text}");
     }
+}
+
+#[test]
+fn key_of_the_time_before_tokens_is_no_longer_needed() {
+    insta::assert_snapshot!(error(
+        "listen = \"0.0.0.0:8420\"\ni_know_that_there_is_no_authentication_yet = true\n"
+    ));
+}
+
+#[test]
+fn access_and_certificates_that_cannot_be_are_named() {
+    insta::assert_snapshot!(error("[tls]\ncertificate = \"server.pem\"\n"));
+    insta::assert_snapshot!(error("[tls]\nkey = \"/etc/ssl/key.pem\"\n"));
+    insta::assert_snapshot!(error("[access]\ntokens = \"never\"\n"));
 }
 
 #[test]
@@ -194,11 +219,8 @@ fn command_line_wins_over_the_file_and_is_checked_as_well() {
     let text = "listen = \"127.0.0.1:8\"";
     let config = ServerConfig::parse(text, path, &places, &overrides).expect("valid");
     assert_eq!(config.listen.port(), 9);
-    let open = Overrides {
-        listen: Some("0.0.0.0:9".parse().expect("an address")),
-        ..Overrides::default()
-    };
-    assert!(ServerConfig::parse("", path, &places, &open).is_err());
+    let relative = Overrides { data_directory: Some("data".into()), ..Overrides::default() };
+    assert!(ServerConfig::parse("", path, &places, &relative).is_err());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use elivepatch_model::{BuildNumber, BuildState, KernelRelease, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, ElfBuildId, KernelRelease, Sha256Digest};
 
 use crate::{
     BuildRecord, BuildSummaryRecord, Store, StoreError,
@@ -87,6 +87,30 @@ impl Store {
             Some(size) => self.blobs.has(module, size.cast_unsigned()).await,
             None => false,
         })
+    }
+
+    /// The newest build whose module has a build-id, and can still be had; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged.
+    pub async fn build_of_module(
+        &self,
+        module: &ElfBuildId,
+    ) -> Result<Option<BuildNumber>, StoreError> {
+        let numbers: Vec<i64> = sqlx::query_scalar(
+            "SELECT number FROM builds
+              WHERE state = 'succeeded' AND manifest ->> '$.module.build_id' = ?
+              ORDER BY number DESC",
+        )
+        .bind(module.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        for number in numbers.into_iter().map(BuildNumber) {
+            if self.has_livepatch(number).await? {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     /// At most `limit` builds, newest first, in short. The probes of CVE runs are not among them.

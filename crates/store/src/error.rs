@@ -1,6 +1,6 @@
 use camino::Utf8PathBuf;
 use elivepatch_model::{
-    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, Whom,
+    BuildNumber, BuildState, HostName, RunNumber, RunState, Sha256Digest, TokenId, Whom,
 };
 
 /// Why the store did not do what it was asked.
@@ -96,6 +96,19 @@ pub enum StoreError {
     /// A host of this name is registered already.
     #[error("a host is registered as {0} already")]
     HostTaken(HostName),
+    /// No token has this id.
+    #[error("there is no token {0}")]
+    NoSuchToken(TokenId),
+    /// A host came with a token that registers none: it is unknown, no enrolment token, used, revoked, or its
+    /// time is over. Nothing was changed.
+    #[error("the token does not enrol a host")]
+    NotEnrolled,
+    /// An enrolment token is for another host than the one that came with it. Nothing was changed.
+    #[error("the token enrols the host {host} and no other")]
+    OtherHost {
+        /// The host that it is for.
+        host: HostName,
+    },
     /// The build has no livepatch: it is not finished, or came to nothing.
     #[error("build {number} is {state} and has no livepatch")]
     NoLivepatch {

@@ -6,6 +6,8 @@
 //!
 //! Whoever calls passes the time, so that the rules about deadlines can be tested without waiting.
 
+mod access;
+mod audit;
 mod blobs;
 mod builds;
 mod cancel;
@@ -29,6 +31,8 @@ mod time;
 mod upload;
 mod workers;
 
+pub use access::{Enrolled, NewToken, TokenKind, TokenRecord, TokenState};
+pub use audit::{AuditAction, AuditFilter, AuditRecord, NewAudit};
 pub use blobs::BlobReader;
 pub use builds::{BuildFilter, QueueLength};
 pub use claim::{Claim, ClaimedBuild};

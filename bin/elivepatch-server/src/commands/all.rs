@@ -1,6 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use elivepatch_api::client::Client;
 use elivepatch_builder::remove_work_directory;
 use elivepatch_model::Sha256Digest;
@@ -8,7 +7,9 @@ use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
     app::{DataDirectoryError, StoreError},
     config::Places,
-    public_router, worker_router,
+    public_router,
+    tls::ServerCertificate,
+    worker_router,
 };
 use tokio::{
     net::TcpListener,
@@ -22,6 +23,7 @@ use crate::{
     error::CommandError,
     housekeeping, logging, report,
     runner::{self, BuildRunner},
+    serving,
     worker::{self, Pool},
 };
 
@@ -46,6 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
 
 async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     // First what fails fast. Whoever connects already is answered when the rest is ready.
+    let certificate = super::certificate::open(config)?.map(Arc::new);
     let listener = listen(config).await?;
     let runner = tokio::task::block_in_place(|| runner::open(config))?;
     let options = AppOptions {
@@ -60,20 +63,22 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     };
     let app = App::open(options).await.map_err(open_error)?;
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;
-    announce(config, &listener, runner.as_ref());
-    let reach = if config.listen.ip().is_loopback() { Reach::Loopback } else { Reach::Network };
+    announce(config, &listener, certificate.as_deref(), runner.as_ref());
+    announce_access(config, &app).await.map_err(open_error)?;
+    let reach = match (config.listen.ip().is_loopback(), config.wants_tokens()) {
+        (true, false) => Reach::Loopback,
+        (true, true) => Reach::GuardedLoopback,
+        (false, _) => Reach::Network,
+    };
     let chores = app.start_chores();
     let sweeper = housekeeping::start(app.clone(), Arc::clone(&runner));
     let stop = CancellationToken::new();
     let mut workers = pool(config, &app, runner, stop.clone())?.start(config.builder.workers);
     let mut server = tokio::spawn({
-        let (router, stop) = (public_router(app.clone(), reach), stop.clone());
-        // Events are small and should leave at once. A connection without it works as well.
-        let listener = listener.tap_io(|connection| {
-            let _ = connection.set_nodelay(true);
-        });
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
+        let router = public_router(app.clone(), reach);
+        serving::serve(listener, certificate.clone(), router, stop.clone())
     });
+    let renewal = tokio::spawn(serving::renew(certificate));
     // None of them ends by itself: half a server would only look like one.
     let outcome = tokio::select! {
         signal = wait_for_signal() => signal,
@@ -105,6 +110,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     release(&app).await;
     drop(chores);
     sweeper.abort();
+    renewal.abort();
     app.close().await;
     outcome
 }
@@ -164,10 +170,21 @@ async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
     })
 }
 
-fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRunner) {
+fn announce(
+    config: &ServerConfig,
+    listener: &TcpListener,
+    certificate: Option<&ServerCertificate>,
+    runner: &dyn BuildRunner,
+) {
     let address = listener.local_addr().unwrap_or(config.listen);
     anstream::eprintln!("elivepatch-server {}", env!("CARGO_PKG_VERSION"));
-    anstream::eprintln!("listening on http://{address}");
+    match certificate {
+        Some(certificate) => {
+            anstream::eprintln!("listening on https://{address}");
+            anstream::eprintln!("certificate: {}", certificate.fingerprint());
+        }
+        None => anstream::eprintln!("listening on http://{address}"),
+    }
     anstream::eprintln!("data:  {}", config.data_directory);
     anstream::eprintln!("cache: {}", config.cache_directory);
     anstream::eprintln!("workers: {}", report::workers(config.builder.workers));
@@ -183,7 +200,24 @@ fn announce(config: &ServerConfig, listener: &TcpListener, runner: &dyn BuildRun
     for problem in super::fix::source_problems(config) {
         report::warn(&format!("a source of fixes cannot be used: {problem}"));
     }
-    report::warn("there is no authentication yet: whoever reaches the address can order builds");
+}
+
+/// Says who may use the server.
+async fn announce_access(config: &ServerConfig, app: &App) -> Result<(), AppError> {
+    if !config.wants_tokens() {
+        anstream::eprintln!("access: every user of this machine, without a token");
+        return Ok(());
+    }
+    anstream::eprintln!("access: with a token");
+    if !app.has_tokens().await? {
+        report::warn("there is no token yet: elivepatch-server token create --role admin");
+    }
+    if !config.listen.ip().is_loopback() && !config.encrypts() {
+        report::warn(
+            "connections are not encrypted: whoever is on the way can take the tokens and change what is loaded",
+        );
+    }
+    Ok(())
 }
 
 async fn wait_for_signal() -> Result<(), CommandError> {

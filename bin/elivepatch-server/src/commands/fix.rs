@@ -4,15 +4,20 @@ use camino::Utf8Path;
 use elivepatch_model::{limits, printable, with_causes};
 use elivepatch_server::{
     ServerConfig,
-    app::{ApproveError, ApprovedFix, CveId, CveOptions, CvePolicy, FixSource, approve_fix},
+    app::{
+        ApproveError, ApprovedFix, AuditAction, CveId, CveOptions, CvePolicy, FixSource, NewAudit,
+        Store, StoreError, approve_fix,
+    },
     config::Places,
 };
+use serde_json::json;
 
 use super::{
     feed::{of_store, open, stale_after},
     load_config,
 };
 use crate::{
+    actor,
     arguments::{Arguments, FixCommand},
     error::CommandError,
     report,
@@ -75,6 +80,13 @@ async fn approve(
         ));
     }
     let approved = approve_fix(&store, cve, name, text, note).await;
+    let noted = match &approved {
+        Ok((fix, _)) => {
+            let detail = json!({ "patch": name, "digest": fix.digest, "note": note });
+            audit(&store, AuditAction::FixApproved, cve, detail).await
+        }
+        Err(_) => Ok(()),
+    };
     store.close().await;
     let (fix, before) = approved.map_err(|error| {
         let hint = error.hint();
@@ -83,6 +95,7 @@ async fn approve(
             _ => CommandError::input(error, hint),
         }
     })?;
+    noted.map_err(of_store)?;
     let instead = match before {
         Some(before) if before == fix.digest => ", again".to_owned(),
         Some(before) => format!(", instead of the one with the digest {}", before.short()),
@@ -132,6 +145,10 @@ async fn show(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
 async fn withdraw(config: &ServerConfig, cve: CveId) -> Result<(), CommandError> {
     let store = open(config).await?;
     let was_there = store.withdraw_fix(cve).await;
+    let noted = match was_there {
+        Ok(true) => audit(&store, AuditAction::FixWithdrawn, cve, json!({})).await,
+        _ => Ok(()),
+    };
     store.close().await;
     if !was_there.map_err(of_store)? {
         return Err(CommandError::input(
@@ -139,8 +156,21 @@ async fn withdraw(config: &ServerConfig, cve: CveId) -> Result<(), CommandError>
             "elivepatch-server fix list",
         ));
     }
+    noted.map_err(of_store)?;
     anstream::println!("withdrawn: the fix of {cve}; livepatches that have it stay as they are");
     Ok(())
+}
+
+/// Writes down what was done.
+async fn audit(
+    store: &Store,
+    action: AuditAction,
+    cve: CveId,
+    detail: serde_json::Value,
+) -> Result<(), StoreError> {
+    let (at, actor) = (jiff::Timestamp::now(), actor::of_this_process());
+    let subject = cve.to_string();
+    store.audit(&NewAudit { at, actor: &actor, action, subject: &subject, detail }).await
 }
 
 /// Reads a patch that the user names.

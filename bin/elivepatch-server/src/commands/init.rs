@@ -5,8 +5,8 @@ use elivepatch_server::{
     config::{Overrides, Places, template},
 };
 
-use super::{CONSENT, make_directory};
-use crate::{arguments::Arguments, error::CommandError, report};
+use super::{certificate, make_directory};
+use crate::{arguments::Arguments, error::CommandError};
 
 /// Writes the commented config file, makes the directories and says what comes next.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -14,13 +14,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let path = arguments.config_file(&places);
     let overrides = arguments.overrides();
     let text = template(&places, &overrides);
-    let needs_consent = overrides.listen.is_some_and(|listen| !listen.ip().is_loopback());
-    // The address waits for the consent, which only an edit of the file can give.
-    let checked = match needs_consent {
-        true => template(&places, &Overrides { listen: None, ..overrides }),
-        false => text.clone(),
-    };
-    let config = ServerConfig::parse(&checked, &path, &places, &Overrides::default())
+    let config = ServerConfig::parse(&text, &path, &places, &Overrides::default())
         .map_err(|error| CommandError::input(error, "elivepatch-server init --help"))?;
     let directory = match path.parent() {
         Some(directory) if !directory.as_str().is_empty() => directory,
@@ -47,12 +41,11 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         Some(path) => format!(" --config {path}"),
         None => String::new(),
     };
-    if needs_consent {
-        report::warn(&format!(
-            "the server has no authentication yet, and does not start with this address before \
-             the \"#\" before {CONSENT} in {path} is removed"
-        ));
-        anstream::println!("next: edit {path}, then: elivepatch-server check-config{option}");
+    if let Some(certificate) = certificate::open(&config)? {
+        anstream::println!("certificate:      {}", certificate.fingerprint());
+    }
+    if config.wants_tokens() {
+        anstream::println!("next: elivepatch-server token create --role admin{option}");
     } else {
         anstream::println!("next: elivepatch-server{option}");
     }

@@ -1,8 +1,10 @@
 //! The commands, one per file.
 
 pub mod all;
+pub mod audit;
 pub mod base;
 mod bundle;
+pub mod certificate;
 pub mod check_config;
 pub mod feed;
 pub mod fix;
@@ -10,6 +12,7 @@ pub mod gc;
 pub mod host;
 pub mod init;
 pub mod kernel_config;
+pub mod token;
 pub mod toolchain;
 
 use camino::Utf8Path;
@@ -34,10 +37,6 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
         other => other,
     };
     loaded.map_err(|error| {
-        if overrides.listen.is_some() && is_refused_for_its_address(&error) {
-            let hint = format!("set {CONSENT} = true in {path}, or listen on 127.0.0.1");
-            return CommandError::input(error, hint);
-        }
         let hint = match &error {
             ConfigError::Missing { path } => format!("elivepatch-server init --config {path}"),
             ConfigError::Unreadable { path, .. } => format!("ls -l {path}"),
@@ -99,19 +98,6 @@ impl Observer for Talker {
 
     fn is_cancelled(&self) -> bool {
         false
-    }
-}
-
-/// The key that allows addresses beyond this machine.
-const CONSENT: &str = "i_know_that_there_is_no_authentication_yet";
-
-/// Whether all that is wrong with a config is an address that needs [`CONSENT`].
-fn is_refused_for_its_address(error: &ConfigError) -> bool {
-    match error {
-        ConfigError::Invalid { problems, .. } => {
-            problems.iter().all(|problem| problem.key == "listen")
-        }
-        _ => false,
     }
 }
 

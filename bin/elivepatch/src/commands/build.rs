@@ -1,29 +1,31 @@
 use std::{cell::Cell, path::PathBuf, time::Duration};
 
 use clap::Args;
-use elivepatch_api::{
-    BuildRequest, BuildResource,
-    client::{NamedPatch, RequestTexts},
-};
-use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest, Sha256Digest};
+use elivepatch_api::BuildResource;
+use elivepatch_model::{BuildNumber, BuildState, Failure, KernelRelease, Manifest};
 use serde::Serialize;
 
-use super::{build_number, host, options::OptionArgs};
+use super::{
+    build_number,
+    host::{self, apply::Module},
+    options::OptionArgs,
+    order::{Order, Ordered},
+};
 use crate::{
     destination::Destination,
-    download::{self, Sent, SentFixes, Stored},
+    download::{self, Stored},
     exit::Exit,
-    inputs,
+    live,
     output::{data, say},
     problem::Problem,
     report,
     server::{Server, ServerArgs},
-    target::{self, Asked, Target, baseline::BaselineArgs},
+    target::baseline::BaselineArgs,
     watch::{self, Watched},
 };
 
 /// `elivepatch build`, and `elivepatch` without a command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct BuildArgs {
     /// The config of the kernel to be patched, plain or gzip [default: the running kernel's]
     #[arg(short = 'k', long, value_name = "FILE")]
@@ -61,10 +63,16 @@ pub struct BuildArgs {
     /// Only submit the build and print its number
     #[arg(long, conflicts_with_all = ["output", "force", "verbose", "apply"])]
     pub no_wait: bool,
+    /// Order without the fixes that are live; loading it takes them out
+    #[arg(long)]
+    pub alone: bool,
+    /// Leave a fix out that is live: its patch's name, its CVE, or the beginning of its digest; give it again for more
+    #[arg(long, value_name = "FIX", conflicts_with = "alone")]
+    pub drop: Vec<String>,
     /// Go on with an earlier build instead of submitting one
     #[arg(long, value_name = "BUILD", value_parser = build_number,
         conflicts_with_all = ["config", "patches", "kernel", "checks", "without", "engine", "no_wait", "facts",
-            "paths", "none", "accept_unproven"])]
+            "paths", "none", "accept_unproven", "alone", "drop"])]
     pub follow: Option<BuildNumber>,
     /// How long the server may be away before the client gives up
     #[arg(long, value_name = "SECONDS", default_value = "60",
@@ -91,41 +99,9 @@ struct Outcome<'a> {
     manifest: Option<&'a Manifest>,
 }
 
-/// A build that is to be submitted: all of it is read and checked here before anything is sent.
-struct Order {
-    request: BuildRequest,
-    config: Vec<u8>,
-    kallsyms: Option<Vec<u8>>,
-    baseline: Vec<NamedPatch>,
-    patches: Vec<NamedPatch>,
-}
-
-impl Order {
-    fn texts(&self) -> RequestTexts<'_> {
-        RequestTexts {
-            config: Some(&self.config),
-            kallsyms: self.kallsyms.as_deref(),
-            baseline: &self.baseline,
-            patches: &self.patches,
-        }
-    }
-
-    /// What the manifest of the livepatch must say again.
-    fn identity(&self) -> Sent {
-        let target = &self.request.target;
-        let fixes = self.patches.iter().map(|patch| Sha256Digest::of(&patch.content));
-        Sent {
-            release: target.release.clone(),
-            build_id: target.build_id.clone(),
-            accept_unproven: self.request.options.accept_unproven,
-            fixes: SentFixes::InOrder(fixes.collect()),
-        }
-    }
-}
-
 /// Submits a build, or goes on with one, until Ctrl-C.
 pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
-    if arguments.follow.is_none() && arguments.patches.is_empty() {
+    if arguments.follow.is_none() && arguments.patches.is_empty() && arguments.drop.is_empty() {
         return Err(Problem::usage("no patch is given")
             .hint("give one with --patch FILE, or go on with a build with --follow BUILD"));
     }
@@ -136,18 +112,24 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
     };
     let order = match arguments.follow {
         Some(_) => None,
-        None => Some(read_order(arguments)?),
+        None => Some(Order::read(arguments)?),
     };
-    let sent = order.as_ref().map(Order::identity);
     let current = Cell::new(arguments.follow);
     let work = async {
-        if let Some(order) = order {
+        let order = match order {
+            Some(order) => match order.with_what_is_live(arguments, &server).await? {
+                Ordered::New(order) => Some(order),
+                Ordered::AllLive { livepatch } => return print_live(arguments, &livepatch),
+            },
+            None => None,
+        };
+        if let Some(order) = &order {
             current.set(Some(submit(&server, order).await?));
         }
         let number = current.get().expect("a build is submitted or followed");
         match destination {
             Some(destination) => {
-                complete(arguments, &server, number, &destination, sent.as_ref()).await
+                complete(arguments, &server, number, &destination, order.as_ref()).await
             }
             None => print_submitted(arguments, &server, number).await,
         }
@@ -161,25 +143,7 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
     }
 }
 
-fn read_order(arguments: &BuildArgs) -> Result<Order, Problem> {
-    let patches = inputs::read_patches(&arguments.patches)?;
-    let checks = match &arguments.checks {
-        Some(path) => inputs::read_checks(path)?,
-        None => Vec::new(),
-    };
-    let target = target::find(&Asked {
-        config: arguments.config.as_deref(),
-        release: arguments.kernel.as_ref(),
-        facts: arguments.facts.as_deref(),
-        baseline: &arguments.baseline,
-    })?;
-    let options = arguments.how.options();
-    let Target { facts, config, kallsyms, baseline } = target;
-    let request = BuildRequest { target: facts, checks, options };
-    Ok(Order { request, config, kallsyms, baseline: baseline.patches, patches })
-}
-
-async fn submit(server: &Server, order: Order) -> Result<BuildNumber, Problem> {
+async fn submit(server: &Server, order: &Order) -> Result<BuildNumber, Problem> {
     let submission = server
         .client
         .submit_texts(&order.request, &order.texts())
@@ -201,7 +165,7 @@ async fn complete(
     server: &Server,
     number: BuildNumber,
     destination: &Destination,
-    sent: Option<&Sent>,
+    order: Option<&Order>,
 ) -> Result<Exit, Problem> {
     let patience = Duration::from_secs(arguments.give_up_after);
     let go_on = server.follow_command(number);
@@ -213,17 +177,40 @@ async fn complete(
         }
         return Err(not_built(&build));
     }
-    let stored =
-        download::fetch(server, &build, sent, destination, patience).await.map_err(|problem| {
-            problem.aside(format!("build {number} is there; get it with: {go_on}"))
-        })?;
+    let sent = order.map(Order::identity);
+    let fetched = download::fetch(server, &build, sent.as_ref(), destination, patience).await;
+    let stored = fetched.map_err(|problem| {
+        problem.aside(format!("build {number} is there; get it with: {go_on}"))
+    })?;
     if arguments.json {
         print_outcome(server, &build, Some(&stored))?;
     } else {
         report::print_stored(&stored, arguments.apply)?;
     }
     if arguments.apply {
-        host::apply::module(&stored.module_path, false)?;
+        let patches = match order {
+            Some(order) => order.patches.iter().map(|patch| patch.content.to_vec()).collect(),
+            None => {
+                let directory = host::StateArgs::of_environment().directory();
+                live::of_build(server, &directory, number, &stored.manifest).await
+            }
+        };
+        let dropped = order.map(|order| &order.dropped[..]).unwrap_or_default();
+        host::apply::module(&Module { path: &stored.module_path, patches, dropped, quiet: false })?;
+    }
+    Ok(Exit::Done)
+}
+
+/// All that was given is live already: there is nothing to be built.
+fn print_live(arguments: &BuildArgs, livepatch: &str) -> Result<Exit, Problem> {
+    /// What `--json` prints then.
+    #[derive(Serialize)]
+    struct AllLive<'a> {
+        state: &'a str,
+        livepatch: &'a str,
+    }
+    if arguments.json {
+        report::print_json(&AllLive { state: "live", livepatch })?;
     }
     Ok(Exit::Done)
 }

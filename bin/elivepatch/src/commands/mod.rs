@@ -5,9 +5,11 @@ pub mod builds;
 pub mod cancel;
 pub mod check;
 pub mod cve;
+pub mod drop;
 pub mod facts;
 pub mod host;
 pub mod options;
+pub mod order;
 pub mod rebuild;
 mod rebuild_texts;
 pub mod show;
@@ -29,6 +31,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Cve(arguments)) => cve::run(&arguments).await,
+        Some(Command::Drop(arguments)) => drop::run(*arguments).await,
         Some(Command::Apply(arguments)) => host::apply::run(&arguments).await,
         Some(Command::Status(arguments)) => host::status::run(&arguments),
         Some(Command::List(arguments)) => host::list::run(&arguments),
@@ -37,6 +40,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Unlock(arguments)) => host::unlock::run(&arguments),
         Some(Command::Boot(arguments)) => host::boot::run(&arguments),
         Some(Command::Guard(arguments)) => host::guard::run(&arguments).await,
+        Some(Command::Enrol(arguments)) => host::enrol::run(&arguments).await,
         Some(Command::Facts(arguments)) => facts::run(&arguments),
         Some(Command::Builds(arguments)) => builds::run(&arguments).await,
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,

@@ -36,6 +36,8 @@ pub fn success() -> Script {
         module_cuts: 0,
         builder: BUILDER.to_owned(),
         cves: CveScript::finished(),
+        live: None,
+        patches: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cves;
 mod fixtures;
+mod live;
 mod run;
 
 use std::{
@@ -21,7 +22,7 @@ use axum::{
 };
 use elivepatch_api::{
     BuildList, BuildResource, BuildSubmission, BuildSummary, ErrorBody, EventRecord,
-    VersionResource,
+    LivepatchResource, VersionResource,
 };
 use futures::{StreamExt, stream};
 
@@ -55,6 +56,10 @@ pub struct Script {
     pub builder: String,
     /// What it has of CVEs.
     pub cves: CveScript,
+    /// The livepatch that it has made before.
+    pub live: Option<LivepatchResource>,
+    /// The texts of fixes that it still has.
+    pub patches: Vec<Bytes>,
 }
 
 /// What the server saw.
@@ -102,6 +107,7 @@ impl Double {
             .route("/api/v2/builds/{number}/module", get(send_module))
             .route("/api/v2/builds/{number}/manifest", get(send_manifest))
             .merge(cves::routes())
+            .merge(live::routes())
             .with_state(Arc::clone(&shared));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))

@@ -41,6 +41,13 @@ impl Desk {
         self.directory.path()
     }
 
+    /// Writes a file, with the directories above it.
+    pub fn write(&self, path: &str, content: &[u8]) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("own directory");
+        fs::write(path, content).expect("own file");
+    }
+
     pub fn module(&self) -> PathBuf {
         self.path().join("out").join(super::MODULE_NAME)
     }

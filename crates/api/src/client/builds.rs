@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use elivepatch_model::{BuildNumber, Manifest, Sha256Digest};
+use elivepatch_model::{BuildNumber, ElfBuildId, Manifest, Sha256Digest, limits::PATCH_BYTES};
 
 use super::{
     BodyStream, Client, ClientError,
@@ -7,7 +7,8 @@ use super::{
     multipart::{self, Part},
 };
 use crate::{
-    BuildList, BuildRequest, BuildResource, BuildSubmission, ListBuildsQuery, RebuildRequest, paths,
+    BuildList, BuildRequest, BuildResource, BuildSubmission, ErrorCode, ListBuildsQuery,
+    LivepatchResource, RebuildRequest, paths,
 };
 
 /// The largest manifest that is read, in bytes. One with 64 fixes and 16 checks, each with three
@@ -145,6 +146,41 @@ impl Client {
         let manifest = serde_json::from_slice(&text)
             .map_err(|error| self.protocol(status, format!("no manifest: {error}")))?;
         Ok(ManifestDownload { manifest, text })
+    }
+
+    /// Gets one of the fixes of a build as it was sent.
+    ///
+    /// # Errors
+    /// As for any call; [`ClientError::Digest`] when other bytes come.
+    pub async fn patch(
+        &self,
+        number: BuildNumber,
+        digest: Sha256Digest,
+    ) -> Result<Bytes, ClientError> {
+        let call = Call::get(build_path(number, &format!("/patches/{digest}")));
+        let body = self.send(call).await?.into_body();
+        let text = self.collect(body, "a patch", PATCH_BYTES).await?;
+        match Sha256Digest::of(&text) == digest {
+            true => Ok(text),
+            false => Err(ClientError::Digest { url: self.peer().to_owned(), digest }),
+        }
+    }
+
+    /// Gets the livepatch whose module has a build-id; `None` when the server has made no such one, or is of a
+    /// version that does not tell.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn livepatch(
+        &self,
+        module: &ElfBuildId,
+    ) -> Result<Option<LivepatchResource>, ClientError> {
+        let call = Call::get(format!("{}/{module}", paths::LIVEPATCHES));
+        match self.send_for_json(call).await {
+            Ok(livepatch) => Ok(Some(livepatch)),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Cancels a build, and gives it as it is then.

@@ -56,6 +56,12 @@ pub enum ClientError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
+    /// A token is for encrypted connections, and for this machine.
+    #[error("a token is not sent to the server at {url}: the connection is not encrypted")]
+    Unencrypted {
+        /// The server.
+        url: String,
+    },
     /// The request could not be made. A bug of elivepatch.
     #[error("cannot make a request for the server at {url}")]
     Invalid {
@@ -88,11 +94,15 @@ impl ClientError {
     /// proxy before it does not reach it.
     pub fn is_passing(&self) -> bool {
         match self {
-            ClientError::Unreachable { .. } | ClientError::Lost { .. } => true,
+            ClientError::Unreachable { source, .. } => {
+                !matches!(source, TransportError::Certificate { .. })
+            }
+            ClientError::Lost { .. } => true,
             ClientError::Api { status, .. } | ClientError::Protocol { status, .. } => {
                 matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
             }
             ClientError::TooLarge { .. }
+            | ClientError::Unencrypted { .. }
             | ClientError::Invalid { .. }
             | ClientError::Digest { .. } => false,
         }
@@ -102,7 +112,10 @@ impl ClientError {
     pub(super) fn from_transport(transport: &dyn Transport, source: TransportError) -> Self {
         let url = transport.peer().to_owned();
         match source {
-            TransportError::Connect { .. } => ClientError::Unreachable { url, source },
+            TransportError::Connect { .. } | TransportError::Certificate { .. } => {
+                ClientError::Unreachable { url, source }
+            }
+            TransportError::Unencrypted { .. } => ClientError::Unencrypted { url },
             TransportError::Lost { .. } => ClientError::Lost { url, source },
             TransportError::Invalid { .. } => ClientError::Invalid { url, source },
         }

@@ -1,10 +1,14 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use elivepatch_model::AccessToken;
 use futures::{StreamExt, TryStreamExt};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{BodyStream, ServerUrl, Transport, TransportError};
+use super::{
+    BodyStream, CertificatePin, ServerUrl, Transport, TransportError, certificate::PinVerifier,
+};
 
 /// How long a connection may take to come about. Long enough for a lost SYN and its second
 /// repetition (1 s and 3 s after the first) on a far link.
@@ -13,7 +17,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so long without traffic the kernel asks whether the other side is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// Requests over HTTP or HTTPS, with rustls and the system's root certificates.
+/// How a server is asked: with which token, and by which certificate it is known.
+#[derive(Debug, Clone, Default)]
+pub struct ServerAccess {
+    /// Shown with each request; absent: none is.
+    pub token: Option<AccessToken>,
+    /// The only certificate that the server may have; absent: one that the system trusts.
+    pub certificate: Option<CertificatePin>,
+}
+
+/// Requests over HTTP or HTTPS, with rustls and the system's root certificates, or one certificate.
+///
+/// A token is sent over an encrypted connection only, but for a server on this machine.
 ///
 /// There is no limit on the time of a whole request, since event streams last as long as a build.
 /// The system's proxies are used, but never for a server on the loopback interface. Redirects are
@@ -22,6 +37,10 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
 pub struct HttpTransport {
     server: ServerUrl,
     client: reqwest::Client,
+    /// The header with the token.
+    token: Option<HeaderValue>,
+    /// Of a server that is known by its certificate.
+    verifier: Option<Arc<PinVerifier>>,
 }
 
 impl HttpTransport {
@@ -29,25 +48,86 @@ impl HttpTransport {
     ///
     /// # Errors
     /// [`TransportError::Invalid`] when TLS cannot be set up or `user_agent` is no header value.
-    pub fn new(server: ServerUrl, user_agent: &str) -> Result<Self, TransportError> {
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(user_agent)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_keepalive(TCP_KEEPALIVE)
-                .redirect(reqwest::redirect::Policy::none());
-            if server.is_loopback() { builder.no_proxy() } else { builder }
-        };
+    pub fn new(
+        server: ServerUrl,
+        user_agent: &str,
+        access: &ServerAccess,
+    ) -> Result<Self, TransportError> {
+        let verifier = access.certificate.map(|pin| PinVerifier::new(Some(pin)));
+        Self::with_verifier(server, user_agent, access.token.as_ref(), verifier)
+    }
+
+    /// A transport to `server` that never comes to a request, to see its certificate.
+    pub(super) fn that_looks(server: ServerUrl, user_agent: &str) -> Result<Self, TransportError> {
+        Self::with_verifier(server, user_agent, None, Some(PinVerifier::new(None)))
+    }
+
+    fn with_verifier(
+        server: ServerUrl,
+        user_agent: &str,
+        token: Option<&AccessToken>,
+        verifier: Option<Arc<PinVerifier>>,
+    ) -> Result<Self, TransportError> {
+        let token = token.map(|token| {
+            let text = format!("Bearer {}", token.reveal());
+            let mut value = HeaderValue::from_str(&text).expect("a token is plain text");
+            value.set_sensitive(true);
+            value
+        });
+        if let Some(verifier) = verifier.filter(|_| server.is_encrypted()) {
+            let failed = |source: rustls::Error| TransportError::Invalid {
+                peer: server.to_string(),
+                source: source.into(),
+            };
+            let config = Arc::clone(&verifier).config().map_err(failed)?;
+            let built = builder(&server, user_agent).tls_backend_preconfigured(config).build();
+            let client = built.map_err(|error| invalid(server.as_str(), error))?;
+            return Ok(Self { server, client, token, verifier: Some(verifier) });
+        }
+        let builder = || builder(&server, user_agent);
         let built = match builder().build() {
             // A small system may have no root certificates, and without encryption none are needed.
             Err(_) if !server.is_encrypted() => builder().tls_certs_only([]).build(),
             built => built,
         };
         match built {
-            Ok(client) => Ok(Self { server, client }),
+            Ok(client) => Ok(Self { server, client, token, verifier: None }),
             Err(error) => Err(invalid(server.as_str(), error)),
         }
     }
+
+    /// Adds the token, and sees to it that none goes where others can read it.
+    fn authorised(&self, mut headers: HeaderMap) -> Result<HeaderMap, TransportError> {
+        if let Some(token) = &self.token {
+            headers.entry(AUTHORIZATION).or_insert_with(|| token.clone());
+        }
+        let is_private = self.server.is_encrypted() || self.server.is_loopback();
+        if headers.contains_key(AUTHORIZATION) && !is_private {
+            return Err(TransportError::Unencrypted { peer: self.server.to_string() });
+        }
+        Ok(headers)
+    }
+
+    /// Why no connection came about.
+    fn classify(&self, error: reqwest::Error) -> TransportError {
+        let peer = self.server.as_str();
+        let mismatch = self.verifier.as_ref().and_then(|verifier| verifier.mismatch());
+        match mismatch {
+            Some((expected, seen)) if error.is_connect() => {
+                TransportError::Certificate { peer: peer.to_owned(), expected, seen }
+            }
+            _ => classify(peer, error),
+        }
+    }
+}
+
+fn builder(server: &ServerUrl, user_agent: &str) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(TCP_KEEPALIVE)
+        .redirect(reqwest::redirect::Policy::none());
+    if server.is_loopback() { builder.no_proxy() } else { builder }
 }
 
 #[async_trait]
@@ -65,11 +145,11 @@ impl Transport for HttpTransport {
         let answer = self
             .client
             .request(parts.method, url)
-            .headers(parts.headers)
+            .headers(self.authorised(parts.headers)?)
             .body(body)
             .send()
             .await
-            .map_err(|error| classify(peer, error))?;
+            .map_err(|error| self.classify(error))?;
         let mut response = http::Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
             *headers = answer.headers().clone();

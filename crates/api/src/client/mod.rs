@@ -4,6 +4,7 @@
 
 mod builds;
 mod call;
+mod certificate;
 mod error;
 mod events;
 mod follow;
@@ -20,10 +21,11 @@ mod transport;
 use std::sync::Arc;
 
 pub use builds::{ManifestDownload, ModuleDownload, NamedPatch, RequestTexts};
+pub use certificate::{CertificatePin, CertificatePinError};
 pub use error::ClientError;
 pub use events::EventStream;
 pub use follow::{FollowOptions, Followed};
-pub use http_transport::HttpTransport;
+pub use http_transport::{HttpTransport, ServerAccess};
 pub use lease::LeaseClient;
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{BodyStream, Transport, TransportError, TransportSource};
@@ -47,10 +49,43 @@ impl Client {
     /// # Errors
     /// [`ClientError::Invalid`] when TLS cannot be set up.
     pub fn over_http(server: ServerUrl, user_agent: &str) -> Result<Self, ClientError> {
+        Self::over_http_as(server, user_agent, &ServerAccess::default())
+    }
+
+    /// The same with a token, and for a server that is known by its certificate.
+    ///
+    /// # Errors
+    /// As for [`Client::over_http`].
+    pub fn over_http_as(
+        server: ServerUrl,
+        user_agent: &str,
+        access: &ServerAccess,
+    ) -> Result<Self, ClientError> {
         let url = server.to_string();
-        let transport = HttpTransport::new(server, user_agent)
+        let transport = HttpTransport::new(server, user_agent, access)
             .map_err(|source| ClientError::Invalid { url, source })?;
         Ok(Self::new(Arc::new(transport)))
+    }
+
+    /// Looks which certificate a server has. Whose it is, nobody knows by that.
+    ///
+    /// # Errors
+    /// When no connection comes about, or it is not encrypted.
+    pub async fn certificate_of(
+        server: ServerUrl,
+        user_agent: &str,
+    ) -> Result<CertificatePin, ClientError> {
+        let url = server.to_string();
+        let transport = HttpTransport::that_looks(server, user_agent)
+            .map_err(|source| ClientError::Invalid { url: url.clone(), source })?;
+        match Self::new(Arc::new(transport)).health().await {
+            Err(ClientError::Unreachable {
+                source: TransportError::Certificate { seen, .. },
+                ..
+            }) => Ok(seen),
+            Err(error) => Err(error),
+            Ok(_) => Err(ClientError::Unencrypted { url }),
+        }
     }
 
     /// How errors call the server.

@@ -2,6 +2,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use super::CertificatePin;
+
 /// The body of an answer, as it arrives.
 pub type BodyStream = BoxStream<'static, Result<Bytes, TransportError>>;
 
@@ -30,6 +32,22 @@ pub enum TransportError {
         /// What the layer below says.
         #[source]
         source: TransportSource,
+    },
+    /// The server has another certificate than the only one that it may have.
+    #[error("{peer} has the certificate {seen}")]
+    Certificate {
+        /// The base URL.
+        peer: String,
+        /// The one that it may have; absent: it was only looked which it has.
+        expected: Option<CertificatePin>,
+        /// The one that it has.
+        seen: CertificatePin,
+    },
+    /// A token would go over a connection that is not encrypted, and not stay on this machine. Nothing was sent.
+    #[error("a token is not sent to {peer}: the connection is not encrypted")]
+    Unencrypted {
+        /// The base URL.
+        peer: String,
     },
     /// The request cannot be put on the wire: its URI or a header is not valid. A bug of the caller.
     #[error("the request to {peer} is not valid")]

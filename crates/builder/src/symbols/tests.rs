@@ -291,6 +291,7 @@ fn what_no_part_of_the_module_brings_is_a_fault() {
         undefined_symbols: Vec::new(),
         versions: Vec::new(),
         livepatch_relocations: Vec::new(),
+        maker: None,
         replaced_functions: vec![ReplacedFunction {
             object: "vmlinux".to_owned(),
             name: "foo".to_owned(),

@@ -6,6 +6,7 @@
 
 mod directory;
 mod enrolment;
+mod find;
 mod history;
 mod record;
 mod store;

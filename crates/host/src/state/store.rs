@@ -5,7 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use elivepatch_model::{Manifest, Sha256Digest, limits::MODULE_BYTES};
+use elivepatch_model::{
+    ElfBuildId, Manifest, Sha256Digest,
+    limits::{MODULE_BYTES, PATCH_BYTES},
+};
 
 use super::{
     State, StateDirectory,
@@ -15,6 +18,8 @@ use crate::{HostProblem, ModuleFile, machine::is_gone};
 
 /// Where the livepatches are.
 const LIVEPATCHES: &str = "livepatches";
+/// Where the texts of a livepatch's fixes are, in its own directory.
+const PATCHES: &str = "patches";
 
 /// A livepatch that is kept on this machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +62,58 @@ impl StateDirectory {
         }
         self.put(&format!("{place}/module.ko"), &bytes)?;
         Ok(kept)
+    }
+
+    /// Keeps the texts of a livepatch's fixes beside it: the next livepatch is ordered with them.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn keep_patches(
+        &self,
+        _lock: &Lock,
+        livepatch: Sha256Digest,
+        patches: &[Vec<u8>],
+    ) -> Result<(), HostProblem> {
+        for patch in patches {
+            let name = format!("{}/{PATCHES}/{}", self.place(livepatch), Sha256Digest::of(patch));
+            if self.read_at_most(&name, PATCH_BYTES).ok().flatten().as_ref() != Some(patch) {
+                self.put(&name, patch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a fix, of whatever livepatch that is kept; `None` when none has it whole.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn patch(&self, fix: Sha256Digest) -> Result<Option<Vec<u8>>, HostProblem> {
+        for livepatch in self.held_digests()? {
+            let name = format!("{}/{PATCHES}/{fix}", self.place(livepatch));
+            // What is damaged in one may be whole in another.
+            if let Ok(Some(text)) = self.read_at_most(&name, PATCH_BYTES)
+                && Sha256Digest::of(&text) == fix
+            {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The livepatch whose module has a build-id, of those that are kept; `None` when none has.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn held_with(&self, build_id: &ElfBuildId) -> Result<Option<Held>, HostProblem> {
+        for digest in self.held_digests()? {
+            // One that is damaged identifies nothing.
+            if let Ok(Some(held)) = self.held(digest)
+                && held.module.build_id.as_ref() == Some(build_id)
+            {
+                return Ok(Some(held));
+            }
+        }
+        Ok(None)
     }
 
     /// A livepatch that is kept; `None` when there is none with that digest.

@@ -239,7 +239,11 @@ impl Modules for FakeKernel {
         if kernel.livepatch(name).exists() {
             return Err(Errno::AGAIN.into());
         }
-        match fs::remove_dir_all(kernel.root.join("sys/module").join(name)) {
+        let place = kernel.root.join("sys/module").join(name);
+        if place.join("holders").exists() {
+            return Err(Errno::AGAIN.into());
+        }
+        match fs::remove_dir_all(place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Errno::NOENT.into()),
             outcome => outcome,
         }

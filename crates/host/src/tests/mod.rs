@@ -1,4 +1,5 @@
 mod fake;
+mod live;
 
 use std::fs;
 
@@ -33,7 +34,7 @@ fn applying(world: &World, name: &str) -> Applying {
     });
     let text = serde_json::to_vec(&text).expect("plain data");
     let manifest: Manifest = serde_json::from_slice(&text).expect("a manifest");
-    Applying { module, manifest: Some(manifest), manifest_text: Some(text) }
+    Applying { module, manifest: Some(manifest), manifest_text: Some(text), patches: Vec::new() }
 }
 
 /// Applies a livepatch and gives the words of what went on.
@@ -108,7 +109,7 @@ fn livepatch_becomes_active_and_the_next_one_replaces_it() {
     assert_eq!(reverted, Reverted::To { from: "two".to_owned(), to: "one".to_owned() });
     assert_eq!((world.active(), world.modules()), (vec!["one".to_owned()], vec!["one".to_owned()]));
     let reverted = host.revert(None, "asked for", &options, &mut |_| {}).expect("it goes");
-    assert_eq!(reverted, Reverted::ToNone { from: "one".to_owned() });
+    assert_eq!(reverted, Reverted::ToNone { from: "one".to_owned(), held: None });
     assert!(world.modules().is_empty());
     let problem =
         host.revert(None, "asked for", &options, &mut |_| {}).expect_err("nothing is left");

@@ -1,4 +1,5 @@
-use elivepatch_model::{BuildNumber, Manifest};
+use elivepatch_api::LivepatchResource;
+use elivepatch_model::{BuildNumber, ElfBuildId, Manifest, Sha256Digest};
 use elivepatch_store::BlobReader;
 
 use super::{App, AppError};
@@ -30,5 +31,31 @@ impl App {
         let record = self.manifest(number).await?.module;
         let reader = self.store().open_blob(record.digest).await?;
         Ok(ModuleFile { record, reader })
+    }
+
+    /// One of the fixes of a build as it was sent.
+    ///
+    /// # Errors
+    /// [`AppError::NotOfBuild`] when the build has no such fix.
+    pub async fn patch(
+        &self,
+        number: BuildNumber,
+        digest: Sha256Digest,
+    ) -> Result<BlobReader, AppError> {
+        let build = self.store().build(number).await?;
+        match build.fixes.iter().any(|fix| fix.digest == digest) {
+            true => Ok(self.store().open_blob(digest).await?),
+            false => Err(AppError::NotOfBuild { number }),
+        }
+    }
+
+    /// The livepatch whose module has a build-id.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownLivepatch`] when none was made here, or its module is gone.
+    pub async fn livepatch(&self, module: &ElfBuildId) -> Result<LivepatchResource, AppError> {
+        let build = self.store().build_of_module(module).await?;
+        let build = build.ok_or_else(|| AppError::UnknownLivepatch(module.clone()))?;
+        Ok(LivepatchResource { build, manifest: self.manifest(build).await? })
     }
 }

@@ -1,8 +1,9 @@
 use elivepatch_api::{BuildList, BuildResource, BuildSummary, FailureSummary, ListBuildsQuery};
 use elivepatch_model::BuildNumber;
-use elivepatch_store::{BuildFilter, BuildRecord, BuildSummaryRecord};
+use elivepatch_store::{AuditAction, BuildFilter, BuildRecord, BuildSummaryRecord};
+use serde_json::json;
 
-use super::{App, AppError, now};
+use super::{App, AppError, Caller, now};
 
 /// Builds on a page when the query does not say.
 const DEFAULT_PAGE: u32 = 50;
@@ -43,9 +44,15 @@ impl App {
     ///
     /// # Errors
     /// When there is none, or it is finished.
-    pub async fn cancel(&self, number: BuildNumber) -> Result<BuildResource, AppError> {
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        number: BuildNumber,
+    ) -> Result<BuildResource, AppError> {
         self.store().cancel(number, now()).await?;
-        tracing::info!(build = %number, "build cancelled");
+        tracing::info!(build = %number, by = caller.actor(), "build cancelled");
+        let subject = format!("build {number}");
+        self.note(caller, AuditAction::BuildCancelled, &subject, json!({})).await;
         self.wakeups().build_changed(number);
         self.build(number).await
     }

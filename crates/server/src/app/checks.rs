@@ -29,7 +29,6 @@ pub(super) fn request(bytes: &[u8]) -> Result<BuildRequest, AppError> {
         )
     })?;
     asked(&request.target, &request.checks)?;
-    replaces_nothing(&request.options)?;
     Ok(request)
 }
 
@@ -47,12 +46,12 @@ pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
     Ok(request)
 }
 
-/// A rebuild has what its manifest has.
+/// What a CVE run replaces, the server knows itself.
 fn replaces_nothing(options: &BuildOptions) -> Result<(), AppError> {
     match options.replaces {
         None => Ok(()),
         Some(_) => Err(AppError::bad_request(
-            "replaces is not for requests",
+            "replaces is not for CVE runs",
             "leave it out: the server names the livepatch of a CVE run that the next one replaces",
         )),
     }

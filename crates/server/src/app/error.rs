@@ -1,6 +1,6 @@
 use elivepatch_api::ErrorCode;
 use elivepatch_cve::CveId;
-use elivepatch_model::{BuildNumber, BuildState, Failure, Sha256Digest};
+use elivepatch_model::{BuildNumber, BuildState, ElfBuildId, Failure, Sha256Digest};
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -29,7 +29,15 @@ pub enum AppError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
-    /// The request comes from a web page of another site, or by a name that is not the server's.
+    /// The request comes without a token where one is needed, or with one that is not valid.
+    #[error("{message}")]
+    Unauthorized {
+        /// What is wrong.
+        message: String,
+        /// How to get a token that is.
+        hint: String,
+    },
+    /// The role does not allow it, or the request comes from a web page of another site, or by a name that is not the server's.
     #[error("{message}")]
     Forbidden {
         /// What is wrong with it.
@@ -57,6 +65,12 @@ pub enum AppError {
         /// Its digest.
         digest: Sha256Digest,
     },
+    /// A livepatch is asked for, by the build-id of its module, that was not made here.
+    #[error("this server has made no livepatch whose module has the build-id {0}")]
+    UnknownLivepatch(ElfBuildId),
+    /// A build is to replace a livepatch that was not made here for its release, or whose module is gone.
+    #[error("this server does not have the livepatch {0} that is to be replaced")]
+    NothingToReplace(Sha256Digest),
     /// The module or manifest of a build that has none, or not yet, is asked for.
     #[error("build {number} is {state} and has no livepatch")]
     NoLivepatch {
@@ -100,10 +114,13 @@ impl AppError {
             Self::Refused(_) => ErrorCode::RequestRefused,
             Self::BadRequest { .. } => ErrorCode::BadRequest,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
+            Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
-            Self::NoSuchPath | Self::NotOfBuild { .. } | Self::NoSuchText { .. } => {
-                ErrorCode::NotFound
-            }
+            Self::NoSuchPath
+            | Self::NotOfBuild { .. }
+            | Self::NoSuchText { .. }
+            | Self::UnknownLivepatch(_)
+            | Self::NothingToReplace(_) => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
             Self::NoSuchCve(_) => ErrorCode::NotFound,
             Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
@@ -113,7 +130,10 @@ impl AppError {
                 | StoreError::NoSuchBlob(_)
                 | StoreError::NoSuchRun(_)
                 | StoreError::NoSuchHost(_)
-                | StoreError::NoSuchAssignment(_)
+                | StoreError::NoSuchToken(_) => ErrorCode::NotFound,
+                StoreError::NotEnrolled => ErrorCode::Unauthorized,
+                StoreError::OtherHost { .. } => ErrorCode::Forbidden,
+                StoreError::NoSuchAssignment(_)
                 | StoreError::NotHeld(_)
                 | StoreError::NotWithdrawn(_) => ErrorCode::NotFound,
                 StoreError::QueueFull(_) => ErrorCode::QueueFull,
@@ -150,9 +170,15 @@ impl AppError {
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
-            Self::BadRequest { hint, .. } | Self::Forbidden { hint, .. } => return hint.clone(),
+            Self::BadRequest { hint, .. }
+            | Self::Unauthorized { hint, .. }
+            | Self::Forbidden { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
+                    .to_owned();
+            }
+            Self::NothingToReplace(_) => {
+                return "leave options.replaces out: then it is not tried that it is replaced"
                     .to_owned();
             }
             Self::NoLivepatch { number, state } if state.is_finished() => {
@@ -181,6 +207,7 @@ impl AppError {
             ErrorCode::NotFound => {
                 "GET /api/v2/builds lists the builds, GET /api/v2/openapi.json the paths"
             }
+            ErrorCode::Unauthorized => "have a token made: elivepatch-server token create",
             ErrorCode::Forbidden => "ask from a program, not from a page of another site",
             ErrorCode::MethodNotAllowed => "GET /api/v2/openapi.json says what each path knows",
             ErrorCode::Conflict => "nothing is left to be done",

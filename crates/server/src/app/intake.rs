@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use elivepatch_api::{BuildRequest, BuildSubmission, RebuildRequest, RunRequest, RunSubmission};
 use elivepatch_model::{BuildOptions, Fix, Sha256Digest, TargetFacts, limits};
-use elivepatch_store::{StoreError, UploadedBlob};
+use elivepatch_store::{AuditAction, StoreError, UploadedBlob};
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    App, AppError, Part, builds, checks,
+    App, AppError, Caller, Part, builds, checks,
     order::Order,
     part::{PartKind, PartName},
     rebuild,
@@ -201,19 +202,39 @@ impl Intake {
     ///
     /// # Errors
     /// When the request is missing, the kernel's version cannot be told, or the store fails.
-    pub async fn finish_run(self) -> Result<RunSubmission, AppError> {
+    pub async fn finish_run(self, caller: &Caller) -> Result<RunSubmission, AppError> {
         let Self { app, asked: Some(Asked::Run(request)), given, .. } = self else {
             return Err(AppError::bad_request("the part \"request\" is missing", ORDER_HINT));
         };
         let request = app.with_release(*request, given.config.is_some()).await?;
-        app.start_run(request, given).await
+        let release = request.target.release.clone();
+        let submission = app.start_run(request, given).await?;
+        let subject = format!("run {}", submission.run.number);
+        let detail = json!({ "release": release });
+        app.note_order(caller, AuditAction::RunOrdered, &subject, submission.joined, detail).await;
+        Ok(submission)
     }
 
     /// Queues the build, or joins an equal one.
     ///
     /// # Errors
     /// When a part is missing, the queue or the disk is full, or the store fails.
-    pub async fn finish(self) -> Result<BuildSubmission, AppError> {
+    pub async fn finish(self, caller: &Caller) -> Result<BuildSubmission, AppError> {
+        let app = self.app.clone();
+        let action = match self.kind {
+            IntakeKind::Rebuild => AuditAction::RebuildOrdered,
+            IntakeKind::Build | IntakeKind::Run => AuditAction::BuildOrdered,
+        };
+        let submission = self.queue().await?;
+        let build = &submission.build;
+        let fixes: Vec<&str> = build.fixes.iter().map(|fix| fix.name.as_str()).collect();
+        let detail = json!({ "release": build.target.release, "fixes": fixes });
+        let subject = format!("build {}", build.number);
+        app.note_order(caller, action, &subject, submission.joined, detail).await;
+        Ok(submission)
+    }
+
+    async fn queue(self) -> Result<BuildSubmission, AppError> {
         let Self { app, asked, given, .. } = self;
         let request = match asked {
             Some(Asked::Rebuild(rebuild)) => return app.submit_rebuild(*rebuild, given).await,
@@ -228,6 +249,11 @@ impl Intake {
             ));
         };
         let BuildRequest { target, checks, options } = *request;
+        if let Some(module) = options.replaces
+            && !app.store().has_module(module, &target.release).await?
+        {
+            return Err(AppError::NothingToReplace(module));
+        }
         let (baseline, mut uploads): (Vec<_>, Vec<UploadedBlob>) = baseline.into_iter().unzip();
         let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
         uploads.append(&mut of_fixes);

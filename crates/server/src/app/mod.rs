@@ -1,5 +1,6 @@
 //! What the server does, free of HTTP: one file per subject.
 
+mod access;
 mod artifacts;
 mod assessment;
 mod bare_version;
@@ -32,6 +33,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
+pub use access::Caller;
 pub use artifacts::ModuleFile;
 pub use assessment::{Inventories, Inventory};
 pub use bundle::{
@@ -47,13 +49,16 @@ pub use elivepatch_cve::{
     feed::{GitError, shown_source},
 };
 pub use elivepatch_fixes::{FixSource, FixSourceError, FixSourceOptions, OverlayFault, WebTimes};
-pub use elivepatch_store::{ApprovedFix, Store, StoreError, WorkerEnd};
+pub use elivepatch_store::{
+    ApprovedFix, AuditAction, AuditFilter, AuditRecord, NewAudit, NewToken, Store, StoreError,
+    TokenKind, TokenRecord, TokenState, WorkerEnd,
+};
 pub use error::AppError;
 pub use feed::{
     FeedError, FeedOptions, FeedStatus, FeedUpdate, STALE_AFTER, feed_status, update_feed,
 };
 pub use fixes::{ApproveError, approve_fix};
-pub use hosts::Fleet;
+pub use hosts::{Fleet, checked_tags};
 pub use intake::Intake;
 pub use part::Part;
 
@@ -117,6 +122,8 @@ struct Inner {
     /// What matters on the kernels of hosts.
     exposures: tokio::sync::Mutex<hosts::KeptExposures>,
     fixes: fixes::Fixes,
+    /// Which refused requests were written down lately.
+    refusals: access::Refusals,
     /// Absent beside a server that has it.
     _lock: Option<DataDirectoryLock>,
 }
@@ -161,6 +168,7 @@ impl App {
             cve_facts: tokio::sync::Mutex::default(),
             exposures: tokio::sync::Mutex::default(),
             fixes,
+            refusals: access::Refusals::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -4,8 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::{
-    BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection, FixesSection,
-    HostsSection, PolicySection, ServerConfig, SourceSection,
+    AccessSection, BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection,
+    FixesSection, HostsSection, PolicySection, ServerConfig, SourceSection, TlsSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -13,11 +13,12 @@ use super::{
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConfigFile {
     listen: Option<SocketAddr>,
-    i_know_that_there_is_no_authentication_yet: Option<bool>,
     data_directory: Option<Utf8PathBuf>,
     cache_directory: Option<Utf8PathBuf>,
     toolchain_recipes: Option<Utf8PathBuf>,
     queue_limit: Option<u32>,
+    access: AccessSection,
+    tls: TlsSection,
     cache: CacheSection,
     builder: BuilderSection,
     policy: PolicySection,
@@ -46,14 +47,13 @@ impl ConfigFile {
     pub(super) fn over(self, defaults: ServerConfig) -> ServerConfig {
         ServerConfig {
             listen: self.listen.unwrap_or(defaults.listen),
-            i_know_that_there_is_no_authentication_yet: self
-                .i_know_that_there_is_no_authentication_yet
-                .unwrap_or(defaults.i_know_that_there_is_no_authentication_yet),
             data_directory: self.data_directory.unwrap_or(defaults.data_directory),
             cache_directory: self.cache_directory.unwrap_or(defaults.cache_directory),
             toolchain_recipes: self.toolchain_recipes.or(defaults.toolchain_recipes),
             cache: self.cache,
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
+            access: self.access,
+            tls: self.tls,
             builder: self.builder,
             policy: self.policy,
             feed: self.feed,

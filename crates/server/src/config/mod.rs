@@ -1,5 +1,7 @@
 //! The server's config file.
 
+mod access;
+mod access_template;
 mod cache;
 mod debian;
 mod error;
@@ -21,6 +23,7 @@ use std::net::SocketAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub use access::{AccessSection, TlsSection, Tokens};
 pub use cache::CacheSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
@@ -45,8 +48,6 @@ const DEFAULT_QUEUE_LIMIT: u32 = 1000;
 pub struct ServerConfig {
     /// Where the API listens.
     pub listen: SocketAddr,
-    /// The consent to listen beyond this machine.
-    pub i_know_that_there_is_no_authentication_yet: bool,
     /// Records, the queue and blobs.
     pub data_directory: Utf8PathBuf,
     /// Packages, toolchain roots and bases: safe to delete.
@@ -57,6 +58,10 @@ pub struct ServerConfig {
     pub cache: CacheSection,
     /// How many builds may wait.
     pub queue_limit: u32,
+    /// Who must show a token.
+    pub access: AccessSection,
+    /// How connections are encrypted.
+    pub tls: TlsSection,
     /// How builds are run.
     pub builder: BuilderSection,
     /// What requests may ask for, and which fixes are built.
@@ -89,12 +94,13 @@ impl ServerConfig {
     pub fn defaults(places: &Places) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8420)),
-            i_know_that_there_is_no_authentication_yet: false,
             data_directory: places.data_directory.clone(),
             cache_directory: places.cache_directory.clone(),
             toolchain_recipes: None,
             cache: CacheSection::default(),
             queue_limit: DEFAULT_QUEUE_LIMIT,
+            access: AccessSection::default(),
+            tls: TlsSection::default(),
             builder: BuilderSection::default(),
             policy: PolicySection::default(),
             feed: FeedSection::default(),
@@ -103,6 +109,16 @@ impl ServerConfig {
             debian: DebianSection::default(),
             sources: Vec::new(),
         }
+    }
+
+    /// Whether a request must come with a token.
+    pub fn wants_tokens(&self) -> bool {
+        self.access.tokens == Tokens::Always || !self.listen.ip().is_loopback()
+    }
+
+    /// Whether connections are encrypted.
+    pub fn encrypts(&self) -> bool {
+        self.tls.enabled.unwrap_or(!self.listen.ip().is_loopback())
     }
 
     /// Reads `path`, adds what it leaves out, lets `overrides` win, and checks the whole.
@@ -132,6 +148,9 @@ impl ServerConfig {
         places: &Places,
         overrides: &Overrides,
     ) -> Result<Self, ConfigError> {
+        if let Some(gone) = validate::key_that_is_gone(text) {
+            return Err(ConfigError::Invalid { path: path.to_owned(), problems: vec![gone] });
+        }
         let file = file::ConfigFile::parse(text, path)?;
         let mut config = file.over(Self::defaults(places));
         overrides.apply(&mut config);

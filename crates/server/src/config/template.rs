@@ -2,7 +2,8 @@ use camino::Utf8Path;
 
 use super::{
     DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
-    MOST_WORKERS, Overrides, Places, ServerConfig, fixes_template::FIXES, source_template::SOURCES,
+    MOST_WORKERS, Overrides, Places, ServerConfig, access_template::ACCESS, fixes_template::FIXES,
+    source_template::SOURCES,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -21,13 +22,9 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # Every key is shown with its default; remove the "#" before a key to change it. After a change:
 #   elivepatch-server check-config
 
-# Where the API listens. The default is reached from this machine only.
+# Where the API listens. The default is reached from this machine only. On an address that other machines
+# reach, requests must come with a token, and connections are encrypted: see [access] and [tls].
 {listen_mark}listen = "{listen}"
-
-# The server has no authentication yet: whoever reaches it can order builds, and a build runs
-# compilers on what was sent (in a sandbox). A listen address beyond this machine is refused unless
-# this is true. Put a reverse proxy with authentication before it instead.
-#i_know_that_there_is_no_authentication_yet = {consent}
 
 # Records, the queue, and the blobs (configs, patches, modules). Back this up.
 {data_mark}data_directory = {data}
@@ -44,7 +41,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # default is almost three hours of work.
 #queue_limit = {queue_limit}
 
-[builder]
+{ACCESS}[builder]
 # How many builds run at the same time, each in a worker of its own; {most_workers} at most. A build compiles
 # on all cores for seconds and then waits for its trial, which takes one core; more workers than cores
 # are of little use. The limits below hold for each build, or each of its tools: with N workers, N times
@@ -186,8 +183,6 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 {SOURCES}"##,
         listen_mark = mark(chosen.listen.is_some()),
         listen = config.listen,
-        // For an address that needs it, taking the "#" away is to be all that is left to do.
-        consent = chosen.listen.is_some_and(|listen| !listen.ip().is_loopback()),
         data_mark = mark(chosen.data_directory.is_some()),
         data = quoted(&config.data_directory),
         cache_mark = mark(chosen.cache_directory.is_some()),

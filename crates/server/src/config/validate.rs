@@ -28,18 +28,23 @@ const MOST_REPORT_SECONDS: u64 = 24 * 3600;
 /// The longest time until a feed is stale, in days.
 const MOST_DAYS: u64 = 365;
 
+/// The key by which, before there were tokens, somebody said that he knew.
+const GONE: &str = "i_know_that_there_is_no_authentication_yet";
+
+/// The problem of a config that still has it. Nobody should be told that it is unknown who was told to set it.
+pub(super) fn key_that_is_gone(text: &str) -> Option<ConfigProblem> {
+    let line = Some(line_of_key(text, GONE)?);
+    let message = "it is no longer needed: remove it. Whoever comes from another machine needs a token now \
+                   (elivepatch-server token create), and connections from there are encrypted; see [access] and \
+                   [tls] in docs/access.md";
+    Some(ConfigProblem { key: GONE.to_owned(), line, message: message.to_owned() })
+}
+
 /// Every value that cannot be used.
 pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> {
     let mut found = Problems { text, problems: Vec::new() };
-    if !config.listen.ip().is_loopback() && !config.i_know_that_there_is_no_authentication_yet {
-        found.add(
-            "listen",
-            format!(
-                "{} can be reached from other machines, and the server has no authentication yet; \
-                 take a loopback address, or set i_know_that_there_is_no_authentication_yet = true",
-                config.listen
-            ),
-        );
+    for (key, message) in config.tls.problems() {
+        found.add(key, message);
     }
     directories(config, &mut found);
     found.at_least("queue_limit", config.queue_limit.into(), 1);

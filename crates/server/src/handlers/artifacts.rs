@@ -1,11 +1,12 @@
 use axum::{
+    Json,
     body::Body,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
-use elivepatch_api::ErrorBody;
-use elivepatch_model::{BuildNumber, Manifest};
+use elivepatch_api::{ErrorBody, LivepatchResource};
+use elivepatch_model::{BuildNumber, ElfBuildId, Manifest, Sha256Digest};
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -79,4 +80,49 @@ pub(crate) async fn manifest(
         .map_err(|error| AppError::Panicked(format!("a manifest has no JSON form: {error}")))?;
     text.push('\n');
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// Fetches one of the fixes of a build as it was sent.
+#[utoipa::path(
+    get,
+    path = "/api/v2/builds/{number}/patches/{digest}",
+    tag = "builds",
+    params(
+        ("number" = i64, Path, description = "The build's number"),
+        ("digest" = String, Path, description = "SHA-256 of the patch, as the build names it"),
+    ),
+    responses(
+        (status = 200, description = "The patch", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "There is no such build, or it has no such fix", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn patch(
+    State(app): State<App>,
+    ApiPath((number, digest)): ApiPath<(BuildNumber, Sha256Digest)>,
+) -> Result<Response, HttpError> {
+    let reader = app.patch(number, digest).await?;
+    let headers = [
+        // A stranger's text: no browser is to make anything of it.
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, reader.size_bytes.to_string()),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::new(reader.file))).into_response())
+}
+
+/// Finds the livepatch whose module has a build-id: what a machine has loaded tells it.
+#[utoipa::path(
+    get,
+    path = "/api/v2/livepatches/{build_id}",
+    tag = "builds",
+    params(("build_id" = String, Path, description = "The GNU build-id of the module, in hexadecimal")),
+    responses(
+        (status = 200, description = "The newest build that made it", body = LivepatchResource),
+        (status = 404, description = "None was made here, or its module is gone", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn livepatch(
+    State(app): State<App>,
+    ApiPath(build_id): ApiPath<ElfBuildId>,
+) -> Result<Json<LivepatchResource>, HttpError> {
+    Ok(Json(app.livepatch(&build_id).await?))
 }

@@ -5,7 +5,7 @@ use elivepatch_api::{
 
 use crate::{
     App,
-    http::{ApiJson, ApiPath, ApiQuery, HttpError},
+    http::{ApiJson, ApiPath, ApiQuery, CalledBy, HttpError},
 };
 
 /// Lists what is assigned to hosts, newest first.
@@ -44,9 +44,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn assign(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiJson(request): ApiJson<AssignmentRequest>,
 ) -> Result<(StatusCode, Json<AssignmentAnswer>), HttpError> {
-    Ok((StatusCode::CREATED, Json(app.fleet().assign(request).await?)))
+    Ok((StatusCode::CREATED, Json(app.fleet().acting_as(caller.actor()).assign(request).await?)))
 }
 
 /// Takes an assignment away. What hosts have loaded by it stays loaded.
@@ -62,8 +63,9 @@ pub(crate) async fn assign(
 )]
 pub(crate) async fn unassign(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(id): ApiPath<i64>,
 ) -> Result<StatusCode, HttpError> {
-    app.fleet().unassign(id).await?;
+    app.fleet().acting_as(caller.actor()).unassign(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,7 +10,7 @@ use elivepatch_model::BuildNumber;
 
 use crate::{
     App,
-    http::{ApiPath, ApiQuery, HttpError, receive_submission},
+    http::{ApiPath, ApiQuery, CalledBy, HttpError, receive_submission},
 };
 
 /// Submits a build.
@@ -35,9 +35,10 @@ use crate::{
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     request: Request,
 ) -> Result<(StatusCode, Json<BuildSubmission>), HttpError> {
-    let submission = receive_submission(&app, request).await?;
+    let submission = receive_submission(&app, &caller, request).await?;
     let status = if submission.joined { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(submission)))
 }
@@ -92,7 +93,8 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(number): ApiPath<BuildNumber>,
 ) -> Result<Json<BuildResource>, HttpError> {
-    Ok(Json(app.cancel(number).await?))
+    Ok(Json(app.cancel(&caller, number).await?))
 }

@@ -4,7 +4,7 @@ use elivepatch_model::{HostName, Tag, Whom};
 
 use crate::{
     App,
-    http::{ApiJson, ApiPath, HttpError},
+    http::{ApiJson, ApiPath, CalledBy, HttpError},
 };
 
 /// Lists what is held.
@@ -33,10 +33,11 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<HoldList>, HttpE
 )]
 pub(crate) async fn hold_host(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(name): ApiPath<HostName>,
     ApiJson(HoldRequest { reason }): ApiJson<HoldRequest>,
 ) -> Result<Json<Hold>, HttpError> {
-    Ok(Json(app.fleet().hold(Whom::Host(name), reason).await?))
+    Ok(Json(app.fleet().acting_as(caller.actor()).hold(Whom::Host(name), reason).await?))
 }
 
 /// Releases a host that is held; a hold of a tag of it or of all stays.
@@ -52,9 +53,10 @@ pub(crate) async fn hold_host(
 )]
 pub(crate) async fn release_host(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(name): ApiPath<HostName>,
 ) -> Result<StatusCode, HttpError> {
-    app.fleet().release(&Whom::Host(name)).await?;
+    app.fleet().acting_as(caller.actor()).release(&Whom::Host(name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -72,10 +74,11 @@ pub(crate) async fn release_host(
 )]
 pub(crate) async fn hold_tag(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(tag): ApiPath<Tag>,
     ApiJson(HoldRequest { reason }): ApiJson<HoldRequest>,
 ) -> Result<Json<Hold>, HttpError> {
-    Ok(Json(app.fleet().hold(Whom::Tag(tag), reason).await?))
+    Ok(Json(app.fleet().acting_as(caller.actor()).hold(Whom::Tag(tag), reason).await?))
 }
 
 /// Releases the hosts with a tag; a hold of one of them or of all stays.
@@ -91,9 +94,10 @@ pub(crate) async fn hold_tag(
 )]
 pub(crate) async fn release_tag(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(tag): ApiPath<Tag>,
 ) -> Result<StatusCode, HttpError> {
-    app.fleet().release(&Whom::Tag(tag)).await?;
+    app.fleet().acting_as(caller.actor()).release(&Whom::Tag(tag)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,9 +114,10 @@ pub(crate) async fn release_tag(
 )]
 pub(crate) async fn hold_all(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiJson(HoldRequest { reason }): ApiJson<HoldRequest>,
 ) -> Result<Json<Hold>, HttpError> {
-    Ok(Json(app.fleet().hold(Whom::All, reason).await?))
+    Ok(Json(app.fleet().acting_as(caller.actor()).hold(Whom::All, reason).await?))
 }
 
 /// Releases what was held as all hosts; a hold of one of them or of a tag stays.
@@ -125,7 +130,10 @@ pub(crate) async fn hold_all(
         (status = 404, description = "Nothing holds them", body = ErrorBody),
     ),
 )]
-pub(crate) async fn release_all(State(app): State<App>) -> Result<StatusCode, HttpError> {
-    app.fleet().release(&Whom::All).await?;
+pub(crate) async fn release_all(
+    State(app): State<App>,
+    CalledBy(caller): CalledBy,
+) -> Result<StatusCode, HttpError> {
+    app.fleet().acting_as(caller.actor()).release(&Whom::All).await?;
     Ok(StatusCode::NO_CONTENT)
 }

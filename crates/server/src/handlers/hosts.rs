@@ -6,7 +6,7 @@ use elivepatch_model::HostName;
 
 use crate::{
     App,
-    http::{ApiJson, ApiPath, ApiQuery, HttpError, ReportJson},
+    http::{ApiJson, ApiPath, ApiQuery, CalledBy, HttpError, ReportJson},
 };
 
 /// Lists hosts, by their names.
@@ -58,9 +58,10 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn forget(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(name): ApiPath<HostName>,
 ) -> Result<StatusCode, HttpError> {
-    app.forget_host(&name).await?;
+    app.forget_host(&caller, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -101,8 +102,9 @@ pub(crate) async fn report(
 )]
 pub(crate) async fn tag(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(name): ApiPath<HostName>,
     ApiJson(HostTags { tags }): ApiJson<HostTags>,
 ) -> Result<Json<HostResource>, HttpError> {
-    Ok(Json(app.fleet().tag(&name, tags).await?))
+    Ok(Json(app.fleet().acting_as(caller.actor()).tag(&name, tags).await?))
 }

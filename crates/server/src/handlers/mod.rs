@@ -3,7 +3,9 @@
 pub(crate) mod artifacts;
 pub(crate) mod assessments;
 pub(crate) mod assignments;
+pub(crate) mod audit;
 pub(crate) mod builds;
+pub(crate) mod enrolments;
 pub(crate) mod events;
 pub(crate) mod exposure;
 pub(crate) mod holds;

@@ -7,7 +7,7 @@ use elivepatch_api::{BuildSubmission, ErrorBody, RebuildParts};
 
 use crate::{
     App,
-    http::{HttpError, receive_rebuild},
+    http::{CalledBy, HttpError, receive_rebuild},
 };
 
 /// Builds a livepatch again, to compare the two.
@@ -35,7 +35,8 @@ use crate::{
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     request: Request,
 ) -> Result<(StatusCode, Json<BuildSubmission>), HttpError> {
-    Ok((StatusCode::CREATED, Json(receive_rebuild(&app, request).await?)))
+    Ok((StatusCode::CREATED, Json(receive_rebuild(&app, &caller, request).await?)))
 }

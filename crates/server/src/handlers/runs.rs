@@ -8,7 +8,7 @@ use elivepatch_model::RunNumber;
 
 use crate::{
     App,
-    http::{ApiPath, ApiQuery, HttpError, receive_run},
+    http::{ApiPath, ApiQuery, CalledBy, HttpError, receive_run},
 };
 
 /// Asks for the fixes of the CVEs that matter on a kernel as one livepatch.
@@ -31,9 +31,10 @@ use crate::{
 )]
 pub(crate) async fn start(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     request: Request,
 ) -> Result<(StatusCode, Json<RunSubmission>), HttpError> {
-    let submission = receive_run(&app, request).await?;
+    let submission = receive_run(&app, &caller, request).await?;
     let status = if submission.joined { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(submission)))
 }
@@ -85,7 +86,8 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn cancel(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(number): ApiPath<RunNumber>,
 ) -> Result<Json<RunResource>, HttpError> {
-    Ok(Json(app.cancel_run(number).await?))
+    Ok(Json(app.cancel_run(&caller, number).await?))
 }

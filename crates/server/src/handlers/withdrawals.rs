@@ -6,7 +6,7 @@ use elivepatch_model::BuildNumber;
 
 use crate::{
     App,
-    http::{ApiJson, ApiPath, ApiQuery, HttpError},
+    http::{ApiJson, ApiPath, ApiQuery, CalledBy, HttpError},
 };
 
 /// Lists the livepatches that no host may run, those of the newest builds first.
@@ -43,9 +43,10 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn withdraw(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiJson(request): ApiJson<WithdrawalRequest>,
 ) -> Result<(StatusCode, Json<WithdrawalAnswer>), HttpError> {
-    Ok((StatusCode::CREATED, Json(app.fleet().withdraw(request).await?)))
+    Ok((StatusCode::CREATED, Json(app.fleet().acting_as(caller.actor()).withdraw(request).await?)))
 }
 
 /// Lets hosts run a livepatch again that was withdrawn. What is assigned of it counts again.
@@ -61,8 +62,9 @@ pub(crate) async fn withdraw(
 )]
 pub(crate) async fn allow(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiPath(build): ApiPath<BuildNumber>,
 ) -> Result<StatusCode, HttpError> {
-    app.fleet().allow(build).await?;
+    app.fleet().acting_as(caller.actor()).allow(build).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -122,6 +122,10 @@ fn error_answer(error: &AppError, id: &str, old: Response) -> Response {
         },
     };
     let mut response = (status_of(code), axum::Json(body)).into_response();
+    if code == ErrorCode::Unauthorized {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+    }
     // 405 comes with the methods that are allowed.
     if let Some(allow) = old.headers().get(axum::http::header::ALLOW) {
         response.headers_mut().insert(axum::http::header::ALLOW, allow.clone());

@@ -1,5 +1,5 @@
 //! Keeps web pages of other sites from using the server through the browser of somebody who can
-//! reach it. There is no authentication yet: being able to send a request is all it takes.
+//! reach it: where no token is wanted, being able to send a request is all it takes.
 
 use std::net::IpAddr;
 
@@ -18,9 +18,25 @@ use crate::AppError;
 pub enum Reach {
     /// From this machine only: requests must call the server by a name of the loopback interface.
     /// Any other name is one that a site resolves to 127.0.0.1 to pass for this server.
+    ///
+    /// Whoever is on the machine may do everything without a token.
     Loopback,
-    /// From other machines as well, under any name.
+    /// The same, but everybody needs a token.
+    GuardedLoopback,
+    /// From other machines as well, under any name, and with a token only.
     Network,
+}
+
+impl Reach {
+    /// Whether only this machine reaches it.
+    pub fn is_loopback(self) -> bool {
+        self != Self::Network
+    }
+
+    /// Whether a request must come with a token.
+    pub fn wants_tokens(self) -> bool {
+        self != Self::Loopback
+    }
 }
 
 /// Refuses requests that come from a page of another site.
@@ -38,7 +54,7 @@ fn check(reach: Reach, uri: &Uri, headers: &HeaderMap) -> Result<(), AppError> {
         // Only HTTP/1.0, which no browser speaks, and requests inside the process have none.
         (None, None) => None,
     };
-    if reach == Reach::Loopback
+    if reach.is_loopback()
         && let Some(host) = &host
         && !is_loopback(host.host())
     {

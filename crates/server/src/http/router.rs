@@ -11,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     HttpError,
+    access::authorise,
     error::{answer_errors, answer_panic},
     openapi,
     origin::{Reach, refuse_other_sites},
@@ -18,8 +19,8 @@ use super::{
 use crate::{
     App, AppError,
     handlers::{
-        artifacts, assessments, assignments, builds, events, exposure, holds, hosts, lease,
-        rebuilds, runs, service, withdrawals,
+        artifacts, assessments, assignments, audit, builds, enrolments, events, exposure, holds,
+        hosts, lease, rebuilds, runs, service, withdrawals,
     },
 };
 
@@ -27,6 +28,8 @@ use crate::{
 /// 3 MB.
 pub(super) const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// The largest enrolment, in bytes: anybody may send one. The facts of a target have some kB.
+const ENROLMENT_BYTES: usize = 256 * 1024;
 /// The largest report of a host, in bytes. One with 2048 loaded modules and 256 livepatches, and all other
 /// texts at their limits, has some 250 kB.
 pub(super) const REPORT_BYTES: usize = 512 * 1024;
@@ -51,7 +54,11 @@ pub fn public_router(app: App, reach: Reach) -> Router {
         }),
     );
     let other_sites = move |request, next| refuse_other_sites(reach, request, next);
-    finish(router, app, |router| router.layer(middleware::from_fn(other_sites)))
+    let asked = app.clone();
+    let access = move |request, next| authorise(asked.clone(), reach, request, next);
+    finish(router, app, |router| {
+        router.layer(middleware::from_fn(access)).layer(middleware::from_fn(other_sites))
+    })
 }
 
 pub(super) fn public_routes() -> OpenApiRouter<App> {
@@ -60,19 +67,26 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(rebuilds::submit))
         .routes(routes!(runs::start, runs::list))
         .layer(DefaultBodyLimit::max(SUBMISSION_BYTES));
+    let enrol = OpenApiRouter::new()
+        .routes(routes!(enrolments::enrol))
+        .layer(DefaultBodyLimit::max(ENROLMENT_BYTES));
     let report = OpenApiRouter::new()
         .routes(routes!(hosts::report))
         .layer(DefaultBodyLimit::max(REPORT_BYTES));
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(submit)
+        .merge(enrol)
         .routes(routes!(builds::show))
         .routes(routes!(builds::cancel))
         .routes(routes!(events::follow))
         .routes(routes!(artifacts::module))
         .routes(routes!(artifacts::manifest))
+        .routes(routes!(artifacts::patch))
+        .routes(routes!(artifacts::livepatch))
         .routes(routes!(assessments::assess))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
+        .routes(routes!(audit::list))
         .routes(routes!(hosts::list))
         .routes(routes!(hosts::show, hosts::forget))
         .merge(report)
@@ -90,8 +104,7 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(service::version))
 }
 
-/// The lease protocol for workers. It is served inside the process only: there is no
-/// authentication of workers yet.
+/// The lease protocol for workers. It is served inside the process only: workers have no tokens.
 pub fn worker_router(app: App) -> Router {
     let build = |rest: &str| format!("/worker/v2/builds/{{number}}/{rest}");
     let router = Router::new()

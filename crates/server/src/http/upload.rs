@@ -15,7 +15,10 @@ use super::{
     form_body::{FormBody, Held, PART_HEADER_BYTES},
     router::SUBMISSION_BYTES,
 };
-use crate::{App, AppError, app::Intake};
+use crate::{
+    App, AppError,
+    app::{Caller, Intake},
+};
 
 /// How long a submission may take to come in: 110 MB at 3 Mbit/s, as the client allows for. Few come
 /// in at the same time, and one that does not end must not keep the others out.
@@ -28,22 +31,28 @@ const FORM_HINT: &str =
 /// Reads the form part by part into the app, and submits.
 pub(crate) async fn receive_submission(
     app: &App,
+    caller: &Caller,
     request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    receive(app.begin_submission().await, request).await?.finish().await
+    receive(app.begin_submission().await, request).await?.finish(caller).await
 }
 
 /// The same for a rebuild.
 pub(crate) async fn receive_rebuild(
     app: &App,
+    caller: &Caller,
     request: Request,
 ) -> Result<BuildSubmission, AppError> {
-    receive(app.begin_rebuild().await, request).await?.finish().await
+    receive(app.begin_rebuild().await, request).await?.finish(caller).await
 }
 
 /// The same for a CVE run.
-pub(crate) async fn receive_run(app: &App, request: Request) -> Result<RunSubmission, AppError> {
-    receive(app.begin_run().await, request).await?.finish_run().await
+pub(crate) async fn receive_run(
+    app: &App,
+    caller: &Caller,
+    request: Request,
+) -> Result<RunSubmission, AppError> {
+    receive(app.begin_run().await, request).await?.finish_run(caller).await
 }
 
 async fn receive(mut intake: Intake, request: Request) -> Result<Intake, AppError> {

@@ -15,8 +15,8 @@ use http::Request;
 use tower::ServiceExt;
 
 use crate::support::{
-    CONFIG, PATCH, Server, api_error, build_request, claim_request, code, manifest, rebuild_of,
-    text,
+    CONFIG, PATCH, RELEASE, Server, api_error, build_request, claim_request, code, manifest,
+    rebuild_of, text,
 };
 
 #[tokio::test]
@@ -41,13 +41,24 @@ async fn worker_fetches_the_livepatch_that_its_build_replaces_and_nothing_else_b
     let manifest = manifest(lease.build.key, b"module");
     client.complete(&CompleteRequest { manifest }).await.expect("completed");
 
-    // A request cannot name one; a manifest has what it has.
+    // A request can name only what was made here for its release; a manifest has what it has.
     let module = Sha256Digest::of(b"module");
     let options = |digest| BuildOptions { replaces: Some(digest), ..BuildOptions::default() };
-    let request = BuildRequest { options: options(module), ..build_request() };
     let patch = NamedPatch { name: "a.patch".to_owned(), content: PATCH.into() };
-    let refused = server.client.submit(&request, CONFIG.as_bytes(), &[patch]).await;
-    assert_eq!(code(refused), ErrorCode::BadRequest);
+    let submitted = async |digest, release: &str| {
+        let mut request = BuildRequest { options: options(digest), ..build_request() };
+        request.target.release = release.parse().expect("a release");
+        let patches = std::slice::from_ref(&patch);
+        server.client.submit(&request, CONFIG.as_bytes(), patches).await
+    };
+    let config = Sha256Digest::of(CONFIG.as_bytes());
+    assert_eq!(code(submitted(config, RELEASE).await), ErrorCode::NotFound);
+    assert_eq!(code(submitted(module, "6.1.0-51-cloud-amd64").await), ErrorCode::NotFound);
+    let replacing = submitted(module, RELEASE).await.expect("queued");
+    assert!(!replacing.joined, "what it replaces is a part of what it is");
+    let (lease, client) = server.claim().await;
+    assert_eq!(lease.build.options.replaces, Some(module));
+    assert_eq!(&client.blob(module, 9999).await.expect("the module")[..], b"module");
     let fetched = async |digest: Sha256Digest| {
         let mut rebuild = rebuild_of(&first, SourceRecord::default(), "test builder");
         rebuild.request.options = options(digest);

@@ -1,5 +1,6 @@
 //! The API by route, through the routers as they are served.
 
+mod access;
 mod bare_version;
 mod errors;
 mod events;

@@ -8,7 +8,7 @@ use crate::support::{Server, api_error};
 
 /// What a request with these headers is answered.
 async fn ask(server: &Server, reach: Reach, headers: &[(&str, &str)]) -> Result<(), ErrorCode> {
-    let mut request = Request::get("/api/v2/version");
+    let mut request = Request::get("/api/v2/health");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

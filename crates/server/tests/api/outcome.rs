@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use elivepatch_api::{CompleteRequest, ErrorCode, FailRequest, HealthState, ListBuildsQuery};
-use elivepatch_model::{BuildState, Failure, FailureClass, Sha256Digest};
+use elivepatch_model::{BuildState, ElfBuildId, Failure, FailureClass, Sha256Digest};
 use futures::TryStreamExt;
 
 use crate::support::{CONFIG, PATCH, Server, api_error, code, manifest, number, text};
@@ -29,6 +29,36 @@ async fn module_and_manifest_of_a_finished_build_are_served() {
     let shown = server.client.build(build).await.expect("there");
     assert_eq!((shown.state, shown.manifest), (BuildState::Succeeded, Some(manifest)));
     assert!(server.submit("a.patch").await.joined);
+}
+
+#[tokio::test]
+async fn livepatch_is_found_by_the_build_id_of_its_module_and_its_fixes_are_served() {
+    let server = Server::new().await;
+    let build = server.submit("a.patch").await.build;
+    let id: ElfBuildId = "ab".repeat(20).parse().expect("a build-id");
+    assert_eq!(server.client.livepatch(&id).await.expect("answered"), None);
+    let (lease, client) = server.claim().await;
+    client.upload_module(Bytes::from_static(b"module")).await.expect("uploaded");
+    let mut manifest = manifest(lease.build.key, b"module");
+    manifest.module.build_id = Some(id.clone());
+    client.complete(&CompleteRequest { manifest: manifest.clone() }).await.expect("completed");
+
+    let found = server.client.livepatch(&id).await.expect("answered").expect("a livepatch");
+    assert_eq!((found.build, &found.manifest), (build.number, &manifest));
+    let other: ElfBuildId = "cd".repeat(20).parse().expect("a build-id");
+    assert_eq!(server.client.livepatch(&other).await.expect("answered"), None);
+    let error = api_error(server.get("/api/v2/livepatches/no-build-id").await).await;
+    assert_eq!(error.code, ErrorCode::NotFound);
+
+    let text = server.client.patch(build.number, build.fixes[0].digest).await.expect("a patch");
+    assert_eq!(&text[..], PATCH.as_bytes());
+    // Config and module are in the same store, and are no fixes.
+    for digest in [Sha256Digest::of(CONFIG.as_bytes()), Sha256Digest::of(b"module")] {
+        assert_eq!(code(server.client.patch(build.number, digest).await), ErrorCode::NotFound);
+    }
+    let path = server.directory.join("blobs").join(&manifest.module.digest.to_string()[..2]);
+    std::fs::remove_file(path.join(manifest.module.digest.to_string())).expect("it was there");
+    assert_eq!(server.client.livepatch(&id).await.expect("answered"), None, "its module is gone");
 }
 
 #[tokio::test]

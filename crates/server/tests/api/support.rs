@@ -6,7 +6,8 @@ use axum::{Router, body::Body};
 use bytes::Bytes;
 use camino::Utf8PathBuf;
 use elivepatch_api::{
-    BuildRequest, BuildSubmission, ClaimRequest, ErrorBody, ErrorCode, Lease, RebuildRequest,
+    BuildRequest, BuildSubmission, ClaimRequest, CompleteRequest, ErrorBody, ErrorCode, Lease,
+    RebuildRequest,
     client::{Client, ClientError, LeaseClient, NamedPatch},
 };
 use elivepatch_model::{
@@ -121,6 +122,17 @@ impl Server {
         let lease = self.worker.claim(&claim_request(0)).await.expect("asked").expect("a build");
         let client = self.worker.leased(&lease);
         (lease, client)
+    }
+
+    /// Orders a build of its own, and finishes it with this module.
+    pub async fn finished_build(&self, name: &str, module: &'static [u8]) -> BuildNumber {
+        let build = self.submit(name).await.build.number;
+        let (lease, client) = self.claim().await;
+        assert_eq!(lease.build.number, build);
+        client.upload_module(Bytes::from_static(module)).await.expect("uploaded");
+        let manifest = manifest(lease.build.key, module);
+        client.complete(&CompleteRequest { manifest }).await.expect("completed");
+        build
     }
 
     /// Files of uploads and blobs.

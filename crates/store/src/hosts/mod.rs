@@ -1,5 +1,6 @@
 //! Hosts: what is known of them, what they are to run, and what they may not.
 
+mod assigned;
 mod assignments;
 mod events;
 mod exposure;
@@ -20,6 +21,7 @@ pub use events::{HOST_EVENTS, HostEventRecord};
 pub use holds::HoldRecord;
 pub use list::{HostFilter, HostKernel};
 pub use register::NewHost;
+pub(crate) use register::{insert_host, replace_tags, tags_of};
 pub use report::{OrderGrounds, ReportedHost};
 pub use withdrawals::WithdrawalRecord;
 

@@ -62,15 +62,8 @@ impl Store {
     ) -> Result<(), E> {
         let mut transaction = self.write().await?;
         require_host(&mut transaction, name).await?;
-        let had: Vec<String> =
-            sqlx::query_scalar("DELETE FROM host_tags WHERE host = ? RETURNING tag")
-                .bind(name.as_str())
-                .fetch_all(&mut *transaction)
-                .await
-                .map_err(StoreError::from)?;
-        let what = format!("a tag of the host {name}");
-        let had: Result<Vec<Tag>, _> = had.iter().map(|tag| parse(tag, &what)).collect();
-        insert_tags(&mut transaction, name, &change(had?)?).await?;
+        let had = tags_of(&mut transaction, name).await?;
+        replace_tags(&mut transaction, name, &change(had)?).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
@@ -133,6 +126,32 @@ pub(super) async fn require_host(
         .fetch_one(&mut **transaction)
         .await?;
     if is_there { Ok(()) } else { Err(StoreError::NoSuchHost(name.clone())) }
+}
+
+/// Gives a host these tags in a transaction that does more.
+pub(crate) async fn replace_tags(
+    transaction: &mut Transaction<'_, Sqlite>,
+    name: &HostName,
+    tags: &[Tag],
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM host_tags WHERE host = ?")
+        .bind(name.as_str())
+        .execute(&mut **transaction)
+        .await?;
+    insert_tags(transaction, name, tags).await
+}
+
+/// The tags of a host, sorted.
+pub(crate) async fn tags_of(
+    transaction: &mut Transaction<'_, Sqlite>,
+    name: &HostName,
+) -> Result<Vec<Tag>, StoreError> {
+    let tags: Vec<String> =
+        sqlx::query_scalar("SELECT tag FROM host_tags WHERE host = ? ORDER BY tag")
+            .bind(name.as_str())
+            .fetch_all(&mut **transaction)
+            .await?;
+    tags.iter().map(|tag| parse(tag, &format!("a tag of the host {name}"))).collect()
 }
 
 async fn insert_tags(

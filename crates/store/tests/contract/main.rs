@@ -1,5 +1,6 @@
 //! The contract of the store: what every implementation of it must keep.
 
+mod access;
 mod blobs;
 mod crash;
 mod events;

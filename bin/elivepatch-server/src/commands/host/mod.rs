@@ -14,7 +14,7 @@ use elivepatch_server::{
 };
 
 use super::{feed::open, load_config};
-use crate::{arguments::Arguments, error::CommandError, host_arguments::HostCommand};
+use crate::{actor, arguments::Arguments, error::CommandError, host_arguments::HostCommand};
 
 /// How many a page has that is read of a list.
 const PAGE: u32 = 1000;
@@ -81,7 +81,8 @@ async fn with(fleet: &Fleet, command: &HostCommand) -> Result<(), AppError> {
 
 /// The hosts of a server.
 async fn fleet(config: &ServerConfig) -> Result<Fleet, CommandError> {
-    Ok(Fleet::new(open(config).await?, config.hosts.report_seconds))
+    let fleet = Fleet::new(open(config).await?, config.hosts.report_seconds);
+    Ok(fleet.acting_as(actor::of_this_process()))
 }
 
 /// What an error of the server is to a command.

@@ -8,12 +8,20 @@ use elivepatch_cve::{CveId, Group, Outcome};
 use elivepatch_model::BuildNumber;
 use serde::Serialize;
 
-use super::{super::host::apply, CveArgs, reports::Reports};
+use super::{
+    super::host::{
+        StateArgs,
+        apply::{self, Module},
+    },
+    CveArgs,
+    reports::Reports,
+};
 use crate::{
     cve::{self, Changes, LivepatchNote, Remembered, Report, StateFile, doubts},
     destination::Destination,
     download::{self, Sent, SentFixes, Stored},
     exit::Exit,
+    live,
     output::{data, release, say},
     problem::{Problem, warn},
     report,
@@ -89,8 +97,11 @@ pub async fn tell(
     if let Some(state) = state {
         remember(state, &Remembered::new(server.url.as_str(), &run, stored.as_ref()));
     }
-    if let (true, Some(stored)) = (arguments.apply, &stored) {
-        apply::module(&stored.module_path, arguments.tells_only_news())?;
+    if let (true, Some(stored), Some(build)) = (arguments.apply, &stored, run.livepatch) {
+        let directory = StateArgs::of_environment().directory();
+        let patches = live::of_build(server, &directory, build, &stored.manifest).await;
+        let quiet = arguments.tells_only_news();
+        apply::module(&Module { path: &stored.module_path, patches, dropped: &[], quiet })?;
     }
     Ok(match report.is_exposed() && !(is_known && arguments.tells_only_news()) {
         true => Exit::Exposed,

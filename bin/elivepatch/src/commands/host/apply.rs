@@ -1,15 +1,11 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_host::{
-    Applied, ApplyOptions, Applying, HostProblem, MANIFEST_BYTES, Machine, ModuleFile,
+    Applied, ApplyOptions, Applying, Host, HostProblem, MANIFEST_BYTES, Machine, ModuleFile,
     StateDirectory,
 };
-use elivepatch_model::{BuildNumber, Manifest};
+use elivepatch_model::{BuildNumber, Fix, Manifest};
 
 use super::{StateArgs, Teller, guard, host_problem, open};
 use crate::{
@@ -17,10 +13,11 @@ use crate::{
     download,
     exit::Exit,
     inputs::read_at_most,
+    live,
     output::{data, say},
     problem::{Problem, warn},
     server::ServerArgs,
-    text::duration,
+    text::{duration, printable},
 };
 
 /// `elivepatch apply`.
@@ -75,25 +72,41 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
                 let place = tempfile::tempdir().map_err(|error| {
                     Problem::input("cannot make a temporary directory").caused_by(&error)
                 })?;
-                let path = fetch(&arguments.server, number, place.path()).await?;
+                let applying = fetch(&arguments.server, number, place.path(), &directory).await?;
                 fetched = Some(place);
-                read(&path)?
+                applying
             }
             Err(_) => kept(&machine, &directory, given)?,
         },
     };
     let outcome = match arguments.dry_run {
         true => dry_run(&machine, &directory, &applying),
-        false => load(&machine, &directory, &applying, &arguments.how, false).map(|()| Exit::Done),
+        false => {
+            load(&machine, &directory, &applying, &arguments.how, (&[], false)).map(|()| Exit::Done)
+        }
     };
     drop(fetched);
     outcome
 }
 
-/// Loads a module that lies beside its manifest. With `quiet` it is not told when it is active already.
-pub fn module(path: &Path, quiet: bool) -> Result<(), Problem> {
+/// A module that lies beside its manifest and is to be loaded.
+pub struct Module<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// The texts of its fixes, as far as they are at hand.
+    pub patches: Vec<Vec<u8>>,
+    /// Live fixes that are left out because that was asked for.
+    pub dropped: &'a [Fix],
+    /// Whether it is not told when it is active already.
+    pub quiet: bool,
+}
+
+/// Loads a module that was stored just now.
+pub fn module(module: &Module<'_>) -> Result<(), Problem> {
     let state = StateArgs::of_environment();
-    load(&Machine::this(), &state.directory(), &read(path)?, &LoadArgs::default(), quiet)
+    let applying = Applying { patches: module.patches.clone(), ..read(module.path)? };
+    let (machine, directory) = (Machine::this(), state.directory());
+    load(&machine, &directory, &applying, &LoadArgs::default(), (module.dropped, module.quiet))
 }
 
 fn load(
@@ -101,9 +114,12 @@ fn load(
     directory: &StateDirectory,
     applying: &Applying,
     how: &LoadArgs,
-    quiet: bool,
+    (dropped, quiet): (&[Fix], bool),
 ) -> Result<(), Problem> {
     let mut host = open(machine, directory)?;
+    if let Some((live, lost)) = lost(&host, applying, dropped)? {
+        warn(&format!("it takes out {live}, and does not hold of its fixes: {lost}"));
+    }
     // Before anything is loaded: it goes on with what is left on its way when this program is ended. It waits for the
     // lock that is held here, and so does not end because there is nothing to look after yet.
     let guarded = guard::start(directory);
@@ -130,6 +146,20 @@ fn load(
     Ok(())
 }
 
+/// The fixes that loading a livepatch takes out, unless it is wanted, with the name of what has them.
+fn lost(
+    host: &Host<'_>,
+    applying: &Applying,
+    dropped: &[Fix],
+) -> Result<Option<(String, String)>, Problem> {
+    let lost = host.would_lose(applying).map_err(|problem| host_problem(&problem))?;
+    Ok(lost.and_then(|(live, fixes)| {
+        let lost = fixes.iter().filter(|fix| !dropped.contains(fix));
+        let names: Vec<String> = lost.map(|fix| printable(&fix.name)).collect();
+        (!names.is_empty()).then(|| (live, names.join(", ")))
+    }))
+}
+
 fn dry_run(
     machine: &Machine,
     directory: &StateDirectory,
@@ -148,19 +178,31 @@ fn dry_run(
     for livepatch in loaded.iter().filter(|livepatch| livepatch.name != module.name) {
         data(&format!("would replace {}", livepatch.name))?;
     }
+    if let Some((live, lost)) = lost(&host, applying, &[])? {
+        data(&format!("would take out fixes of {live}: {lost}"))?;
+    }
+    for function in elivepatch_host::probed(machine, module) {
+        data(&format!(
+            "there is a kprobe on {function}: when it has a post handler, the kernel will say that it is busy"
+        ))?;
+    }
     Ok(Exit::Done)
 }
 
 /// Whether a word is a file rather than a number or a name.
-fn is_file(given: &str) -> bool {
+pub fn is_file(given: &str) -> bool {
     given.contains('/') || given.ends_with(".ko") || Path::new(given).is_file()
 }
 
-fn read(path: &Path) -> Result<Applying, Problem> {
+/// Reads a module, and the manifest beside it.
+pub fn read(path: &Path) -> Result<Applying, Problem> {
     let module = ModuleFile::read(path).map_err(|problem| host_problem(&problem))?;
     let manifest_path = manifest_path(path);
     let text = match fs::exists(&manifest_path) {
-        Ok(false) => return Ok(Applying { module, manifest: None, manifest_text: None }),
+        Ok(false) => {
+            let (manifest, manifest_text, patches) = (None, None, Vec::new());
+            return Ok(Applying { module, manifest, manifest_text, patches });
+        }
         _ => read_at_most(&manifest_path, MANIFEST_BYTES),
     };
     let cannot = |error: &dyn std::error::Error| {
@@ -170,7 +212,8 @@ fn read(path: &Path) -> Result<Applying, Problem> {
     };
     let text = text.map_err(|error| cannot(&error))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
-    Ok(Applying { module, manifest: Some(manifest), manifest_text: Some(text) })
+    let (manifest, manifest_text) = (Some(manifest), Some(text));
+    Ok(Applying { module, manifest, manifest_text, patches: Vec::new() })
 }
 
 /// The livepatch that belongs to this kernel.
@@ -191,13 +234,19 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
     held.map(Applying::from).map_err(|problem| host_problem(&problem))
 }
 
-/// Fetches the livepatch of a build.
-async fn fetch(server: &ServerArgs, number: BuildNumber, place: &Path) -> Result<PathBuf, Problem> {
+/// Fetches the livepatch of a build, with the texts of its fixes.
+async fn fetch(
+    server: &ServerArgs,
+    number: BuildNumber,
+    place: &Path,
+    directory: &StateDirectory,
+) -> Result<Applying, Problem> {
     let server = server.open()?;
     let destination = Destination::open(Some(place), true)?;
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
     let stored =
         download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
-    Ok(stored.module_path)
+    let patches = live::of_build(&server, directory, number, &stored.manifest).await;
+    Ok(Applying { patches, ..read(&stored.module_path)? })
 }

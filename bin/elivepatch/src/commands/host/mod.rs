@@ -3,10 +3,12 @@
 
 pub mod apply;
 pub mod boot;
+pub mod enrol;
 pub mod guard;
 pub mod history;
 pub mod list;
 pub mod revert;
+pub mod show;
 pub mod status;
 pub mod unlock;
 

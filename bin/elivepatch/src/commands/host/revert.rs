@@ -2,7 +2,11 @@ use clap::Args;
 use elivepatch_host::{Machine, Reverted};
 
 use super::{StateArgs, Teller, apply::LoadArgs, guard, host_problem, open};
-use crate::{exit::Exit, output::data, problem::Problem};
+use crate::{
+    exit::Exit,
+    output::data,
+    problem::{Problem, warn},
+};
 
 /// `elivepatch revert`.
 #[derive(Debug, Args)]
@@ -34,7 +38,10 @@ pub fn run(arguments: &RevertArgs) -> Result<Exit, Problem> {
         .map_err(|problem| host_problem(&problem))?;
     drop(host);
     match reverted {
-        Reverted::ToNone { from } => {
+        Reverted::ToNone { from, held } => {
+            if let Some(problem) = held {
+                warn(&problem);
+            }
             data(&format!("{from} is taken back: the kernel is as it was booted"))?;
         }
         Reverted::To { from, to } => {

@@ -2,7 +2,8 @@ use elivepatch_api::{
     Assignment, AssignmentAnswer, AssignmentList, AssignmentRequest, NewestFirstQuery,
 };
 use elivepatch_model::Whom;
-use elivepatch_store::{AssignmentRecord, NewAssignment};
+use elivepatch_store::{AssignmentRecord, AuditAction, NewAssignment};
+use serde_json::json;
 
 use super::{Fleet, checked_note, cut, page};
 use crate::app::{AppError, now};
@@ -39,6 +40,9 @@ impl Fleet {
                 made.release
             ));
         }
+        let detail =
+            json!({ "to": made.whom.to_string(), "assignment": made.id, "note": made.note });
+        self.note(AuditAction::LivepatchAssigned, &format!("build {}", made.build), detail).await;
         tracing::info!(build = %made.build, whom = %made.whom, assignment = made.id, "livepatch assigned");
         Ok(AssignmentAnswer { assignment: shown(made), hosts, notes })
     }
@@ -49,6 +53,8 @@ impl Fleet {
     /// When there is none with this id.
     pub async fn unassign(&self, id: i64) -> Result<(), AppError> {
         self.store.unassign(id).await?;
+        let subject = format!("assignment {id}");
+        self.note(AuditAction::AssignmentRemoved, &subject, json!({})).await;
         tracing::info!(assignment = id, "assignment taken away");
         Ok(())
     }

@@ -9,7 +9,13 @@ pub(in crate::app) fn hint(error: &StoreError) -> Option<String> {
                 .to_owned()
         }
         StoreError::HostTaken(name) => {
-            format!("take another name, or first: elivepatch-server host forget {name}")
+            format!(
+                "take another name; a machine that was set up anew takes its place with a token of \
+                 elivepatch-server token create --role host --host {name}"
+            )
+        }
+        StoreError::OtherHost { host } => {
+            format!("elivepatch enrol --name {host}, or have a token made for this one")
         }
         StoreError::NoLivepatch { number, state } if state.is_finished() => {
             format!("elivepatch show {number} says why; assign a build that succeeded")

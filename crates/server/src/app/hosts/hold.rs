@@ -1,6 +1,7 @@
 use elivepatch_api::{Hold, HoldList};
 use elivepatch_model::Whom;
-use elivepatch_store::HoldRecord;
+use elivepatch_store::{AuditAction, HoldRecord};
+use serde_json::json;
 
 use super::{Fleet, LARGEST_PAGE, checked_note, cut};
 use crate::app::{AppError, now};
@@ -16,6 +17,8 @@ impl Fleet {
         let hold = HoldRecord { whom, reason, made_at: now() };
         self.store.hold(&hold).await?;
         tracing::info!(whom = %hold.whom, "hosts held");
+        let detail = json!({ "reason": hold.reason });
+        self.note(AuditAction::HostsHeld, &hold.whom.to_string(), detail).await;
         Ok(shown(hold))
     }
 
@@ -26,6 +29,7 @@ impl Fleet {
     pub async fn release(&self, whom: &Whom) -> Result<(), AppError> {
         self.store.release_hold(whom).await?;
         tracing::info!(%whom, "hosts released");
+        self.note(AuditAction::HostsReleased, &whom.to_string(), json!({})).await;
         Ok(())
     }
 

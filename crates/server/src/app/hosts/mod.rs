@@ -17,9 +17,10 @@ mod withdraw;
 use std::collections::BTreeSet;
 
 use elivepatch_model::Tag;
-use elivepatch_store::Store;
+use elivepatch_store::{AuditAction, Store};
+use serde_json::Value;
 
-use super::{App, AppError};
+use super::{App, AppError, access::note};
 
 pub(super) use exposure::KeptExposures;
 pub(super) use hints::hint;
@@ -48,12 +49,24 @@ const SILENT_AFTER_REPORTS: u32 = 3;
 pub struct Fleet {
     store: Store,
     report_seconds: u32,
+    /// Who changes them, for the audit log.
+    actor: String,
 }
 
 impl Fleet {
     /// The hosts in a store, which report once in so many seconds.
     pub fn new(store: Store, report_seconds: u32) -> Self {
-        Self { store, report_seconds }
+        Self { store, report_seconds, actor: "somebody on the server".to_owned() }
+    }
+
+    /// The same, changed by somebody whom the audit log names so.
+    pub fn acting_as(self, actor: impl Into<String>) -> Self {
+        Self { actor: actor.into(), ..self }
+    }
+
+    /// Writes down what was done.
+    async fn note(&self, action: AuditAction, subject: &str, detail: Value) {
+        note(&self.store, &self.actor, action, subject, detail).await;
     }
 
     /// Closes the store, when a command is done with it.
@@ -70,7 +83,10 @@ impl App {
 }
 
 /// The tags of a host, each once, in their order.
-fn checked_tags(tags: Vec<Tag>) -> Result<Vec<Tag>, AppError> {
+///
+/// # Errors
+/// When there are too many.
+pub fn checked_tags(tags: Vec<Tag>) -> Result<Vec<Tag>, AppError> {
     let tags: BTreeSet<Tag> = tags.into_iter().collect();
     if tags.len() > MOST_TAGS {
         return Err(AppError::bad_request(

@@ -1,9 +1,10 @@
 use elivepatch_api::HostResource;
 use elivepatch_model::{HostName, Tag, TargetFacts};
-use elivepatch_store::NewHost;
+use elivepatch_store::{AuditAction, NewHost};
+use serde_json::json;
 
 use super::{Fleet, checked_tags};
-use crate::app::{App, AppError, now, target_checks};
+use crate::app::{App, AppError, Caller, now, target_checks};
 
 impl App {
     /// Registers a host.
@@ -23,8 +24,8 @@ impl App {
     ///
     /// # Errors
     /// When there is none of this name.
-    pub async fn forget_host(&self, name: &HostName) -> Result<(), AppError> {
-        self.fleet().forget(name).await
+    pub async fn forget_host(&self, caller: &Caller, name: &HostName) -> Result<(), AppError> {
+        self.fleet().acting_as(caller.actor()).forget(name).await
     }
 }
 
@@ -53,6 +54,7 @@ impl Fleet {
     pub async fn forget(&self, name: &HostName) -> Result<(), AppError> {
         self.store.forget_host(name).await?;
         tracing::info!(host = %name, "host forgotten");
+        self.note(AuditAction::HostForgotten, &format!("host {name}"), json!({})).await;
         Ok(())
     }
 
@@ -96,6 +98,9 @@ impl Fleet {
     ) -> Result<HostResource, AppError> {
         self.store.tag_host(name, |had| checked_tags(change(had))).await?;
         tracing::info!(host = %name, "host tagged");
-        self.show(name).await
+        let host = self.show(name).await?;
+        let detail = json!({ "tags": host.summary.tags });
+        self.note(AuditAction::HostTagged, &format!("host {name}"), detail).await;
+        Ok(host)
     }
 }

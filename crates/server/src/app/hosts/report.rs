@@ -1,9 +1,10 @@
 use elivepatch_api::{HostChange, HostOrder, HostReport};
 use elivepatch_model::{HostName, LoadedLivepatch, MachineFacts, TargetFacts, printable};
-use elivepatch_store::ReportedHost;
+use elivepatch_store::{AuditAction, ReportedHost};
+use serde_json::json;
 
 use super::{Fleet, changes::changes, form::checked, order::order};
-use crate::app::{App, AppError, now};
+use crate::app::{App, AppError, access::note, now};
 
 impl App {
     /// Takes a host's report, and says what the host is to do.
@@ -32,15 +33,35 @@ impl Fleet {
             livepatch: report.livepatch.as_ref().map(|livepatch| livepatch.digest),
             body: &body,
         };
+        let mut happened = Vec::new();
         let notice = |before: Option<&str>| {
             let before = before.and_then(|text| read(name, text));
             let found = changes(before.as_ref(), &report);
-            found.iter().map(|change| noted(name, change)).collect()
+            let events = found.iter().map(|change| noted(name, change)).collect();
+            happened = found;
+            events
         };
         let grounds = self.store.record_report(&told, now(), notice).await?;
+        self.note_changes(name, &happened).await;
         let order = order(&report, &grounds);
         tracing::debug!(host = %name, ?order, "host reported");
         Ok(HostOrder { order, report_after_seconds: self.report_seconds.into() })
+    }
+
+    /// Writes down which livepatches came and went.
+    async fn note_changes(&self, name: &HostName, changes: &[HostChange]) {
+        let subject = format!("host {name}");
+        for change in changes {
+            let (action, name, digest) = match change {
+                HostChange::Loaded { name, digest } => (AuditAction::LivepatchLoaded, name, digest),
+                HostChange::TakenBack { name, digest } => {
+                    (AuditAction::LivepatchTakenBack, name, digest)
+                }
+                _ => continue,
+            };
+            let detail = json!({ "livepatch": name, "digest": digest });
+            note(&self.store, &subject, action, &subject, detail).await;
+        }
     }
 
     /// What is known of a host's kernel and of what is active on it. An agent that cannot read what is loaded still

@@ -2,7 +2,8 @@ use elivepatch_api::{
     NewestFirstQuery, Withdrawal, WithdrawalAnswer, WithdrawalList, WithdrawalRequest,
 };
 use elivepatch_model::BuildNumber;
-use elivepatch_store::WithdrawalRecord;
+use elivepatch_store::{AuditAction, WithdrawalRecord};
+use serde_json::json;
 
 use super::{Fleet, checked_note, cut, page};
 use crate::app::{AppError, now};
@@ -18,6 +19,8 @@ impl Fleet {
         let WithdrawalRequest { build, reason } = request;
         let (record, hosts) = self.store.withdraw(build, &reason, now()).await?;
         tracing::info!(%build, hosts, "livepatch withdrawn");
+        let detail = json!({ "reason": record.reason, "hosts": hosts });
+        self.note(AuditAction::LivepatchWithdrawn, &format!("build {build}"), detail).await;
         Ok(WithdrawalAnswer { withdrawal: shown(record), hosts })
     }
 
@@ -28,6 +31,7 @@ impl Fleet {
     pub async fn allow(&self, build: BuildNumber) -> Result<(), AppError> {
         self.store.allow(build).await?;
         tracing::info!(%build, "livepatch allowed again");
+        self.note(AuditAction::LivepatchAllowed, &format!("build {build}"), json!({})).await;
         Ok(())
     }
 

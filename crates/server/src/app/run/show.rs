@@ -2,10 +2,11 @@
 
 use elivepatch_api::{RunCve, RunResource, RunSummary};
 use elivepatch_model::{RunNumber, Sha256Digest};
-use elivepatch_store::{RunCveRecord, RunRecord};
+use elivepatch_store::{AuditAction, RunCveRecord, RunRecord};
+use serde_json::json;
 
 use super::progress::{Asked, Progress, read};
-use crate::app::{App, AppError, now};
+use crate::app::{App, AppError, Caller, now};
 
 impl App {
     /// A run with its CVEs.
@@ -48,9 +49,15 @@ impl App {
     ///
     /// # Errors
     /// When there is none, or it is finished.
-    pub async fn cancel_run(&self, number: RunNumber) -> Result<RunResource, AppError> {
+    pub async fn cancel_run(
+        &self,
+        caller: &Caller,
+        number: RunNumber,
+    ) -> Result<RunResource, AppError> {
         let probes = self.store().cancel_run(number, now()).await?;
-        tracing::info!(run = %number, "CVE run cancelled");
+        tracing::info!(run = %number, by = caller.actor(), "CVE run cancelled");
+        let subject = format!("run {number}");
+        self.note(caller, AuditAction::RunCancelled, &subject, json!({})).await;
         self.cancel_builds(probes).await;
         self.run(number).await
     }

@@ -1,0 +1,34 @@
+//! What the names of fixes tell: servers name those for CVEs by them.
+
+use std::collections::BTreeSet;
+
+/// The CVE ids in the name of a fix, such as `CVE-2026-1001-0123456789ab.patch`.
+pub fn cves_in(name: &str) -> BTreeSet<String> {
+    let upper = name.to_ascii_uppercase();
+    let found = upper.match_indices("CVE-").filter_map(|(at, _)| {
+        let is_word = at == 0 || !upper.as_bytes()[at - 1].is_ascii_alphanumeric();
+        let (year, rest) = upper[at + 4..].split_once('-')?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+        (is_word && is_year && digits >= 4).then(|| format!("CVE-{year}-{}", &rest[..digits]))
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cves_in;
+
+    #[test]
+    fn cves_are_found_wherever_they_stand_in_a_name() {
+        for (name, expected) in [
+            ("CVE-2026-1001-0123456789ab.patch", &["CVE-2026-1001"][..]),
+            ("0001-net-cve-2026-12345.patch", &["CVE-2026-12345"]),
+            ("CVE-2026-1001+CVE-2026-1002.diff", &["CVE-2026-1001", "CVE-2026-1002"]),
+            ("fix.patch", &[]),
+            ("CVE-26-1001 CVE-2026-1 xCVE-2026-1001 CVE-é026-1001 CVE-", &[]),
+        ] {
+            assert_eq!(cves_in(name).iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use elivepatch_api::{EnrolmentAnswer, EnrolmentRequest, ErrorBody};
+
+use crate::{
+    App, AppError,
+    http::{ApiJson, HttpError, bearer},
+};
+
+/// Registers a host with a one-time token, and gives it its own.
+#[utoipa::path(
+    post,
+    path = "/api/v2/enrolments",
+    tag = "hosts",
+    request_body = EnrolmentRequest,
+    responses(
+        (status = 201, description = "The host is registered", body = EnrolmentAnswer),
+        (status = 400, description = "The request is malformed", body = ErrorBody),
+        (status = 401, description = "The token does not enrol a host, or not any more", body = ErrorBody),
+        (status = 403, description = "The token enrols another host", body = ErrorBody),
+        (status = 409, description = "A host of this name is registered already", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn enrol(
+    State(app): State<App>,
+    headers: HeaderMap,
+    ApiJson(request): ApiJson<EnrolmentRequest>,
+) -> Result<(StatusCode, Json<EnrolmentAnswer>), HttpError> {
+    let token = bearer(&headers).ok_or_else(AppError::without_enrolment_token)?;
+    Ok((StatusCode::CREATED, Json(app.enrol(token, request).await?)))
+}
