@@ -251,7 +251,7 @@ fn livepatches_are_assigned_held_and_withdrawn() {
         .fails(1, &["no host is registered as web-9", "hint: elivepatch-server host list"]);
     home.host(&["assign", "1", "--tag", "later"]).says(&[
         "assigned: the livepatch of build 1 for 6.1.176-mine to all hosts with the tag later (assignment 1)",
-        "no host is told now",
+        "it reaches no host now",
         "warning: no host has the tag later yet",
         "warning: it is not known which build-id the kernel has",
     ]);

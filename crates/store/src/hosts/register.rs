@@ -28,14 +28,15 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a host with its report, its events, and what was assigned to it alone. Another one may be
-    /// registered under its name then.
+    /// Forgets a host with its report, its events, and what was assigned to it alone; its token is worth nothing
+    /// from now on. Another one may be registered under its name then.
     ///
     /// # Errors
     /// [`StoreError::NoSuchHost`], or a failure of the database.
-    pub async fn forget_host(&self, name: &HostName) -> Result<(), StoreError> {
+    pub async fn forget_host(&self, name: &HostName, now: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         delete_host(&mut transaction, name).await?;
+        revoke_credentials(&mut transaction, name, now).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -95,8 +96,24 @@ pub(crate) async fn insert_host(
     insert_tags(transaction, &host.name, &host.tags).await
 }
 
-/// Forgets a host in a transaction that does more.
-pub(crate) async fn delete_host(
+/// Takes the credentials of a host back, also of one that was forgotten.
+pub(crate) async fn revoke_credentials(
+    transaction: &mut Transaction<'_, Sqlite>,
+    name: &HostName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tokens SET revoked_at = ?
+          WHERE host = ? AND kind = 'credential' AND revoked_at IS NULL",
+    )
+    .bind(now.as_microsecond())
+    .bind(name.as_str())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn delete_host(
     transaction: &mut Transaction<'_, Sqlite>,
     name: &HostName,
 ) -> Result<(), StoreError> {

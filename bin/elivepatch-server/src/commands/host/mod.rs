@@ -114,7 +114,7 @@ fn shown(whom: &Whom) -> String {
 /// When hosts hear of something, for people.
 fn at_next_report(hosts: u64) -> String {
     match hosts {
-        0 => "no host is told now".to_owned(),
+        0 => "it reaches no host now".to_owned(),
         1 => "1 host hears of it at its next report".to_owned(),
         hosts => format!("{hosts} hosts hear of it at their next reports"),
     }

@@ -47,12 +47,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// Forgets a host with its report, its events, and what was assigned to it alone.
+    /// Forgets a host with its report, its events, and what was assigned to it alone. Its token is worth nothing
+    /// from now on.
     ///
     /// # Errors
     /// When there is none of this name.
     pub async fn forget(&self, name: &HostName) -> Result<(), AppError> {
-        self.store.forget_host(name).await?;
+        self.store.forget_host(name, now()).await?;
         tracing::info!(host = %name, "host forgotten");
         self.note(AuditAction::HostForgotten, &format!("host {name}"), json!({})).await;
         Ok(())
