@@ -8,14 +8,16 @@ command -v apt-get >/dev/null ||
     fail "apt-get is not here" "elivepatch's server runs on Debian: it fetches kernels with apt"
 
 # A C compiler for crates that hold C; then what the server runs: the archive (apt, curl, keys),
-# toolchain roots (mmdebstrap, dpkg), the sandbox (bubblewrap, util-linux), trials (QEMU); and a browser in
-# which tests look at what is written as HTML.
+# toolchain roots (mmdebstrap, dpkg), the sandbox (bubblewrap, util-linux), trials (QEMU), signatures of
+# modules (openssl); and what only tests use: a browser for what is written as HTML, a token for keys, and the
+# program that manifests are verified with by hand.
 install_packages \
     ca-certificates gcc libc6-dev make pkg-config \
     curl debian-archive-keyring mmdebstrap xz-utils zstd \
     bubblewrap util-linux \
     qemu-system-x86 busybox-static \
-    chromium
+    openssl \
+    chromium softhsm2 libengine-pkcs11-openssl minisign
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 use_cargo

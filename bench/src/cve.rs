@@ -198,6 +198,7 @@ async fn applicability(
         allow_unproven: false,
         feed: None,
         cve: CveOptions { fixes, ..CveOptions::default() },
+        manifest_key: None,
         inventories: Some(Arc::new(Kernels(builder))),
         host_report_seconds: 900,
     })

@@ -28,8 +28,16 @@ impl Livepatches {
     /// When they are not.
     #[expect(clippy::new_without_default, reason = "minutes go by")]
     pub fn new() -> Self {
+        Self::of(ServerOptions::default())
+    }
+
+    /// Has both built by a server with these options.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub fn of(options: ServerOptions) -> Self {
         make_base_ready();
-        let server = TestServer::start(ServerOptions::default());
+        let server = TestServer::start(options);
         let place = tempfile::tempdir().expect("a directory");
         let built = |name: &str, patches: &[&str]| {
             let output = place.path().join(name);

@@ -1,4 +1,5 @@
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -97,6 +98,24 @@ impl TestServer {
     /// Its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Runs one of the server's own commands on its records, and gives what that prints.
+    ///
+    /// # Panics
+    /// When it does not end with 0.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        let config = self.place.path().join("command.toml");
+        let data = self.data_directory.to_str().expect("UTF-8");
+        // Before the first section of the server's own.
+        let text = fs::read_to_string(self.place.path().join("server.toml")).expect("own file");
+        fs::write(&config, format!("data_directory = {data:?}\n{text}")).expect("own directory");
+        let mut command = bound_to_this_test(&program("elivepatch-server"));
+        let ran = command.args(arguments).arg("--config").arg(&config).output();
+        let ran = ran.expect("setpriv is installed");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "{said}");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
     /// Where its records are.

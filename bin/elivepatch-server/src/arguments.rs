@@ -65,6 +65,14 @@ pub enum Command {
     Certificate,
     /// Remove from the cache what was given up, and what is over the disk budget.
     Gc(GcArguments),
+    /// Print the public key that the server's manifests are verified with.
+    ManifestKey,
+    /// Print the certificate of the key that modules are signed with.
+    ModuleKey {
+        /// Write it to this file instead, in DER, as `mokutil --import` takes it.
+        #[arg(long, value_name = "FILE")]
+        der: Option<Utf8PathBuf>,
+    },
     /// Print the config of a stock kernel, out of its package.
     KernelConfig {
         /// The kernel's release, as `uname -r` prints it.
@@ -339,7 +347,9 @@ impl Command {
             | Self::Host(_)
             | Self::Token(_)
             | Self::Audit(_)
-            | Self::Certificate => None,
+            | Self::Certificate
+            | Self::ManifestKey
+            | Self::ModuleKey { .. } => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

@@ -7,6 +7,7 @@ mod error;
 mod host_arguments;
 mod housekeeping;
 mod logging;
+mod manifest_key;
 mod report;
 mod runner;
 mod serving;
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
         Some(Command::KernelConfig { release, .. }) => {
             commands::kernel_config::run(&arguments, release)
         }
+        Some(Command::ManifestKey) => commands::manifest_key::run(&arguments),
+        Some(Command::ModuleKey { der }) => commands::module_key::run(&arguments, der.as_deref()),
         Some(Command::Base(command)) => commands::base::run(&arguments, command),
         Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
         Some(Command::Feed(command)) => commands::feed::run(&arguments, command),

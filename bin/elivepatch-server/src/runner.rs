@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use camino::Utf8Path;
 use elivepatch_builder::{
     Apt, Bases, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
-    InventoryError, KernelInventory, Observer, SandboxLimits, SilentObserver, Swept, Toolchains,
+    InventoryError, KernelInventory, Observer, SandboxLimits, SigningOptions, SilentObserver,
+    Swept, Toolchains,
 };
 use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, ProbeRecord, TargetFacts};
 use elivepatch_server::{
@@ -29,6 +30,9 @@ pub trait BuildRunner: Send + Sync {
     /// Why sources of the config cannot be used, each with what says which one it is behind the word
     /// `[[source]]`.
     fn unusable_sources(&self) -> Vec<(String, Failure)>;
+
+    /// Why modules cannot be signed, where they are to be.
+    fn signing_problem(&self) -> Option<Failure>;
 
     /// What the kernel of a target is built from; `None` when no base of it is ready.
     ///
@@ -199,6 +203,18 @@ pub fn toolchains(config: &ServerConfig, cache: &Cache) -> Result<Toolchains, Fa
     }
 }
 
+/// What modules are signed with; `None` when they are not signed.
+pub fn signing_options(config: &ServerConfig) -> Option<SigningOptions> {
+    let section = &config.signing;
+    let certificate = section.certificate()?;
+    Some(SigningOptions {
+        key: section.module_key.clone()?,
+        certificate: certificate.to_owned(),
+        hash: section.module_hash,
+        passphrase_file: section.module_passphrase_file.clone(),
+    })
+}
+
 /// What the config says to the builder.
 pub fn options(config: &ServerConfig) -> BuilderOptions {
     let section = &config.builder;
@@ -225,6 +241,7 @@ pub fn options(config: &ServerConfig) -> BuilderOptions {
     options.originals_bytes = section.originals_limit_mib << 20;
     options.overlay = section.overlay;
     options.allow_unproven = config.policy.allow_unproven;
+    options.signing = signing_options(config);
     options.toolchain_recipes.clone_from(&config.toolchain_recipes);
     options.disk_budget_bytes = config.cache.disk_budget_gib.map(|gib| gib << 30);
     options.debian.mirror.clone_from(&config.debian.mirror);
@@ -257,6 +274,10 @@ impl BuildRunner for Builder {
 
     fn unusable_sources(&self) -> Vec<(String, Failure)> {
         Builder::unusable_sources(self)
+    }
+
+    fn signing_problem(&self) -> Option<Failure> {
+        Builder::signer(self)?.try_it().err()
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {

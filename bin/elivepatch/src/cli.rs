@@ -10,8 +10,8 @@ use crate::{
         drop::DropArgs,
         facts::FactsArgs,
         host::{
-            ViewArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs, guard::GuardArgs,
-            revert::RevertArgs, unlock::UnlockArgs,
+            ViewArgs, agent::AgentArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs,
+            guard::GuardArgs, revert::RevertArgs, unlock::UnlockArgs,
         },
         rebuild::RebuildArgs,
         show::ShowArgs,
@@ -95,6 +95,9 @@ pub enum Command {
     /// Load the last livepatch of this kernel: to be run early at boot
     #[command(after_help = EXIT_CODES)]
     Boot(BootArgs),
+    /// Keep this machine as its server wants it: report, and load what is assigned to it
+    #[command(after_help = EXIT_CODES)]
+    Agent(AgentArgs),
     /// Look after the machine for a quarter of an hour after loading; apply and boot start it
     #[command(hide = true)]
     Guard(GuardArgs),

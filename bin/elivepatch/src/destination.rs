@@ -9,10 +9,11 @@ use std::{
 };
 
 use elivepatch_model::Sha256Digest;
+use elivepatch_signature::SIGNATURE_BYTES;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::problem::Problem;
+use crate::{inputs::read_at_most, problem::Problem};
 
 /// The longest file name that is taken from a manifest, in characters; file systems end at 255.
 const NAME_CHARACTERS: usize = 120;
@@ -105,6 +106,22 @@ impl Destination {
         directory.map_err(|error| write_problem(&self.directory, &error))
     }
 
+    /// Puts the signature of a manifest in its place, for good. One that is there says the same of the same text, in
+    /// other words, and is replaced; another file is not.
+    pub fn put_signature(&self, signature: &[u8], path: &Path) -> Result<(), Problem> {
+        let there = match read_at_most(path, SIGNATURE_BYTES) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(write_problem(path, &error)),
+        };
+        let is_signature = |there: &Vec<u8>| there.starts_with(b"untrusted comment: ");
+        if there.is_some_and(|there| !is_signature(&there)) && !self.force {
+            return Err(occupied(path));
+        }
+        let file = self.text_file(signature, path)?;
+        Self { force: true, ..self.clone() }.put(file, path)
+    }
+
     /// Writes a small text to a file that is to be put at `path`.
     pub fn text_file(&self, text: &[u8], path: &Path) -> Result<NamedTempFile, Problem> {
         let mut file = self.temporary_file()?;
@@ -117,6 +134,13 @@ impl Destination {
 pub fn manifest_path(module: &Path) -> PathBuf {
     let mut name = module.as_os_str().to_owned();
     name.push(".manifest.json");
+    name.into()
+}
+
+/// The place of a manifest's signature: beside it, where minisign looks for it.
+pub fn signature_path(manifest: &Path) -> PathBuf {
+    let mut name = manifest.as_os_str().to_owned();
+    name.push(".minisig");
     name.into()
 }
 

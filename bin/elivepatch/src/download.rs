@@ -5,20 +5,24 @@ use std::{
     time::Duration,
 };
 
-use elivepatch_api::{
-    BuildResource,
-    client::{ClientError, ManifestDownload},
-};
+use bytes::Bytes;
+use elivepatch_api::{BuildResource, client::ClientError};
+use elivepatch_elf::SignedModule;
+use elivepatch_host::ManifestTrust;
 use elivepatch_model::{
-    BaseKind, BuildIdFit, ElfBuildId, FitRecord, KernelRelease, Manifest, Sha256Digest,
+    BaseKind, BuildIdFit, BuildNumber, ElfBuildId, FitRecord, KernelRelease, Manifest,
+    Sha256Digest, limits,
 };
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::{
-    destination::{Destination, Present, manifest_path, occupied, present, write_problem},
+    destination::{
+        Destination, Present, manifest_path, occupied, present, signature_path, write_problem,
+    },
     exit::Exit,
+    manifest_key,
     problem::Problem,
     server::Server,
 };
@@ -71,24 +75,24 @@ pub struct Stored {
     pub manifest: Manifest,
     /// The module.
     pub module_path: PathBuf,
-    /// The manifest's file.
+    /// The manifest's file; its signature lies beside it, where the server signs.
     pub manifest_path: PathBuf,
 }
 
 /// Downloads module and manifest of a finished build, checks them, also against what was `sent` when
-/// that is known, and puts them in their places.
+/// that is known, and puts them in their places. Nothing is read of a manifest that is not trusted, and no module of it
+/// is fetched.
 pub async fn fetch(
     server: &Server,
     build: &BuildResource,
     sent: Option<&Sent>,
+    trust: &ManifestTrust,
     destination: &Destination,
     patience: Duration,
 ) -> Result<Stored, Problem> {
     let number = build.number;
-    let ManifestDownload { manifest, text } = server
-        .patiently(patience, || server.client.manifest(number))
-        .await
-        .map_err(|error| server.problem(&error))?;
+    let SignedManifest { manifest, text, signature } =
+        signed_manifest(server, number, trust, patience).await?;
     if manifest.build_key != build.key || manifest.release != build.target.release {
         return Err(untrusted(format!(
             "the server sent the manifest of another build for build {number}"
@@ -115,29 +119,71 @@ pub async fn fetch(
     if manifest_present != Present::Same {
         files.push((destination.text_file(&text, &manifest_path)?, &manifest_path));
     }
+    // First: whoever looks while this goes on finds no manifest that lacks its signature.
+    if let Some(signature) = &signature {
+        destination.put_signature(signature, &signature_path(&manifest_path))?;
+    }
     for (file, path) in files {
         destination.put(file, path)?;
     }
     Ok(Stored { manifest, module_path, manifest_path })
 }
 
-/// Downloads module and manifest of a finished rebuild without storing them. Gives the manifest when
-/// the bytes that came are those that it names.
+/// A manifest that is trusted.
+struct SignedManifest {
+    manifest: Manifest,
+    text: Bytes,
+    /// Where the server signs; kept for whoever has a key, also when there is none here.
+    signature: Option<Bytes>,
+}
+
+/// Downloads a manifest and its signature, and reads it when it is trusted.
+async fn signed_manifest(
+    server: &Server,
+    number: BuildNumber,
+    trust: &ManifestTrust,
+    patience: Duration,
+) -> Result<SignedManifest, Problem> {
+    let client = &server.client;
+    let text = server.patiently(patience, || client.manifest_text(number)).await;
+    let text = text.map_err(|error| server.problem(&error))?;
+    let signature = server.patiently(patience, || client.manifest_signature(number)).await;
+    let signature = signature.map_err(|error| server.problem(&error))?;
+    let what = format!("the manifest of build {number} from {}", server.url);
+    manifest_key::verify(trust, &what, &text, signature.as_deref())
+        .map_err(|problem| problem.with_exit(Exit::Server).aside("nothing was stored"))?;
+    let manifest = client.read_manifest(&text).map_err(|error| server.problem(&error))?;
+    Ok(SignedManifest { manifest, text, signature })
+}
+
+/// A livepatch that was built again.
+pub struct Rebuilt {
+    /// What it is.
+    pub manifest: Manifest,
+    /// The digest of the module that came, without its signature.
+    pub unsigned: Sha256Digest,
+}
+
+/// Downloads module and manifest of a finished rebuild without storing them. Gives them when
+/// the bytes that came are those that the manifest names.
 pub async fn digest(
     server: &Server,
     build: &BuildResource,
+    trust: &ManifestTrust,
     patience: Duration,
-) -> Result<Manifest, Problem> {
-    let number = build.number;
-    let ManifestDownload { manifest, .. } = server
-        .patiently(patience, || server.client.manifest(number))
-        .await
-        .map_err(|error| server.problem(&error))?;
+) -> Result<Rebuilt, Problem> {
+    let SignedManifest { manifest, .. } =
+        signed_manifest(server, build.number, trust, patience).await?;
     let begin = tokio::time::Instant::now();
     loop {
         let place = Path::new(&manifest.module.file_name);
-        match receive(server, build, &manifest, &mut std::io::sink(), place).await {
-            Ok(()) => return Ok(manifest),
+        let mut module = Vec::new();
+        match receive(server, build, &manifest, &mut module, place).await {
+            Ok(()) => {
+                let content =
+                    SignedModule::split(&module).map_or(&module[..], |signed| signed.content);
+                return Ok(Rebuilt { unsigned: Sha256Digest::of(content), manifest });
+            }
             Err(Broken::Connection(error)) if error.is_passing() && begin.elapsed() < patience => {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -240,6 +286,13 @@ async fn receive(
     path: &Path,
 ) -> Result<(), Broken> {
     let expected = &manifest.module;
+    if expected.size_bytes > limits::MODULE_BYTES {
+        let most = limits::MODULE_BYTES;
+        return Err(Broken::Final(untrusted(format!(
+            "the module has {} bytes by its manifest, and none has more than {most}",
+            expected.size_bytes
+        ))));
+    }
     let mut download = server.client.module(build.number).await.map_err(Broken::Connection)?;
     let mut hasher = Sha256::new();
     let mut size_bytes = 0;

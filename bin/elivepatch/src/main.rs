@@ -16,6 +16,7 @@ mod inputs;
 mod live;
 mod livepatch_report;
 mod manifest_file;
+mod manifest_key;
 mod output;
 mod problem;
 mod progress;

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use elivepatch_host::ManifestTrust;
 use elivepatch_model::{Manifest, Sha256Digest};
+use elivepatch_signature::SIGNATURE_BYTES;
 
-use crate::problem::Problem;
+use crate::{destination::signature_path, inputs::read_at_most, manifest_key, problem::Problem};
 
 /// The largest manifest that is read, in bytes: what the server gives has at most as much.
 const MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
@@ -28,8 +30,8 @@ pub struct ManifestFile {
     pub module: Option<PathBuf>,
 }
 
-/// Reads a manifest, and compares the module beside it, where there is one.
-pub fn read(path: &Path) -> Result<ManifestFile, Problem> {
+/// Reads a manifest, when it is trusted, and compares the module beside it, where there is one.
+pub fn read(path: &Path, trust: &ManifestTrust) -> Result<ManifestFile, Problem> {
     let shown = path.display();
     let problem = |error: &dyn std::error::Error| {
         Problem::input(format!("cannot read the manifest {shown}")).caused_by(error).hint(
@@ -43,6 +45,8 @@ pub fn read(path: &Path) -> Result<ManifestFile, Problem> {
     if text.len() as u64 > MANIFEST_BYTES {
         return Err(Problem::input(format!("{shown} has more than {MANIFEST_BYTES} bytes")));
     }
+    let signature = read_signature(path)?;
+    manifest_key::verify(trust, &format!("the manifest {shown}"), &text, signature.as_deref())?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| problem(&error))?;
     let module = module_beside(path).filter(|module| module.exists());
     if let Some(module) = &module {
@@ -61,6 +65,19 @@ pub fn read(path: &Path) -> Result<ManifestFile, Problem> {
         }
     }
     Ok(ManifestFile { manifest, module })
+}
+
+/// The signature that lies beside a manifest, where there is one.
+pub fn read_signature(manifest: &Path) -> Result<Option<Vec<u8>>, Problem> {
+    let path = signature_path(manifest);
+    match read_at_most(&path, SIGNATURE_BYTES) {
+        Ok(signature) => Ok(Some(signature)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let message = format!("cannot read the signature {}", path.display());
+            Err(Problem::input(message).caused_by(&error).hint("fetch it again with the module"))
+        }
+    }
 }
 
 /// Where the module lies, by the manifest's name.

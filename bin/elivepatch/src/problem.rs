@@ -57,6 +57,17 @@ impl Problem {
         Self::new(Exit::Usage, message)
     }
 
+    /// What can be done, when something is said of that.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// What is wrong with its causes, in one line.
+    pub fn in_one_line(&self) -> String {
+        let causes = self.causes.iter().map(String::as_str);
+        std::iter::once(self.message.as_str()).chain(causes).collect::<Vec<_>>().join(": ")
+    }
+
     /// Adds the causes: the error and what is behind it.
     pub fn caused_by(mut self, error: &dyn Error) -> Self {
         let mut next = Some(error);

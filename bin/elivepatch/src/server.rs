@@ -2,6 +2,7 @@ use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_api::client::{Client, ClientError, ServerAccess, ServerUrl};
+use elivepatch_host::Enrolment;
 use elivepatch_model::{BuildNumber, RunNumber};
 
 use crate::{
@@ -141,6 +142,18 @@ impl ServerArgs {
 }
 
 impl Server {
+    /// The server at which this machine is registered.
+    pub fn of_enrolment(enrolment: &Enrolment) -> Result<Self, Problem> {
+        let url: ServerUrl = parse(&enrolment.url)?;
+        let token = enrolment.token.parse().map_err(|error| damaged(&error))?;
+        let pin = enrolment.server_certificate.as_ref().map(|pin| pin.parse());
+        let certificate = pin.transpose().map_err(|error| damaged(&error))?;
+        let access = ServerAccess { token: Some(token), certificate };
+        let client = Client::over_http_as(url.clone(), USER_AGENT, &access)
+            .map_err(|error| Problem::from_client(&error, &url))?;
+        Ok(Self { url, client, options: String::new() })
+    }
+
     /// What a failed call to this server means.
     pub fn problem(&self, error: &ClientError) -> Problem {
         Problem::from_client(error, &self.url)

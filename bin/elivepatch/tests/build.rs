@@ -7,6 +7,7 @@ mod facts;
 mod live;
 mod rebuild;
 mod show;
+mod signed;
 
 use std::fs;
 

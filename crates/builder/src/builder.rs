@@ -5,7 +5,7 @@ use elivepatch_model::{BuilderIdentity, Failure, KernelRelease, ProbeRecord, Tar
 
 use crate::{
     BaselinePatch, BuildOrder, BuilderOptions, Cache, DebianOptions, FinishedBuild,
-    HousekeepingError, Observer, SourceKind, Sweep, Swept,
+    HousekeepingError, ModuleSigner, Observer, SourceKind, Sweep, Swept,
     base::Base,
     debian::{Apt, names_of_indexes, stock_releases},
     left_out::KeptLists,
@@ -89,7 +89,10 @@ impl Builder {
         let recipes = self.toolchains.recipes().iter();
         let recipes: String =
             recipes.map(|recipe| format!(" {} {}", recipe.name, recipe.digest)).collect();
-        let common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
+        let mut common = format!("{}+{CODE_REVISION}{recipes}", env!("CARGO_PKG_VERSION"));
+        if let Some(signer) = self.signer() {
+            common.push_str(&format!(" signer {}", signer.identity()));
+        }
         BuilderIdentity { common, sources: self.sources.identities() }
     }
 
@@ -100,6 +103,7 @@ impl Builder {
             format!("toolchain root {}: for kernels built by {}", recipe.name, recipe.compilers())
         }));
         lines.extend(self.sources.describe());
+        lines.extend(self.signer().iter().map(ModuleSigner::describe));
         let warm = self.warm_releases();
         lines.push(match warm.len() {
             0 => "bases ready: none yet; the first build of a kernel takes a minute longer"
@@ -113,6 +117,11 @@ impl Builder {
     /// word `[[source]]`. Builds that need one of them fail.
     pub fn unusable_sources(&self) -> Vec<(String, Failure)> {
         self.sources.unusable()
+    }
+
+    /// What signs modules; `None` when they are not signed.
+    pub fn signer(&self) -> Option<ModuleSigner> {
+        self.options.signing.clone().map(ModuleSigner::new)
     }
 
     /// The releases of which a base is ready.

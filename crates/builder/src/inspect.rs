@@ -82,6 +82,7 @@ pub(crate) fn inspect(
         size_bytes: bytes.len() as u64,
         vermagic: base.facts().vermagic.clone(),
         build_id: module.build_id.clone(),
+        signature: None,
     };
     Ok(Inspected { record, functions, branch_audit })
 }

@@ -40,6 +40,7 @@ mod rebuild;
 mod runtime_constants;
 mod sandbox;
 mod shared_file;
+mod signing;
 mod source;
 mod steps;
 mod symbols;
@@ -67,6 +68,7 @@ pub use options::BuilderOptions;
 pub use order::{BuildOrder, EarlierModule, FinishedBuild, FixText};
 pub use pipeline::WarmBase;
 pub use sandbox::{Overlay, Sandbox, SandboxCommand, SandboxLimits};
+pub use signing::{ModuleSigner, SignerCertificate, SigningOptions};
 pub use source::{
     BaselinePatch, DirectoryOptions, GitOptions, Place, PortageOptions, Repository, SourceKind,
     SourceOptions, SourceTree, TARBALLS, TarballCheck, TarballOptions,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use crate::{debian::DebianOptions, sandbox::SandboxLimits, source::SourceOptions};
+use crate::{SigningOptions, debian::DebianOptions, sandbox::SandboxLimits, source::SourceOptions};
 
 /// The usual limit for patches to headers. On two cores a build compiles some 100 objects a minute,
 /// so that one at the limit takes 20 minutes to 40; headers with more dependents reach most of the
@@ -47,6 +47,8 @@ pub struct BuilderOptions {
     pub overlay: bool,
     /// Whether an order may ask for a livepatch without proof that the base fits the target.
     pub allow_unproven: bool,
+    /// What modules are signed with; absent: they are not.
+    pub signing: Option<SigningOptions>,
 }
 
 impl BuilderOptions {
@@ -67,6 +69,7 @@ impl BuilderOptions {
             originals_bytes: ORIGINALS_BYTES,
             overlay: true,
             allow_unproven: false,
+            signing: None,
         }
     }
 }

@@ -7,14 +7,13 @@
 
 mod error;
 mod index;
-mod key;
 mod read;
 mod verify;
 mod write;
 
+pub use elivepatch_signature::{KeyError, KeyId, PublicKey, SecretKey, generate_keys};
 pub use error::BundleError;
 pub use index::{FeedHeader, Index, Member};
-pub use key::{KeyId, PublicKey, SecretKey, generate_keys};
 pub use read::{Bundle, Content};
 pub use write::{BundleWriter, Written};
 
@@ -26,12 +25,6 @@ const SIGNATURE: &str = "feed.tar.zst.minisig";
 
 /// The largest signed tarball, in bytes: the feed of 2026 has 12 MB, the fixes of one of its branches 3 MB.
 const INNER_BYTES: u64 = 2 << 30;
-
-/// The largest signature, in bytes: one has some 300, with a comment of some length.
-const SIGNATURE_BYTES: u64 = 4 << 10;
-
-/// The largest file of a key, in bytes.
-const KEY_BYTES: u64 = 4 << 10;
 
 /// The largest index, in bytes: 150 for a member.
 const INDEX_BYTES: u64 = 64 << 20;

@@ -5,13 +5,10 @@ use std::{
     io::{self, BufReader, Read, Write},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use camino::Utf8Path;
-use minisign_verify::Signature;
+use elivepatch_signature::{KeyId, PublicKey, SIGNATURE_BYTES, Signature};
 
-use crate::{
-    BundleError, INNER, INNER_BYTES, KeyId, PublicKey, SIGNATURE, SIGNATURE_BYTES, read::is_file,
-};
+use crate::{BundleError, INNER, INNER_BYTES, SIGNATURE, read::is_file};
 
 /// Reads the two members of the file, and gives the tarball, copied, once its signature fits.
 pub(crate) fn verified(
@@ -46,16 +43,17 @@ pub(crate) fn verified(
     if (text.len() as u64) < size {
         return Err(cut_off(SIGNATURE, size, text.len() as u64));
     }
-    let (signature, found) = parse_signature(&text)
+    let signature = Signature::parse(&text)
         .ok_or_else(|| wrong(format!("{SIGNATURE} is no signature of minisign's")))?;
+    let found = signature.key();
     let Some(key) = keys.iter().find(|key| key.id() == found) else {
         let trusted = keys.iter().map(PublicKey::id).collect();
         return Err(BundleError::OtherKey { path: path.to_owned(), found, trusted });
     };
     // One that is not hashed before would have to be in memory.
-    let verifier = key.key.verify_stream(&signature);
+    let verifier = signature.verifier(key);
     let mut verifier =
-        verifier.map_err(|_| wrong("its signature is of the old kind".to_owned()))?;
+        verifier.ok_or_else(|| wrong("its signature is of the old kind".to_owned()))?;
     let mut entry = next(INNER, INNER_BYTES)?;
     let expected = entry.size();
     let mut copy = tempfile::tempfile().map_err(BundleError::scratch)?;
@@ -80,12 +78,4 @@ pub(crate) fn verified(
         None => Ok((found, copy)),
         Some(_) => Err(wrong("it has more than a tarball and its signature".to_owned())),
     }
-}
-
-/// A signature with the key that it names.
-fn parse_signature(text: &[u8]) -> Option<(Signature, KeyId)> {
-    let text = std::str::from_utf8(text).ok()?;
-    let signature = Signature::decode(text).ok()?;
-    let bytes = BASE64_STANDARD.decode(text.lines().nth(1)?).ok()?;
-    Some((signature, KeyId::of(&bytes)?))
 }

@@ -161,10 +161,7 @@ fn pack(index: &Index, members: &mut File, time: Timestamp) -> io::Result<File> 
 fn sign(inner: &mut File, time: Timestamp, key: &SecretKey) -> Result<String, BundleError> {
     inner.seek(SeekFrom::Start(0)).map_err(BundleError::scratch)?;
     let comment = format!("elivepatch feed bundle, exported at {time}");
-    let note = format!("signature of elivepatch key {}", key.id());
-    minisign::sign(None, &key.key, inner, Some(&comment), Some(&note))
-        .map(minisign::SignatureBox::into_string)
-        .map_err(|error| BundleError::Sign(error.to_string()))
+    Ok(key.sign(inner, &comment)?)
 }
 
 /// Puts signature and tarball into one file. Gives its size, in bytes.

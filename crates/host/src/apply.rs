@@ -10,7 +10,8 @@ use std::{
 use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
 
 use crate::{
-    Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ModuleFile, Obstacle, Vitals,
+    Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ManifestFiles, ModuleFile,
+    Obstacle, Vitals,
     kprobes::probed,
     live::active_of,
     livepatches::{livepatches, named},
@@ -28,14 +29,25 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 pub struct ApplyOptions {
     /// How long the transition may take.
     pub transition_limit: Duration,
-    /// Whether it is loaded because the machine was started.
-    pub at_boot: bool,
+    /// Who wants it.
+    pub by: By,
+}
+
+/// Who wants something to be loaded or taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Somebody on this machine. The agent does not undo it.
+    Person,
+    /// The start of the machine.
+    Boot,
+    /// The server, through the agent.
+    Server,
 }
 
 impl Default for ApplyOptions {
     fn default() -> Self {
         // The kernel nudges tasks that sleep each 15 s: three times.
-        Self { transition_limit: Duration::from_secs(60), at_boot: false }
+        Self { transition_limit: Duration::from_secs(60), by: By::Person }
     }
 }
 
@@ -48,14 +60,17 @@ pub struct Applying {
     pub manifest: Option<Manifest>,
     /// The manifest's text, to be kept.
     pub manifest_text: Option<Vec<u8>>,
+    /// The signature of the text.
+    pub manifest_signature: Option<Vec<u8>>,
     /// The texts of its fixes, as far as they are at hand: to be kept for the next order.
     pub patches: Vec<Vec<u8>>,
 }
 
-/// One that is kept on the machine: its manifest is there, too.
+/// One that is kept on the machine.
 impl From<Held> for Applying {
-    fn from(Held { module, manifest }: Held) -> Self {
-        Self { module, manifest, manifest_text: None, patches: Vec::new() }
+    fn from(held: Held) -> Self {
+        let Held { module, manifest, manifest_text, manifest_signature } = held;
+        Self { module, manifest, manifest_text, manifest_signature, patches: Vec::new() }
     }
 }
 
@@ -114,6 +129,10 @@ impl Host<'_> {
             loaded,
             own,
             state: &state,
+            trusted: self
+                .directory
+                .trust()
+                .verify(applying.manifest_text.as_deref(), applying.manifest_signature.as_deref()),
         };
         obstacles(self.machine, &candidate)
     }
@@ -142,7 +161,7 @@ impl Host<'_> {
             // It may have been loaded by hand: from now on it is looked after.
             if self.state.of(&self.kernel).current != Some(module.digest) {
                 self.mark(module.digest, None, Vitals::now(self.machine)?)?;
-                self.make_current(module.digest)?;
+                self.make_current(module.digest, options.by)?;
             }
             return Ok(Applied::AlreadyActive);
         }
@@ -150,7 +169,9 @@ impl Host<'_> {
         let marker = self.state.marker.clone();
         let vitals = Vitals::now(self.machine)?;
         self.mark(module.digest, before, vitals)?;
-        let outcome = self.load(module, &kept, options, tell).and_then(|()| {
+        let loaded_now = self.load(module, &kept, options, tell);
+        let loaded_now = loaded_now.map_err(|problem| problem.of(applying.manifest.as_ref()));
+        let outcome = loaded_now.and_then(|()| {
             let livepatch = named(self.machine, &module.name)?;
             let health = Health::look(self.machine, livepatch.as_ref(), vitals)?;
             match health.is_well() {
@@ -203,13 +224,13 @@ impl Host<'_> {
                 unwritten.push(problem.to_string());
             }
         };
-        written(self.make_current(module.digest));
+        written(self.make_current(module.digest, options.by));
         let fixes = applying.manifest.iter().flat_map(|manifest| &manifest.fixes);
         written(self.note(EventKind::Loaded {
             name: module.name.clone(),
             digest: module.digest,
             fixes: fixes.map(|fix| fix.name.clone()).collect(),
-            at_boot: options.at_boot,
+            at_boot: options.by == By::Boot,
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }));
         let replaced = self.unload_replaced(loaded, own, &module.name);
@@ -261,7 +282,7 @@ impl Host<'_> {
     }
 
     /// Loads what was active before, when it is not any more: a transition that is reversed at its last instant may
-    /// have replaced it.
+    /// have replaced it. One that is not trusted any more stays out.
     pub(crate) fn bring_back(
         &self,
         before: Option<Sha256Digest>,
@@ -270,6 +291,9 @@ impl Host<'_> {
     ) -> Result<(), HostProblem> {
         let Some(before) = before else { return Ok(()) };
         let Some(held) = self.directory.held(before)? else { return Ok(()) };
+        if !self.is_trusted(&held) {
+            return Ok(());
+        }
         match is_active(&held.module, &livepatches(self.machine)?) {
             true => Ok(()),
             false => self.load(&held.module, &held.module.path, options, tell),
@@ -277,10 +301,19 @@ impl Host<'_> {
     }
 
     fn keep(&self, applying: &Applying) -> Result<std::path::PathBuf, HostProblem> {
-        let manifest = applying.manifest_text.as_deref();
+        let text = applying.manifest_text.as_deref();
+        let signature = applying.manifest_signature.as_deref();
+        let manifest = text.map(|text| ManifestFiles { text, signature });
         let kept = self.directory.keep(&self.lock, &applying.module, manifest)?;
         self.directory.keep_patches(&self.lock, applying.module.digest, &applying.patches)?;
         Ok(kept)
+    }
+
+    /// Whether the manifest of a livepatch that is kept is one that is taken now. It may have been loaded before
+    /// there was a key for that.
+    pub(crate) fn is_trusted(&self, held: &Held) -> bool {
+        let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
+        self.directory.trust().verify(text, signature).is_ok()
     }
 
     /// Takes out of the kernel what the new livepatch has replaced. What something holds stays: it does

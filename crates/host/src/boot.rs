@@ -5,11 +5,25 @@ use std::time::Duration;
 use elivepatch_model::Sha256Digest;
 
 use crate::{
-    Applied, ApplyOptions, Applying, Health, Host, HostProblem, Machine, Progress, StateDirectory,
+    Applied, ApplyOptions, Applying, By, Health, Host, HostProblem, Machine, Progress,
+    StateDirectory,
     kernel::{is_switched_off, uptime},
     livepatches::named,
     transition::{disable, unload},
 };
+
+/// How long after loading it is looked how the machine is: at 1, 5 and 15 minutes. The first look is that of loading
+/// itself.
+const LOOKS: [Duration; 3] =
+    [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60)];
+
+/// When to look next at a machine that has lived with a livepatch for some time: how long from now. `None`: the guard
+/// time is over.
+pub fn next_look(lived: Duration) -> Option<Duration> {
+    let next = LOOKS.into_iter().find(|look| *look > lived)?;
+    // A little later, so that the time of the look is over for certain.
+    Some(next - lived + Duration::from_millis(100))
+}
 
 /// How long a transition may be under way that nobody waits for any more.
 const ABANDONED: Duration = Duration::from_secs(180);
@@ -114,7 +128,7 @@ impl Host<'_> {
         let held = held.ok_or_else(|| HostProblem::Unknown(digest.to_string()))?;
         let applying = Applying::from(held);
         let name = applying.module.name.clone();
-        let options = ApplyOptions { at_boot: true, ..ApplyOptions::default() };
+        let options = ApplyOptions { by: By::Boot, ..ApplyOptions::default() };
         let applied = self.apply(&applying, &options, tell)?;
         Ok((name, applied))
     }
@@ -151,7 +165,7 @@ impl Host<'_> {
             }
             Some(livepatch) if livepatch.enabled => {
                 if self.state.of(&self.kernel).current != Some(marker.livepatch) {
-                    self.make_current(marker.livepatch)?;
+                    self.make_current(marker.livepatch, By::Boot)?;
                 }
                 // When its time is over, the guard ends when the state is read the next time.
                 Ok(Guarded::Well { lived })

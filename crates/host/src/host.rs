@@ -4,7 +4,8 @@ use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
 use crate::{
-    Event, EventKind, Health, HostProblem, Kernel, Machine, Marker, State, StateDirectory, Vitals,
+    By, Event, EventKind, Health, HostProblem, Kernel, Machine, Marker, State, StateDirectory,
+    Vitals,
     kernel::{boot_id, uptime},
     livepatches::named,
     state::Lock,
@@ -106,8 +107,14 @@ impl<'a> Host<'a> {
     }
 
     /// The marker stays until the guard time is over.
-    pub(crate) fn make_current(&mut self, digest: Sha256Digest) -> Result<(), HostProblem> {
-        self.state.of_mut(&self.kernel).make_current(digest, Timestamp::now());
+    pub(crate) fn make_current(&mut self, digest: Sha256Digest, by: By) -> Result<(), HostProblem> {
+        let kernel = self.state.of_mut(&self.kernel);
+        let before = kernel.current;
+        kernel.make_current(digest, Timestamp::now());
+        kernel.taken_back.remove(&digest);
+        if by == By::Person {
+            kernel.taken_back.extend(before.filter(|before| *before != digest));
+        }
         self.directory.write(&self.lock, &self.state)?;
         self.directory.forget_others(&self.lock, &self.state)
     }

@@ -87,7 +87,10 @@ impl Vitals {
 }
 
 /// The boot: another one after each start of the machine.
-pub(crate) fn boot_id(machine: &Machine) -> Result<String, HostProblem> {
+///
+/// # Errors
+/// When the kernel does not tell it.
+pub fn boot_id(machine: &Machine) -> Result<String, HostProblem> {
     let path = "proc/sys/kernel/random/boot_id";
     let text = machine.text(path).map_err(|error| HostProblem::read(path, error))?;
     let id = text.trim();
@@ -98,7 +101,10 @@ pub(crate) fn boot_id(machine: &Machine) -> Result<String, HostProblem> {
 }
 
 /// How long the machine is up. It does not jump as the clock does.
-pub(crate) fn uptime(machine: &Machine) -> Result<Duration, HostProblem> {
+///
+/// # Errors
+/// When the kernel does not tell it.
+pub fn uptime(machine: &Machine) -> Result<Duration, HostProblem> {
     let path = "proc/uptime";
     let text = machine.text(path).map_err(|error| HostProblem::read(path, error))?;
     let seconds = text.split(' ').next().and_then(|word| word.parse::<f64>().ok());
@@ -107,7 +113,10 @@ pub(crate) fn uptime(machine: &Machine) -> Result<Duration, HostProblem> {
 }
 
 /// Whether the administrator has switched elivepatch off for this boot.
-pub(crate) fn is_switched_off(machine: &Machine) -> Result<bool, HostProblem> {
+///
+/// # Errors
+/// When the command line cannot be read.
+pub fn is_switched_off(machine: &Machine) -> Result<bool, HostProblem> {
     let path = "proc/cmdline";
     let text = machine.text(path).map_err(|error| HostProblem::read(path, error))?;
     // What stands behind `--` is for the first process.

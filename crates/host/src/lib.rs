@@ -7,9 +7,12 @@
 mod apply;
 mod blockers;
 mod boot;
+#[cfg(any(test, feature = "fake-kernel"))]
+pub mod fake;
 mod health;
 mod host;
 mod kernel;
+mod kernel_keys;
 mod kprobes;
 mod live;
 mod livepatches;
@@ -24,14 +27,15 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod trust;
 
-pub use apply::{Applied, ApplyOptions, Applying, Progress};
+pub use apply::{Applied, ApplyOptions, Applying, By, Progress};
 pub use blockers::Blocker;
-pub use boot::{Booted, Guarded};
+pub use boot::{Booted, Guarded, next_look};
 pub use elivepatch_elf::LivepatchMaker;
 pub use health::{Health, Sign};
 pub use host::{GUARD, Host};
-pub use kernel::{Kernel, Vitals};
+pub use kernel::{Kernel, Vitals, boot_id, is_switched_off, uptime};
 pub use kprobes::probed;
 pub use livepatches::{Livepatch, PatchedFunction, is_module_name, livepatches};
 pub use machine::{Machine, Modules, RunningModules};
@@ -41,7 +45,8 @@ pub use obstacles::Obstacle;
 pub use problem::HostProblem;
 pub use revert::Reverted;
 pub use state::{
-    Enrolment, Event, EventKind, Held, KernelState, Lockout, MANIFEST_BYTES, Marker, State,
-    StateDirectory,
+    AgentLock, AgentRecord, Enrolment, Event, EventKind, FailedOrder, Held, KernelState, Lockout,
+    MANIFEST_BYTES, ManifestFiles, Marker, PendingOrder, State, StateDirectory,
 };
 pub use status::{Status, Trouble};
+pub use trust::ManifestTrust;

@@ -5,13 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elivepatch_elf::{LivepatchMaker, Module};
+use elivepatch_elf::{LivepatchMaker, Module, SignedModule};
 use elivepatch_model::{ElfBuildId, Sha256Digest, limits::MODULE_BYTES};
 
 use crate::{HostProblem, PatchedFunction};
-
-/// What stands at the end of a signed module (`include/linux/module_signature.h`).
-const SIGNED: &[u8] = b"~Module signature appended~\n";
 
 /// What else is read of what a module says of itself.
 const SAYS: [&str; 5] = ["description", "author", "license", "version", "srcversion"];
@@ -75,7 +72,7 @@ impl ModuleFile {
             vermagic: module.modinfo.vermagic().unwrap_or_default().to_owned(),
             is_livepatch: module.modinfo.is_livepatch(),
             build_id: module.build_id.clone(),
-            is_signed: bytes.ends_with(SIGNED),
+            is_signed: SignedModule::is_marked(bytes),
             functions: functions.collect(),
             maker: module.maker,
             says: SAYS

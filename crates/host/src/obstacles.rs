@@ -4,9 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use elivepatch_model::{Architecture, BaseKind, ElfBuildId, Manifest, Sha256Digest};
+use elivepatch_signature::SignatureProblem;
 
 use crate::{
     HostProblem, Kernel, KernelState, Livepatch, Machine, ModuleFile,
+    kernel_keys::has_key,
     kprobes::probed,
     livepatches::{DIRECTORY, build_id_of, is_module_name},
 };
@@ -75,6 +77,23 @@ pub enum Obstacle {
     /// It is no livepatch, or has no name.
     #[error("it is no livepatch")]
     NoLivepatch,
+    /// The machine takes only manifests that certain keys have signed, and this one is none of them.
+    #[error("its manifest is refused: {0}")]
+    ManifestNotTrusted(SignatureProblem),
+    /// The keys that must have signed manifests cannot be read.
+    #[error("it cannot be told whose manifests this machine takes: {0}")]
+    KeysUnreadable(String),
+    /// The kernel loads only modules that are signed by keys that it has.
+    #[error(
+        "the kernel loads only modules with a signature that it trusts, and it does not have the key of {signer} \
+         (key id {key_id}), which has signed this one"
+    )]
+    UnknownSigner {
+        /// The subject of the key's certificate.
+        signer: String,
+        /// What the kernel would know the key by.
+        key_id: String,
+    },
     /// The kernel loads only signed modules.
     #[error("the kernel loads only modules with a signature that it trusts, and this one has none")]
     Unsigned,
@@ -140,7 +159,22 @@ impl Obstacle {
             }
             Self::NoLivepatch => "give a module that elivepatch build has stored",
             Self::Unsigned => {
-                "have the server sign modules with a key that this kernel trusts (mokutil --import enrols one)"
+                "have the server sign modules with a key that this kernel trusts ([signing] in its config)"
+            }
+            Self::UnknownSigner { .. } => ENROL_KEY,
+            Self::ManifestNotTrusted(SignatureProblem::Missing { .. }) => {
+                "fetch it again from the server that signs (elivepatch apply BUILD); what was kept before there was a \
+                 key has no signature"
+            }
+            Self::ManifestNotTrusted(SignatureProblem::OtherKey { .. }) => {
+                "ask the server's administrator for its key (elivepatch-server manifest-key), and give it with \
+                 --manifest-key when you trust it"
+            }
+            Self::ManifestNotTrusted(_) => {
+                "fetch module, manifest and signature again; when that does not help, somebody has changed them"
+            }
+            Self::KeysUnreadable(_) => {
+                "give the key with --manifest-key, or register the machine again: elivepatch enrol"
             }
             Self::LockedOut(_) => "elivepatch unlock lets it be loaded again",
             Self::InTransition(_) => "try again when it has ended: elivepatch status",
@@ -157,6 +191,10 @@ impl Obstacle {
     }
 }
 
+/// How a kernel comes by a key.
+pub(crate) const ENROL_KEY: &str = "enrol that key: elivepatch-server module-key --der KEY.der on the server, mokutil --import KEY.der \
+     here, and reboot; or build it into the kernel (CONFIG_SYSTEM_TRUSTED_KEYS)";
+
 /// What is about to be loaded, and over what.
 pub(crate) struct Candidate<'a> {
     pub(crate) kernel: &'a Kernel,
@@ -167,6 +205,8 @@ pub(crate) struct Candidate<'a> {
     /// The build-ids of the livepatches that elivepatch has loaded here: the new one replaces them.
     pub(crate) own: &'a HashMap<ElfBuildId, Sha256Digest>,
     pub(crate) state: &'a KernelState,
+    /// Whether its manifest is taken.
+    pub(crate) trusted: Result<(), Obstacle>,
 }
 
 /// All that stands against it, the most telling first.
@@ -175,6 +215,7 @@ pub(crate) fn obstacles(
     candidate: &Candidate<'_>,
 ) -> Result<Vec<Obstacle>, HostProblem> {
     let mut found = of_the_kernel(machine)?;
+    found.extend(candidate.trusted.clone().err());
     found.extend(of_the_file(candidate));
     found.extend(of_what_is_loaded(machine, candidate)?);
     found.extend(of_room(machine, candidate.module));
@@ -254,8 +295,8 @@ fn of_what_is_loaded(
 ) -> Result<Vec<Obstacle>, HostProblem> {
     let Candidate { module, loaded, own, .. } = *candidate;
     let mut found = Vec::new();
-    if signatures_enforced(machine) && !module.is_signed {
-        found.push(Obstacle::Unsigned);
+    if signatures_enforced(machine) {
+        found.extend(of_signature(machine, candidate));
     }
     if let Some(moving) = loaded.iter().find(|livepatch| livepatch.in_transition) {
         found.push(Obstacle::InTransition(moving.name.clone()));
@@ -298,6 +339,19 @@ fn of_what_is_loaded(
         found.push(Obstacle::Redirected { function, by });
     }
     Ok(found)
+}
+
+/// What the kernel will have against the signature of the module.
+fn of_signature(machine: &Machine, candidate: &Candidate<'_>) -> Option<Obstacle> {
+    if !candidate.module.is_signed {
+        return Some(Obstacle::Unsigned);
+    }
+    // Without a word on it the kernel decides alone. So it does where it has the key: in which of its keyrings is
+    // not told.
+    let by = candidate.manifest?.module.signature.as_ref()?;
+    let is_missing = has_key(machine, &by.key_id) == Some(false);
+    let (signer, key_id) = (by.signer.clone(), by.key_id.clone());
+    is_missing.then_some(Obstacle::UnknownSigner { signer, key_id })
 }
 
 /// Whether the kernel loads only signed modules: by its parameter, or since it is locked down.

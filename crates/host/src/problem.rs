@@ -1,9 +1,9 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use elivepatch_elf::ElfError;
-use elivepatch_model::Sha256Digest;
+use elivepatch_model::{Manifest, ModuleSignature, Sha256Digest};
 
-use crate::{Blocker, Health, Obstacle};
+use crate::{Blocker, Health, Obstacle, obstacles::ENROL_KEY};
 
 /// Why something on the host was not done.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,9 @@ pub enum HostProblem {
         /// The version of its form.
         version: u64,
     },
+    /// Another agent runs on this machine.
+    #[error("another agent of elivepatch runs on this machine")]
+    OtherAgent,
     /// Another elivepatch is at work.
     #[error("another elivepatch is changing what is loaded on this machine")]
     Busy,
@@ -86,6 +89,21 @@ pub enum HostProblem {
         source: io::Error,
         /// When it is busy: the functions on which there is a kprobe, in words.
         probed: Vec<String>,
+    },
+    /// The kernel did not take the module because of its signature, and who has signed it is known.
+    #[error(
+        "the kernel did not take the module {name}, which {} (key id {}) has signed: {}",
+        signature.signer,
+        signature.key_id,
+        kernel_says(source)
+    )]
+    SignatureRefused {
+        /// The livepatch.
+        name: String,
+        /// Who has signed it.
+        signature: ModuleSignature,
+        /// What it says.
+        source: io::Error,
     },
     /// The kernel did not let a module go.
     #[error(
@@ -178,6 +196,16 @@ impl HostProblem {
         Self::Write { path: path.to_owned(), source }
     }
 
+    /// The same of the livepatch with this manifest: who has signed it, when that is what the kernel refuses.
+    pub(crate) fn of(self, manifest: Option<&Manifest>) -> Self {
+        match (self, manifest.and_then(|manifest| manifest.module.signature.clone())) {
+            (Self::Refused { name, source }, Some(signature)) if is_of_signature(&source) => {
+                Self::SignatureRefused { name, signature, source }
+            }
+            (problem, _) => problem,
+        }
+    }
+
     /// What can be done; one line.
     pub fn hint(&self) -> String {
         match self {
@@ -213,6 +241,10 @@ impl HostProblem {
             Self::NewerState { .. } => {
                 "use the elivepatch that wrote it, or a newer one; nothing was changed".to_owned()
             }
+            Self::OtherAgent => {
+                "leave it to that one: elivepatch status says how it stands; a second one is of no use"
+                    .to_owned()
+            }
             Self::Busy => "wait until it has ended: elivepatch status says what it does".to_owned(),
             Self::ModuleUnread { .. } => {
                 "give the path of a module, or what elivepatch list names".to_owned()
@@ -229,6 +261,10 @@ impl HostProblem {
                 probed.join(", ")
             ),
             Self::Refused { source, .. } => refused_hint(source),
+            Self::SignatureRefused { source, .. } => match is_damage(source) {
+                true => "fetch it from the server again".to_owned(),
+                false => ENROL_KEY.to_owned(),
+            },
             Self::Stuck { name, .. } => {
                 format!(
                     "something holds it: look at /sys/module/{name}/holders; it does nothing any more"
@@ -292,11 +328,24 @@ fn kernel_says(error: &io::Error) -> String {
     format!("{meaning} ({error})")
 }
 
+/// Whether the kernel refuses the signature of a module, and nothing else of it.
+fn is_of_signature(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    is_damage(error)
+        || [Errno::KEYREJECTED, Errno::NOKEY]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::BADMSG.raw_os_error())
+}
+
 fn refused_hint(error: &io::Error) -> String {
     use rustix::io::Errno;
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::KEYREJECTED | Errno::NOKEY | Errno::BADMSG) => {
-            "have the server sign modules with a key that this kernel trusts (mokutil --import enrols one)".to_owned()
+            "have the server sign modules with a key that this kernel trusts ([signing] in its config)".to_owned()
         }
         Some(Errno::PERM) => "run it as root, outside of containers".to_owned(),
         Some(Errno::BUSY) => "try again; if it stays so, see /sys/kernel/tracing/enabled_functions".to_owned(),

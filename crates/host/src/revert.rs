@@ -4,7 +4,7 @@ use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
 use crate::{
-    Applied, ApplyOptions, Applying, EventKind, Held, Host, HostProblem, Obstacle, Progress,
+    Applied, ApplyOptions, Applying, By, EventKind, Held, Host, HostProblem, Obstacle, Progress,
     livepatches::named,
     transition::{disable, unload, wait_gone},
 };
@@ -41,7 +41,7 @@ impl Host<'_> {
         options: &ApplyOptions,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Reverted, HostProblem> {
-        let Some((loaded, _)) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
+        let Some((loaded, digest)) = self.loaded()? else { return Err(HostProblem::NothingLoaded) };
         let from = loaded.name.clone();
         let reverted = match to {
             // The earlier one replaces it: with all that is looked at before anything is loaded.
@@ -57,7 +57,11 @@ impl Host<'_> {
             None => {
                 // First the record: whatever happens now, it is not loaded at the next boot.
                 let state = self.state.clone();
-                self.state.of_mut(&self.kernel).make_none_current();
+                let kernel = self.state.of_mut(&self.kernel);
+                kernel.make_none_current();
+                if options.by == By::Person {
+                    kernel.taken_back.insert(digest);
+                }
                 self.unmark()?;
                 if let Err(problem) =
                     disable(self.machine, &from, &mut |tasks| tell(Progress::Waiting(tasks)))
@@ -71,7 +75,7 @@ impl Host<'_> {
                 // It may have been on its way, over another one that is active again now.
                 match self.loaded()? {
                     Some((there, digest)) => {
-                        self.make_current(digest)?;
+                        self.make_current(digest, options.by)?;
                         Reverted::To { from, to: there.name }
                     }
                     None => Reverted::ToNone { from, held },
@@ -80,6 +84,15 @@ impl Host<'_> {
         };
         self.note(EventKind::Reverted { name: loaded.name, reason: reason.to_owned() })?;
         Ok(reverted)
+    }
+
+    /// Writes down that no livepatch belongs to this kernel, when none is loaded any more.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn forget_current(&mut self) -> Result<(), HostProblem> {
+        self.state.of_mut(&self.kernel).make_none_current();
+        self.unmark()
     }
 
     /// Goes back from a livepatch with which the kernel is not well, to what was active before it, or to none. It is
@@ -103,6 +116,8 @@ impl Host<'_> {
         let written = self.directory.write(&self.lock, &self.state);
         let options = ApplyOptions::default();
         let earlier = before.and_then(|before| self.directory.held(before).ok().flatten());
+        // One that is not trusted any more is not loaded again: none is better than that, too.
+        let earlier = earlier.filter(|held| self.is_trusted(held));
         let is_there = named(self.machine, name)?.is_some();
         // The earlier one takes its place; better none than the bad one.
         let replaced = match &earlier {

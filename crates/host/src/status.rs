@@ -23,6 +23,12 @@ pub struct Status {
     pub health: Option<Health>,
     /// What was loaded before, or was locked out.
     pub known: BTreeSet<Sha256Digest>,
+    /// What is locked out.
+    pub locked_out: BTreeSet<Sha256Digest>,
+    /// What somebody on this machine has taken back, or replaced.
+    pub taken_back: BTreeSet<Sha256Digest>,
+    /// Whether the machine has lived for the guard time with the livepatch that is meant to be active.
+    pub is_proven: bool,
     /// What is to be known and is no trouble; one line each.
     pub notes: Vec<String>,
     /// What is wrong.
@@ -83,6 +89,16 @@ impl Trouble {
 }
 
 impl Status {
+    /// Whether the livepatch that is meant to be active is.
+    pub fn is_active(&self) -> bool {
+        let Some((_, Some(held))) = &self.current else { return false };
+        held.module.build_id.is_some()
+            && self
+                .loaded
+                .iter()
+                .any(|loaded| loaded.is_active() && loaded.build_id == held.module.build_id)
+    }
+
     /// Looks at the machine. Nothing is changed, and nothing waited for.
     ///
     /// # Errors
@@ -102,18 +118,44 @@ impl Status {
             trouble.push(Trouble::NotWell(health.words()));
         }
         // Where another one is active it is history.
-        let locked_out = locked_out(directory, &known);
+        let locked = locked_out(directory, &known);
         let notes = match known.current {
-            Some(_) => locked_out.iter().map(ToString::to_string).collect(),
+            Some(_) => locked.iter().map(ToString::to_string).collect(),
             None => {
-                trouble.extend(locked_out);
+                trouble.extend(locked);
                 Vec::new()
             }
         };
+        let mut notes: Vec<String> = notes;
+        if let Some((_, Some(held))) = &current {
+            notes.extend(next_boot(directory, held));
+        }
         let since = known.since;
+        let is_proven = known.current.is_some_and(|current| known.proven.contains(&current));
+        let locked_out = known.locked_out.keys().copied().collect();
+        let taken_back = known.taken_back.clone();
         let known = known.earlier.iter().chain(known.locked_out.keys()).copied().collect();
-        Ok(Self { kernel, loaded, current, since, health, known, notes, trouble })
+        Ok(Self {
+            kernel,
+            loaded,
+            current,
+            since,
+            health,
+            known,
+            locked_out,
+            taken_back,
+            is_proven,
+            notes,
+            trouble,
+        })
     }
+}
+
+/// Why the livepatch will not be loaded at the next boot; it may have been loaded before there was a key.
+fn next_boot(directory: &StateDirectory, held: &Held) -> Option<String> {
+    let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
+    let obstacle = directory.trust().verify(text, signature).err()?;
+    Some(format!("{} will not be loaded at the next boot: {obstacle}", held.module.name))
 }
 
 fn held(

@@ -308,6 +308,11 @@ failure_classes! {
     /// The kernel warned, oopsed or died in the trial after the livepatch was loaded.
     TrialKernelFault = "trial-kernel-fault", Patch,
         "Do not load the module. The console lines in the details name the function.";
+    /// The module could not be signed with the key of the server's config.
+    SigningFailed = "signing-failed", Infrastructure,
+        "This is for the server's administrator. The message says what is wrong with the key, its certificate or \
+         its passphrase in the `[signing]` section of the server's config; `elivepatch-server check-config` tries \
+         them (see [signing](signing.md)).";
     /// The livepatch of an earlier run, which the new one is to replace, did not become active in the
     /// trial, so that the replacing was not tried.
     TrialEarlierFailed = "trial-earlier-failed", Patch,

@@ -27,6 +27,7 @@ mod kpatch_support;
 pub mod limits;
 mod machine;
 mod manifest;
+mod module_signature;
 mod probe;
 mod rebuild;
 mod release;
@@ -65,8 +66,9 @@ pub use kpatch_support::ConfigRefusal;
 pub use machine::{Distribution, LoadedLivepatch, Lockdown, LockdownError, MachineFacts};
 pub use manifest::{
     BaseKind, BranchAudit, CheckEvidence, Manifest, ModuleRecord, PatchedFunction,
-    ReplacedLivepatch, RequestRecord, ToolchainRecord, TrialEvidence,
+    ReplacedLivepatch, RequestRecord, SignatureTrial, ToolchainRecord, TrialEvidence,
 };
+pub use module_signature::{ModuleHash, ModuleSignature};
 pub use probe::ProbeRecord;
 pub use rebuild::{Difference, RebuildOf, manifest_differences};
 pub use release::{KernelRelease, ReleaseError};

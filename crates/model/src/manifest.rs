@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Adaptation, Architecture, BehaviourCheck, BuildKey, BuildOptions, ElfBuildId, Engine,
-    FitRecord, Fix, KernelRelease, PatchRecord, Sha256Digest, SourceRecord, Step, TargetFacts,
+    FitRecord, Fix, KernelRelease, ModuleSignature, PatchRecord, Sha256Digest, SourceRecord, Step,
+    TargetFacts,
 };
 
 /// What is inside a livepatch, what it was built from and by what, and how it was tried.
@@ -155,6 +156,16 @@ pub struct ModuleRecord {
     /// The module's own build-id, when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_id: Option<ElfBuildId>,
+    /// Who has signed it; absent: nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<ModuleSignature>,
+}
+
+impl ModuleRecord {
+    /// The digest of the module without a signature.
+    pub fn unsigned(&self) -> Sha256Digest {
+        self.signature.as_ref().map_or(self.digest, |signature| signature.unsigned)
+    }
 }
 
 /// What a trial showed.
@@ -186,10 +197,28 @@ pub struct TrialEvidence {
     /// machines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<ReplacedLivepatch>,
+    /// What the guest's kernel made of the module's signature; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureTrial>,
     /// The checks of the request with what they saw.
     pub checks: Vec<CheckEvidence>,
     /// Lines of the console that were looked at and found harmless or expected (module taint).
     pub console_notes: Vec<String>,
+}
+
+/// What a trial showed of the module's signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureTrial {
+    /// The kernel trusts the key. While it took only modules with a signature that it trusts, it took this one, and
+    /// neither the same without its signature nor the same with a byte changed.
+    Enforced,
+    /// The kernel does not have the key, as a stock one has none but its distribution's: the module was tried as one
+    /// without a signature.
+    NotTrusted,
+    /// The kernel does not look at signatures, or it could not be seen what it makes of this one.
+    NotChecked,
 }
 
 /// An earlier livepatch that was active, and was replaced and unloaded, in a trial.

@@ -90,6 +90,7 @@ pub fn manifest_differences(then: &Manifest, now: &Manifest) -> Vec<Difference> 
     add("adaptations", adaptations(then), adaptations(now));
     add("functions", functions(then), functions(now));
     add("vermagic", then.module.vermagic.clone(), now.module.vermagic.clone());
+    add("signer of the module", signer(then), signer(now));
     found
 }
 
@@ -108,6 +109,13 @@ fn source(record: &SourceRecord) -> String {
 
 fn adaptations(manifest: &Manifest) -> String {
     manifest.adaptations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn signer(manifest: &Manifest) -> String {
+    match &manifest.module.signature {
+        Some(by) => format!("{} (key {}, {})", by.signer, by.key_id, by.hash),
+        None => "nobody".to_owned(),
+    }
 }
 
 fn functions(manifest: &Manifest) -> String {

@@ -45,9 +45,14 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.tls.key.take().is_some());
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
+    // The key for manifests is in the data directory, and modules are signed by nobody.
+    let signing = std::mem::take(&mut config.signing);
+    assert_eq!(signing.certificate().expect("named"), "/etc/elivepatch/module.crt.pem");
+    assert!(signing.manifest_key.is_some() && signing.module_passphrase_file.is_some());
     assert_eq!(config, defaults);
+    assert_eq!(config.manifest_key(), "/var/lib/elivepatch/manifest.key");
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 87, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 88, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -67,6 +72,26 @@ fn every_value_that_cannot_be_used_is_named_at_once() {
     ));
     let most = error("[hosts]\nreport_seconds = 86401\n");
     assert!(most.contains("hosts.report_seconds: 86401 is too much; 86400 is the most"), "{most}");
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_named() {
+    let key_and_certificate = parse("[signing]\nmodule_key = \"/k.pem\"\n").expect("valid").signing;
+    assert_eq!(key_and_certificate.certificate().expect("it is in the same file"), "/k.pem");
+    for (lines, part) in [
+        ("module_key = \"k.pem\"", "neither an absolute path nor a PKCS#11 URI"),
+        ("module_key = \"pkcs11:object=modules\"", "certificate of a key in a token must be named"),
+        ("module_certificate = \"/c.pem\"", "there is no module_key that it belongs to"),
+        (
+            "module_key = \"/k.pem\"\nmodule_passphrase_file = \"p\"",
+            "\"p\" is not an absolute path",
+        ),
+        ("manifest_key = \"m\"", "\"m\" is not an absolute path"),
+        ("module_hash = \"md5\"", "expected one of `sha256`, `sha384`, `sha512`"),
+    ] {
+        let text = error(&format!("[signing]\n{lines}\n"));
+        assert!(text.contains(part) && text.contains("line "), "{part:?}: {text}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use elivepatch_api::client::Client;
 use elivepatch_builder::remove_work_directory;
-use elivepatch_model::Sha256Digest;
+use elivepatch_model::{Failure, Sha256Digest};
 use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
     app::{DataDirectoryError, StoreError},
@@ -21,7 +21,7 @@ use super::{load_config, make_directory};
 use crate::{
     arguments::Arguments,
     error::CommandError,
-    housekeeping, logging, report,
+    housekeeping, logging, manifest_key, report,
     runner::{self, BuildRunner},
     serving,
     worker::{self, Pool},
@@ -57,13 +57,15 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         builder_identity: runner.identity(),
         allow_unproven: config.policy.allow_unproven,
         feed: super::feed::options(config),
+        manifest_key: Some(manifest_key::read_or_make(config)?),
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
         host_report_seconds: config.hosts.report_seconds,
     };
     let app = App::open(options).await.map_err(open_error)?;
+    let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;
-    announce(config, &listener, certificate.as_deref(), runner.as_ref());
+    announce(config, &listener, certificate.as_deref(), runner.as_ref(), unsigned.as_ref());
     announce_access(config, &app).await.map_err(open_error)?;
     let reach = match (config.listen.ip().is_loopback(), config.wants_tokens()) {
         (true, false) => Reach::Loopback,
@@ -175,6 +177,7 @@ fn announce(
     listener: &TcpListener,
     certificate: Option<&ServerCertificate>,
     runner: &dyn BuildRunner,
+    unsigned: Option<&Failure>,
 ) {
     let address = listener.local_addr().unwrap_or(config.listen);
     anstream::eprintln!("elivepatch-server {}", env!("CARGO_PKG_VERSION"));
@@ -196,6 +199,9 @@ fn announce(
             "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
             failure.hint
         ));
+    }
+    if let Some(failure) = unsigned {
+        report::warn(&format!("builds will fail: {failure}; {}", failure.hint));
     }
     for problem in super::fix::source_problems(config) {
         report::warn(&format!("a source of fixes cannot be used: {problem}"));

@@ -2,7 +2,7 @@ use camino::Utf8Path;
 use elivepatch_server::{ServerConfig, app::FixSource, config::Places};
 
 use super::load_config;
-use crate::{arguments::Arguments, error::CommandError, report, runner};
+use crate::{arguments::Arguments, error::CommandError, manifest_key, report, runner};
 
 /// Reads the config, shows what it says, and names every problem.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -49,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
             None => "none",
         }
     );
+    anstream::println!("manifest key:     {}", manifest_key_line(&config)?);
     let directories =
         [("data_directory", &config.data_directory), ("cache_directory", &config.cache_directory)];
     let problems: Vec<String> = directories
@@ -65,6 +66,16 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     try_builder(config)?;
     anstream::println!("no problem found");
     Ok(())
+}
+
+/// The key that manifests are signed with; one that is to be in the data directory may not be there yet.
+fn manifest_key_line(config: &ServerConfig) -> Result<String, CommandError> {
+    let path = config.manifest_key();
+    if config.signing.manifest_key.is_none() && !path.exists() {
+        return Ok(format!("made at the first start ({path})"));
+    }
+    let key = manifest_key::read(config)?;
+    Ok(format!("{} ({path})", key.id()))
 }
 
 /// Looks at the sources of fixes.
@@ -95,6 +106,9 @@ fn try_builder(mut config: ServerConfig) -> Result<(), CommandError> {
     let runner = runner::open(&config)?;
     for line in runner.describe() {
         anstream::println!("worker:           {line}");
+    }
+    if let Some(failure) = runner.signing_problem() {
+        return Err(super::failed(failure));
     }
     let unusable = runner.unusable_sources();
     let Some((_, first)) = unusable.first() else { return Ok(()) };

@@ -6,7 +6,7 @@ use elivepatch_server::{
 };
 
 use super::{certificate, make_directory};
-use crate::{arguments::Arguments, error::CommandError};
+use crate::{arguments::Arguments, error::CommandError, manifest_key};
 
 /// Writes the commented config file, makes the directories and says what comes next.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -34,9 +34,11 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     written.map_err(|error| CommandError::input(error, "make room on the disk"))?;
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
+    let key = manifest_key::read_or_make(&config)?;
     anstream::println!("config written to {path}");
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);
+    anstream::println!("manifest key:     {} ({})", key.id(), config.manifest_key());
     let option = match &arguments.config {
         Some(path) => format!(" --config {path}"),
         None => String::new(),

@@ -12,6 +12,8 @@ pub mod gc;
 pub mod host;
 pub mod init;
 pub mod kernel_config;
+pub mod manifest_key;
+pub mod module_key;
 pub mod token;
 pub mod toolchain;
 

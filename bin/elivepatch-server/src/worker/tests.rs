@@ -55,6 +55,10 @@ where
         vec![]
     }
 
+    fn signing_problem(&self) -> Option<Failure> {
+        None
+    }
+
     fn unusable_sources(&self) -> Vec<(String, Failure)> {
         vec![]
     }
@@ -154,6 +158,7 @@ impl Fixture {
             queue_limit: 99,
             allow_unproven: true,
             feed: None,
+            manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
             cve,
@@ -434,6 +439,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             size_bytes: 6,
             vermagic: "6.1".to_owned(),
             build_id: None,
+            signature: None,
         },
         steps: vec![],
         fit: None,
@@ -449,6 +455,7 @@ fn manifest(order: &BuildOrder) -> Manifest {
             transition_seconds: 0.0,
             checks: vec![],
             replaced: None,
+            signature: None,
             console_notes: vec![],
         },
         builder_version: "0.1.0".to_owned(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     build_number,
-    host::{self, apply::Module},
+    host::{self, StateArgs, apply::Module},
     options::OptionArgs,
     order::{Order, Ordered},
 };
@@ -16,6 +16,7 @@ use crate::{
     download::{self, Stored},
     exit::Exit,
     live,
+    manifest_key::ManifestKeyArgs,
     output::{data, say},
     problem::Problem,
     report,
@@ -35,6 +36,8 @@ pub struct BuildArgs {
     pub patches: Vec<PathBuf>,
     #[command(flatten)]
     pub server: ServerArgs,
+    #[command(flatten)]
+    pub manifest_key: ManifestKeyArgs,
     /// The kernel's release as uname -r prints it [default: worked out from the config]
     #[arg(short = 'a', long, alias = "kernel_version", value_name = "RELEASE")]
     pub kernel: Option<KernelRelease>,
@@ -178,7 +181,9 @@ async fn complete(
         return Err(not_built(&build));
     }
     let sent = order.map(Order::identity);
-    let fetched = download::fetch(server, &build, sent.as_ref(), destination, patience).await;
+    let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
+    let fetched =
+        download::fetch(server, &build, sent.as_ref(), &trust, destination, patience).await;
     let stored = fetched.map_err(|problem| {
         problem.aside(format!("build {number} is there; get it with: {go_on}"))
     })?;
@@ -196,7 +201,13 @@ async fn complete(
             }
         };
         let dropped = order.map(|order| &order.dropped[..]).unwrap_or_default();
-        host::apply::module(&Module { path: &stored.module_path, patches, dropped, quiet: false })?;
+        host::apply::module(&Module {
+            path: &stored.module_path,
+            patches,
+            dropped,
+            key: &arguments.manifest_key,
+            quiet: false,
+        })?;
     }
     Ok(Exit::Done)
 }

@@ -39,6 +39,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::History(arguments)) => host::history::run(&arguments),
         Some(Command::Unlock(arguments)) => host::unlock::run(&arguments),
         Some(Command::Boot(arguments)) => host::boot::run(&arguments),
+        Some(Command::Agent(arguments)) => host::agent::run(&arguments).await,
         Some(Command::Guard(arguments)) => host::guard::run(&arguments).await,
         Some(Command::Enrol(arguments)) => host::enrol::run(&arguments).await,
         Some(Command::Facts(arguments)) => facts::run(&arguments),

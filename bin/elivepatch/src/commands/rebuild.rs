@@ -5,6 +5,7 @@ use elivepatch_api::{
     BuildResource, RebuildRequest,
     client::{ClientError, RequestTexts},
 };
+use elivepatch_host::ManifestTrust;
 use elivepatch_model::{
     BuildNumber, BuildState, Difference, FailureClass, Manifest, manifest_differences,
 };
@@ -13,12 +14,14 @@ use serde::Serialize;
 use super::{
     build::{interrupted, not_built},
     build_number,
+    host::StateArgs,
     rebuild_texts::GivenTexts,
 };
 use crate::{
-    download,
+    download::{self, Rebuilt},
     exit::Exit,
     manifest_file::{self, ManifestFile},
+    manifest_key::ManifestKeyArgs,
     output::{data, say},
     problem::{Problem, warn},
     report,
@@ -47,6 +50,8 @@ pub struct RebuildArgs {
     pub(super) baseline: Vec<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    manifest_key: ManifestKeyArgs,
     /// Build even where the source, the toolchain or the builder is another one, and compare
     #[arg(long)]
     anyway: bool,
@@ -82,7 +87,8 @@ struct Outcome<'a> {
 
 /// Has a livepatch built again and compares the two modules byte by byte, by their digests.
 pub async fn run(arguments: &RebuildArgs) -> Result<Exit, Problem> {
-    let then = manifest_file::read(&arguments.manifest)?;
+    let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
+    let then = manifest_file::read(&arguments.manifest, &trust)?;
     let Some(request) = RebuildRequest::of(&then.manifest, arguments.anyway) else {
         let shown = arguments.manifest.display();
         let message = format!("{shown} does not say what its livepatch was built for");
@@ -105,7 +111,7 @@ pub async fn run(arguments: &RebuildArgs) -> Result<Exit, Problem> {
         if arguments.follow.is_some() {
             check_followed(&server, number, &then, arguments).await?;
         }
-        compare(arguments, &server, number, &then, &go_on(number)).await
+        compare(arguments, &server, number, (&then, &trust), &go_on(number)).await
     };
     tokio::select! {
         outcome = work => outcome,
@@ -188,7 +194,7 @@ async fn compare(
     arguments: &RebuildArgs,
     server: &Server,
     number: BuildNumber,
-    then: &ManifestFile,
+    (then, trust): (&ManifestFile, &ManifestTrust),
     go_on: &str,
 ) -> Result<Exit, Problem> {
     let patience = Duration::from_secs(arguments.give_up_after);
@@ -206,10 +212,12 @@ async fn compare(
         });
     }
     // The bytes decide, not what the server says of them.
-    let now = download::digest(server, &build, patience).await.map_err(|problem| {
+    let now = download::digest(server, &build, trust, patience).await.map_err(|problem| {
         problem.aside(format!("build {number} is there; compare it with: {go_on}"))
     })?;
-    let identical = now.module.digest == then.manifest.module.digest;
+    // Whoever signs them: a signature proves nothing of what was compiled.
+    let Rebuilt { manifest: now, unsigned } = now;
+    let identical = unsigned == then.manifest.module.unsigned();
     let differences = manifest_differences(&then.manifest, &now);
     if arguments.json {
         print_json(server, &build, identical, &differences, Some(&now))?;
@@ -246,6 +254,9 @@ fn print(
         ))?;
     } else if differences.is_empty() {
         data("  nothing in the two manifests explains it: please report it with both modules")?;
+    }
+    if identical && old.digest != new.digest {
+        data("  the signatures of the two modules differ, and all before them is the same")?;
     }
     for difference in differences {
         data(&format!("  {}", difference_line(difference)))?;

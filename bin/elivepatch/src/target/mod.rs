@@ -184,10 +184,7 @@ pub fn collect_facts(
     config: Option<&Path>,
     baseline: &BaselineArgs,
 ) -> Result<Collected, Problem> {
-    let Some(release) = kernel.release.clone() else {
-        return Err(Problem::input("the running kernel has a release that cannot be used")
-            .hint("look at it with uname -r: it begins with a version such as 6.12.117"));
-    };
+    let release = usable_release(kernel)?;
     let (config, why) = match config {
         Some(path) => (Some(config_file::read(path)?), None),
         None if kernel.config_places().iter().any(|place| place.exists()) => {
@@ -226,10 +223,7 @@ fn collect(
     if build_id.is_none() {
         add("build-id", "/sys/kernel/notes does not tell it");
     }
-    let (compiler, linker) = match kernel.built_by() {
-        Some(built_by) => (Some(built_by.compiler), built_by.linker),
-        None => (None, None),
-    };
+    let (compiler, linker) = built_by(kernel);
     if compiler.is_none() {
         add("compiler", "/proc/version does not tell it");
     }
@@ -258,6 +252,37 @@ fn collect(
         machine: Some(machine),
     };
     Ok(Collected { facts, config, symbols: symbols.ok(), baseline, missing })
+}
+
+/// What is told of the kernel that runs and its machine by who orders nothing: without its config and symbols, which
+/// are large.
+pub fn told(kernel: &RunningKernel) -> Result<TargetFacts, Problem> {
+    let release = usable_release(kernel)?;
+    let (compiler, linker) = built_by(kernel);
+    Ok(TargetFacts {
+        release,
+        architecture: Architecture::X86_64,
+        build_id: kernel.build_id(),
+        kernel_version: Some(kernel.version.clone()),
+        compiler,
+        linker,
+        machine: Some(machine::read(kernel.root(), None, &mut Vec::new())),
+    })
+}
+
+fn usable_release(kernel: &RunningKernel) -> Result<KernelRelease, Problem> {
+    kernel.release.clone().ok_or_else(|| {
+        Problem::input("the running kernel has a release that cannot be used")
+            .hint("look at it with uname -r: it begins with a version such as 6.12.117")
+    })
+}
+
+/// The compiler and the linker that built it.
+fn built_by(kernel: &RunningKernel) -> (Option<String>, Option<String>) {
+    match kernel.built_by() {
+        Some(built_by) => (Some(built_by.compiler), built_by.linker),
+        None => (None, None),
+    }
 }
 
 fn is_gentoo(machine: &MachineFacts) -> bool {

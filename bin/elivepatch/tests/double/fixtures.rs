@@ -32,6 +32,7 @@ pub fn success() -> Script {
         build: build(BuildState::Succeeded, None),
         connections: [Connection::Closes(events(BuildState::Succeeded, None))].into(),
         manifest: text,
+        signature: None,
         module: MODULE.to_vec(),
         module_cuts: 0,
         builder: BUILDER.to_owned(),

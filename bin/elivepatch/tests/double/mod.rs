@@ -48,6 +48,8 @@ pub struct Script {
     pub connections: VecDeque<Connection>,
     /// The manifest's text.
     pub manifest: String,
+    /// The signature of that; `None`: the server signs none.
+    pub signature: Option<String>,
     /// The module's bytes.
     pub module: Vec<u8>,
     /// So many downloads of the module are cut in the middle first.
@@ -67,6 +69,8 @@ pub struct Script {
 pub struct Seen {
     /// Name, file name and content of each part of the submission.
     pub parts: Vec<(String, Option<String>, Bytes)>,
+    /// How often the module was asked for.
+    pub modules: usize,
     /// The `Last-Event-ID` of each connection to the events.
     pub last_event_ids: Vec<Option<String>>,
     /// The requests for an assessment.
@@ -106,6 +110,7 @@ impl Double {
             .route("/api/v2/builds/{number}/events", get(send_events))
             .route("/api/v2/builds/{number}/module", get(send_module))
             .route("/api/v2/builds/{number}/manifest", get(send_manifest))
+            .route("/api/v2/builds/{number}/manifest.minisig", get(send_signature))
             .merge(cves::routes())
             .merge(live::routes())
             .with_state(Arc::clone(&shared));
@@ -226,6 +231,7 @@ fn texts(events: Vec<EventRecord>) -> impl stream::Stream<Item = Result<String, 
 }
 
 async fn send_module(State(shared): SharedState) -> Body {
+    shared.seen.lock().expect("no panic").modules += 1;
     let mut script = shared.script.lock().expect("no panic");
     let module = script.module.clone();
     if script.module_cuts == 0 {
@@ -238,4 +244,11 @@ async fn send_module(State(shared): SharedState) -> Body {
 
 async fn send_manifest(State(shared): SharedState) -> String {
     shared.script.lock().expect("no panic").manifest.clone()
+}
+
+async fn send_signature(State(shared): SharedState) -> Response {
+    match shared.script.lock().expect("no panic").signature.clone() {
+        Some(signature) => signature.into_response(),
+        None => (StatusCode::NOT_FOUND, Json(not_found(7))).into_response(),
+    }
 }

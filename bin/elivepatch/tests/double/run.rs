@@ -64,6 +64,7 @@ impl Desk {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_elivepatch"));
         command.args(arguments).current_dir(self.path()).env_remove("ELIVEPATCH_URL");
+        command.env_remove("ELIVEPATCH_MANIFEST_KEY");
         command.env("ELIVEPATCH_STATE_DIRECTORY", self.path().join("state"));
         // A proxy that swallows everything: the client must not use it for a loopback address.
         for variable in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {

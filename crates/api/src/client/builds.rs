@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use elivepatch_model::{BuildNumber, ElfBuildId, Manifest, Sha256Digest, limits::PATCH_BYTES};
+use http::StatusCode;
 
 use super::{
     BodyStream, Client, ClientError,
@@ -14,6 +15,9 @@ use crate::{
 /// The largest manifest that is read, in bytes. One with 64 fixes and 16 checks, each with three
 /// outputs of 64 KiB, has 4 MB.
 const MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The largest signature that is read, in bytes; one has some 300.
+const SIGNATURE_BYTES: u64 = 4 * 1024;
 
 /// A patch of a submission: the name for people, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub struct ModuleDownload {
 pub struct ManifestDownload {
     /// What it says.
     pub manifest: Manifest,
-    /// The text: what is stored, since a signature would be over these bytes.
+    /// The text: what is stored, since a signature is over these bytes.
     pub text: Bytes,
 }
 
@@ -140,11 +144,8 @@ impl Client {
     /// # Errors
     /// As for any call; [`crate::ErrorCode::Conflict`] while there is none.
     pub async fn manifest(&self, number: BuildNumber) -> Result<ManifestDownload, ClientError> {
-        let answer = self.send(Call::get(build_path(number, "/manifest"))).await?;
-        let status = answer.status();
-        let text = self.collect(answer.into_body(), "a manifest", MANIFEST_BYTES).await?;
-        let manifest = serde_json::from_slice(&text)
-            .map_err(|error| self.protocol(status, format!("no manifest: {error}")))?;
+        let text = self.manifest_text(number).await?;
+        let manifest = self.read_manifest(&text)?;
         Ok(ManifestDownload { manifest, text })
     }
 
@@ -179,6 +180,45 @@ impl Client {
         match self.send_for_json(call).await {
             Ok(livepatch) => Ok(Some(livepatch)),
             Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gets the text of the manifest of a build, and reads nothing of it: its signature may be verified first.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`].
+    pub async fn manifest_text(&self, number: BuildNumber) -> Result<Bytes, ClientError> {
+        let answer = self.send(Call::get(build_path(number, "/manifest"))).await?;
+        self.collect(answer.into_body(), "a manifest", MANIFEST_BYTES).await
+    }
+
+    /// Reads the text of a manifest that this server has sent.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read_manifest(&self, text: &[u8]) -> Result<Manifest, ClientError> {
+        serde_json::from_slice(text)
+            .map_err(|error| self.protocol(StatusCode::OK, format!("no manifest: {error}")))
+    }
+
+    /// Gets the signature of the manifest of a build, as minisign writes it; `None` when the server signs none, or is
+    /// of a version that does not know of it.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`].
+    pub async fn manifest_signature(
+        &self,
+        number: BuildNumber,
+    ) -> Result<Option<Bytes>, ClientError> {
+        match self.send(Call::get(build_path(number, "/manifest.minisig"))).await {
+            Ok(answer) => {
+                let body = answer.into_body();
+                self.collect(body, "a signature", SIGNATURE_BYTES).await.map(Some)
+            }
+            Err(
+                ClientError::Api { status: 404, .. } | ClientError::Protocol { status: 404, .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

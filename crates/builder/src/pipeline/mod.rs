@@ -13,11 +13,11 @@ use std::{collections::BTreeSet, rc::Rc, sync::OnceLock};
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_model::{
     Adaptation, AdaptationKind, BuildEvent, Engine, Failure, FailureClass, FitRecord, KernelConfig,
-    Manifest, ProbeRecord, StepName,
+    Lockdown, Manifest, ProbeRecord, Sha256Digest, StepName,
 };
 
 use crate::{
-    BuildOrder, Builder, FinishedBuild, Observer,
+    BuildOrder, Builder, FinishedBuild, ModuleSigner, Observer,
     adapt::{AdaptedSource, InlinedCalls, Planner, SourceAdapter},
     apply::{AppliedFixes, apply_fixes},
     base::{Base, KernelMake, Workspace},
@@ -66,7 +66,8 @@ pub(crate) fn probe(
     let header_limit = HeaderLimit::of_probes(&builder.options);
     let job = Job { builder, order, observer, work, header_limit };
     job.on_base(|mut steps, on| {
-        let made = inspected_module(&job, &mut steps, on)?;
+        // What nobody loads is not signed: a token may take its time.
+        let made = inspected_module(&job, &mut steps, on, None)?;
         on.base.check_whole()?;
         Ok(ProbeRecord {
             engine: made.engine,
@@ -99,7 +100,7 @@ struct MadeModule {
 fn livepatch(job: &Job, mut steps: Steps, on: OnBase) -> Result<FinishedBuild, Failure> {
     let Job { builder, order, .. } = *job;
     let OnBase { config, found, toolchain, base } = on;
-    let made = inspected_module(job, &mut steps, on)?;
+    let made = inspected_module(job, &mut steps, on, builder.signer().as_ref())?;
     let trial = steps.run(StepName::Trial, || {
         let tried = job.try_livepatch(toolchain, base, &made.path, &made.inspected)?;
         // All that was read of the base was read before now. What a base lost under the build may
@@ -134,8 +135,13 @@ fn livepatch(job: &Job, mut steps: Steps, on: OnBase) -> Result<FinishedBuild, F
     Ok(FinishedBuild { manifest, module: made.path })
 }
 
-/// Makes the module and inspects it.
-fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModule, Failure> {
+/// Makes the module, inspects it, and has it signed: after that its bytes are those that are tried and published.
+fn inspected_module(
+    job: &Job,
+    steps: &mut Steps,
+    on: OnBase,
+    signer: Option<&ModuleSigner>,
+) -> Result<MadeModule, Failure> {
     let Job { builder, order, observer, work, header_limit } = *job;
     let OnBase { config, found, toolchain, base } = on;
     let source = &found.source;
@@ -203,11 +209,25 @@ fn inspected_module(job: &Job, steps: &mut Steps, on: OnBase) -> Result<MadeModu
     let module =
         steps.run(StepName::Link, || Ok((engine.link(&changed)?, format!("{name}.ko"))))?;
     let (module, inspected) = steps.run(StepName::Inspect, || {
-        let inspected = inspect(&module, &name, base, config, &engine, &changed)?;
+        let mut inspected = inspect(&module, &name, base, config, &engine, &changed)?;
         fit.covers(&inspected.functions)?;
         let names: Vec<&str> =
             inspected.functions.iter().map(|function| function.name.as_str()).collect();
-        let summary = format!("replaces {}", names.join(", "));
+        let mut summary = format!("replaces {}", names.join(", "));
+        let module = match signer {
+            Some(signer) => {
+                let (signed, by) = signer.sign(&module)?;
+                summary.push_str(&format!("; signed by {}", by.signer));
+                inspected.record.digest = Sha256Digest::of(&signed);
+                inspected.record.size_bytes = signed.len() as u64;
+                inspected.record.signature = Some(by);
+                signed
+            }
+            None => {
+                job.warn_unsigned();
+                module
+            }
+        };
         // From here on it lies where no tool can change it.
         let path = work.join(&inspected.record.file_name);
         fs_err::write(&path, &module)
@@ -297,6 +317,21 @@ impl Job<'_> {
             }
         });
         result
+    }
+
+    /// Says in the log that the target will not load what comes out. A probe is not loaded.
+    fn warn_unsigned(&self) {
+        let Some(machine) = &self.order.target.machine else { return };
+        if self.builder.options.signing.is_some() {
+            return;
+        }
+        let is_locked = machine.lockdown.is_some_and(|state| state != Lockdown::None);
+        if machine.module_signatures_enforced == Some(true) || is_locked {
+            let line = "the target loads only signed modules, and this server signs none (see [signing] in its \
+                        config)";
+            let line = line.to_owned();
+            self.observer.event(BuildEvent::Log { step: StepName::Inspect, line });
+        }
     }
 
     /// Applies the fixes and refuses what no livepatch can be made of.

@@ -2,7 +2,9 @@
 
 use camino::Utf8PathBuf;
 use elivepatch_elf::Module;
-use elivepatch_model::{BuildEvent, Failure, FailureClass, StepName, TrialEvidence};
+use elivepatch_model::{
+    BuildEvent, Failure, FailureClass, SignatureTrial, StepName, TrialEvidence,
+};
 
 use super::{Job, Summed, count};
 use crate::{
@@ -59,7 +61,14 @@ impl Job<'_> {
         let replaced = evidence.replaced.as_ref();
         let replaced = replaced.map(|earlier| format!(", replaced {}", earlier.name));
         let replaced = replaced.unwrap_or_default();
-        let summary = format!("loaded and reverted on {release}{modules}{replaced}, {checks}");
+        let signature = match evidence.signature {
+            None => "",
+            Some(SignatureTrial::Enforced) => ", signature enforced",
+            Some(SignatureTrial::NotTrusted) => ", whose kernel does not have the signer's key",
+            Some(SignatureTrial::NotChecked) => ", which looks at no signatures",
+        };
+        let summary =
+            format!("loaded and reverted on {release}{modules}{replaced}{signature}, {checks}");
         Ok((evidence, summary))
     }
 

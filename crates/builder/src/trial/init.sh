@@ -167,6 +167,48 @@ run_checks() {
     done
 }
 
+# Sets $unsigned to the kernel's taint flag for modules that it could not verify (bit 13, E).
+read_unsigned() {
+    read -r flags </proc/sys/kernel/tainted
+    unsigned=$((flags >> 13 & 1))
+}
+
+# What the kernel makes of the module's signature. When it has verified it, it is told to take only signed
+# modules, which cannot be undone: so this comes last. It must refuse the module without its signature, and with a
+# byte changed, and take it as it is.
+try_signature() {
+    [ -f /trial/unsigned.ko ] || return 0
+    phase signature
+    enforce=/sys/module/module/parameters/sig_enforce
+    # Without it the kernel looks at no signature. With the flag from before it cannot be told of this one.
+    if [ ! -e "$enforce" ] || [ "$unsigned_before" = 1 ]; then
+        say signature not-checked
+        return 0
+    fi
+    if [ "$unsigned_after" = 1 ]; then
+        say signature not-trusted
+        return 0
+    fi
+    state=
+    echo Y >"$enforce"
+    read -r state <"$enforce"
+    if [ "$state" != Y ]; then
+        say signature not-checked
+        return 0
+    fi
+    for copy in unsigned tampered; do
+        if insmod "/trial/$copy.ko" >/tmp/errors 2>&1 9>&-; then
+            say signature-accepted "$copy"
+            finish
+        fi
+    done
+    load_livepatch
+    await_patched signature
+    revert_livepatch signature
+    await_unloaded
+    say signature enforced
+}
+
 load_livepatch() {
     if ! insmod "$livepatch_file" >/tmp/errors 2>&1 9>&-; then
         say load-failed "$(head -c 2048 /tmp/errors | field)"
@@ -297,8 +339,12 @@ phase before
 run_checks before
 
 choose /trial/module.ko "$new"
+read_unsigned
+unsigned_before=$unsigned
 phase load
 load_livepatch
+read_unsigned
+unsigned_after=$unsigned
 
 phase transition
 await_patched transition
@@ -316,7 +362,10 @@ await_unloaded
 phase reverted
 run_checks reverted
 [ ! -f /trial/earlier.ko ] || try_replacing
-[ -n "$patched_modules" ] || finish
+if [ -z "$patched_modules" ]; then
+    try_signature
+    finish
+fi
 
 # Once more the other way round, as it is on hosts where a module comes later: the kernel patches it
 # while it is loaded.
@@ -324,6 +373,7 @@ phase away
 : >/tmp/errors
 if ! unload_modules; then
     say late-skipped "$(head -c 2048 /tmp/errors | field)"
+    try_signature
     finish
 fi
 phase again
@@ -341,4 +391,5 @@ phase leaving
 revert_livepatch leaving
 await_unloaded
 say late-done
+try_signature
 finish

@@ -18,12 +18,14 @@ mod launcher;
 mod modules;
 mod protocol;
 mod replacing;
+mod signature;
 mod transcript;
 mod verdict;
 
 use std::{io::Read, time::Duration};
 
 use camino::Utf8Path;
+use elivepatch_elf::SignedModule;
 use elivepatch_model::{
     BehaviourCheck, BuildEvent, Failure, FailureClass, KernelRelease, Sha256Digest, StepName,
     TrialEvidence,
@@ -39,6 +41,7 @@ use self::{
     guest::{GuestPlan, run_guest},
     initrd::Initrd,
     protocol::Phase,
+    signature::check_signature,
     transcript::Transcript,
     verdict::{Course, judge},
 };
@@ -131,7 +134,11 @@ fn try_livepatch(
     work: &Utf8Path,
 ) -> Result<TrialEvidence, Failure> {
     let secrets = Secrets::draw().map_err(|error| setup_failure(&error))?;
-    let initrd = trial_initrd(input, options, &secrets).map_err(|error| setup_failure(&error))?;
+    let module = fs_err::read(input.module).map_err(|error| setup_failure(&error))?;
+    let is_signed = SignedModule::split(&module).is_some();
+    let initrd =
+        trial_initrd(input, options, &secrets, &module).map_err(|error| setup_failure(&error))?;
+    drop(module);
     let image = fs_err::read(input.kernel_image).map_err(|error| setup_failure(&error))?;
     let kernel_image = Sha256Digest::of(&image);
     drop(image);
@@ -168,7 +175,7 @@ fn try_livepatch(
     })
     .map_err(|error| setup_failure(&error))?;
 
-    judge(&Course {
+    let course = Course {
         input,
         options,
         transcript: &transcript,
@@ -176,7 +183,9 @@ fn try_livepatch(
         mark: &secrets.mark,
         run: &run,
         kernel_image,
-    })
+    };
+    let evidence = judge(&course)?;
+    Ok(TrialEvidence { signature: check_signature(&course, is_signed)?, ..evidence })
 }
 
 /// Two random words of one trial.
@@ -200,13 +209,15 @@ fn trial_initrd(
     input: &TrialInput<'_>,
     options: &TrialOptions,
     secrets: &Secrets,
+    module: &[u8],
 ) -> std::io::Result<Vec<u8>> {
     let name = kernel_name(input.module_name)?;
     let mut initrd = Initrd::new()?;
     initrd.program("bin/busybox", &fs_err::read(input.busybox)?)?;
     initrd.program("init", include_bytes!("init.sh"))?;
     initrd.directory("trial")?;
-    initrd.file("trial/module.ko", &fs_err::read(input.module)?)?;
+    initrd.file("trial/module.ko", module)?;
+    signature::add_copies(&mut initrd, module)?;
     if let Some(earlier) = &input.earlier {
         replacing::add_earlier(&mut initrd, earlier)?;
     }

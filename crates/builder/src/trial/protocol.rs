@@ -5,6 +5,8 @@
 //! size is bounded. The nonce keeps a check's command from speaking by accident; it is no wall
 //! against the author of the patch, whose code *is* the guest's kernel.
 
+use elivepatch_model::SignatureTrial;
+
 /// The longest line that is read, in bytes: two texts of a check at their limits, twice over.
 pub(crate) const LINE_BYTES: usize = 64 * 1024;
 
@@ -47,11 +49,13 @@ pub(crate) enum Phase {
     Coming,
     /// The livepatch is reverted and unloaded once more.
     Leaving,
+    /// The kernel takes only signed modules from now on: which does it take?
+    Signature,
 }
 
 impl Phase {
     /// All phases that the guest announces.
-    const ANNOUNCED: [Phase; 17] = [
+    const ANNOUNCED: [Phase; 18] = [
         Phase::Modules,
         Phase::Before,
         Phase::Load,
@@ -69,6 +73,7 @@ impl Phase {
         Phase::Again,
         Phase::Coming,
         Phase::Leaving,
+        Phase::Signature,
     ];
 
     /// The word in the protocol and in the console's marks.
@@ -92,6 +97,7 @@ impl Phase {
             Phase::Again => "again",
             Phase::Coming => "coming",
             Phase::Leaving => "leaving",
+            Phase::Signature => "signature",
         }
     }
 
@@ -116,6 +122,7 @@ impl Phase {
             Phase::Again => "loading the livepatch before the modules that it patches",
             Phase::Coming => "loading the target's own modules under the livepatch",
             Phase::Leaving => "unloading the livepatch that was there before its modules",
+            Phase::Signature => "trying the module's signature",
         }
     }
 
@@ -206,6 +213,10 @@ pub(crate) enum Message {
     DisableFailed,
     /// The module could not be unloaded; what `rmmod` said.
     UnloadFailed(Vec<u8>),
+    /// What the kernel made of the module's signature.
+    Signature(SignatureTrial),
+    /// The kernel took a copy that it should have refused: which one.
+    SignatureAccepted(String),
     /// The guest is done and powers off.
     End,
 }
@@ -265,6 +276,13 @@ impl Message {
             }
             "disable-failed" => Self::DisableFailed,
             "unload-failed" => Self::UnloadFailed(text(words.next()?)?),
+            "signature" => Self::Signature(match words.next()? {
+                "enforced" => SignatureTrial::Enforced,
+                "not-trusted" => SignatureTrial::NotTrusted,
+                "not-checked" => SignatureTrial::NotChecked,
+                _ => return None,
+            }),
+            "signature-accepted" => Self::SignatureAccepted(word(words.next()?)?),
             "end" => Self::End,
             _ => return None,
         };

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use elivepatch_model::SignatureTrial;
+
 use super::protocol::{CheckRun, LINE_BYTES, Message, Phase};
 
 /// The most bytes of an unfinished line that are kept: one more than a line may have, so that an
@@ -82,6 +84,10 @@ pub(crate) struct Transcript {
     pub(crate) disable_failed: bool,
     /// What `rmmod` said when the module could not be unloaded.
     pub(crate) unload_failure: Option<String>,
+    /// What the kernel made of the module's signature.
+    pub(crate) signature: Option<SignatureTrial>,
+    /// A copy of the module that the kernel took although it takes only signed ones.
+    pub(crate) signature_accepted: Option<String>,
     /// The guest came to its end.
     pub(crate) ended: bool,
 }
@@ -178,6 +184,12 @@ impl Transcript {
             Message::DisableFailed => self.disable_failed = true,
             Message::UnloadFailed(text) => {
                 self.unload_failure.get_or_insert(one_line(&text));
+            }
+            Message::Signature(shown) => {
+                self.signature.get_or_insert(shown);
+            }
+            Message::SignatureAccepted(copy) => {
+                self.signature_accepted.get_or_insert(copy);
             }
             Message::End => self.ended = true,
             Message::Taint(_)

@@ -73,6 +73,7 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
         duration_seconds: course.run.duration.as_secs_f64(),
         transition_seconds: (after - load).max(0.0),
         replaced,
+        signature: None,
         checks,
         console_notes: findings.notes,
     })
@@ -152,6 +153,9 @@ fn check_kernel(findings: &ConsoleFindings) -> Result<(), Failure> {
 
 /// What is added to a sentence on the loading, when it took place over an earlier livepatch.
 fn over_earlier(course: &Course<'_>) -> String {
+    if course.transcript.phase() == Phase::Signature {
+        return " while it takes only signed modules".to_owned();
+    }
     match course.input.earlier {
         Some(earlier) if course.transcript.phase() == Phase::Replace => {
             format!(" over the earlier livepatch {}", earlier.name)
@@ -186,7 +190,7 @@ fn check_livepatch(course: &Course<'_>) -> Result<(), Failure> {
     };
     if transcript.stalled {
         let way = match transcript.phase() {
-            Phase::Transition | Phase::Again => "transition".to_owned(),
+            Phase::Transition | Phase::Again | Phase::Signature => "transition".to_owned(),
             Phase::Replace => format!("transition{}", over_earlier(course)),
             _ => "transition back".to_owned(),
         };
@@ -263,7 +267,8 @@ fn check_end(course: &Course<'_>) -> Result<(), Failure> {
         | Phase::Replace
         | Phase::Retire
         | Phase::Again
-        | Phase::Leaving => FailureClass::TrialTransitionStalled,
+        | Phase::Leaving
+        | Phase::Signature => FailureClass::TrialTransitionStalled,
         _ => FailureClass::TrialKernelFault,
     };
     Err(Failure::new(

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use elivepatch_signature::TrustedKeys;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -28,10 +29,12 @@ const RECORD_BYTES: u64 = 4 * 1024 * 1024;
 pub const MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The state directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct StateDirectory {
     path: PathBuf,
     patience: Duration,
+    /// The keys that were named for manifests.
+    pub(crate) keys: Option<TrustedKeys>,
 }
 
 /// The right to change what is loaded and what is written of it.
@@ -43,7 +46,8 @@ pub struct Lock {
 impl StateDirectory {
     /// The directory at a path, or at its usual place. It is made when something is written.
     pub fn at(path: Option<&Path>) -> Self {
-        Self { path: path.unwrap_or(Path::new(DEFAULT)).to_owned(), patience: PATIENCE }
+        let path = path.unwrap_or(Path::new(DEFAULT)).to_owned();
+        Self { path, patience: PATIENCE, keys: None }
     }
 
     /// The same, for who does not wait for others.

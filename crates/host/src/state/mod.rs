@@ -4,6 +4,7 @@
 //! Everything is written beside its place, brought to the disk and then renamed, so that a power cut leaves the
 //! old state or the new one. The lock is held by whoever changes what is loaded.
 
+mod agent;
 mod directory;
 mod enrolment;
 mod find;
@@ -11,9 +12,10 @@ mod history;
 mod record;
 mod store;
 
+pub use agent::{AgentLock, AgentRecord, FailedOrder, PendingOrder};
 pub(crate) use directory::Lock;
 pub use directory::{MANIFEST_BYTES, StateDirectory};
 pub use enrolment::Enrolment;
 pub use history::{Event, EventKind};
 pub use record::{KernelState, Lockout, Marker, State};
-pub use store::Held;
+pub use store::{Held, ManifestFiles};

@@ -40,6 +40,9 @@ pub struct KernelState {
     /// Those before it, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Sha256Digest>,
+    /// Those that somebody on this machine has taken back, or replaced: the agent does not load them again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub taken_back: BTreeSet<Sha256Digest>,
     /// Those that are not to be loaded, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub locked_out: BTreeMap<Sha256Digest, Lockout>,

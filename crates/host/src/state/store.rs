@@ -9,17 +9,22 @@ use elivepatch_model::{
     ElfBuildId, Manifest, Sha256Digest,
     limits::{MODULE_BYTES, PATCH_BYTES},
 };
+use elivepatch_signature::SIGNATURE_BYTES;
 
 use super::{
     State, StateDirectory,
     directory::{Lock, MANIFEST_BYTES},
 };
-use crate::{HostProblem, ModuleFile, machine::is_gone};
+use crate::{HostProblem, ManifestTrust, ModuleFile, machine::is_gone};
 
 /// Where the livepatches are.
 const LIVEPATCHES: &str = "livepatches";
 /// Where the texts of a livepatch's fixes are, in its own directory.
 const PATCHES: &str = "patches";
+
+/// The names of the files of a manifest beside its module.
+const MANIFEST: &str = "manifest.json";
+const SIGNATURE: &str = "manifest.json.minisig";
 
 /// A livepatch that is kept on this machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,10 +33,24 @@ pub struct Held {
     pub module: ModuleFile,
     /// What its server says of it; absent of a module that came without.
     pub manifest: Option<Manifest>,
+    /// The text of that.
+    pub manifest_text: Option<Vec<u8>>,
+    /// The signature of the text, where there is one.
+    pub manifest_signature: Option<Vec<u8>>,
+}
+
+/// A manifest as it is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct ManifestFiles<'a> {
+    /// Its text.
+    pub text: &'a [u8],
+    /// The signature of the text.
+    pub signature: Option<&'a [u8]>,
 }
 
 impl StateDirectory {
-    /// Keeps a module and its manifest. What is there already stays.
+    /// Keeps a module and its manifest. What is there already stays, and so does a manifest of the same module whose
+    /// signature is trusted: text and signature are two files, and must not be of two manifests after a power cut.
     ///
     /// # Errors
     /// When they cannot be written; then nothing half is in their place.
@@ -39,11 +58,26 @@ impl StateDirectory {
         &self,
         _lock: &Lock,
         module: &ModuleFile,
-        manifest: Option<&[u8]>,
+        manifest: Option<ManifestFiles<'_>>,
     ) -> Result<PathBuf, HostProblem> {
         let place = self.place(module.digest);
-        if let Some(manifest) = manifest {
-            self.put(&format!("{place}/manifest.json"), manifest)?;
+        if let Some(ManifestFiles { text, signature }) = manifest {
+            let (text_there, signature_there) = self.manifest_files(&place)?;
+            let is_same = text_there.as_deref() == Some(text)
+                && (signature.is_none() || signature_there.is_some());
+            let is_trusted = match self.trust() {
+                ManifestTrust::Anybody => false,
+                trust => {
+                    text_there.is_some()
+                        && trust.verify(text_there.as_deref(), signature_there.as_deref()).is_ok()
+                }
+            };
+            if !is_same && !is_trusted {
+                if let Some(signature) = signature {
+                    self.put(&format!("{place}/{SIGNATURE}"), signature)?;
+                }
+                self.put(&format!("{place}/{MANIFEST}"), text)?;
+            }
         }
         let kept = self.module_path(module.digest);
         if fs::metadata(&kept).is_ok_and(|there| there.len() == module.size)
@@ -132,13 +166,23 @@ impl StateDirectory {
         if module.digest != digest {
             return Err(HostProblem::Damaged { digest, path });
         }
-        let manifest = match self.read_at_most(&format!("{place}/manifest.json"), MANIFEST_BYTES)? {
-            // One that this version cannot read tells nothing; the module is the same.
-            Some(text) => serde_json::from_slice::<Manifest>(&text).ok(),
-            None => None,
-        };
+        let (manifest_text, manifest_signature) = self.manifest_files(&place)?;
+        // One that this version cannot read tells nothing; the module is the same.
+        let manifest = manifest_text.as_deref();
+        let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(text).ok());
         let manifest = manifest.filter(|manifest| manifest.module.digest == digest);
-        Ok(Some(Held { module, manifest }))
+        Ok(Some(Held { module, manifest, manifest_text, manifest_signature }))
+    }
+
+    /// The text of a manifest that is kept, and its signature.
+    fn manifest_files(
+        &self,
+        place: &str,
+    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), HostProblem> {
+        Ok((
+            self.read_at_most(&format!("{place}/{MANIFEST}"), MANIFEST_BYTES)?,
+            self.read_at_most(&format!("{place}/{SIGNATURE}"), SIGNATURE_BYTES)?,
+        ))
     }
 
     /// The digests of all livepatches that are kept.

@@ -22,7 +22,7 @@ fn with_fixes(mut applying: Applying, fixes: &[(&str, &str)]) -> Applying {
 #[test]
 fn texts_of_fixes_are_kept_with_their_livepatch_and_one_that_is_damaged_is_none() {
     let world = World::new();
-    let one = with_fixes(applying(&world, "one"), &[("a.patch", "text a")]);
+    let one = with_fixes(world.livepatch("one"), &[("a.patch", "text a")]);
     apply(&world, &one).0.expect("it works");
     let directory = StateDirectory::at(Some(&world.state()));
     let digest = Sha256Digest::of(b"text a");
@@ -43,7 +43,7 @@ fn texts_of_fixes_are_kept_with_their_livepatch_and_one_that_is_damaged_is_none(
 #[test]
 fn fixes_that_a_livepatch_does_not_hold_any_more_are_told_before_it_is_loaded() {
     let world = World::new();
-    let one = with_fixes(applying(&world, "one"), &[("a.patch", "a"), ("b.patch", "b")]);
+    let one = with_fixes(world.livepatch("one"), &[("a.patch", "a"), ("b.patch", "b")]);
     let lost = |applying: &Applying| {
         let lost = with_host(&world, |host| host.would_lose(applying).expect("it can be told"));
         lost.map(|(name, fixes)| (name, fixes.into_iter().map(|fix| fix.name).collect::<Vec<_>>()))
@@ -52,16 +52,16 @@ fn fixes_that_a_livepatch_does_not_hold_any_more_are_told_before_it_is_loaded() 
     apply(&world, &one).0.expect("it works");
     assert_eq!(lost(&one), None, "it is this one");
     let more =
-        with_fixes(applying(&world, "two"), &[("a.patch", "a"), ("b.patch", "newer"), ("c", "c")]);
+        with_fixes(world.livepatch("two"), &[("a.patch", "a"), ("b.patch", "newer"), ("c", "c")]);
     assert_eq!(lost(&more), None, "a newer text of a fix is that fix");
-    let fewer = with_fixes(applying(&world, "three"), &[("b.patch", "b")]);
+    let fewer = with_fixes(world.livepatch("three"), &[("b.patch", "b")]);
     assert_eq!(lost(&fewer), Some(("one".to_owned(), vec!["a.patch".to_owned()])));
 }
 
 #[test]
 fn livepatch_whose_module_is_held_is_taken_back_all_the_same() {
     let world = World::new();
-    let one = applying(&world, "one");
+    let one = world.livepatch("one");
     apply(&world, &one).0.expect("it works");
     world.write("sys/module/one/holders/user", "");
     let reverted = with_host(&world, |host| {
@@ -80,7 +80,7 @@ fn livepatch_whose_module_is_held_is_taken_back_all_the_same() {
 #[test]
 fn kprobe_is_named_when_the_kernel_is_busy() {
     let world = World::new();
-    let mut one = applying(&world, "one");
+    let mut one = world.livepatch("one");
     one.module.functions = [PatchedFunction {
         object: "vmlinux".to_owned(),
         name: "meminfo_proc_show".to_owned(),

@@ -1,6 +1,7 @@
 use elivepatch_api::ErrorCode;
 use elivepatch_cve::CveId;
 use elivepatch_model::{BuildNumber, BuildState, ElfBuildId, Failure, Sha256Digest};
+use elivepatch_signature::KeyError;
 use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
@@ -88,6 +89,12 @@ pub enum AppError {
     /// The feed does not have a CVE that is asked for.
     #[error("the CVE feed has no {0}")]
     NoSuchCve(CveId),
+    /// The signature of a manifest is asked for, and this server has no key to sign with.
+    #[error("this server signs no manifests")]
+    SignsNothing,
+    /// A manifest cannot be signed: the machine gives no random numbers.
+    #[error("a manifest cannot be signed")]
+    Sign(#[source] KeyError),
     /// The data directory cannot be used. Only at start.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
@@ -120,11 +127,14 @@ impl AppError {
             | Self::NotOfBuild { .. }
             | Self::NoSuchText { .. }
             | Self::UnknownLivepatch(_)
-            | Self::NothingToReplace(_) => ErrorCode::NotFound,
+            | Self::NothingToReplace(_)
+            | Self::NoSuchCve(_)
+            | Self::SignsNothing => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::NoSuchCve(_) => ErrorCode::NotFound,
             Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
-            Self::DataDirectory(_) | Self::Thread(_) | Self::Panicked(_) => ErrorCode::Internal,
+            Self::DataDirectory(_) | Self::Thread(_) | Self::Sign(_) | Self::Panicked(_) => {
+                ErrorCode::Internal
+            }
             Self::Store(error) => match error {
                 StoreError::NoSuchBuild(_)
                 | StoreError::NoSuchBlob(_)
@@ -179,6 +189,10 @@ impl AppError {
             }
             Self::NothingToReplace(_) => {
                 return "leave options.replaces out: then it is not tried that it is replaced"
+                    .to_owned();
+            }
+            Self::SignsNothing => {
+                return "elivepatch-server manifest-key, on its machine, says what is missing"
                     .to_owned();
             }
             Self::NoLivepatch { number, state } if state.is_finished() => {

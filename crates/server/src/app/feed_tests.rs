@@ -65,6 +65,7 @@ impl Place {
             allow_unproven: false,
             feed,
             cve: crate::app::CveOptions::default(),
+            manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
             builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },

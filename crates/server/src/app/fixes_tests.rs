@@ -53,6 +53,7 @@ impl Place {
             allow_unproven: false,
             feed: None,
             cve: CveOptions { fixes, ..CveOptions::default() },
+            manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
             builder_identity: BuilderIdentity::default(),

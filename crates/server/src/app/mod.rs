@@ -43,7 +43,7 @@ pub use bundle::{
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use cve_policy::CvePolicy;
 pub use data_directory::DataDirectoryError;
-pub use elivepatch_bundle::{BundleError, KeyId, PublicKey, SecretKey, generate_keys};
+pub use elivepatch_bundle::{BundleError, KeyError, KeyId, PublicKey, SecretKey, generate_keys};
 pub use elivepatch_cve::{
     CveId, LinuxVersion,
     feed::{GitError, shown_source},
@@ -86,6 +86,8 @@ pub struct AppOptions {
     pub feed: Option<FeedOptions>,
     /// Where the texts of fixes for CVEs come from, and which of them may be built.
     pub cve: CveOptions,
+    /// What signs manifests; absent: they are not signed.
+    pub manifest_key: Option<Arc<SecretKey>>,
     /// What knows what kernels are built from; absent: nothing does.
     pub inventories: Option<Arc<dyn Inventories>>,
     /// After how many seconds hosts are to report again.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::{
     AccessSection, BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection,
-    FixesSection, HostsSection, PolicySection, ServerConfig, SourceSection, TlsSection,
+    FixesSection, HostsSection, PolicySection, ServerConfig, SigningSection, SourceSection,
+    TlsSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -25,6 +26,7 @@ pub(super) struct ConfigFile {
     feed: FeedSection,
     fixes: Vec<FixesSection>,
     hosts: HostsSection,
+    signing: SigningSection,
     debian: DebianSection,
     source: Vec<SourceSection>,
 }
@@ -59,6 +61,7 @@ impl ConfigFile {
             feed: self.feed,
             fixes: self.fixes,
             hosts: self.hosts,
+            signing: self.signing,
             debian: self.debian,
             sources: self.source,
         }

@@ -13,6 +13,8 @@ mod hosts;
 mod limits;
 mod places;
 mod policy;
+mod signing;
+mod signing_template;
 mod source;
 mod source_problems;
 mod source_template;
@@ -36,6 +38,7 @@ pub use policy::{
     AutomaticFixes, DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS,
     DEFAULT_LIVEPATCH_OBJECTS, PolicySection,
 };
+pub use signing::SigningSection;
 pub use source::{SourceKindName, SourceSection};
 pub use template::template;
 
@@ -72,6 +75,8 @@ pub struct ServerConfig {
     pub fixes: Vec<FixesSection>,
     /// How hosts report.
     pub hosts: HostsSection,
+    /// What manifests and modules are signed with.
+    pub signing: SigningSection,
     /// Where Debian's packages come from.
     pub debian: DebianSection,
     /// The sources of kernels: the first that has one serves it.
@@ -106,6 +111,7 @@ impl ServerConfig {
             feed: FeedSection::default(),
             fixes: Vec::new(),
             hosts: HostsSection::default(),
+            signing: SigningSection::default(),
             debian: DebianSection::default(),
             sources: Vec::new(),
         }

@@ -3,7 +3,7 @@ use camino::Utf8Path;
 use super::{
     DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
     MOST_WORKERS, Overrides, Places, ServerConfig, access_template::ACCESS, fixes_template::FIXES,
-    source_template::SOURCES,
+    signing_template::SIGNING, source_template::SOURCES,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -158,7 +158,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # default is six reports a second.
 #report_seconds = {report_seconds}
 
-[cache]
+{SIGNING}[cache]
 # The most that the cache may take, in GiB. When it takes more after a build, the bases, packages and
 # sources that were not used the longest are removed, but none that is in use or pinned
 # (elivepatch-server base pin). Each can be made or fetched again. Without it nothing is removed. A

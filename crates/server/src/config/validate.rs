@@ -3,7 +3,7 @@ use toml::de::DeTable;
 
 use super::{
     ConfigProblem, MOST_WORKERS, ServerConfig, file::line_at, fixes::fixes_problems,
-    policy::denied_file_problem, source_problems::source_problems,
+    policy::denied_file_problem, signing::signing_problems, source_problems::source_problems,
 };
 
 /// The largest size, in MiB: 1 TiB. No build needs it, and as bytes it is far from overflowing.
@@ -86,6 +86,9 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     let report_seconds = config.hosts.report_seconds.into();
     found.at_least("hosts.report_seconds", report_seconds, LEAST_REPORT_SECONDS);
     found.at_most("hosts.report_seconds", report_seconds, MOST_REPORT_SECONDS);
+    for (key, message) in signing_problems(&config.signing) {
+        found.add(key, message);
+    }
     debian(config, &mut found);
     sources(config, &mut found);
     found.problems

@@ -10,7 +10,7 @@ use elivepatch_model::{BuildNumber, ElfBuildId, Manifest, Sha256Digest};
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    App, AppError,
+    App,
     http::{ApiPath, HttpError},
 };
 
@@ -74,11 +74,7 @@ pub(crate) async fn manifest(
     State(app): State<App>,
     ApiPath(number): ApiPath<BuildNumber>,
 ) -> Result<Response, HttpError> {
-    let manifest: Manifest = app.manifest(number).await?;
-    // Clients store these bytes as the manifest file, for people to read as well.
-    let mut text = serde_json::to_string_pretty(&manifest)
-        .map_err(|error| AppError::Panicked(format!("a manifest has no JSON form: {error}")))?;
-    text.push('\n');
+    let text = app.manifest_text(number).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
@@ -125,4 +121,25 @@ pub(crate) async fn livepatch(
     ApiPath(build_id): ApiPath<ElfBuildId>,
 ) -> Result<Json<LivepatchResource>, HttpError> {
     Ok(Json(app.livepatch(&build_id).await?))
+}
+
+/// Fetches the signature of the manifest of a finished build, in the form of the program minisign: of exactly
+/// the bytes that are sent as the manifest.
+#[utoipa::path(
+    get,
+    path = "/api/v2/builds/{number}/manifest.minisig",
+    tag = "builds",
+    params(("number" = i64, Path, description = "The build's number")),
+    responses(
+        (status = 200, description = "The signature", body = String, content_type = "text/plain"),
+        (status = 404, description = "There is no such build, or this server signs nothing", body = ErrorBody),
+        (status = 409, description = "The build has no livepatch, or not yet", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn manifest_signature(
+    State(app): State<App>,
+    ApiPath(number): ApiPath<BuildNumber>,
+) -> Result<Response, HttpError> {
+    let text = app.manifest_signature(number).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }

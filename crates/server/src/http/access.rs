@@ -43,11 +43,15 @@ const RULES: &[(&str, &str, Who)] = &[
     ("GET", "/api/v2/openapi.json", Who::Reader),
     ("GET", "/api/v2/builds", Who::Reader),
     ("POST", "/api/v2/builds", Who::Submitter),
-    ("GET", "/api/v2/builds/{number}", Who::Reader),
+    ("GET", "/api/v2/builds/{number}", Who::ReaderOrAssigned),
     ("POST", "/api/v2/builds/{number}/cancel", Who::Submitter),
     ("GET", "/api/v2/builds/{number}/events", Who::Reader),
     ("GET", "/api/v2/builds/{number}/module", Who::ReaderOrAssigned),
     ("GET", "/api/v2/builds/{number}/manifest", Who::ReaderOrAssigned),
+    ("GET", "/api/v2/builds/{number}/manifest.minisig", Who::ReaderOrAssigned),
+    // The next livepatch of the machine is made of them, too.
+    ("GET", "/api/v2/builds/{number}/patches/{digest}", Who::ReaderOrAssigned),
+    ("GET", "/api/v2/livepatches/{build_id}", Who::Reader),
     ("POST", "/api/v2/rebuilds", Who::Submitter),
     // It changes nothing.
     ("POST", "/api/v2/assessments", Who::Reader),

@@ -83,6 +83,7 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(artifacts::manifest))
         .routes(routes!(artifacts::patch))
         .routes(routes!(artifacts::livepatch))
+        .routes(routes!(artifacts::manifest_signature))
         .routes(routes!(assessments::assess))
         .routes(routes!(runs::show))
         .routes(routes!(runs::cancel))
@@ -151,6 +152,7 @@ mod tests {
             allow_unproven: false,
             feed: None,
             cve: crate::app::CveOptions::default(),
+            manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
             builder_identity: elivepatch_model::BuilderIdentity::default(),

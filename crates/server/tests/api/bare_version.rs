@@ -83,6 +83,7 @@ async fn server(releases: &'static [&'static str]) -> Place {
         allow_unproven: false,
         feed: None,
         cve: CveOptions::default(),
+        manifest_key: None,
         inventories: Some(Arc::new(Archive(releases))),
         host_report_seconds: 900,
         builder_identity: BuilderIdentity {

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use elivepatch_api::{CompleteRequest, ErrorCode, FailRequest, HealthState, ListBuildsQuery};
 use elivepatch_model::{BuildState, ElfBuildId, Failure, FailureClass, Sha256Digest};
+use elivepatch_signature::TrustedKeys;
 use futures::TryStreamExt;
 
 use crate::support::{CONFIG, PATCH, Server, api_error, code, manifest, number, text};
@@ -59,6 +60,39 @@ async fn livepatch_is_found_by_the_build_id_of_its_module_and_its_fixes_are_serv
     let path = server.directory.join("blobs").join(&manifest.module.digest.to_string()[..2]);
     std::fs::remove_file(path.join(manifest.module.digest.to_string())).expect("it was there");
     assert_eq!(server.client.livepatch(&id).await.expect("answered"), None, "its module is gone");
+}
+
+#[tokio::test]
+async fn signature_is_of_the_very_bytes_of_the_manifest_that_are_sent() {
+    let (server, key) = Server::that_signs().await;
+    assert_eq!(server.app.manifest_public_key().as_deref(), Some(key.as_str()));
+    let build = server.submit("a.patch").await.build.number;
+    let path = format!("/api/v2/builds/{build}/manifest.minisig");
+    assert_eq!(api_error(server.get(&path).await).await.code, ErrorCode::Conflict);
+    let (lease, client) = server.claim().await;
+    client.upload_module(Bytes::from_static(b"module")).await.expect("uploaded");
+    let manifest = manifest(lease.build.key, b"module");
+    client.complete(&CompleteRequest { manifest }).await.expect("completed");
+
+    let sent = text(server.get(&format!("/api/v2/builds/{build}/manifest")).await).await;
+    let signature = text(server.get(&path).await).await;
+    let keys = TrustedKeys::parse_or_read(&key).expect("a key").expect("one");
+    keys.verify(sent.as_bytes(), Some(signature.as_bytes())).expect("it is signed");
+    let comment = signature.lines().nth(2).expect("it has one");
+    let module = Sha256Digest::of(b"module");
+    assert_eq!(
+        comment,
+        format!("trusted comment: elivepatch manifest of build 1, module sha256 {module}")
+    );
+    let found = server.client.manifest_signature(build).await.expect("answered").expect("signed");
+    let sent = server.client.manifest_text(build).await.expect("answered");
+    keys.verify(&sent, Some(&found)).expect("it is signed");
+
+    // A server without a key says so, and the client takes that for an answer.
+    let server = Server::new().await;
+    let build = server.submit("a.patch").await.build.number;
+    assert_eq!(server.client.manifest_signature(build).await.expect("answered"), None);
+    assert_eq!(server.app.manifest_public_key(), None);
 }
 
 #[tokio::test]

@@ -15,7 +15,11 @@ use elivepatch_model::{
     RebuildOf, RequestRecord, Sha256Digest, SourceIdentity, SourceRecord, TargetFacts,
     ToolchainRecord, TrialEvidence,
 };
-use elivepatch_server::{App, AppOptions, Reach, RouterTransport, public_router, worker_router};
+use elivepatch_server::{
+    App, AppOptions, Reach, RouterTransport,
+    app::{SecretKey, generate_keys},
+    public_router, worker_router,
+};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tempfile::TempDir;
@@ -55,7 +59,25 @@ impl Server {
         Self::with(100, true).await
     }
 
+    /// A server that signs manifests.
+    pub async fn that_signs() -> (Self, String) {
+        let place = tempfile::tempdir().expect("a directory");
+        let place = camino::Utf8Path::from_path(place.path()).expect("UTF-8");
+        let secret = place.join("key");
+        let (_, public) = generate_keys(&secret, &place.join("pub")).expect("keys");
+        let key = SecretKey::read(&secret).expect("a key");
+        (Self::opened(100, false, Some(Arc::new(key))).await, public)
+    }
+
     async fn with(queue_limit: u32, allow_unproven: bool) -> Self {
+        Self::opened(queue_limit, allow_unproven, None).await
+    }
+
+    async fn opened(
+        queue_limit: u32,
+        allow_unproven: bool,
+        manifest_key: Option<Arc<SecretKey>>,
+    ) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
         let app = App::open(AppOptions {
@@ -64,6 +86,7 @@ impl Server {
             allow_unproven,
             feed: None,
             cve: elivepatch_server::app::CveOptions::default(),
+            manifest_key,
             inventories: None,
             host_report_seconds: 900,
             builder_identity: BuilderIdentity {
@@ -196,6 +219,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             size_bytes: module.len() as u64,
             vermagic: "6.1".to_owned(),
             build_id: None,
+            signature: None,
         },
         steps: vec![],
         trial: TrialEvidence {
@@ -209,6 +233,7 @@ pub fn manifest(key: BuildKey, module: &[u8]) -> Manifest {
             transition_seconds: 1.0,
             checks: vec![],
             replaced: None,
+            signature: None,
             console_notes: vec![],
         },
         fit: None,

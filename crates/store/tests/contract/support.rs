@@ -148,6 +148,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
             size_bytes: module.size_bytes,
             vermagic: "6.1".to_owned(),
             build_id: None,
+            signature: None,
         },
         steps: vec![],
         trial: TrialEvidence {
@@ -161,6 +162,7 @@ pub fn manifest(key: BuildKey, module: KeptBlob) -> Manifest {
             transition_seconds: 1.0,
             checks: vec![],
             replaced: None,
+            signature: None,
             console_notes: vec![],
         },
         fit: None,

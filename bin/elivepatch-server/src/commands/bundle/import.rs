@@ -38,7 +38,10 @@ pub async fn import(config: &ServerConfig, asked: &ImportArguments) -> Result<()
 fn keys(config: &ServerConfig, asked: &ImportArguments) -> Result<Vec<PublicKey>, BundleError> {
     match &asked.public_key {
         Some(key) => Ok(vec![PublicKey::parse_or_read(key)?]),
-        None => config.feed.public_keys.iter().map(|key| PublicKey::parse(key)).collect(),
+        None => {
+            let keys = config.feed.public_keys.iter().map(|key| PublicKey::parse(key));
+            Ok(keys.collect::<Result<_, _>>()?)
+        }
     }
 }
 

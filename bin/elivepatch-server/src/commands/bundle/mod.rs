@@ -4,7 +4,7 @@ mod export;
 mod import;
 mod keygen;
 
-use elivepatch_server::app::{BundleError, bundle_hint};
+use elivepatch_server::app::{BundleError, KeyError, bundle_hint};
 
 use crate::error::CommandError;
 
@@ -13,7 +13,8 @@ pub(super) use import::import;
 pub(super) use keygen::keygen;
 
 /// What a bundle or key that cannot be used is to a command: what the user gave, unless the disk is meant.
-fn of_bundle(error: BundleError) -> CommandError {
+fn of_bundle(error: impl Into<BundleError>) -> CommandError {
+    let error = error.into();
     let hint = bundle_hint(&error);
     match is_failure(&error) {
         true => CommandError::failed(error, hint),
@@ -22,5 +23,10 @@ fn of_bundle(error: BundleError) -> CommandError {
 }
 
 fn is_failure(error: &BundleError) -> bool {
-    matches!(error, BundleError::Scratch { .. } | BundleError::Json { .. } | BundleError::Sign(_))
+    matches!(
+        error,
+        BundleError::Scratch { .. }
+            | BundleError::Json { .. }
+            | BundleError::Key(KeyError::Sign(_))
+    )
 }

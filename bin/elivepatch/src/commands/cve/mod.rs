@@ -24,6 +24,7 @@ use crate::{
     cli::ClassicArgs,
     cve::{Filter, VERDICTS},
     exit::Exit,
+    manifest_key::ManifestKeyArgs,
     output::{self, say},
     problem::Problem,
     server::{Server, ServerArgs},
@@ -36,6 +37,8 @@ use crate::{
 pub struct CveArgs {
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    manifest_key: ManifestKeyArgs,
     /// Only say which CVEs matter; nothing is built
     #[arg(long)]
     dry_run: bool,
@@ -153,6 +156,7 @@ impl CveArgs {
     pub fn classic(classic: ClassicArgs, build: BuildArgs) -> Self {
         Self {
             server: build.server,
+            manifest_key: build.manifest_key,
             kernel: build.kernel,
             config: build.config,
             facts: build.facts,

@@ -101,7 +101,13 @@ pub async fn tell(
         let directory = StateArgs::of_environment().directory();
         let patches = live::of_build(server, &directory, build, &stored.manifest).await;
         let quiet = arguments.tells_only_news();
-        apply::module(&Module { path: &stored.module_path, patches, dropped: &[], quiet })?;
+        apply::module(&Module {
+            path: &stored.module_path,
+            patches,
+            dropped: &[],
+            key: &arguments.manifest_key,
+            quiet,
+        })?;
     }
     Ok(match report.is_exposed() && !(is_known && arguments.tells_only_news()) {
         true => Exit::Exposed,
@@ -193,7 +199,8 @@ async fn livepatch(
         Some(destination) => {
             let accept_unproven = told.accept_unproven.unwrap_or(build.options.accept_unproven);
             let sent = sent(run, accept_unproven);
-            let fetch = download::fetch(server, &build, Some(&sent), destination, patience);
+            let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
+            let fetch = download::fetch(server, &build, Some(&sent), &trust, destination, patience);
             Some(fetch.await.map_err(aside)?)
         }
         None => None,

@@ -2,8 +2,8 @@ use std::{fs, path::Path, time::Duration};
 
 use clap::Args;
 use elivepatch_host::{
-    Applied, ApplyOptions, Applying, Host, HostProblem, MANIFEST_BYTES, Machine, ModuleFile,
-    StateDirectory,
+    Applied, ApplyOptions, Applying, Host, HostProblem, MANIFEST_BYTES, Machine, ManifestTrust,
+    ModuleFile, StateDirectory,
 };
 use elivepatch_model::{BuildNumber, Fix, Manifest};
 
@@ -14,9 +14,11 @@ use crate::{
     exit::Exit,
     inputs::read_at_most,
     live,
+    manifest_file::read_signature,
+    manifest_key::{self, ManifestKeyArgs},
     output::{data, say},
     problem::{Problem, warn},
-    server::ServerArgs,
+    server::{Server, ServerArgs},
     text::{duration, printable},
 };
 
@@ -54,7 +56,7 @@ impl LoadArgs {
             0 => ApplyOptions::default().transition_limit,
             seconds => Duration::from_secs(seconds),
         };
-        ApplyOptions { transition_limit, at_boot: false }
+        ApplyOptions { transition_limit, ..ApplyOptions::default() }
     }
 }
 
@@ -66,13 +68,14 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
     let mut fetched = None;
     let applying = match &arguments.livepatch {
         None => current(&machine, &directory)?,
-        Some(given) if is_file(given) => read(Path::new(given))?,
+        Some(given) if is_file(given) => read(Path::new(given), &directory.trust())?,
         Some(given) => match given.parse::<BuildNumber>() {
             Ok(number) => {
                 let place = tempfile::tempdir().map_err(|error| {
                     Problem::input("cannot make a temporary directory").caused_by(&error)
                 })?;
-                let applying = fetch(&arguments.server, number, place.path(), &directory).await?;
+                let applying =
+                    fetch(&arguments.server.open()?, number, place.path(), &directory).await?;
                 fetched = Some(place);
                 applying
             }
@@ -97,16 +100,19 @@ pub struct Module<'a> {
     pub patches: Vec<Vec<u8>>,
     /// Live fixes that are left out because that was asked for.
     pub dropped: &'a [Fix],
+    /// The key that its manifest must be signed with.
+    pub key: &'a ManifestKeyArgs,
     /// Whether it is not told when it is active already.
     pub quiet: bool,
 }
 
 /// Loads a module that was stored just now.
 pub fn module(module: &Module<'_>) -> Result<(), Problem> {
-    let state = StateArgs::of_environment();
-    let applying = Applying { patches: module.patches.clone(), ..read(module.path)? };
-    let (machine, directory) = (Machine::this(), state.directory());
-    load(&machine, &directory, &applying, &LoadArgs::default(), (module.dropped, module.quiet))
+    let directory = StateArgs::of_environment().directory().trusting(module.key.keys());
+    let applying =
+        Applying { patches: module.patches.clone(), ..read(module.path, &directory.trust())? };
+    let told = (module.dropped, module.quiet);
+    load(&Machine::this(), &directory, &applying, &LoadArgs::default(), told)
 }
 
 fn load(
@@ -194,14 +200,19 @@ pub fn is_file(given: &str) -> bool {
     given.contains('/') || given.ends_with(".ko") || Path::new(given).is_file()
 }
 
-/// Reads a module, and the manifest beside it.
-pub fn read(path: &Path) -> Result<Applying, Problem> {
-    let module = ModuleFile::read(path).map_err(|problem| host_problem(&problem))?;
+/// Reads a module and the manifest beside it: first that, when it must be signed.
+pub fn read(path: &Path, trust: &ManifestTrust) -> Result<Applying, Problem> {
+    let module = || ModuleFile::read(path).map_err(|problem| host_problem(&problem));
     let manifest_path = manifest_path(path);
     let text = match fs::exists(&manifest_path) {
         Ok(false) => {
-            let (manifest, manifest_text, patches) = (None, None, Vec::new());
-            return Ok(Applying { module, manifest, manifest_text, patches });
+            return Ok(Applying {
+                module: module()?,
+                manifest: None,
+                manifest_text: None,
+                manifest_signature: None,
+                patches: Vec::new(),
+            });
         }
         _ => read_at_most(&manifest_path, MANIFEST_BYTES),
     };
@@ -211,9 +222,17 @@ pub fn read(path: &Path) -> Result<Applying, Problem> {
             .hint("fetch it again with the module")
     };
     let text = text.map_err(|error| cannot(&error))?;
+    let signature = read_signature(&manifest_path)?;
+    let what = format!("the manifest {}", manifest_path.display());
+    manifest_key::verify(trust, &what, &text, signature.as_deref())?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
-    let (manifest, manifest_text) = (Some(manifest), Some(text));
-    Ok(Applying { module, manifest, manifest_text, patches: Vec::new() })
+    Ok(Applying {
+        module: module()?,
+        manifest: Some(manifest),
+        manifest_text: Some(text),
+        manifest_signature: signature,
+        patches: Vec::new(),
+    })
 }
 
 /// The livepatch that belongs to this kernel.
@@ -235,18 +254,17 @@ fn kept(machine: &Machine, directory: &StateDirectory, given: &str) -> Result<Ap
 }
 
 /// Fetches the livepatch of a build, with the texts of its fixes.
-async fn fetch(
-    server: &ServerArgs,
+pub async fn fetch(
+    server: &Server,
     number: BuildNumber,
     place: &Path,
     directory: &StateDirectory,
 ) -> Result<Applying, Problem> {
-    let server = server.open()?;
-    let destination = Destination::open(Some(place), true)?;
+    let (destination, trust) = (Destination::open(Some(place), true)?, directory.trust());
     let build = server.client.build(number).await.map_err(|error| server.problem(&error))?;
-    let stored =
-        download::fetch(&server, &build, None, &destination, Duration::from_secs(60)).await?;
+    let patience = Duration::from_secs(60);
+    let stored = download::fetch(server, &build, None, &trust, &destination, patience).await?;
     say(&format!("fetched {} of build {number}", stored.manifest.module.name));
-    let patches = live::of_build(&server, directory, number, &stored.manifest).await;
-    Ok(Applying { patches, ..read(&stored.module_path)? })
+    let patches = live::of_build(server, directory, number, &stored.manifest).await;
+    Ok(Applying { patches, ..read(&stored.module_path, &trust)? })
 }

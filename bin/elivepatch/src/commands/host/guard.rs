@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use elivepatch_host::{Guarded, Host, HostProblem, Machine, StateDirectory};
+use elivepatch_host::{Guarded, Host, HostProblem, Machine, StateDirectory, next_look};
 
 use super::{StateArgs, host_problem};
 use crate::{
@@ -17,9 +17,6 @@ use crate::{
     text::duration,
 };
 
-/// How long after loading it is looked (design: at 1, 5 and 15 minutes; the first look is that of loading itself).
-const LOOKS: [Duration; 3] =
-    [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900)];
 /// How soon it is tried again while another elivepatch is at work.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
@@ -44,9 +41,8 @@ pub async fn run(arguments: &GuardArgs) -> Result<Exit, Problem> {
             Ok(Guarded::Well { lived }) => {
                 failures = 0;
                 say(&format!("well after {}", duration(lived.as_secs_f64())));
-                let next = LOOKS.into_iter().find(|look| *look > lived);
-                // The next look writes that it is over.
-                next.map_or(BUSY_PAUSE, |next| next - lived + Duration::from_millis(100))
+                // When the time is over, one more look writes that down.
+                next_look(lived).unwrap_or(BUSY_PAUSE)
             }
             Ok(Guarded::None) => return Ok(Exit::Done),
             Ok(Guarded::Disabled { name }) => {
@@ -95,6 +91,10 @@ pub fn start(directory: &StateDirectory) -> io::Result<()> {
         false => Command::new(program),
     };
     command.arg("guard").arg("--state-directory").arg(std::path::absolute(directory.path())?);
+    // What systemd starts has another environment.
+    if let Some(keys) = directory.keys() {
+        command.arg("--manifest-key").arg(keys.to_string());
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn()?;
     if is_systemd && !child.wait()?.success() {

@@ -1,6 +1,7 @@
 //! The commands that look at and change what is loaded on this machine. None of them needs a server, but for
 //! fetching a livepatch that is not here yet.
 
+pub mod agent;
 pub mod apply;
 pub mod boot;
 pub mod enrol;
@@ -8,6 +9,7 @@ pub mod guard;
 pub mod history;
 pub mod list;
 pub mod revert;
+mod server_side;
 pub mod show;
 pub mod status;
 pub mod unlock;
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 use clap::Args;
 use elivepatch_host::{Blocker, Host, HostProblem, Machine, Progress, StateDirectory};
 
-use crate::{exit::Exit, output::say, problem::Problem};
+use crate::{exit::Exit, manifest_key::ManifestKeyArgs, output::say, problem::Problem};
 
 /// Where the state of this machine is.
 #[derive(Debug, Clone, Default, Args)]
@@ -30,18 +32,22 @@ pub struct StateArgs {
         hide_env_values = true
     )]
     pub state_directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub manifest_key: ManifestKeyArgs,
 }
 
 impl StateArgs {
     /// What the environment says, where the command line has no such option.
     pub fn of_environment() -> Self {
         let directory = std::env::var_os("ELIVEPATCH_STATE_DIRECTORY");
-        Self { state_directory: directory.filter(|text| !text.is_empty()).map(PathBuf::from) }
+        let state_directory = directory.filter(|text| !text.is_empty()).map(PathBuf::from);
+        Self { state_directory, manifest_key: ManifestKeyArgs::default() }
     }
 
     /// The directory.
     pub fn directory(&self) -> StateDirectory {
-        StateDirectory::at(self.state_directory.as_deref())
+        let directory = StateDirectory::at(self.state_directory.as_deref());
+        directory.trusting(self.manifest_key.keys())
     }
 }
 
@@ -64,17 +70,24 @@ fn open<'a>(machine: &'a Machine, directory: &'a StateDirectory) -> Result<Host<
 pub fn host_problem(problem: &HostProblem) -> Problem {
     let exit = match problem {
         HostProblem::Refused { .. }
+        | HostProblem::SignatureRefused { .. }
         | HostProblem::Stuck { .. }
         | HostProblem::Stalled { .. }
         | HostProblem::CannotReverse { .. }
         | HostProblem::TakenBack { .. }
+        | HostProblem::OtherAgent
         | HostProblem::Busy => Exit::Host,
         _ => Exit::Input,
     };
     let mut shown = Problem::new(exit, problem.to_string()).hint(problem.hint());
     if let Some(source) = std::error::Error::source(problem)
         // Of these the message says it.
-        && !matches!(problem, HostProblem::Refused { .. } | HostProblem::Stuck { .. })
+        && !matches!(
+            problem,
+            HostProblem::Refused { .. }
+                | HostProblem::SignatureRefused { .. }
+                | HostProblem::Stuck { .. }
+        )
     {
         shown = shown.caused_by(source);
     }

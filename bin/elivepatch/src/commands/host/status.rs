@@ -4,7 +4,7 @@ use elivepatch_host::{Livepatch, Machine, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ViewArgs, host_problem};
+use super::{ViewArgs, host_problem, server_side::ServerSide};
 use crate::{
     cve::last_module,
     exit::Exit,
@@ -26,6 +26,9 @@ struct StatusJson {
     notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<PathBuf>,
+    /// The server at which the machine is registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<ServerSide>,
     trouble: Vec<TroubleJson>,
 }
 
@@ -44,7 +47,7 @@ struct LivepatchJson {
 #[derive(Debug, Serialize)]
 struct TroubleJson {
     what: String,
-    hint: &'static str,
+    hint: String,
 }
 
 /// Says how this machine stands.
@@ -63,7 +66,8 @@ pub fn run(arguments: &ViewArgs) -> Result<Exit, Problem> {
             Some(*digest) != current && !status.known.contains(digest) && path.is_file()
         })
         .map(|(path, _)| path);
-    let json = json(&status, pending);
+    let server = ServerSide::look(&directory, Timestamp::now());
+    let json = json(&status, pending, server);
     let exit = match json.state {
         "trouble" => Exit::Usage,
         "pending" => Exit::Input,
@@ -76,7 +80,7 @@ pub fn run(arguments: &ViewArgs) -> Result<Exit, Problem> {
     Ok(exit)
 }
 
-fn json(status: &Status, pending: Option<PathBuf>) -> StatusJson {
+fn json(status: &Status, pending: Option<PathBuf>, server: Option<ServerSide>) -> StatusJson {
     let own = status.current.as_ref().and_then(|(_, held)| held.as_ref());
     let is_own = |livepatch: &Livepatch| {
         own.is_some_and(|held| {
@@ -99,13 +103,21 @@ fn json(status: &Status, pending: Option<PathBuf>) -> StatusJson {
     let trouble: Vec<TroubleJson> = status
         .trouble
         .iter()
-        .map(|trouble| TroubleJson { what: trouble.to_string(), hint: trouble.hint() })
+        .map(|trouble| TroubleJson { what: trouble.to_string(), hint: trouble.hint().to_owned() })
+        .chain(
+            server
+                .iter()
+                .flat_map(|server| &server.trouble)
+                .map(|(what, hint)| TroubleJson { what: what.clone(), hint: hint.clone() }),
+        )
         .collect();
-    let state = match (trouble.is_empty(), &pending, &livepatch) {
+    let is_pending =
+        pending.is_some() || server.as_ref().is_some_and(|server| server.pending.is_some());
+    let state = match (trouble.is_empty(), is_pending, &livepatch) {
         (false, ..) => "trouble",
-        (true, Some(_), _) => "pending",
-        (true, None, Some(_)) => "patched",
-        (true, None, None) => "not patched",
+        (true, true, _) => "pending",
+        (true, false, Some(_)) => "patched",
+        (true, false, None) => "not patched",
     };
     StatusJson {
         state,
@@ -115,6 +127,7 @@ fn json(status: &Status, pending: Option<PathBuf>) -> StatusJson {
         others: others.map(|loaded| loaded.name.clone()).collect(),
         notes: status.notes.clone(),
         pending,
+        server,
         trouble,
     }
 }
@@ -149,12 +162,18 @@ fn print(status: &StatusJson) -> Result<(), Problem> {
         let path = shell_word(&pending.display().to_string());
         row(&mut table, "pending", &format!("a newer livepatch is here: elivepatch apply {path}"));
     }
+    if let Some(server) = &status.server {
+        row(&mut table, "server", &server.words(Timestamp::now()));
+        if let Some(pending) = &server.pending {
+            row(&mut table, "pending", &printable(pending));
+        }
+    }
     for note in &status.notes {
         row(&mut table, "note", &printable(note));
     }
     for trouble in &status.trouble {
         row(&mut table, "wrong", &printable(&trouble.what));
-        row(&mut table, "to do", trouble.hint);
+        row(&mut table, "to do", &printable(&trouble.hint));
     }
     data(&table.to_string())
 }

@@ -33,7 +33,7 @@ impl App {
             name,
             tags: enrolled.tags,
             token: enrolled.token.reveal(),
-            manifest_key: None,
+            manifest_key: self.manifest_public_key(),
         })
     }
 

@@ -1,4 +1,4 @@
-use elivepatch_bundle::BundleError;
+use elivepatch_bundle::{BundleError, KeyError};
 use elivepatch_store::StoreError;
 use jiff::Timestamp;
 
@@ -130,16 +130,18 @@ pub fn bundle_hint(error: &BundleError) -> &'static str {
             "export it anew, with the same version of elivepatch as here"
         }
         BundleError::Newer { .. } => "install the version of elivepatch that exported it",
-        BundleError::ReadKey { .. } | BundleError::NoSecretKey { .. } => {
-            "elivepatch-server feed keygen --secret FILE --public FILE makes a pair of keys"
-        }
-        BundleError::WriteKey { .. } => "name a file that is not there yet",
-        BundleError::Password { .. } => {
-            "minisign -C -W -s FILE takes it away; keep the file where only the server's user can read it"
-        }
-        BundleError::NoPublicKey { .. } => {
-            "give the file that feed keygen wrote with --public, or the line with RW in it"
-        }
-        BundleError::Sign(_) => "is it a key that feed keygen or minisign made?",
+        BundleError::Key(error) => match error {
+            KeyError::Read { .. } | KeyError::NoSecretKey { .. } => {
+                "elivepatch-server feed keygen --secret FILE --public FILE makes a pair of keys"
+            }
+            KeyError::Write { .. } => "name a file that is not there yet",
+            KeyError::Password { .. } => {
+                "minisign -C -W -s FILE takes it away; keep the file where only the server's user can read it"
+            }
+            KeyError::NoPublicKey { .. } => {
+                "give the file that feed keygen wrote with --public, or the line with RW in it"
+            }
+            KeyError::Sign(_) => "is it a key that feed keygen or minisign made?",
+        },
     }
 }

@@ -111,6 +111,7 @@ impl Place {
             allow_unproven: false,
             feed: None,
             cve: CveOptions { fixes, ..CveOptions::default() },
+            manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
             builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },

@@ -1,4 +1,5 @@
-//! A kernel that is none: it does to files what the kernel does to `/sys`.
+//! A kernel that is none: it does to files what the kernel does to `/sys`. For tests, of this crate and of what uses
+//! it; what the real one does is tried in QEMU.
 
 use std::{
     cell::RefCell,
@@ -10,16 +11,19 @@ use std::{
     time::Duration,
 };
 
+use elivepatch_model::Manifest;
 use rustix::io::Errno;
 
-use crate::{Machine, Modules, build_id};
+use crate::{Applying, Machine, ModuleFile, Modules, build_id};
 
-pub(super) const RELEASE: &str = "6.1.0-50-cloud-amd64";
-pub(super) const BUILD_ID: &str = "abababababababababababababababababababab";
+/// The release of its kernel.
+pub const RELEASE: &str = "6.1.0-50-cloud-amd64";
+/// The build-id of its kernel's image.
+pub const BUILD_ID: &str = "abababababababababababababababababababab";
 
 /// What the next loading comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// It becomes active.
     Works,
     /// The kernel is busy so many times.
@@ -42,17 +46,22 @@ struct Kernel {
 
 /// The kernel of a test.
 #[derive(Debug, Clone)]
-pub(super) struct FakeKernel(Rc<RefCell<Kernel>>);
+pub struct FakeKernel(Rc<RefCell<Kernel>>);
 
 /// A machine with that kernel, and a place for files.
-pub(super) struct World {
-    pub(super) place: tempfile::TempDir,
-    pub(super) kernel: FakeKernel,
-    pub(super) machine: Machine,
+pub struct World {
+    /// Where its files are, and other files of the test.
+    pub place: tempfile::TempDir,
+    /// The kernel.
+    pub kernel: FakeKernel,
+    /// The machine.
+    pub machine: Machine,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    /// A machine that was started just now.
+    #[allow(clippy::new_without_default, reason = "each is another machine")]
+    pub fn new() -> Self {
         let place = tempfile::tempdir().expect("a directory");
         let root = place.path().join("root");
         for directory in ["sys/kernel/livepatch", "sys/module", "proc/sys/kernel/random"] {
@@ -75,27 +84,30 @@ impl World {
         world
     }
 
-    pub(super) fn write(&self, path: &str, text: &str) {
+    /// Writes a file of `/proc` or `/sys`.
+    pub fn write(&self, path: &str, text: &str) {
         let path = self.machine.root().join(path);
         fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
         fs::write(path, text).expect("own file");
     }
 
     /// The kernel's image is another one.
-    pub(super) fn build_id(&self, id: &str) {
+    pub fn build_id(&self, id: &str) {
         fs::write(self.machine.root().join("sys/kernel/notes"), note(&hex(id))).expect("own file");
     }
 
-    pub(super) fn state(&self) -> PathBuf {
+    /// Where its state directory is.
+    pub fn state(&self) -> PathBuf {
         self.place.path().join("state")
     }
 
-    pub(super) fn fate(&self, fate: Fate) {
+    /// Says what the next loading comes to.
+    pub fn fate(&self, fate: Fate) {
         self.kernel.0.borrow_mut().fate = fate;
     }
 
     /// The machine is started anew: nothing is loaded.
-    pub(super) fn reboot(&self, boot: &str) {
+    pub fn reboot(&self, boot: &str) {
         let root = self.machine.root();
         for directory in ["sys/kernel/livepatch", "sys/module"] {
             fs::remove_dir_all(root.join(directory)).expect("own directory");
@@ -107,18 +119,52 @@ impl World {
     }
 
     /// The names of what is loaded and enabled.
-    pub(super) fn active(&self) -> Vec<String> {
+    pub fn active(&self) -> Vec<String> {
         let found = crate::livepatches(&self.machine).expect("it can be read");
         found.into_iter().filter(crate::Livepatch::is_active).map(|one| one.name).collect()
     }
 
     /// The names of the modules that are in the kernel.
-    pub(super) fn modules(&self) -> Vec<String> {
+    pub fn modules(&self) -> Vec<String> {
         self.machine.names("sys/module").expect("it can be read")
     }
 
+    /// A livepatch with a manifest that says that it was built for the running kernel.
+    pub fn livepatch(&self, name: &str) -> Applying {
+        let module = ModuleFile::read(&self.module(name, RELEASE)).expect("a module");
+        let text = serde_json::json!({
+            "manifest_version": 2,
+            "build_key": "0".repeat(64),
+            "built_at": "2026-11-26T12:00:00Z",
+            "release": RELEASE,
+            "architecture": "x86_64",
+            "build_id": BUILD_ID,
+            "config": "0".repeat(64),
+            "fixes": [{"name": format!("{name}.patch"), "digest": "0".repeat(64)}],
+            "source": {"kind": "debian", "version": "1", "packages": []},
+            "toolchain": {"name": "none", "digest": "0".repeat(64), "compiler": "none"},
+            "engine": "kpatch",
+            "functions": [],
+            "module": {"name": name, "file_name": format!("{name}.ko"), "digest": module.digest,
+                "size_bytes": module.size, "vermagic": module.vermagic},
+            "steps": [],
+            "trial": {"guest_release": RELEASE, "kernel_image": "0".repeat(64), "accelerator": "tcg",
+                "duration_seconds": 1.0, "transition_seconds": 1.0, "checks": [], "console_notes": []},
+            "builder_version": "0.1.0",
+        });
+        let text = serde_json::to_vec(&text).expect("plain data");
+        let manifest: Manifest = serde_json::from_slice(&text).expect("a manifest");
+        Applying {
+            module,
+            manifest: Some(manifest),
+            manifest_text: Some(text),
+            manifest_signature: None,
+            patches: Vec::new(),
+        }
+    }
+
     /// A livepatch module in a file: an object with what a module says of itself, and kpatch's entries left out.
-    pub(super) fn module(&self, name: &str, release: &str) -> PathBuf {
+    pub fn module(&self, name: &str, release: &str) -> PathBuf {
         let path = self.place.path().join(format!("{name}.ko"));
         // The build-id is made of the name.
         let id: String =
@@ -140,7 +186,8 @@ impl World {
     }
 }
 
-pub(super) fn hex(text: &str) -> Vec<u8> {
+/// The bytes of hexadecimal digits.
+pub fn hex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("digits");
     (0..text.len()).step_by(2).map(digit).collect()
 }
@@ -259,7 +306,7 @@ impl Modules for FakeKernel {
 }
 
 /// A task that is in a state.
-pub(super) fn task(root: &Path, pid: u32, name: &str, state: &str) {
+pub fn task(root: &Path, pid: u32, name: &str, state: &str) {
     let place = root.join(format!("proc/{pid}/task/{pid}"));
     fs::create_dir_all(&place).expect("own directory");
     fs::write(place.join("patch_state"), format!("{state}\n")).expect("own file");

@@ -1,41 +1,14 @@
-mod fake;
 mod live;
+mod signing;
 
 use std::fs;
 
-use elivepatch_model::Manifest;
-use fake::{BUILD_ID, Fate, RELEASE, World, task};
 use rustix::io::Errno;
 
-use super::*;
-
-/// A livepatch with a manifest that says that it was built for the running kernel.
-fn applying(world: &World, name: &str) -> Applying {
-    let module = ModuleFile::read(&world.module(name, RELEASE)).expect("a module");
-    let text = serde_json::json!({
-        "manifest_version": 2,
-        "build_key": "0".repeat(64),
-        "built_at": "2026-11-26T12:00:00Z",
-        "release": RELEASE,
-        "architecture": "x86_64",
-        "build_id": BUILD_ID,
-        "config": "0".repeat(64),
-        "fixes": [{"name": format!("{name}.patch"), "digest": "0".repeat(64)}],
-        "source": {"kind": "debian", "version": "1", "packages": []},
-        "toolchain": {"name": "none", "digest": "0".repeat(64), "compiler": "none"},
-        "engine": "kpatch",
-        "functions": [],
-        "module": {"name": name, "file_name": format!("{name}.ko"), "digest": module.digest,
-            "size_bytes": module.size, "vermagic": module.vermagic},
-        "steps": [],
-        "trial": {"guest_release": RELEASE, "kernel_image": "0".repeat(64), "accelerator": "tcg",
-            "duration_seconds": 1.0, "transition_seconds": 1.0, "checks": [], "console_notes": []},
-        "builder_version": "0.1.0",
-    });
-    let text = serde_json::to_vec(&text).expect("plain data");
-    let manifest: Manifest = serde_json::from_slice(&text).expect("a manifest");
-    Applying { module, manifest: Some(manifest), manifest_text: Some(text), patches: Vec::new() }
-}
+use super::{
+    fake::{Fate, RELEASE, World, task},
+    *,
+};
 
 /// Applies a livepatch and gives the words of what went on.
 fn apply(world: &World, applying: &Applying) -> (Result<Applied, HostProblem>, Vec<String>) {
@@ -85,7 +58,7 @@ fn obstacles(outcome: Result<Applied, HostProblem>) -> Vec<String> {
 #[test]
 fn livepatch_becomes_active_and_the_next_one_replaces_it() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     let (outcome, _) = apply(&world, &first);
     assert!(matches!(outcome, Ok(Applied::Loaded { ref replaced, .. }) if replaced.is_empty()));
     assert_eq!(world.active(), ["one"]);
@@ -119,13 +92,13 @@ fn livepatch_becomes_active_and_the_next_one_replaces_it() {
 #[test]
 fn what_was_not_built_for_this_kernel_is_not_loaded() {
     let world = World::new();
-    let sound = applying(&world, "one");
+    let sound = world.livepatch("one");
     let of = |change: &dyn Fn(&mut Applying)| {
         let mut changed = sound.clone();
         change(&mut changed);
         obstacles(apply(&world, &changed).0).join("; ")
     };
-    let manifest = |applying: &mut Applying, change: &dyn Fn(&mut Manifest)| {
+    let manifest = |applying: &mut Applying, change: &dyn Fn(&mut elivepatch_model::Manifest)| {
         change(applying.manifest.as_mut().expect("it has one"));
     };
     let other: elivepatch_model::ElfBuildId = "cd".repeat(20).parse().expect("a build-id");
@@ -177,7 +150,7 @@ fn what_was_not_built_for_this_kernel_is_not_loaded() {
 #[test]
 fn kernel_that_is_busy_is_asked_again_and_what_it_refuses_is_told() {
     let world = World::new();
-    let one = applying(&world, "one");
+    let one = world.livepatch("one");
     world.fate(Fate::Busy(4));
     let (outcome, told) = apply(&world, &one);
     outcome.expect("the fifth time");
@@ -203,7 +176,7 @@ fn kernel_that_is_busy_is_asked_again_and_what_it_refuses_is_told() {
 #[test]
 fn transition_that_does_not_end_is_reversed_and_the_first_livepatch_stays() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     world.fate(Fate::Stalls);
     task(world.machine.root(), 77, "reader", "0");
@@ -225,7 +198,7 @@ fn transition_that_does_not_end_is_reversed_and_the_first_livepatch_stays() {
 #[test]
 fn livepatch_under_which_the_kernel_oopses_is_taken_back_and_locked_out() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     world.fate(Fate::Oopses);
     let problem = apply(&world, &second).0.expect_err("it oopses");
@@ -253,7 +226,7 @@ fn livepatch_under_which_the_kernel_oopses_is_taken_back_and_locked_out() {
 fn last_livepatch_is_loaded_at_boot_unless_the_machine_died_of_it() {
     let world = World::new();
     assert_eq!(boot(&world).expect("nothing to do"), Booted::NothingKnown);
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     end_guard(&world);
     world.reboot("0002");
@@ -297,7 +270,7 @@ fn last_livepatch_is_loaded_at_boot_unless_the_machine_died_of_it() {
 fn death_is_noticed_by_whoever_comes_first() {
     for command_line in ["quiet", "elivepatch=off"] {
         let world = World::new();
-        let first = applying(&world, "one");
+        let first = world.livepatch("one");
         apply(&world, &first).0.expect("it works");
         world.reboot("0002");
         world.write("proc/cmdline", command_line);
@@ -312,7 +285,7 @@ fn death_is_noticed_by_whoever_comes_first() {
 #[test]
 fn guard_takes_back_what_harms_the_kernel_later_and_nothing_else() {
     let world = World::new();
-    let first = applying(&world, "one");
+    let first = world.livepatch("one");
     apply(&world, &first).0.expect("it works");
     let guarded = with_host(&world, |host| host.guard(&mut |_| {}).expect("it can be looked at"));
     assert!(matches!(guarded, Guarded::Well { lived } if lived < GUARD), "{guarded:?}");
@@ -337,7 +310,7 @@ fn guard_takes_back_what_harms_the_kernel_later_and_nothing_else() {
 #[test]
 fn try_that_fails_leaves_the_guard_of_the_one_before() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     for fate in [Fate::Refused(Errno::INVAL), Fate::Stalls] {
         world.fate(fate);
@@ -358,7 +331,7 @@ fn try_that_fails_leaves_the_guard_of_the_one_before() {
 #[test]
 fn load_that_nobody_waits_for_is_gone_on_with() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     end_guard(&world);
     // The command was killed while it waited: the module is in, and nothing is written of it.
@@ -381,7 +354,7 @@ fn load_that_nobody_waits_for_is_gone_on_with() {
 #[test]
 fn earlier_livepatch_is_looked_at_as_any_before_it_is_loaded_again() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     apply(&world, &second).0.expect("it works");
     // The kernel was built anew under the same release.
@@ -397,7 +370,7 @@ fn earlier_livepatch_is_looked_at_as_any_before_it_is_loaded_again() {
 #[test]
 fn what_cannot_be_written_keeps_the_kernel_from_nothing() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     end_guard(&world);
     apply(&world, &second).0.expect("it works");
@@ -417,7 +390,7 @@ fn what_cannot_be_written_keeps_the_kernel_from_nothing() {
 #[test]
 fn boot_goes_back_to_one_that_was_proven_when_the_last_one_is_damaged() {
     let world = World::new();
-    let (first, second) = (applying(&world, "one"), applying(&world, "two"));
+    let (first, second) = (world.livepatch("one"), world.livepatch("two"));
     apply(&world, &first).0.expect("it works");
     end_guard(&world);
     apply(&world, &second).0.expect("it works");
@@ -435,7 +408,7 @@ fn boot_goes_back_to_one_that_was_proven_when_the_last_one_is_damaged() {
 #[test]
 fn livepatch_of_somebody_else_and_two_at_once_are_refused() {
     let world = World::new();
-    let one = applying(&world, "one");
+    let one = world.livepatch("one");
     let directory = StateDirectory::at(Some(&world.state())).without_patience();
     let host = Host::open(&world.machine, &directory).expect("it is free");
     assert!(matches!(Host::open(&world.machine, &directory), Err(HostProblem::Busy)));
@@ -473,7 +446,7 @@ fn livepatch_of_somebody_else_and_two_at_once_are_refused() {
 #[test]
 fn damage_is_told_and_foreign_livepatches_can_be_looked_at() {
     let world = World::new();
-    let one = applying(&world, "one");
+    let one = world.livepatch("one");
     apply(&world, &one).0.expect("it works");
     let directory = StateDirectory::at(Some(&world.state()));
     let path = directory.module_path(one.module.digest);

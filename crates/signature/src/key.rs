@@ -11,7 +11,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use camino::Utf8Path;
 use minisign::{KeyPair, SecretKeyBox};
 
-use crate::{BundleError, KEY_BYTES};
+use crate::{KEY_BYTES, KeyError};
 
 /// How many bytes a secret key has before it is encoded. Those at 2 and 3 are zero when it has no password.
 const SECRET_BYTES: usize = 158;
@@ -45,11 +45,12 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// A key that bundles are verified with.
+/// A key that signatures are verified with.
 #[derive(Clone)]
 pub struct PublicKey {
     pub(crate) key: minisign_verify::PublicKey,
     id: KeyId,
+    text: String,
 }
 
 impl fmt::Debug for PublicKey {
@@ -63,27 +64,27 @@ impl PublicKey {
     ///
     /// # Errors
     /// When it is none.
-    pub fn parse(text: &str) -> Result<Self, BundleError> {
-        let what = || BundleError::NoPublicKey {
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let what = || KeyError::NoPublicKey {
             what: format!("{:?}", text.chars().take(80).collect::<String>()),
         };
         let key = minisign_verify::PublicKey::from_base64(text).map_err(|_| what())?;
         let bytes = BASE64_STANDARD.decode(text).map_err(|_| what())?;
-        Ok(Self { key, id: KeyId::of(&bytes).ok_or_else(what)? })
+        Ok(Self { key, id: KeyId::of(&bytes).ok_or_else(what)?, text: text.to_owned() })
     }
 
     /// Takes the text of a key, or else the name of a file with one.
     ///
     /// # Errors
     /// When it is neither.
-    pub fn parse_or_read(text: &str) -> Result<Self, BundleError> {
+    pub fn parse_or_read(text: &str) -> Result<Self, KeyError> {
         if text.starts_with("RW") && text.len() == PUBLIC_CHARACTERS {
             return Self::parse(text);
         }
         let path = Utf8Path::new(text);
         let content = read(path)?;
         let line = content.lines().find(|line| line.starts_with("RW"));
-        let none = || BundleError::NoPublicKey { what: path.to_string() };
+        let none = || KeyError::NoPublicKey { what: path.to_string() };
         Self::parse(line.ok_or_else(none)?.trim()).map_err(|_| none())
     }
 
@@ -91,9 +92,14 @@ impl PublicKey {
     pub fn id(&self) -> KeyId {
         self.id
     }
+
+    /// Its text: the line with `RW…`.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
 }
 
-/// A key that bundles are signed with.
+/// A key that is signed with.
 pub struct SecretKey {
     pub(crate) key: minisign::SecretKey,
     is_open: bool,
@@ -110,9 +116,9 @@ impl SecretKey {
     ///
     /// # Errors
     /// When it cannot be read, is no key, or has a password.
-    pub fn read(path: &Utf8Path) -> Result<Self, BundleError> {
+    pub fn read(path: &Utf8Path) -> Result<Self, KeyError> {
         let wrong =
-            |what: &str| BundleError::NoSecretKey { path: path.to_owned(), what: what.to_owned() };
+            |what: &str| KeyError::NoSecretKey { path: path.to_owned(), what: what.to_owned() };
         let text = read(path)?;
         let line = text.lines().nth(1).ok_or_else(|| wrong("it has no second line"))?;
         let bytes = BASE64_STANDARD.decode(line.trim()).map_err(|_| wrong("it is not base64"))?;
@@ -120,7 +126,7 @@ impl SecretKey {
             return Err(wrong("it has another length"));
         }
         if bytes[2..4] != [0, 0] {
-            return Err(BundleError::Password { path: path.to_owned() });
+            return Err(KeyError::Password { path: path.to_owned() });
         }
         // The program minisign leaves the checksum of a key without a password out; the library asks for it.
         let has_checksum = bytes[SECRET_BYTES - CHECKSUM_BYTES..].iter().any(|byte| *byte != 0);
@@ -142,6 +148,15 @@ impl SecretKey {
         KeyId::of_bytes(self.key.keynum())
     }
 
+    /// The text of its public half: the line with `RW…`.
+    ///
+    /// # Errors
+    /// When it has none; one that was read has.
+    pub fn public(&self) -> Result<String, KeyError> {
+        let public = minisign::PublicKey::from_secret_key(&self.key);
+        public.map(|key| key.to_base64()).map_err(|error| KeyError::Sign(error.to_string()))
+    }
+
     /// Whether others than its owner may read its file, or write it.
     pub fn is_open_to_others(&self) -> bool {
         self.is_open
@@ -153,8 +168,8 @@ impl SecretKey {
 ///
 /// # Errors
 /// When a file is there already or cannot be written; neither is left then.
-pub fn generate_keys(secret: &Utf8Path, public: &Utf8Path) -> Result<(KeyId, String), BundleError> {
-    let unusable = |error: minisign::PError| BundleError::Sign(error.to_string());
+pub fn generate_keys(secret: &Utf8Path, public: &Utf8Path) -> Result<(KeyId, String), KeyError> {
+    let unusable = |error: minisign::PError| KeyError::Sign(error.to_string());
     let KeyPair { pk, sk } = KeyPair::generate_unencrypted_keypair().map_err(unusable)?;
     let id = KeyId::of_bytes(pk.keynum());
     let secret_text =
@@ -169,8 +184,8 @@ pub fn generate_keys(secret: &Utf8Path, public: &Utf8Path) -> Result<(KeyId, Str
     Ok((id, key))
 }
 
-fn write(path: &Utf8Path, mode: u32, text: &str) -> Result<(), BundleError> {
-    let failed = |source| BundleError::WriteKey { path: path.to_owned(), source };
+fn write(path: &Utf8Path, mode: u32, text: &str) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Write { path: path.to_owned(), source };
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = file.map_err(failed)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
@@ -181,8 +196,8 @@ fn write(path: &Utf8Path, mode: u32, text: &str) -> Result<(), BundleError> {
     })
 }
 
-fn read(path: &Utf8Path) -> Result<String, BundleError> {
-    let failed = |source| BundleError::ReadKey { path: path.to_owned(), source };
+fn read(path: &Utf8Path) -> Result<String, KeyError> {
+    let failed = |source| KeyError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(KEY_BYTES + 1).read_to_string(&mut text))

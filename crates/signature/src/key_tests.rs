@@ -33,13 +33,14 @@ fn keys_are_written_for_their_owner_and_never_over_others() {
     assert_eq!(mode & 0o777, 0o600);
     let key = SecretKey::read(&secret).expect("a key");
     assert_eq!((key.id(), key.is_open_to_others()), (id, false));
+    assert_eq!(key.public().expect("its other half"), text);
     for known in [text.as_str(), public.as_str()] {
         assert_eq!(PublicKey::parse_or_read(known).expect("a key").id(), id, "{known}");
     }
     let before = std::fs::read(&secret).expect("it is there");
     for (other_secret, other_public) in [(&secret, &place.join("q")), (&place.join("t"), &public)] {
         let error = generate_keys(other_secret, other_public).expect_err("it is there");
-        assert!(matches!(error, BundleError::WriteKey { .. }), "{error}");
+        assert!(matches!(error, KeyError::Write { .. }), "{error}");
     }
     assert_eq!(std::fs::read(&secret).expect("it is there"), before);
     assert!(!place.join("t").exists() && !place.join("q").exists(), "no half of a pair is left");
@@ -59,7 +60,7 @@ fn keys_of_the_program_minisign_are_taken_unless_they_have_a_password() {
     assert_eq!(secret.id(), public.id());
     assert_eq!(public.id().to_string(), "56CB723E3EEDA323");
     let error = SecretKey::read(&write("password", WITH_PASSWORD)).expect_err("it has one");
-    assert!(matches!(error, BundleError::Password { .. }), "{error}");
+    assert!(matches!(error, KeyError::Password { .. }), "{error}");
     for (text, expected) in [
         ("", "no second line"),
         ("a\nnot base64", "not base64"),

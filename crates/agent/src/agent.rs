@@ -1,0 +1,445 @@
+use std::time::{Duration, Instant};
+
+use elivepatch_api::{Assigned, HostFault, HostOrder, HostReport, Order};
+use elivepatch_host::{
+    AgentLock, AgentRecord, ApplyOptions, Applying, Booted, By, FailedOrder, Guarded, Host,
+    HostProblem, Machine, PendingOrder, Reverted, StateDirectory, Status, boot_id, is_switched_off,
+    next_look, uptime,
+};
+use elivepatch_model::{HostName, Sha256Digest, TargetFacts, with_causes};
+use jiff::{Timestamp, civil::DateTime};
+use sha2::{Digest as _, Sha256};
+
+use crate::{AgentOptions, Decision, Situation, Wait, decide, is_open, report};
+
+/// How soon the agent asks again when the server did not answer: twice as long each time, up to the most.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// How often it is looked whether the maintenance window has opened.
+const WINDOW_LOOK: Duration = Duration::from_secs(30);
+
+/// Bounds of the time between two reports, whatever the server says: a mistake there neither floods it nor lets a
+/// machine be silent for days.
+const SOONEST_REPORT: Duration = Duration::from_secs(5);
+const LATEST_REPORT: Duration = Duration::from_secs(24 * 3600);
+
+/// How soon it is tried again while another elivepatch is at work.
+const BUSY_PAUSE: Duration = Duration::from_secs(10);
+
+/// What the agent needs of the machine and the network beside [`Machine`].
+pub trait Surroundings {
+    /// The kernel and the machine, as they are told to the server.
+    ///
+    /// # Errors
+    /// Why they cannot be told; one line.
+    fn target(&self) -> Result<TargetFacts, String>;
+
+    /// Tells the server how the machine stands.
+    fn report(&self, report: &HostReport) -> impl Future<Output = Result<HostOrder, Unreached>>;
+
+    /// Fetches a livepatch that is assigned. What comes is verified.
+    fn fetch(&self, assigned: &Assigned) -> impl Future<Output = Result<Applying, HostFault>>;
+
+    /// Lets something look after the machine that goes on when the agent is ended.
+    fn start_guard(&self);
+
+    /// Says what happens, for the log.
+    fn say(&self, text: &str);
+
+    /// What the clock of the machine shows, in its time zone.
+    fn now(&self) -> DateTime;
+}
+
+/// Why the server gave no order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreached {
+    /// Why; one line.
+    pub why: String,
+    /// What can be done; one line.
+    pub hint: String,
+}
+
+/// The agent of a machine.
+pub struct Agent<'a, S> {
+    machine: &'a Machine,
+    directory: &'a StateDirectory,
+    lock: AgentLock,
+    name: HostName,
+    options: AgentOptions,
+    surroundings: S,
+    record: AgentRecord,
+    /// What the server wants, as it said last.
+    order: Option<Order>,
+    /// Why that is not carried out.
+    refused: Option<HostFault>,
+    /// When the next report is due; absent: now.
+    report_at: Option<Instant>,
+    /// What waits for its turn in the window, and since when.
+    turn: Option<(Sha256Digest, Instant)>,
+    failures: u32,
+}
+
+impl<'a, S: Surroundings> Agent<'a, S> {
+    /// The agent, before its first round.
+    ///
+    /// # Errors
+    /// When another one runs, or the state directory cannot be used.
+    pub fn new(
+        machine: &'a Machine,
+        directory: &'a StateDirectory,
+        name: HostName,
+        options: AgentOptions,
+        surroundings: S,
+    ) -> Result<Self, HostProblem> {
+        let lock = directory.lock_agent()?;
+        let record = directory.agent_record()?;
+        let (order, refused, report_at, turn) = (None, None, None, None);
+        let failures = 0;
+        Ok(Self {
+            machine,
+            directory,
+            lock,
+            name,
+            options,
+            surroundings,
+            record,
+            order,
+            refused,
+            report_at,
+            turn,
+            failures,
+        })
+    }
+
+    /// Whether the server has answered the last time, and all that it wants is done or waits for its time.
+    pub fn is_well(&self) -> bool {
+        self.record.unheard.is_none() && self.record.failed.is_none() && self.refused.is_none()
+    }
+
+    /// One round: looks after the machine, reports when that is due, and does what is to be done. Gives how long it
+    /// may be waited until the next one.
+    pub async fn round(&mut self) -> Duration {
+        self.load_after_boot();
+        let mut next_look = self.look_after();
+        let due = self.report_at.is_none_or(|at| at <= Instant::now());
+        // What is about to be loaded is asked for again: it may have been withdrawn since.
+        let decision = self.decision();
+        self.note_decision(&decision);
+        let acts = matches!(decision, Decision::Load(_) | Decision::Unload { .. });
+        if (due || acts) && self.report().await {
+            let told = self.told();
+            let decision = self.decision();
+            self.note_decision(&decision);
+            let has_tried = self.carry_out(decision).await;
+            if has_tried {
+                next_look = self.look_after();
+                let decision = self.decision();
+                self.note_decision(&decision);
+            }
+            // The server is told at once what has come of it.
+            if has_tried || self.told() != told {
+                self.report().await;
+            }
+            self.write_record();
+        }
+        let until_report = self
+            .report_at
+            .map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        let wait = match self.decision() {
+            Decision::NotYet(Wait::Turn(left) | Wait::Retry(left)) => left,
+            Decision::NotYet(Wait::Window) => WINDOW_LOOK,
+            // The server has changed its mind meanwhile.
+            Decision::Load(_) | Decision::Unload { .. } if self.failures == 0 => Duration::ZERO,
+            _ => LATEST_REPORT,
+        };
+        let pause = until_report.min(wait).min(next_look.unwrap_or(LATEST_REPORT));
+        pause.max(Duration::from_secs(1))
+    }
+
+    /// Sees to it once in each boot that what belongs to the kernel is loaded: where nothing runs `elivepatch boot`,
+    /// nobody else does.
+    fn load_after_boot(&mut self) {
+        let boot = match boot_id(self.machine) {
+            Ok(boot) => boot,
+            Err(problem) => return self.say_problem(&problem),
+        };
+        if self.record.boot_id.as_ref() == Some(&boot) {
+            return;
+        }
+        self.surroundings.start_guard();
+        match Host::boot(self.machine, self.directory, &mut |_| {}) {
+            Ok(Booted::Loaded { name, .. }) => {
+                self.surroundings.say(&format!("{name} is active, as it was before the reboot"));
+            }
+            Ok(_) => {}
+            Err(HostProblem::Busy) => return,
+            // It is told by what is looked at next, and not tried again and again.
+            Err(problem) => self.say_problem(&problem),
+        }
+        self.record.boot_id = Some(boot);
+        self.write_record();
+    }
+
+    /// Looks how the machine is with what was loaded last; gives when to look again.
+    fn look_after(&mut self) -> Option<Duration> {
+        let is_guarded = self.directory.read().is_ok_and(|state| state.marker.is_some());
+        if !is_guarded {
+            return None;
+        }
+        let directory = self.directory.clone().without_patience();
+        let guarded =
+            Host::open(self.machine, &directory).and_then(|mut host| host.guard(&mut |_| {}));
+        let next = match guarded {
+            Ok(Guarded::Well { lived }) => Some(next_look(lived).unwrap_or(BUSY_PAUSE)),
+            Ok(Guarded::None) => None,
+            Ok(Guarded::Disabled { name }) => {
+                self.surroundings.say(&format!("{name} was disabled by somebody"));
+                None
+            }
+            Ok(Guarded::TakenBack { name, health }) => {
+                self.surroundings.say(&format!("{name} was taken back: {}", health.words()));
+                None
+            }
+            Err(HostProblem::Busy) => Some(BUSY_PAUSE),
+            Err(problem) => {
+                self.say_problem(&problem);
+                Some(BUSY_PAUSE)
+            }
+        };
+        // Each look is told.
+        self.report_at = None;
+        next
+    }
+
+    /// Reports, and takes the order. Gives whether the server answered.
+    async fn report(&mut self) -> bool {
+        let report = match self.look() {
+            Ok(report) => report,
+            Err(why) => {
+                // Without knowing the machine nothing is told and nothing done.
+                self.surroundings.say(&why);
+                self.report_at = Some(Instant::now() + FIRST_RETRY);
+                return false;
+            }
+        };
+        match self.surroundings.report(&report).await {
+            Ok(answer) => {
+                if self.record.unheard.take().is_some() {
+                    self.surroundings.say("the server answers again");
+                }
+                self.failures = 0;
+                self.record.heard_at = Some(Timestamp::now());
+                self.order = Some(answer.order);
+                let after = Duration::from_secs(answer.report_after_seconds)
+                    .clamp(SOONEST_REPORT, LATEST_REPORT);
+                self.report_at = Some(Instant::now() + spread(after, self.name.as_str()));
+                true
+            }
+            Err(Unreached { why, hint }) => {
+                if self.record.unheard.as_ref() != Some(&why) {
+                    self.surroundings.say(&format!("{why}; {hint}"));
+                    self.record.unheard = Some(why);
+                    self.write_record();
+                }
+                let pause =
+                    FIRST_RETRY.saturating_mul(1 << self.failures.min(4)).min(LONGEST_RETRY);
+                self.failures = self.failures.saturating_add(1);
+                self.report_at = Some(Instant::now() + spread(pause, self.name.as_str()));
+                false
+            }
+        }
+    }
+
+    /// What a report says of the order.
+    fn told(&self) -> (Option<HostFault>, Option<Sha256Digest>) {
+        (self.refused.clone(), self.record.pending.as_ref().map(|pending| pending.digest))
+    }
+
+    fn look(&self) -> Result<HostReport, String> {
+        let words = |problem: HostProblem| with_causes(&problem);
+        let status = Status::look(self.machine, self.directory).map_err(words)?;
+        let boot = boot_id(self.machine).map_err(words)?;
+        let up = uptime(self.machine).map_err(words)?;
+        let target = self.surroundings.target()?;
+        let refused = self.refused.as_ref();
+        Ok(report(&status, &self.record, refused, target, boot, up.as_secs()))
+    }
+
+    /// What the last order comes to now.
+    fn decision(&self) -> Decision {
+        let Some(order) = &self.order else { return Decision::Nothing };
+        let Ok(status) = Status::look(self.machine, self.directory) else {
+            return Decision::Nothing;
+        };
+        decide(
+            order,
+            &Situation {
+                current: status.current.as_ref().map(|(digest, _)| *digest),
+                is_active: status.is_active(),
+                locked_out: &status.locked_out,
+                taken_back: &status.taken_back,
+                failed: self.record.failed.as_ref(),
+                is_window_open: is_open(&self.options.windows, &self.surroundings.now()),
+                jitter: self.jitter_left(order),
+                is_switched_off: is_switched_off(self.machine).unwrap_or(true),
+                now: Timestamp::now(),
+            },
+        )
+    }
+
+    /// How long this machine is yet to wait in the window.
+    fn jitter_left(&self, order: &Order) -> Duration {
+        let Order::Load(assigned) = order else { return Duration::ZERO };
+        let whole = jitter(self.options.jitter, self.name.as_str(), assigned.digest);
+        match self.turn {
+            Some((digest, since)) if digest == assigned.digest => {
+                whole.saturating_sub(since.elapsed())
+            }
+            _ => whole,
+        }
+    }
+
+    /// Keeps what is waited for, and why something is not done.
+    fn note_decision(&mut self, decision: &Decision) {
+        let Some(Order::Load(assigned)) = &self.order else {
+            self.record.pending = None;
+            self.turn = None;
+            self.refused = None;
+            return;
+        };
+        self.refused = match decision {
+            Decision::Refuse(fault) => {
+                if self.refused.as_ref() != Some(fault) {
+                    self.surroundings.say(&format!("{}; {}", fault.what, fault.hint));
+                }
+                Some(fault.clone())
+            }
+            _ => None,
+        };
+        let pending = match decision {
+            Decision::NotYet(wait) => Some(wait.words()),
+            Decision::Load(_) => Some("it to be fetched and loaded".to_owned()),
+            _ => None,
+        };
+        if let Decision::NotYet(Wait::Turn(_)) = decision
+            && self.turn.is_none_or(|(digest, _)| digest != assigned.digest)
+        {
+            self.turn = Some((assigned.digest, Instant::now()));
+        }
+        if !matches!(decision, Decision::NotYet(Wait::Turn(_)) | Decision::Load(_)) {
+            self.turn = None;
+        }
+        self.record.pending = pending.map(|waits_for| {
+            let before = self.record.pending.as_ref();
+            let since = before.filter(|before| before.digest == assigned.digest);
+            PendingOrder {
+                build: assigned.build,
+                digest: assigned.digest,
+                waits_for,
+                since: since.map_or_else(Timestamp::now, |before| before.since),
+            }
+        });
+    }
+
+    /// Does what was decided. Gives whether something was tried.
+    async fn carry_out(&mut self, decision: Decision) -> bool {
+        let (digest, outcome) = match decision {
+            Decision::Load(assigned) => (Some(assigned.digest), self.load(&assigned).await),
+            Decision::Unload { reason } => (None, self.unload(&reason)),
+            Decision::Nothing | Decision::NotYet(_) | Decision::Refuse(_) => return false,
+        };
+        match outcome {
+            Ok(()) => self.record.failed = None,
+            Err(HostFault { what, hint }) => {
+                self.surroundings.say(&format!("{what}; {hint}"));
+                let before = self.record.failed.take().filter(|before| before.digest == digest);
+                let tries = before.map_or(0, |before| before.tries).saturating_add(1);
+                let at = Timestamp::now();
+                self.record.failed = Some(FailedOrder { digest, tries, at, what, hint });
+            }
+        }
+        true
+    }
+
+    async fn load(&mut self, assigned: &Assigned) -> Result<(), HostFault> {
+        // It may be kept here from an earlier time.
+        let kept = self.directory.held(assigned.digest).ok().flatten();
+        let applying = match kept {
+            Some(held) => Applying::from(held),
+            None => self.surroundings.fetch(assigned).await?,
+        };
+        if applying.module.digest != assigned.digest {
+            return Err(HostFault {
+                what: format!(
+                    "the module of build {} is not the one that is assigned: {} and not {}",
+                    assigned.build, applying.module.digest, assigned.digest
+                ),
+                hint: "look at the server's log; nothing was loaded".to_owned(),
+            });
+        }
+        let options =
+            ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
+        let mut host =
+            Host::open(self.machine, self.directory).map_err(|problem| fault(&problem))?;
+        // It waits for the lock that is held here, and then looks after what this has loaded.
+        self.surroundings.start_guard();
+        let name = applying.module.name.clone();
+        host.apply(&applying, &options, &mut |_| {}).map_err(|problem| fault(&problem))?;
+        self.surroundings.say(&format!("{name} of build {} is active", assigned.build));
+        Ok(())
+    }
+
+    fn unload(&mut self, reason: &str) -> Result<(), HostFault> {
+        let options =
+            ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
+        let mut host =
+            Host::open(self.machine, self.directory).map_err(|problem| fault(&problem))?;
+        let why = match reason.is_empty() {
+            true => "withdrawn by the server".to_owned(),
+            false => format!("withdrawn by the server: {reason}"),
+        };
+        match host.revert(None, &why, &options, &mut |_| {}) {
+            Ok(Reverted::ToNone { from, .. } | Reverted::To { from, .. }) => {
+                self.surroundings.say(&format!("{from} is taken back: {why}"));
+                Ok(())
+            }
+            // Somebody was quicker.
+            Err(HostProblem::NothingLoaded) => {
+                host.forget_current().map_err(|problem| fault(&problem))
+            }
+            Err(problem) => Err(fault(&problem)),
+        }
+    }
+
+    fn write_record(&self) {
+        if let Err(problem) = self.directory.write_agent_record(&self.lock, &self.record) {
+            self.say_problem(&problem);
+        }
+    }
+
+    fn say_problem(&self, problem: &HostProblem) {
+        self.surroundings.say(&with_causes(problem));
+    }
+}
+
+fn fault(problem: &HostProblem) -> HostFault {
+    HostFault { what: with_causes(problem), hint: problem.hint() }
+}
+
+/// The part of the longest wait that is this machine's for this livepatch.
+fn jitter(longest: Duration, name: &str, digest: Sha256Digest) -> Duration {
+    longest.mul_f64(share(&format!("{name} {digest}")))
+}
+
+/// Between nine tenths of a time and the whole, so that machines that were started together do not stay together.
+fn spread(time: Duration, name: &str) -> Duration {
+    time.mul_f64(0.9 + share(name) / 10.0)
+}
+
+/// A number from 0 to below 1 that is always the same for a text, and spread evenly over texts.
+fn share(text: &str) -> f64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    f64::from(number) / (f64::from(u32::MAX) + 1.0)
+}

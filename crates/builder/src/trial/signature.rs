@@ -1,0 +1,60 @@
+//! The signature of the module, in the trial: a kernel that trusts its key must take it, and nothing else, once it
+//! takes only signed modules. A kernel that does not have the key, as a stock one has only its distribution's, is
+//! not asked: it would load nothing of ours.
+
+use std::io;
+
+use elivepatch_elf::SignedModule;
+use elivepatch_model::{Failure, FailureClass, SignatureTrial};
+
+use super::{
+    initrd::Initrd,
+    verdict::{CONSOLE_LINES, Course},
+};
+
+/// Puts two copies of a signed module into the guest that it must refuse.
+pub(super) fn add_copies(initrd: &mut Initrd, module: &[u8]) -> io::Result<()> {
+    let Some(SignedModule { content, signature }) = SignedModule::split(module) else {
+        return Ok(());
+    };
+    initrd.file("trial/unsigned.ko", content)?;
+    let mut changed = content.to_vec();
+    // Wherever it is, it is signed; the kernel looks at the signature before anything else.
+    let middle = changed.len() / 2;
+    if let Some(byte) = changed.get_mut(middle) {
+        *byte ^= 1;
+    }
+    let tampered = SignedModule { content: &changed, signature }.join();
+    initrd.file("trial/tampered.ko", &tampered)
+}
+
+/// What the trial showed of the signature of a module that has one.
+///
+/// # Errors
+/// `trial-load-failed` when the kernel took what it should have refused; `trial-boot-failed` when the guest did not
+/// report on it.
+pub(super) fn check_signature(
+    course: &Course<'_>,
+    is_signed: bool,
+) -> Result<Option<SignatureTrial>, Failure> {
+    let name = course.input.module_name;
+    if let Some(copy) = &course.transcript.signature_accepted {
+        return Err(Failure::new(
+            FailureClass::TrialLoadFailed,
+            format!(
+                "the kernel was to take only signed modules, and took the {copy} copy of {name}"
+            ),
+            "report this as a bug of elivepatch, with the build's log",
+        )
+        .with_details(course.console.since_loading(course.mark, CONSOLE_LINES)));
+    }
+    match (is_signed, course.transcript.signature) {
+        (false, _) => Ok(None),
+        (true, Some(shown)) => Ok(Some(shown)),
+        (true, None) => Err(Failure::new(
+            FailureClass::TrialBootFailed,
+            format!("the guest did not report on the signature of {name}"),
+            "submit the build again; report a bug of elivepatch if it happens again",
+        )),
+    }
+}
