@@ -318,6 +318,10 @@ async fn what_is_said_for_people_is_cut_and_cannot_drive_a_terminal() {
     assert_eq!(faults[1].what, "0\u{fffd}\u{fffd}");
     assert_eq!(faults[1].hint, "a\u{fffd}]0;b\u{fffd}");
     assert_eq!(host.events.len(), 16);
+    // A host whose records are damaged knows no name of its livepatch.
+    let mut unnamed = running(Sha256Digest::of(b"x"));
+    unnamed.livepatch.as_mut().expect("it has one").name = String::new();
+    fleet.order("web-1", &unnamed).await;
     // A newer agent may say more.
     let mut newer = json!(report);
     newer["moon"] = json!("full");

@@ -71,8 +71,13 @@ fn livepatch(host: &HostResource) {
         (true, HostHealth::Proven) => "active, and proven",
         (true, HostHealth::Bad) => "active, and not well",
     };
-    line("livepatch", &format!("{}, {origin}: {state}", livepatch.name));
+    line("livepatch", &format!("{}, {origin}: {state}", named(&livepatch.name)));
     line("module", &livepatch.digest.to_string());
+}
+
+/// A livepatch's name, when the host could tell it.
+fn named(name: &str) -> &str {
+    if name.is_empty() { "one without a name" } else { name }
 }
 
 fn said(reason: &str) -> &str {
@@ -99,9 +104,11 @@ fn happened(change: &HostChange) -> String {
         HostChange::KernelChanged { from, to } => {
             format!("runs {}, before {}", kernel(to), kernel(from))
         }
-        HostChange::Loaded { name, digest } => format!("loaded {name} ({})", digest.short()),
+        HostChange::Loaded { name, digest } => {
+            format!("loaded {} ({})", named(name), digest.short())
+        }
         HostChange::TakenBack { name, digest } => {
-            format!("{name} ({}) is not active any more", digest.short())
+            format!("{} ({}) is not active any more", named(name), digest.short())
         }
         HostChange::LockedOut { digest } => format!("locked out the module {}", digest.short()),
         HostChange::Unlocked { digest } => {
