@@ -9,7 +9,7 @@ use elivepatch_server::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::times;
+use crate::{host_arguments::HostCommand, times};
 
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
@@ -53,6 +53,9 @@ pub enum Command {
     /// Approve, list and withdraw fixes of CVEs that are not taken by themselves.
     #[command(subcommand)]
     Fix(FixCommand),
+    /// Look after hosts: what they are to run and what not, and what they are exposed to.
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Make, list and revoke the tokens with which people, programs and hosts come.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -341,6 +344,7 @@ impl Command {
             | Self::CheckConfig
             | Self::Feed(_)
             | Self::Fix(_)
+            | Self::Host(_)
             | Self::Token(_)
             | Self::Audit(_)
             | Self::Certificate

@@ -4,6 +4,7 @@ mod actor;
 mod arguments;
 mod commands;
 mod error;
+mod host_arguments;
 mod housekeeping;
 mod logging;
 mod manifest_key;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::Toolchain(command)) => commands::toolchain::run(&arguments, command),
         Some(Command::Feed(command)) => commands::feed::run(&arguments, command),
         Some(Command::Fix(command)) => commands::fix::run(&arguments, command),
+        Some(Command::Host(command)) => commands::host::run(&arguments, command),
         Some(Command::Token(command)) => commands::token::run(&arguments, command),
         Some(Command::Audit(audit)) => commands::audit::run(&arguments, audit),
         Some(Command::Certificate) => commands::certificate::run(&arguments),

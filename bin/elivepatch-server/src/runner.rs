@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use camino::Utf8Path;
 use elivepatch_builder::{
-    Apt, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
+    Apt, Bases, BuildOrder, Builder, BuilderOptions, Cache, FinishedBuild, HousekeepingError,
     InventoryError, KernelInventory, Observer, SandboxLimits, SigningOptions, SilentObserver,
     Swept, Toolchains,
 };
@@ -94,18 +94,7 @@ impl std::fmt::Debug for Kernels {
 impl Inventories for Kernels {
     fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
         let found = self.0.inventory(target).map_err(|error| error.to_string())?;
-        Ok(found.map(|mut kernel| {
-            let built = std::mem::take(&mut kernel.built);
-            let kernel = Arc::new(kernel);
-            let same = Arc::clone(&kernel);
-            Inventory {
-                base: kernel.base.clone(),
-                version: kernel.version.clone(),
-                built,
-                has_file: Box::new(move |path| kernel.has_file(path)),
-                left_out: Box::new(move |path| same.left_out(path)),
-            }
-        }))
+        Ok(found.map(known))
     }
 
     fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
@@ -114,6 +103,57 @@ impl Inventories for Kernels {
 
     fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
         self.0.stock_releases(version)
+    }
+}
+
+/// The bases of a cache that a server may be using, for a command's questions about CVEs.
+#[derive(Debug)]
+pub struct BasesBeside {
+    bases: Bases,
+    config: ServerConfig,
+}
+
+impl BasesBeside {
+    /// Those of a config's cache; `None` when it is not there yet.
+    ///
+    /// # Errors
+    /// When it is there and cannot be used.
+    pub fn of(config: &ServerConfig) -> Result<Option<Self>, Failure> {
+        if !config.cache_directory.is_dir() {
+            return Ok(None);
+        }
+        let bases = Bases::new(Cache::open(&config.cache_directory)?);
+        Ok(Some(Self { bases, config: config.clone() }))
+    }
+}
+
+impl Inventories for BasesBeside {
+    fn find(&self, target: &TargetFacts) -> Result<Option<Inventory>, String> {
+        let found = self.bases.inventory(target).map_err(|error| error.to_string())?;
+        Ok(found.map(known))
+    }
+
+    fn stock_config(&self, release: &KernelRelease) -> Result<Vec<u8>, Failure> {
+        stock_config(&self.config, release, &SilentObserver)
+    }
+
+    fn stock_releases(&self, version: &KernelRelease) -> Result<Vec<KernelRelease>, Failure> {
+        let cache = Cache::open(&self.config.cache_directory)?;
+        let apt = Apt::open(&cache, &options(&self.config).debian)?;
+        elivepatch_builder::stock_releases(&apt, version, &SilentObserver)
+    }
+}
+
+fn known(mut kernel: KernelInventory) -> Inventory {
+    let built = std::mem::take(&mut kernel.built);
+    let kernel = Arc::new(kernel);
+    let same = Arc::clone(&kernel);
+    Inventory {
+        base: kernel.base.clone(),
+        version: kernel.version.clone(),
+        built,
+        has_file: Box::new(move |path| kernel.has_file(path)),
+        left_out: Box::new(move |path| same.left_out(path)),
     }
 }
 

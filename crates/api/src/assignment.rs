@@ -60,7 +60,7 @@ pub struct Assignment {
 pub struct AssignmentAnswer {
     /// The assignment.
     pub assignment: Assignment,
-    /// How many hosts it is for now, whichever kernels they have.
+    /// How many hosts it reaches now: those that it is to, as far as they run the kernel that it is for.
     pub hosts: u64,
     /// What the person should know; one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -70,6 +70,31 @@ impl KernelInventory {
     }
 }
 
+/// The bases of a cache, for who builds nothing: what they say of kernels. A server may use the cache meanwhile.
+#[derive(Debug)]
+pub struct Bases {
+    cache: Cache,
+    lists: KeptLists,
+}
+
+impl Bases {
+    /// Those of a cache.
+    pub fn new(cache: Cache) -> Self {
+        Self { cache, lists: KeptLists::default() }
+    }
+
+    /// As [`Builder::inventory`].
+    ///
+    /// # Errors
+    /// As [`Builder::inventory`].
+    pub fn inventory(
+        &self,
+        target: &TargetFacts,
+    ) -> Result<Option<KernelInventory>, InventoryError> {
+        inventory(&self.cache, &self.lists, target)
+    }
+}
+
 impl Builder {
     /// What the kernel of a target is built from; `None` when no base of it is ready. Its build-id and its
     /// `uname -v` tell the kernels of one release apart, as far as the target has them.

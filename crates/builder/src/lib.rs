@@ -54,14 +54,15 @@ mod work_directory;
 pub use builder::{Builder, index_names};
 pub use cache::{Cache, EntryKind, FEED_MIRROR};
 pub use debian::{
-    Apt, DebianOptions, MirrorTimes, PackageDirectory, stock_config, unpack_source_tarball,
+    Apt, DebianOptions, MirrorTimes, PackageDirectory, stock_config, stock_releases,
+    unpack_source_tarball,
 };
 pub use fit::{FitSurvey, FitSurveyInput, SurveyedObject};
 pub use housekeeping::{
     HousekeepingError, KeptEntry, ListedBase, RemovedEntry, Sweep, SweepReason, Swept, cache_bytes,
     list_bases, pin_base, remove_base,
 };
-pub use inventory::{InventoryError, KernelInventory};
+pub use inventory::{Bases, InventoryError, KernelInventory};
 pub use observer::{Observer, SilentObserver};
 pub use options::BuilderOptions;
 pub use order::{BuildOrder, EarlierModule, FinishedBuild, FixText};

@@ -67,8 +67,11 @@ fn unknown_key_and_wrong_type_are_named_with_their_line() {
 fn every_value_that_cannot_be_used_is_named_at_once() {
     insta::assert_snapshot!(error(
         "listen = \"0.0.0.0:8420\"\ndata_directory = \"relative\"\nqueue_limit = 0\n\n\
-         [builder]\nworkers = 0\nmemory_limit_mib = 1\nheader_objects = 0\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n"
+         [builder]\nworkers = 0\nmemory_limit_mib = 1\nheader_objects = 0\n[debian]\nmirror = \"ftp://old\"\nsuites = [\"../x\"]\n\
+         [hosts]\nreport_seconds = 5\n"
     ));
+    let most = error("[hosts]\nreport_seconds = 86401\n");
+    assert!(most.contains("hosts.report_seconds: 86401 is too much; 86400 is the most"), "{most}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod check_config;
 pub mod feed;
 pub mod fix;
 pub mod gc;
+pub mod host;
 pub mod init;
 pub mod kernel_config;
 pub mod manifest_key;

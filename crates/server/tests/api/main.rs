@@ -4,6 +4,7 @@ mod access;
 mod bare_version;
 mod errors;
 mod events;
+mod hosts;
 mod lease;
 mod openapi;
 mod origin;

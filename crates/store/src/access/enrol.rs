@@ -9,7 +9,7 @@ use super::{
 use crate::{
     AuditAction, NewAudit, NewHost, Store, StoreError,
     audit::append,
-    hosts::{insert_host, replace_tags, tags_of},
+    hosts::{insert_host, replace_tags, revoke_credentials, tags_of},
 };
 
 /// A host that was registered.
@@ -60,13 +60,7 @@ impl Store {
         };
         let tags = tags_of(&mut transaction, name).await?;
         // Also those of a host of this name that was forgotten.
-        sqlx::query(
-            "UPDATE tokens SET revoked_at = ? WHERE host = ? AND kind = 'credential' AND revoked_at IS NULL",
-        )
-        .bind(now.as_microsecond())
-        .bind(name.as_str())
-        .execute(&mut *transaction)
-        .await?;
+        revoke_credentials(&mut transaction, name, now).await?;
         let own = NewToken {
             kind: TokenKind::Credential,
             role: Role::Host,

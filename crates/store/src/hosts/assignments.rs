@@ -193,21 +193,27 @@ impl Store {
         rows.into_iter().map(AssignmentRecord::try_from).collect()
     }
 
-    /// How many hosts something reaches now.
+    /// How many hosts an assignment is to, and how many of them run the kernel that it is for.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn count_hosts(&self, whom: &Whom) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(
-            "SELECT CASE ?1 WHEN 'host' THEN (SELECT count(*) FROM hosts WHERE name = ?2)
-                            WHEN 'tag' THEN (SELECT count(*) FROM host_tags WHERE tag = ?2)
-                            ELSE (SELECT count(*) FROM hosts) END",
+    pub async fn reach(&self, made: &AssignmentRecord) -> Result<(u64, u64), StoreError> {
+        let (all, of_kernel): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE release = ?3 AND architecture = ?4
+                                               AND (?5 IS NULL OR build_id IS NULL OR build_id = ?5))
+               FROM hosts
+              WHERE CASE ?1 WHEN 'host' THEN name = ?2
+                            WHEN 'tag' THEN name IN (SELECT host FROM host_tags WHERE tag = ?2)
+                            ELSE 1 END",
         )
-        .bind(whom::kind(whom))
-        .bind(whom::name(whom))
+        .bind(whom::kind(&made.whom))
+        .bind(whom::name(&made.whom))
+        .bind(made.release.as_str())
+        .bind(made.architecture.as_str())
+        .bind(made.build_id.as_ref().map(ElfBuildId::as_str))
         .fetch_one(&self.readers)
         .await?;
-        Ok(count.cast_unsigned())
+        Ok((all.cast_unsigned(), of_kernel.cast_unsigned()))
     }
 }
 

@@ -21,7 +21,7 @@ pub use events::{HOST_EVENTS, HostEventRecord};
 pub use holds::HoldRecord;
 pub use list::{HostFilter, HostKernel};
 pub use register::NewHost;
-pub(crate) use register::{insert_host, replace_tags, tags_of};
+pub(crate) use register::{insert_host, replace_tags, revoke_credentials, tags_of};
 pub use report::{OrderGrounds, ReportedHost};
 pub use withdrawals::WithdrawalRecord;
 

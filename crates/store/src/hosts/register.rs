@@ -2,6 +2,7 @@ use elivepatch_model::{HostName, Sha256Digest, Tag, TargetFacts};
 use jiff::Timestamp;
 use sqlx::{Sqlite, Transaction};
 
+use super::parse;
 use crate::{Store, StoreError, row::to_json};
 
 /// A host to be registered.
@@ -27,14 +28,15 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a host with its report, its events, and what was assigned to it alone. Another one may be
-    /// registered under its name then.
+    /// Forgets a host with its report, its events, and what was assigned to it alone; its token is worth nothing
+    /// from now on. Another one may be registered under its name then.
     ///
     /// # Errors
     /// [`StoreError::NoSuchHost`], or a failure of the database.
-    pub async fn forget_host(&self, name: &HostName) -> Result<(), StoreError> {
+    pub async fn forget_host(&self, name: &HostName, now: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.write().await?;
         delete_host(&mut transaction, name).await?;
+        revoke_credentials(&mut transaction, name, now).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -50,15 +52,20 @@ impl Store {
             .await?)
     }
 
-    /// Gives a host these tags in the place of those that it had.
+    /// Changes the tags of a host: `change` gets those that it has and gives those that it is to have.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchHost`], or a failure of the database.
-    pub async fn tag_host(&self, name: &HostName, tags: &[Tag]) -> Result<(), StoreError> {
+    /// [`StoreError::NoSuchHost`], a failure of the database, or what `change` says: then nothing is changed.
+    pub async fn tag_host<E: From<StoreError>>(
+        &self,
+        name: &HostName,
+        change: impl FnOnce(Vec<Tag>) -> Result<Vec<Tag>, E> + Send,
+    ) -> Result<(), E> {
         let mut transaction = self.write().await?;
         require_host(&mut transaction, name).await?;
-        replace_tags(&mut transaction, name, tags).await?;
-        transaction.commit().await?;
+        let had = tags_of(&mut transaction, name).await?;
+        replace_tags(&mut transaction, name, &change(had)?).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
 }
@@ -89,8 +96,24 @@ pub(crate) async fn insert_host(
     insert_tags(transaction, &host.name, &host.tags).await
 }
 
-/// Forgets a host in a transaction that does more.
-pub(crate) async fn delete_host(
+/// Takes the credentials of a host back, also of one that was forgotten.
+pub(crate) async fn revoke_credentials(
+    transaction: &mut Transaction<'_, Sqlite>,
+    name: &HostName,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE tokens SET revoked_at = ?
+          WHERE host = ? AND kind = 'credential' AND revoked_at IS NULL",
+    )
+    .bind(now.as_microsecond())
+    .bind(name.as_str())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+async fn delete_host(
     transaction: &mut Transaction<'_, Sqlite>,
     name: &HostName,
 ) -> Result<(), StoreError> {
@@ -145,7 +168,7 @@ pub(crate) async fn tags_of(
             .bind(name.as_str())
             .fetch_all(&mut **transaction)
             .await?;
-    tags.iter().map(|tag| super::parse(tag, &format!("a tag of the host {name}"))).collect()
+    tags.iter().map(|tag| parse(tag, &format!("a tag of the host {name}"))).collect()
 }
 
 async fn insert_tags(

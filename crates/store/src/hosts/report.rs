@@ -109,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn build_of_module(
+    pub async fn build_that_made(
         &self,
         module: Sha256Digest,
     ) -> Result<Option<BuildNumber>, StoreError> {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use elivepatch_model::{
-    Architecture, BuildNumber, BuildState, HostName, LoadedLivepatch, MachineFacts, Sha256Digest,
-    Tag, TargetFacts, Whom,
+    Architecture, BuildNumber, BuildState, HostName, LoadedLivepatch, MachineFacts, Role,
+    Sha256Digest, Tag, TargetFacts, Whom,
 };
 use elivepatch_store::{
-    HOST_EVENTS, HoldRecord, HostFilter, NewAssignment, NewHost, OrderGrounds, ReportedHost, Store,
-    StoreError,
+    AssignmentRecord, HOST_EVENTS, HoldRecord, HostFilter, NewAssignment, NewHost, NewToken,
+    OrderGrounds, ReportedHost, Store, StoreError, TokenKind,
 };
 use jiff::Timestamp;
 
@@ -99,9 +99,17 @@ async fn registered_host_comes_back_and_its_name_is_taken() {
     assert_eq!(host.release.as_str(), RELEASE);
     assert!(store.has_host(&name("web-1")).await.expect("read"));
     assert!(!store.has_host(&name("web-3")).await.expect("read"));
-    store.tag_host(&name("web-2"), &[tag("db")]).await.expect("tagged");
+    let as_db = |mut had: Vec<Tag>| {
+        had.sort();
+        assert_eq!(had, [tag("alpha"), tag("web")]);
+        Ok::<_, StoreError>(vec![tag("db")])
+    };
+    store.tag_host(&name("web-2"), as_db).await.expect("tagged");
     assert_eq!(store.host(&name("web-2")).await.expect("read").tags, [tag("db")]);
-    let unknown = store.tag_host(&name("web-3"), &[tag("db")]).await;
+    let refused = |_| Err::<Vec<Tag>, _>(StoreError::QueueFull(7));
+    store.tag_host(&name("web-2"), refused).await.expect_err("as it was told");
+    assert_eq!(store.host(&name("web-2")).await.expect("read").tags, [tag("db")]);
+    let unknown = store.tag_host(&name("web-3"), Ok::<_, StoreError>).await;
     assert!(matches!(unknown, Err(StoreError::NoSuchHost(_))));
 }
 
@@ -116,8 +124,8 @@ async fn forgotten_host_leaves_nothing_behind() {
     let hold = HoldRecord { whom, reason: String::new(), made_at: now() };
     store.hold(&hold).await.expect("held");
     report(store, "web-1", None, "one", now()).await.expect("reported");
-    store.forget_host(&name("web-1")).await.expect("forgotten");
-    let gone = store.forget_host(&name("web-1")).await;
+    store.forget_host(&name("web-1"), now()).await.expect("forgotten");
+    let gone = store.forget_host(&name("web-1"), now()).await;
     assert!(matches!(gone, Err(StoreError::NoSuchHost(_))));
     assert!(matches!(store.host(&name("web-1")).await, Err(StoreError::NoSuchHost(_))));
     // Another one of the same name begins anew.
@@ -270,10 +278,22 @@ async fn what_is_assigned_to_a_host_comes_before_its_tags_and_those_before_all()
     store.unassign(again).await.expect("gone");
     let gone = store.unassign(again).await;
     assert!(matches!(gone, Err(StoreError::NoSuchAssignment(id)) if id == again));
-    assert_eq!(store.count_hosts(&Whom::All).await.expect("counted"), 2);
-    assert_eq!(store.count_hosts(&Whom::Tag(tag("web"))).await.expect("counted"), 1);
-    assert_eq!(store.count_hosts(&Whom::Tag(tag("none"))).await.expect("counted"), 0);
-    assert_eq!(store.build_of_module(digest).await.expect("read"), Some(one));
+    let made = store.assignments(None, 1).await.expect("listed").remove(0);
+    let reach = async |whom: Whom, release: &str| {
+        let release = release.parse().expect("a release");
+        let made = AssignmentRecord { whom, release, ..made.clone() };
+        store.reach(&made).await.expect("counted")
+    };
+    assert_eq!(reach(Whom::All, RELEASE).await, (2, 2));
+    assert_eq!(reach(Whom::All, "6.12.1-other").await, (2, 0));
+    assert_eq!(reach(Whom::Tag(tag("web")), RELEASE).await, (1, 1));
+    assert_eq!(reach(Whom::Tag(tag("none")), RELEASE).await, (0, 0));
+    assert_eq!(reach(Whom::Host(name("db-1")), RELEASE).await, (1, 1));
+    let mut kernel = target(RELEASE);
+    kernel.build_id = Some("fedcba9876543210".parse().expect("a build-id"));
+    report_of(store, "db-1", &kernel, None, "one", now()).await.expect("reported");
+    assert_eq!(reach(Whom::All, RELEASE).await, (2, 1), "one has another build-id");
+    assert_eq!(store.build_that_made(digest).await.expect("read"), Some(one));
 }
 
 #[tokio::test]
@@ -371,4 +391,28 @@ async fn holds_reach_hosts_by_name_tag_and_all_and_are_released_one_by_one() {
     store.release_hold(&Whom::All).await.expect("released");
     store.release_hold(&Whom::Tag(tag("web"))).await.expect("released");
     assert_eq!(reasons().await, "");
+}
+
+#[tokio::test]
+async fn forgotten_host_comes_in_no_more() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let new = NewToken {
+        kind: TokenKind::Enrolment,
+        role: Role::Host,
+        name: String::new(),
+        host: None,
+        tags: vec![],
+        expires_at: None,
+    };
+    let enrolment = store.create_token(&new, "somebody", now()).await.expect("made");
+    let host = name("web-1");
+    let enrolled = store.enrol(&enrolment, &host, &target(RELEASE), now()).await.expect("enrolled");
+    let is_revoked = async || {
+        let record = store.token(&enrolled.token).await.expect("read").expect("it is kept");
+        record.revoked_at.is_some()
+    };
+    assert!(!is_revoked().await);
+    store.forget_host(&host, now()).await.expect("forgotten");
+    assert!(is_revoked().await, "another one of this name may come");
 }

@@ -22,15 +22,19 @@ impl Fleet {
             return Err(AppError::ModuleGone { number: build });
         }
         let made = self.store.assign(&new, now()).await?;
-        let hosts = self.store.count_hosts(&made.whom).await?;
+        let (all, hosts) = self.store.reach(&made).await?;
         let mut notes = Vec::new();
         match &made.whom {
-            Whom::Tag(tag) if hosts == 0 => {
+            Whom::Tag(tag) if all == 0 => {
                 notes.push(format!("no host has the tag {tag} yet; those that get it are told"));
             }
-            Whom::All if hosts == 0 => {
+            Whom::All if all == 0 => {
                 notes.push("no host is registered yet; those that come are told".to_owned());
             }
+            whom if hosts == 0 => notes.push(format!(
+                "{whom}: none runs the kernel {} that it is for; who is started with it is told",
+                made.release
+            )),
             _ => {}
         }
         if made.build_id.is_none() {

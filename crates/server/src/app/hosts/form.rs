@@ -27,7 +27,9 @@ pub(super) fn checked(report: HostReport) -> Result<HostReport, AppError> {
     target_checks::facts(&report.target)?;
     graphic("agent_version", &report.agent_version, VERSION_BYTES)?;
     graphic("boot_id", &report.boot_id, BOOT_ID_BYTES)?;
-    if let Some(HostLivepatch { name, .. }) = &report.livepatch {
+    // A host whose records are damaged knows the digest of its livepatch and not the name.
+    let livepatch = report.livepatch.as_ref().filter(|livepatch| !livepatch.name.is_empty());
+    if let Some(HostLivepatch { name, .. }) = livepatch {
         graphic("livepatch.name", name, limits::MODULE_NAME_BYTES)?;
     }
     if report.locked_out.len() > MOST_LOCKED_OUT {

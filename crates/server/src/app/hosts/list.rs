@@ -53,7 +53,7 @@ impl Fleet {
         let report = report.map(|report| HostReport { uptime_seconds, ..report });
         let order = report.as_ref().map(|report| order(report, &grounds));
         let livepatch_build = match host.livepatch {
-            Some(digest) => self.store.build_of_module(digest).await?,
+            Some(digest) => self.store.build_that_made(digest).await?,
             None => None,
         };
         let events = self.store.host_events(name).await?;

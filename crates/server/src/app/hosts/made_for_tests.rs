@@ -1,12 +1,11 @@
-//! A build with a livepatch, as a worker leaves it.
+//! A build with a livepatch, as a worker leaves it: for the tests here, and for those of the program.
 
 use elivepatch_model::{
     Architecture, BaseKind, BuildKey, BuildNumber, BuildOptions, Engine, Fix, Manifest,
     ModuleRecord, Sha256Digest, SourceRecord, TargetFacts, ToolchainRecord, TrialEvidence,
 };
 use elivepatch_store::{Claim, KeptBlob, LeaseProof, NewBuild, Store};
-
-use crate::app::now;
+use jiff::Timestamp;
 
 async fn keep(store: &Store, bytes: &[u8]) -> KeptBlob {
     let mut writer = store.begin_blob(1 << 20).expect("a writer");
@@ -15,7 +14,7 @@ async fn keep(store: &Store, bytes: &[u8]) -> KeptBlob {
 }
 
 /// Has a build done whose module has a build-id; gives its number and its module's digest.
-pub(in crate::app) async fn build_for_tests(
+pub async fn build_for_tests(
     store: &Store,
     release: &str,
     module_build_id: Option<&str>,
@@ -38,20 +37,21 @@ pub(in crate::app) async fn build_for_tests(
         priority: 0,
         probe_of: None,
     };
-    store.submit(&new, 10, now()).await.expect("queued");
+    store.submit(&new, 10, Timestamp::now()).await.expect("queued");
     let claim = Claim {
         worker: "a".to_owned(),
         architectures: vec![Architecture::X86_64],
         warm_releases: vec![],
     };
-    let claimed = store.claim(&claim, now()).await.expect("claimed").expect("a build waits");
+    let claimed =
+        store.claim(&claim, Timestamp::now()).await.expect("claimed").expect("a build waits");
     let proof = LeaseProof::new(claimed.build.number, &claimed.token);
     let module = keep(store, format!("module of {text}").as_bytes()).await;
-    store.set_module(&proof, module, now()).await.expect("set");
+    store.set_module(&proof, module, Timestamp::now()).await.expect("set");
     let manifest = Manifest {
         manifest_version: 2,
         build_key: key,
-        built_at: now(),
+        built_at: Timestamp::now(),
         release: release.clone(),
         architecture: Architecture::X86_64,
         build_id: "0123456789abcdef".parse().expect("a build-id"),
@@ -95,6 +95,6 @@ pub(in crate::app) async fn build_for_tests(
         builder: "test".to_owned(),
         request: None,
     };
-    store.complete(&proof, &manifest, now()).await.expect("completed");
+    store.complete(&proof, &manifest, Timestamp::now()).await.expect("completed");
     (claimed.build.number, module.digest)
 }

@@ -68,6 +68,11 @@ impl Fleet {
     async fn note(&self, action: AuditAction, subject: &str, detail: Value) {
         note(&self.store, &self.actor, action, subject, detail).await;
     }
+
+    /// Closes the store, when a command is done with it.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
 }
 
 impl App {

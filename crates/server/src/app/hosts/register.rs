@@ -47,12 +47,13 @@ impl Fleet {
         Ok(())
     }
 
-    /// Forgets a host with its report, its events, and what was assigned to it alone.
+    /// Forgets a host with its report, its events, and what was assigned to it alone. Its token is worth nothing
+    /// from now on.
     ///
     /// # Errors
     /// When there is none of this name.
     pub async fn forget(&self, name: &HostName) -> Result<(), AppError> {
-        self.store.forget_host(name).await?;
+        self.store.forget_host(name, now()).await?;
         tracing::info!(host = %name, "host forgotten");
         self.note(AuditAction::HostForgotten, &format!("host {name}"), json!({})).await;
         Ok(())
@@ -63,11 +64,44 @@ impl Fleet {
     /// # Errors
     /// When there is none of this name, or there are too many tags.
     pub async fn tag(&self, name: &HostName, tags: Vec<Tag>) -> Result<HostResource, AppError> {
-        let tags = checked_tags(tags)?;
-        self.store.tag_host(name, &tags).await?;
-        tracing::info!(host = %name, tags = tags.len(), "host tagged");
-        let detail = json!({ "tags": tags });
+        self.change_tags(name, |_| tags).await
+    }
+
+    /// Gives a host these tags beside those that it has.
+    ///
+    /// # Errors
+    /// As [`Fleet::tag`].
+    pub async fn add_tags(
+        &self,
+        name: &HostName,
+        tags: Vec<Tag>,
+    ) -> Result<HostResource, AppError> {
+        self.change_tags(name, |had| had.into_iter().chain(tags).collect()).await
+    }
+
+    /// Takes tags from a host, as far as it has them.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub async fn remove_tags(
+        &self,
+        name: &HostName,
+        tags: Vec<Tag>,
+    ) -> Result<HostResource, AppError> {
+        let stays = |tag: &Tag| !tags.contains(tag);
+        self.change_tags(name, |had| had.into_iter().filter(stays).collect()).await
+    }
+
+    async fn change_tags(
+        &self,
+        name: &HostName,
+        change: impl FnOnce(Vec<Tag>) -> Vec<Tag> + Send,
+    ) -> Result<HostResource, AppError> {
+        self.store.tag_host(name, |had| checked_tags(change(had))).await?;
+        tracing::info!(host = %name, "host tagged");
+        let host = self.show(name).await?;
+        let detail = json!({ "tags": host.summary.tags });
         self.note(AuditAction::HostTagged, &format!("host {name}"), detail).await;
-        self.show(name).await
+        Ok(host)
     }
 }
