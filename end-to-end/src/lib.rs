@@ -19,6 +19,7 @@ mod mount;
 mod own_cache;
 mod processes;
 mod programs;
+mod said;
 mod server;
 mod wait;
 
@@ -27,7 +28,7 @@ pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use guest::facts_of_running;
 pub use livepatches::{Livepatches, forged, manifest_of, module_name, trial_module};
-pub use machine::{Ran, RunningMachine, Said, TargetMachine, Used, way_to};
+pub use machine::{RunningMachine, TargetMachine, way_to};
 pub use material::{
     RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
     stock_config, stock_config_file, unit_fixture,
@@ -36,5 +37,6 @@ pub use mount::SmallDisk;
 pub use own_cache::OwnCache;
 pub use processes::ProcessTree;
 pub use programs::program;
+pub use said::{Ran, Said, Used};
 pub use server::{ServerOptions, TestServer};
 pub use wait::{BUILD_LIMIT, SHORT_LIMIT, wait_until};

@@ -25,6 +25,10 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
         export ELIVEPATCH_URL=http://127.0.0.1:9
         state=/var/lib/elivepatch/state.json
         run dead elivepatch apply 1
+        mkdir /tiny
+        mount -t tmpfs -o size=64k none /tiny
+        run tiny elivepatch apply /disk/a.ko --state-directory /tiny
+        run tiny-loaded ls /sys/kernel/livepatch
         run first elivepatch apply /disk/a.ko
 
         # The clock jumps while the livepatch is looked after.
@@ -48,9 +52,6 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
         rmmod trial_good
 
         # A disk that is full.
-        mkdir /tiny
-        mount -t tmpfs -o size=64k none /tiny
-        run tiny elivepatch apply /disk/b.ko --state-directory /tiny
         cp /disk/b.ko /disk/b.ko.manifest.json /tmp
         dd if=/dev/zero of=/disk/filler bs=64k 2>/dev/null
         run full elivepatch apply /tmp/b.ko
@@ -130,6 +131,7 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
     told("foreign-status", 0, &["also loaded", "trial_good"]);
 
     told("tiny", 1, &["cannot write /tiny/livepatches/", "No space left", "make room"]);
+    assert_eq!(said.done("tiny-loaded").trim(), "");
     told("full", 1, &["cannot write", "No space left", "make room"]);
     told("full-status", 0, &["patched", &one]);
     assert_eq!(said.done("full-loaded").trim(), one);

@@ -65,7 +65,7 @@ fn livepatches_of_a_kernel_that_the_server_built_are_loaded_replaced_and_taken_b
         let command = server.client("build").args(["--facts".as_ref(), facts.as_os_str()]);
         let command = command.args(["--output".as_ref(), output.as_os_str()]);
         let run = patches.iter().fold(command, |command, path| command.patch(path)).run();
-        run.succeeds();
+        assert_eq!(run.succeeds().code, Some(0));
         let entries = fs::read_dir(&output).expect("own directory");
         let mut paths = entries.map(|entry| entry.expect("an entry").path());
         let is_module = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "ko");

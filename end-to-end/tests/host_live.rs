@@ -37,6 +37,7 @@ fn next_fix_is_ordered_with_what_is_live_and_replaces_it_without_a_moment_withou
         while [ ! -e /tmp/enough ]; do
             grep -c VMALLOCCHUNK /proc/meminfo
             grep VMALLOCTOTAL /proc/meminfo
+            usleep 10000
         done >/tmp/looks 2>/dev/null &
         run second {build} --patch /disk/meminfo-total.patch
         >/tmp/enough

@@ -132,7 +132,7 @@ pub async fn run(arguments: &BuildArgs) -> Result<Exit, Problem> {
         let number = current.get().expect("a build is submitted or followed");
         match destination {
             Some(destination) => {
-                complete(arguments, &server, number, &destination, order.as_ref()).await
+                complete(arguments, &server, number, &destination, order.as_deref()).await
             }
             None => print_submitted(arguments, &server, number).await,
         }

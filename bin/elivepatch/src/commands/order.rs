@@ -36,7 +36,7 @@ pub struct Order {
 #[derive(Debug)]
 pub enum Ordered {
     /// Something is to be built.
-    New(Order),
+    New(Box<Order>),
     /// All that was given is live.
     AllLive {
         /// The livepatch that has it.
@@ -102,12 +102,12 @@ impl Order {
             for (livepatch, fixes) in live::lost(server, facts, &directory).await {
                 say_lost(&livepatch, &self, &fixes);
             }
-            return Ok(Ordered::New(self));
+            return Ok(Ordered::New(Box::new(self)));
         }
         let live = live::find(server, facts, &directory).await?;
         let fixes = live.as_ref().map(Live::fixes).unwrap_or_default();
         let choice = live::choose(fixes, &self.patches, &arguments.drop)?;
-        let Some(live) = live else { return Ok(Ordered::New(self)) };
+        let Some(live) = live else { return Ok(Ordered::New(Box::new(self))) };
         for name in &choice.already {
             say(&format!("{} is live already, in {}", printable(name), printable(&live.name)));
         }
@@ -121,7 +121,7 @@ impl Order {
         }
         let texts =
             live::kept_or_fetched(server, &directory, &live, &choice.kept, &self.patches).await?;
-        self.together(&live, choice, texts).map(Ordered::New)
+        self.together(&live, choice, texts).map(|order| Ordered::New(Box::new(order)))
     }
 
     /// Puts live fixes before the new ones.
@@ -166,8 +166,12 @@ impl Order {
     fn say_together(&self, live: &Live, choice: &Choice) {
         let name = printable(&live.name);
         let names = |names: Vec<&str>| {
-            let names: Vec<String> = names.into_iter().map(printable).collect();
-            names.join(", ")
+            /// As many as are read; a livepatch of CVEs has dozens.
+            const SHOWN: usize = 8;
+            let more = names.len().saturating_sub(SHOWN);
+            let mut shown: Vec<String> = names.into_iter().take(SHOWN).map(printable).collect();
+            shown.extend((more > 0).then(|| format!("and {more} more")));
+            shown.join(", ")
         };
         let of = |fixes: &[Fix]| names(fixes.iter().map(|fix| fix.name.as_str()).collect());
         say(&format!("incremental: the livepatch is to replace {name}, which is live"));
