@@ -6,8 +6,9 @@ use std::{
 };
 
 use comfy_table::Table;
-use elivepatch_host::{Livepatch, LivepatchMaker, ModuleFile, PatchedFunction};
+use elivepatch_host::{Livepatch, LivepatchMaker, ManifestTrust, ModuleFile, PatchedFunction};
 use elivepatch_model::{BaseKind, ElfBuildId, Fix, Manifest, Sha256Digest, clamp_line};
+use elivepatch_signature::Signature;
 use serde::Serialize;
 
 use crate::{
@@ -56,6 +57,9 @@ pub struct Shown {
     says: Vec<(&'static str, String)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest: Option<Manifest>,
+    /// What its manifest's signature is on this machine, in words; absent without a manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest_signature: Option<String>,
     /// Why there is no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown: Option<String>,
@@ -86,8 +90,21 @@ impl Shown {
             made_by,
             says: module.says,
             manifest,
+            manifest_signature: None,
             unknown,
         }
+    }
+
+    /// The same with what is to be said of its manifest's signature.
+    #[must_use]
+    pub fn with_signature(
+        self,
+        signature: Option<&[u8]>,
+        trust: &ManifestTrust,
+        text: &[u8],
+    ) -> Self {
+        let manifest_signature = self.manifest.as_ref().map(|_| signed_by(signature, trust, text));
+        Self { manifest_signature, ..self }
     }
 
     /// One that is loaded, and of which nothing is kept here; `why` says why not.
@@ -107,8 +124,27 @@ impl Shown {
             made_by: None,
             says: Vec::new(),
             manifest: None,
+            manifest_signature: None,
             unknown: Some(format!("no more than the kernel tells of it is known ({why})")),
         }
+    }
+}
+
+/// Who has signed a manifest.
+fn signed_by(signature: Option<&[u8]>, trust: &ManifestTrust, text: &[u8]) -> String {
+    match (signature.map(Signature::parse), trust) {
+        (None, ManifestTrust::Anybody) => "none".to_owned(),
+        (Some(Some(signature)), ManifestTrust::Anybody) => {
+            format!(
+                "by the key {}, which this machine does not have: not verified",
+                signature.key()
+            )
+        }
+        (Some(None), ManifestTrust::Anybody) => "what stands beside it is no signature".to_owned(),
+        (_, trust) => match trust.verify(Some(text), signature) {
+            Ok(()) => "by a key that this machine trusts".to_owned(),
+            Err(obstacle) => format!("NOT to be trusted: {obstacle}"),
+        },
     }
 }
 
@@ -253,6 +289,9 @@ fn module_rows(table: &mut Table, shown: &Shown) {
             false => "none",
         };
         row(table, "signature", text);
+    }
+    if let Some(text) = &shown.manifest_signature {
+        row(table, "manifest signed", &printable(text));
     }
 }
 

@@ -49,6 +49,7 @@ impl Served {
                 queue_limit: 10,
                 allow_unproven: false,
                 feed: None,
+                manifest_key: None,
                 cve: CveOptions::default(),
                 inventories: None,
                 host_report_seconds: 900,

@@ -199,7 +199,7 @@ impl HostProblem {
     /// The same of the livepatch with this manifest: who has signed it, when that is what the kernel refuses.
     pub(crate) fn of(self, manifest: Option<&Manifest>) -> Self {
         match (self, manifest.and_then(|manifest| manifest.module.signature.clone())) {
-            (Self::Refused { name, source }, Some(signature)) if is_of_signature(&source) => {
+            (Self::Refused { name, source, .. }, Some(signature)) if is_of_signature(&source) => {
                 Self::SignatureRefused { name, signature, source }
             }
             (problem, _) => problem,

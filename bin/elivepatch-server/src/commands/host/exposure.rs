@@ -46,6 +46,8 @@ async fn open(config: &ServerConfig) -> Result<App, CommandError> {
         builder_identity: BuilderIdentity::default(),
         allow_unproven: config.policy.allow_unproven,
         feed: feed::options(config),
+        // It signs nothing.
+        manifest_key: None,
         cve: fix::options(config),
         inventories: bases.map(|bases| Arc::new(bases) as Arc<dyn Inventories>),
         host_report_seconds: config.hosts.report_seconds,

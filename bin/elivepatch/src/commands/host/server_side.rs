@@ -121,11 +121,9 @@ mod tests {
         assert_eq!(new.words(at(60)), "web-17 at https://s: the agent has not asked it yet");
         assert_eq!(new.trouble, []);
         let lock = directory.lock_agent().expect("free");
-        let record = AgentRecord {
-            heard_at: Some(at(100)),
-            unheard: Some("connection refused\u{1b}".to_owned()),
-            ..AgentRecord::default()
-        };
+        let mut record = AgentRecord::default();
+        record.heard_at = Some(at(100));
+        record.unheard = Some("connection refused\u{1b}".to_owned());
         directory.write_agent_record(&lock, &record).expect("written");
         let now = at(100 + SILENCE_SECONDS);
         let silent = ServerSide::look(&directory, now).expect("it is registered");

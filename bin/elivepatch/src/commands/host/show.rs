@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use elivepatch_host::{
-    Held, HostProblem, Kernel, Livepatch, Machine, ModuleFile, State, StateDirectory, livepatches,
+    Held, HostProblem, Kernel, Livepatch, Machine, ManifestTrust, ModuleFile, State,
+    StateDirectory, livepatches,
 };
 use elivepatch_model::Sha256Digest;
 
@@ -37,7 +38,8 @@ pub fn run(given: &str, state: &StateArgs, json: bool) -> Result<Exit, Problem> 
 }
 
 fn of_file(path: &Path, machine: &Machine, directory: &StateDirectory) -> Result<Shown, Problem> {
-    let applying = read(path)?;
+    // Whatever it is, it is shown; whether it may be loaded is looked at then.
+    let applying = read(path, &ManifestTrust::Anybody)?;
     let digest = applying.module.digest;
     let named = applying.manifest.as_ref().map(|manifest| manifest.module.digest);
     if let Some(named) = named.filter(|named| *named != digest) {
@@ -51,7 +53,10 @@ fn of_file(path: &Path, machine: &Machine, directory: &StateDirectory) -> Result
     let loaded = livepatches(machine).unwrap_or_default();
     let known = directory.read().unwrap_or_default();
     let state = state_of(&applying.module, &loaded, &known, machine);
-    Ok(Shown::module(applying.module, manifest, state))
+    let shown = Shown::module(applying.module, manifest, state);
+    let (text, signature) = (applying.manifest_text, applying.manifest_signature);
+    let text = text.unwrap_or_default();
+    Ok(shown.with_signature(signature.as_deref(), &directory.trust(), &text))
 }
 
 fn of_machine(
@@ -69,9 +74,12 @@ fn of_machine(
         Ok::<_, HostProblem>((held, known))
     };
     match kept() {
-        Ok((Held { module, manifest }, known)) => {
+        Ok((held, known)) => {
+            let Held { module, manifest, manifest_text, manifest_signature } = held;
             let state = state_of(&module, &loaded, &known, machine);
-            Ok(Shown::module(module, manifest, state))
+            let text = manifest_text.unwrap_or_default();
+            let shown = Shown::module(module, manifest, state);
+            Ok(shown.with_signature(manifest_signature.as_deref(), &directory.trust(), &text))
         }
         // Others than root do not see what is kept, and somebody else's livepatch is not.
         Err(problem) => match loaded.into_iter().find(|livepatch| livepatch.name == given) {
