@@ -56,7 +56,11 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(|error| open_error(error.into()))?;
-        MIGRATIONS.run(&writer).await.map_err(|error| match error {
+        let lock =
+            lock_for_migrations(directory).await.map_err(|error| open_error(error.into()))?;
+        let migrated = MIGRATIONS.run(&writer).await;
+        drop(lock);
+        migrated.map_err(|error| match error {
             MigrateError::VersionMissing(migration) | MigrateError::VersionTooNew(migration, _) => {
                 StoreError::Newer { path: path.clone(), migration }
             }
@@ -84,6 +88,19 @@ impl Store {
     }
 }
 
+/// Keeps other processes from bringing the database up to date at the same time: SQLite has no lock that holds over
+/// several transactions, and a command may be given while the server starts for the first time.
+async fn lock_for_migrations(directory: &Utf8Path) -> std::io::Result<std::fs::File> {
+    let path = directory.join("elivepatch.sqlite3.lock");
+    let lock = move || {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(error.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use elivepatch_model::Sha256Digest;
@@ -109,6 +126,19 @@ mod tests {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn new_database_may_be_opened_by_several_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = Utf8Path::from_path(directory.path()).expect("UTF-8").to_owned();
+        let opening = (0..6).map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { Store::open(&path).await.map(drop) })
+        });
+        for opened in opening.collect::<Vec<_>>() {
+            opened.await.expect("no panic").expect("opened");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
 use camino::Utf8Path;
-use elivepatch_server::{ServerConfig, app::FixSource, config::Places};
+use elivepatch_server::{ServerConfig, app::FixSource, config::Places, tls::MadeCertificate};
 
 use super::load_config;
 use crate::{arguments::Arguments, error::CommandError, manifest_key, report, runner};
@@ -15,6 +15,12 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         anstream::println!("config file:      none at {path}; the defaults serve");
     }
     anstream::println!("listen:           {}", config.listen);
+    let access = match config.wants_tokens() {
+        true => "with a token",
+        false => "every user of this machine, without a token",
+    };
+    anstream::println!("access:           {access}");
+    anstream::println!("encryption:       {}", encryption(&config)?);
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);
     anstream::println!("queue limit:      {} builds", config.queue_limit);
@@ -76,6 +82,20 @@ fn manifest_key_line(config: &ServerConfig) -> Result<String, CommandError> {
     }
     let key = manifest_key::read(config)?;
     Ok(format!("{} ({path})", key.id()))
+}
+
+/// How connections are encrypted. A certificate that is given is read; none is made.
+fn encryption(config: &ServerConfig) -> Result<String, CommandError> {
+    if !config.encrypts() {
+        return Ok("none".to_owned());
+    }
+    if config.tls.certificate.is_none() && !MadeCertificate::of(&config.data_directory).exists() {
+        return Ok("with a certificate that the server makes at its start".to_owned());
+    }
+    let certificate = super::certificate::open(config)?;
+    Ok(certificate.map_or_else(String::new, |certificate| {
+        format!("with the certificate {} ({})", certificate.fingerprint(), certificate.path())
+    }))
 }
 
 /// Looks at the sources of fixes.

@@ -87,6 +87,8 @@ fn new_token(create: &TokenCreateArguments, now: Timestamp) -> Result<NewToken, 
         ));
     }
     let lasts = create.expires.or(is_host.then_some(ENROLMENT_LASTS));
+    // To the second, as it is shown.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let expires_at = lasts.map(|lasts| now.checked_add(lasts)).transpose();
     let expires_at = expires_at.map_err(|error| {
         CommandError::input(

@@ -1,13 +1,13 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{Extensions, HeaderMap, StatusCode},
 };
 use elivepatch_api::{EnrolmentAnswer, EnrolmentRequest, ErrorBody};
 
 use crate::{
     App, AppError,
-    http::{ApiJson, HttpError, bearer},
+    http::{HttpError, ReportJson, bearer, report_wrong_token},
 };
 
 /// Registers a host with a one-time token, and gives it its own.
@@ -27,8 +27,13 @@ use crate::{
 pub(crate) async fn enrol(
     State(app): State<App>,
     headers: HeaderMap,
-    ApiJson(request): ApiJson<EnrolmentRequest>,
+    extensions: Extensions,
+    ReportJson(request): ReportJson<EnrolmentRequest>,
 ) -> Result<(StatusCode, Json<EnrolmentAnswer>), HttpError> {
     let token = bearer(&headers).ok_or_else(AppError::without_enrolment_token)?;
-    Ok((StatusCode::CREATED, Json(app.enrol(token, request).await?)))
+    let enrolled = app.enrol(token, request).await;
+    if let Err(error @ AppError::Unauthorized { .. }) = &enrolled {
+        report_wrong_token(&extensions, token, error);
+    }
+    Ok((StatusCode::CREATED, Json(enrolled?)))
 }

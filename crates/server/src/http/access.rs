@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::{
     RequestPartsExt,
     extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request},
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -140,7 +140,7 @@ async fn check(app: &App, reach: Reach, parts: &mut Parts) -> Result<Option<Call
     }
     let caller = match bearer(&parts.headers) {
         Some(token) => Some(app.caller(token).await.map_err(|error| {
-            report_wrong_token(parts, token, &error);
+            report_wrong_token(&parts.extensions, token, &error);
             refuse(error)
         })?),
         None if !reach.wants_tokens() => Some(Caller::anybody_here()),
@@ -248,8 +248,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Says in the log who came with a token that is not valid. Never the secret.
-fn report_wrong_token(parts: &Parts, token: &str, error: &AppError) {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.to_string());
+pub(crate) fn report_wrong_token(extensions: &Extensions, token: &str, error: &AppError) {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.to_string());
     let id = token.parse::<AccessToken>().map(|token| token.id().to_string());
     tracing::warn!(
         peer = peer.as_deref().unwrap_or("unknown"),

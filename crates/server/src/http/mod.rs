@@ -13,7 +13,7 @@ pub use openapi::openapi_document;
 pub use origin::Reach;
 pub use router::{public_router, worker_router};
 
-pub(crate) use access::{CalledBy, bearer};
+pub(crate) use access::{CalledBy, bearer, report_wrong_token};
 pub(crate) use error::HttpError;
 pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader, ReportJson};
 pub(crate) use upload::{receive_rebuild, receive_run, receive_submission};

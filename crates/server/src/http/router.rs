@@ -28,8 +28,6 @@ use crate::{
 /// 3 MB.
 pub(super) const JSON_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// The largest enrolment, in bytes: anybody may send one. The facts of a target have some kB.
-const ENROLMENT_BYTES: usize = 256 * 1024;
 /// The largest report of a host, in bytes. One with 2048 loaded modules and 256 livepatches, and all other
 /// texts at their limits, has some 250 kB.
 pub(super) const REPORT_BYTES: usize = 512 * 1024;
@@ -69,7 +67,8 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(SUBMISSION_BYTES));
     let enrol = OpenApiRouter::new()
         .routes(routes!(enrolments::enrol))
-        .layer(DefaultBodyLimit::max(ENROLMENT_BYTES));
+        // Of a report it has the largest part; anybody may send one.
+        .layer(DefaultBodyLimit::max(REPORT_BYTES));
     let report = OpenApiRouter::new()
         .routes(routes!(hosts::report))
         .layer(DefaultBodyLimit::max(REPORT_BYTES));
