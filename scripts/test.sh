@@ -135,7 +135,7 @@ if [ "$full" = yes ]; then
         cargo run --locked --quiet --package elivepatch-builder --example source_tarball -- \
             "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
     # One after the other: each takes all cores.
-    cargo test --locked --package elivepatch-end-to-end --test built --test clang -- --ignored \
+    cargo test --locked --package elivepatch-end-to-end --test built --test clang --test signed -- --ignored \
         --test-threads=1
     say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
     version_7_3=7.3.4-1~bpo13+1

@@ -10,6 +10,7 @@
 mod api;
 mod case;
 mod client;
+mod diskless;
 mod guest;
 mod initrd;
 mod machine;
@@ -24,6 +25,7 @@ mod wait;
 pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
+pub use diskless::runs_without_disk;
 pub use guest::facts_of_running;
 pub use machine::{Ran, RunningMachine, Said, TargetMachine};
 pub use material::{

@@ -46,6 +46,14 @@ mount /dev/vda /disk
 mkdir -p /disk/state
 ln -s /disk/state /var/lib/elivepatch
 exec >/dev/ttyS1 2>&1
+. /run-command
+. /script
+sync
+poweroff -f
+"#;
+
+/// What scripts run commands with.
+pub(crate) const RUN: &str = r#"
 # run NAME COMMAND…: the command between marks with its name and exit code.
 run() {
     name=$1
@@ -56,9 +64,6 @@ run() {
     cat /tmp/said
     echo "<== $name $code"
 }
-. /script
-sync
-poweroff -f
 "#;
 
 /// What a command printed, and its exit code.
@@ -218,6 +223,10 @@ pub struct Said {
 }
 
 impl Said {
+    pub(crate) fn new(text: String) -> Self {
+        Self { text }
+    }
+
     /// What a command said and how it ended, by its name in the script.
     ///
     /// # Panics
@@ -245,7 +254,7 @@ impl Said {
 }
 
 /// The client as one file that needs no library.
-fn static_client() -> Vec<u8> {
+pub(crate) fn static_client() -> Vec<u8> {
     let path = std::env::var_os("ELIVEPATCH_TEST_STATIC_CLIENT").map_or_else(
         || {
             let beside = program("elivepatch");
@@ -268,6 +277,7 @@ fn initrd(script: &str) -> Vec<u8> {
         initrd.file(&format!("modules/{number:02}-{name}.ko"), 0o644, &module);
     }
     initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.file("run-command", 0o755, RUN.as_bytes());
     initrd.file("script", 0o755, script.as_bytes());
     initrd.finish()
 }
