@@ -125,7 +125,7 @@ if [ "$full" = yes ]; then
             "$cache_directory" linux-source-6.12 6.12.117-1 "$ELIVEPATCH_TEST_SOURCE_6_12"
     # One after the other: each takes all cores.
     cargo test --locked --package elivepatch-end-to-end --test built --test clang --test host_kernels \
-        -- --ignored --test-threads=1
+        --test signed -- --ignored --test-threads=1
     say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
     version_7_3=7.3.4-1~bpo13+1
     ELIVEPATCH_TEST_SOURCE_7_3=$cache_directory/test/sources/linux-source-7.3_$version_7_3.tar.xz

@@ -216,10 +216,11 @@ impl ClientRun {
     /// When they are not there, or there is more.
     pub fn livepatch(&self) -> (Vec<u8>, Manifest) {
         let stored = self.stored();
-        let [module, manifest] = stored.as_slice() else {
-            panic!("not a module and its manifest: {stored:?}\n{}", self.stderr)
+        let [module, manifest, signature] = stored.as_slice() else {
+            panic!("not a module, its manifest and the signature: {stored:?}\n{}", self.stderr)
         };
         assert_eq!(*manifest, format!("{module}.manifest.json"));
+        assert_eq!(*signature, format!("{manifest}.minisig"));
         let read = |name| std::fs::read(self.place().join(name)).expect("own directory");
         let manifest = serde_json::from_slice(&read(manifest)).expect("a manifest");
         (read(module), manifest)

@@ -10,6 +10,7 @@
 mod api;
 mod case;
 mod client;
+mod diskless;
 mod guest;
 mod initrd;
 mod livepatches;
@@ -26,6 +27,7 @@ mod wait;
 pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
 pub use client::{ClientCommand, ClientRun, RunningClient};
+pub use diskless::runs_without_disk;
 pub use guest::facts_of_running;
 pub use livepatches::{Livepatches, forged, manifest_of, module_name, trial_module};
 pub use machine::{RunningMachine, TargetMachine, way_to};

@@ -47,6 +47,14 @@ ip link set eth0 up
 mkdir -p /disk/state
 ln -s /disk/state /var/lib/elivepatch
 exec >/dev/ttyS1 2>&1
+. /run-command
+. /script
+sync
+poweroff -f
+"#;
+
+/// What scripts run commands with.
+pub(crate) const RUN: &str = r#"
 # run NAME COMMAND…: the command between marks with its name and exit code.
 run() {
     name=$1
@@ -66,9 +74,6 @@ watch() {
     grep -e VmHWM -e VmRSS /proc/$2/status
     echo "<== $1 $?"
 }
-. /script
-sync
-poweroff -f
 "#;
 
 /// Shell commands by which a machine has a way to a server of this one at the same address: servers answer to names
@@ -256,7 +261,7 @@ impl RunningMachine<'_> {
 }
 
 /// The client as one file that needs no library.
-fn static_client() -> Vec<u8> {
+pub(crate) fn static_client() -> Vec<u8> {
     let path = std::env::var_os("ELIVEPATCH_TEST_STATIC_CLIENT").map_or_else(
         || {
             let beside = program("elivepatch");
@@ -277,6 +282,7 @@ fn initrd(script: &str, files: Option<&Path>) -> Vec<u8> {
     let mut initrd = Initrd::new(&["bin", "dev", "modules", "disk"]);
     initrd.file("bin/elivepatch", 0o755, &static_client());
     initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.file("run-command", 0o644, RUN.as_bytes());
     initrd.file("script", 0o755, script.as_bytes());
     if let Some(files) = files {
         for entry in fs::read_dir(files).expect("own directory") {

@@ -90,7 +90,7 @@ fn signed_module_is_what_the_kernel_s_own_program_makes_of_it() {
     for part in [
         "eContent: <ABSENT>",
         "certificates:\n      <ABSENT>",
-        "signedAttrs:\n        <ABSENT>",
+        "signedAttrs:\n          <ABSENT>",
         "sha512",
     ] {
         assert!(shown.contains(part), "{part:?} is missing: {shown}");

@@ -47,9 +47,13 @@ phase() {
     echo "elivepatch-trial: $mark $1" >/dev/kmsg
 }
 
+# The kernel gives this file to one read only, and the shell reads byte by byte: it would see the first digit.
+taint_flags() {
+    cat /proc/sys/kernel/tainted
+}
+
 taint() {
-    read -r flags </proc/sys/kernel/tainted
-    say taint "$flags"
+    say taint "$(taint_flags)"
 }
 
 finish() {
@@ -169,8 +173,7 @@ run_checks() {
 
 # Sets $unsigned to the kernel's taint flag for modules that it could not verify (bit 13, E).
 read_unsigned() {
-    read -r flags </proc/sys/kernel/tainted
-    unsigned=$((flags >> 13 & 1))
+    unsigned=$(($(taint_flags) >> 13 & 1))
 }
 
 # What the kernel makes of the module's signature. When it has verified it, it is told to take only signed
