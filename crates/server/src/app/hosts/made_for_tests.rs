@@ -75,6 +75,7 @@ pub async fn build_for_tests(
             size_bytes: module.size_bytes,
             vermagic: release.to_string(),
             build_id: module_build_id.map(|id| id.parse().expect("a build-id")),
+            signature: None,
         },
         steps: vec![],
         trial: TrialEvidence {
@@ -90,6 +91,7 @@ pub async fn build_for_tests(
             checks: vec![],
             replaced: None,
             console_notes: vec![],
+            signature: None,
         },
         fit: None,
         branch_audit: None,

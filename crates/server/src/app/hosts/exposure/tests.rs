@@ -99,6 +99,7 @@ impl Place {
             cve: CveOptions::default(),
             inventories: Some(counted.clone()),
             host_report_seconds: 900,
+            manifest_key: None,
             builder_identity: BuilderIdentity::default(),
         };
         let app = App::open(options).await.expect("an app");
