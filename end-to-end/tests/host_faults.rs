@@ -26,7 +26,7 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
         state=/var/lib/elivepatch/state.json
         run dead elivepatch apply 1
         mkdir /tiny
-        mount -t tmpfs -o size=64k none /tiny
+        mount -t tmpfs -o size=16k none /tiny
         run tiny elivepatch apply /disk/a.ko --state-directory /tiny
         run tiny-loaded ls /sys/kernel/livepatch
         run first elivepatch apply /disk/a.ko

@@ -113,7 +113,7 @@ impl Status {
         if let Some((_, Some(held))) = &current {
             active(held, &loaded, &mut trouble);
         }
-        let health = health(machine, &state, directory, &loaded)?;
+        let health = health(machine, &state, directory, (&loaded, current.as_ref()))?;
         if let Some(health) = health.as_ref().filter(|health| !health.is_well()) {
             trouble.push(Trouble::NotWell(health.words()));
         }
@@ -188,7 +188,7 @@ fn health(
     machine: &Machine,
     state: &State,
     directory: &StateDirectory,
-    loaded: &[Livepatch],
+    (loaded, current): (&[Livepatch], Option<&(Sha256Digest, Option<Held>)>),
 ) -> Result<Option<Health>, HostProblem> {
     let Some(Marker { livepatch, boot_id: boot, vitals, .. }) = &state.marker else {
         return Ok(None);
@@ -196,8 +196,17 @@ fn health(
     if *boot != boot_id(machine)? {
         return Ok(None);
     }
-    let Ok(Some(held)) = directory.held(*livepatch) else { return Ok(None) };
-    let there = loaded.iter().find(|livepatch| livepatch.name == held.module.name);
+    // The one that is looked after is nearly always the current one, whose module was read just now.
+    let read =
+        current.filter(|(digest, _)| digest == livepatch).and_then(|(_, held)| held.as_ref());
+    let name = match read {
+        Some(held) => held.module.name.clone(),
+        None => match directory.held(*livepatch) {
+            Ok(Some(held)) => held.module.name,
+            _ => return Ok(None),
+        },
+    };
+    let there = loaded.iter().find(|livepatch| livepatch.name == name);
     Health::look(machine, there, *vitals).map(Some)
 }
 
