@@ -4,7 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::Arc,
 };
@@ -103,7 +103,7 @@ impl Served {
         Ended(output)
     }
 
-    fn enrol(&self, token: &PathBuf, more: &[&str]) -> Ended {
+    fn enrol(&self, token: &Path, more: &[&str]) -> Ended {
         let token = token.to_str().expect("UTF-8");
         let common = ["enrol", "--url", &self.url, "--name", "web-17", "--token-file", token];
         self.run(&[&common[..], more].concat())

@@ -119,7 +119,7 @@ fn assigned_livepatch_is_loaded_told_and_replaced() {
         drop(agent);
         agent = self::agent(&world, &directory, &around, "");
         let pause = round(&mut agent);
-        assert_eq!(world.active(), [applying.module.name.clone()]);
+        assert_eq!(world.active(), [applying.module.name.as_str()]);
         let report = around.last_report();
         assert_eq!(report.state, HostState::Patched, "{:?}", report.faults);
         let livepatch = report.livepatch.expect("it is told");

@@ -114,6 +114,7 @@ impl HttpTransport {
         let mismatch = self.verifier.as_ref().and_then(|verifier| verifier.mismatch());
         match mismatch {
             Some((expected, seen)) if error.is_connect() => {
+                let (expected, seen) = (expected.map(Box::new), Box::new(seen));
                 TransportError::Certificate { peer: peer.to_owned(), expected, seen }
             }
             _ => classify(peer, error),

@@ -82,7 +82,7 @@ impl Client {
             Err(ClientError::Unreachable {
                 source: TransportError::Certificate { seen, .. },
                 ..
-            }) => Ok(seen),
+            }) => Ok(*seen),
             Err(error) => Err(error),
             Ok(_) => Err(ClientError::Unencrypted { url }),
         }

@@ -39,9 +39,9 @@ pub enum TransportError {
         /// The base URL.
         peer: String,
         /// The one that it may have; absent: it was only looked which it has.
-        expected: Option<CertificatePin>,
+        expected: Option<Box<CertificatePin>>,
         /// The one that it has.
-        seen: CertificatePin,
+        seen: Box<CertificatePin>,
     },
     /// A token would go over a connection that is not encrypted, and not stay on this machine. Nothing was sent.
     #[error("a token is not sent to {peer}: the connection is not encrypted")]

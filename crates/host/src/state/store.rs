@@ -62,7 +62,7 @@ impl StateDirectory {
     ) -> Result<PathBuf, HostProblem> {
         let place = self.place(module.digest);
         if let Some(ManifestFiles { text, signature }) = manifest {
-            let (text_there, signature_there) = self.manifest_files(&place)?;
+            let [text_there, signature_there] = self.manifest_files(&place)?;
             let is_same = text_there.as_deref() == Some(text)
                 && (signature.is_none() || signature_there.is_some());
             let is_trusted = match self.trust() {
@@ -166,7 +166,7 @@ impl StateDirectory {
         if module.digest != digest {
             return Err(HostProblem::Damaged { digest, path });
         }
-        let (manifest_text, manifest_signature) = self.manifest_files(&place)?;
+        let [manifest_text, manifest_signature] = self.manifest_files(&place)?;
         // One that this version cannot read tells nothing; the module is the same.
         let manifest = manifest_text.as_deref();
         let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(text).ok());
@@ -175,14 +175,11 @@ impl StateDirectory {
     }
 
     /// The text of a manifest that is kept, and its signature.
-    fn manifest_files(
-        &self,
-        place: &str,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), HostProblem> {
-        Ok((
+    fn manifest_files(&self, place: &str) -> Result<[Option<Vec<u8>>; 2], HostProblem> {
+        Ok([
             self.read_at_most(&format!("{place}/{MANIFEST}"), MANIFEST_BYTES)?,
             self.read_at_most(&format!("{place}/{SIGNATURE}"), SIGNATURE_BYTES)?,
-        ))
+        ])
     }
 
     /// The digests of all livepatches that are kept.

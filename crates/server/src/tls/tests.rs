@@ -90,7 +90,7 @@ async fn client_knows_the_server_by_its_certificate_and_takes_no_other() {
         ClientError::Unreachable {
             source: TransportError::Certificate { expected, seen, .. },
             ..
-        } => assert_eq!((expected, seen), (Some(other), served.pin())),
+        } => assert_eq!((expected.as_deref(), *seen), (Some(&other), served.pin())),
         other => panic!("{other:?}"),
     }
     let url = format!("https://{}", served.address).parse().expect("an address");

@@ -208,7 +208,7 @@ async fn machine_that_was_set_up_anew_takes_its_place_and_the_old_credential_is_
     assert_eq!(record(store, &old).await.state(now()), TokenState::Revoked);
     assert_eq!(record(store, &enrolled.token).await.state(now()), TokenState::Valid);
     // A host that is forgotten, and another one of its name.
-    store.forget_host(&host).await.expect("forgotten");
+    store.forget_host(&host, now()).await.expect("forgotten");
     assert_eq!(record(store, &enrolled.token).await.state(now()), TokenState::Forgotten);
     let third = make(store, &enrolment(None)).await;
     let newest = store.enrol(&third, &host, &target(), now()).await.expect("enrolled");

@@ -68,7 +68,6 @@ pub async fn build_for_tests(
         engine: Engine::Kpatch,
         functions: vec![],
         module: ModuleRecord {
-            signature: None,
             name: "elivepatch_x".to_owned(),
             file_name: "elivepatch_x.ko".to_owned(),
             digest: module.digest,
@@ -79,7 +78,6 @@ pub async fn build_for_tests(
         },
         steps: vec![],
         trial: TrialEvidence {
-            signature: None,
             modules_loaded: vec![],
             modules_late: vec![],
             modules_absent: vec![],

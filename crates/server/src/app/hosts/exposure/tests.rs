@@ -95,7 +95,6 @@ impl Place {
             queue_limit: 10,
             allow_unproven: false,
             feed: None,
-            manifest_key: None,
             cve: CveOptions::default(),
             inventories: Some(counted.clone()),
             host_report_seconds: 900,
