@@ -41,7 +41,7 @@ use self::{
     guest::{GuestPlan, run_guest},
     initrd::Initrd,
     protocol::Phase,
-    signature::check_signature,
+    signature::check_reported,
     transcript::Transcript,
     verdict::{Course, judge},
 };
@@ -175,7 +175,7 @@ fn try_livepatch(
     })
     .map_err(|error| setup_failure(&error))?;
 
-    let course = Course {
+    let evidence = judge(&Course {
         input,
         options,
         transcript: &transcript,
@@ -183,9 +183,11 @@ fn try_livepatch(
         mark: &secrets.mark,
         run: &run,
         kernel_image,
-    };
-    let evidence = judge(&course)?;
-    Ok(TrialEvidence { signature: check_signature(&course, is_signed)?, ..evidence })
+    })?;
+    if is_signed {
+        check_reported(&evidence, input.module_name)?;
+    }
+    Ok(evidence)
 }
 
 /// Two random words of one trial.

@@ -98,7 +98,7 @@ pub(super) fn check_modules(course: &Course<'_>) -> Result<ModuleEvidence, Failu
     }
     if transcript.late_done {
         evidence.late.clone_from(&evidence.loaded);
-    } else if transcript.ended && transcript.phase() > Phase::Away {
+    } else if transcript.ended && transcript.began(Phase::Again).is_some() {
         return Err(refused(
             course,
             format!("the guest ended while {}", transcript.phase().describe()),

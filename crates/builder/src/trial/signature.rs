@@ -5,7 +5,7 @@
 use std::io;
 
 use elivepatch_elf::SignedModule;
-use elivepatch_model::{Failure, FailureClass, SignatureTrial};
+use elivepatch_model::{Failure, FailureClass, SignatureTrial, TrialEvidence};
 
 use super::{
     initrd::Initrd,
@@ -28,33 +28,34 @@ pub(super) fn add_copies(initrd: &mut Initrd, module: &[u8]) -> io::Result<()> {
     initrd.file("trial/tampered.ko", &tampered)
 }
 
-/// What the trial showed of the signature of a module that has one.
+/// What the guest's kernel made of the module's signature; `None` when it was not asked.
 ///
 /// # Errors
-/// `trial-load-failed` when the kernel took what it should have refused; `trial-boot-failed` when the guest did not
-/// report on it.
-pub(super) fn check_signature(
-    course: &Course<'_>,
-    is_signed: bool,
-) -> Result<Option<SignatureTrial>, Failure> {
+/// `trial-load-failed` when it took what it should have refused.
+pub(super) fn shown_signature(course: &Course<'_>) -> Result<Option<SignatureTrial>, Failure> {
+    let Some(copy) = &course.transcript.signature_accepted else {
+        return Ok(course.transcript.signature);
+    };
     let name = course.input.module_name;
-    if let Some(copy) = &course.transcript.signature_accepted {
-        return Err(Failure::new(
-            FailureClass::TrialLoadFailed,
-            format!(
-                "the kernel was to take only signed modules, and took the {copy} copy of {name}"
-            ),
-            "report this as a bug of elivepatch, with the build's log",
-        )
-        .with_details(course.console.since_loading(course.mark, CONSOLE_LINES)));
+    Err(Failure::new(
+        FailureClass::TrialLoadFailed,
+        format!("the kernel was to take only signed modules, and took the {copy} copy of {name}"),
+        "report this as a bug of elivepatch, with the build's log",
+    )
+    .with_details(course.console.since_loading(course.mark, CONSOLE_LINES)))
+}
+
+/// The guest must have reported on the signature of a module that has one.
+///
+/// # Errors
+/// `trial-boot-failed` when it did not.
+pub(super) fn check_reported(evidence: &TrialEvidence, name: &str) -> Result<(), Failure> {
+    if evidence.signature.is_some() {
+        return Ok(());
     }
-    match (is_signed, course.transcript.signature) {
-        (false, _) => Ok(None),
-        (true, Some(shown)) => Ok(Some(shown)),
-        (true, None) => Err(Failure::new(
-            FailureClass::TrialBootFailed,
-            format!("the guest did not report on the signature of {name}"),
-            "submit the build again; report a bug of elivepatch if it happens again",
-        )),
-    }
+    Err(Failure::new(
+        FailureClass::TrialBootFailed,
+        format!("the guest did not report on the signature of {name}"),
+        "submit the build again; report a bug of elivepatch if it happens again",
+    ))
 }

@@ -9,6 +9,7 @@ use super::{
     modules::check_modules,
     protocol::Phase,
     replacing::{check_earlier, check_replaced, replaced},
+    signature::shown_signature,
     transcript::{Transcript, one_line},
 };
 
@@ -73,7 +74,7 @@ pub(crate) fn judge(course: &Course<'_>) -> Result<TrialEvidence, Failure> {
         duration_seconds: course.run.duration.as_secs_f64(),
         transition_seconds: (after - load).max(0.0),
         replaced,
-        signature: None,
+        signature: shown_signature(course)?,
         checks,
         console_notes: findings.notes,
     })

@@ -1,6 +1,6 @@
 use std::{os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use elivepatch_model::BehaviourCheck;
+use elivepatch_model::{BehaviourCheck, SignatureTrial};
 
 use super::*;
 use crate::trial::{Accelerator, EarlierLivepatch};
@@ -192,6 +192,32 @@ fn judged_with_zram(spoken: &[&str]) -> Result<TrialEvidence, Failure> {
         [crate::TrialModule { name: "zram", file: Some("/zram.ko".into()), is_patched: true }];
     let all = begin.iter().chain(spoken).chain(ended).copied();
     judged_with(all, "", off(), &modules, None)
+}
+
+#[test]
+fn signature_is_tried_last_and_what_should_have_been_refused_is_a_fault() {
+    for (word, shown) in [
+        ("enforced", SignatureTrial::Enforced),
+        ("not-trusted", SignatureTrial::NotTrusted),
+        ("not-checked", SignatureTrial::NotChecked),
+    ] {
+        let said = format!("signature {word}");
+        // Without modules there is no second round before it.
+        let spoken = ["phase signature 3.0", said.as_str()];
+        let (begin, ended) = GOOD.split_at(GOOD.len() - 2);
+        let all: Vec<&str> = begin.iter().chain(&spoken).chain(ended).copied().collect();
+        assert_eq!(judged(&all, "", off()).expect("no fault").signature, Some(shown));
+    }
+    assert_eq!(judged(&GOOD, "", off()).expect("no fault").signature, None);
+    for (said, part) in [
+        ("signature-accepted unsigned", "took the unsigned copy of"),
+        ("load-failed x6e6f", "while it takes only signed modules: no"),
+    ] {
+        let (begin, ended) = GOOD.split_at(GOOD.len() - 2);
+        let spoken = ["phase signature 3.0", said];
+        let all = begin.iter().chain(&spoken).chain(ended).map(|line| (*line).to_owned());
+        fails(&all.collect::<Vec<_>>(), FailureClass::TrialLoadFailed, part);
+    }
 }
 
 #[test]
