@@ -34,6 +34,9 @@ pub struct Held {
     pub manifest_signature: Option<Vec<u8>>,
 }
 
+/// The text of a manifest and its signature, as far as they are there.
+type ManifestTexts = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// A manifest as it is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct ManifestFiles<'a> {
@@ -118,10 +121,7 @@ impl StateDirectory {
     }
 
     /// The text of a manifest that is kept, and its signature.
-    fn manifest_files(
-        &self,
-        place: &str,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), HostProblem> {
+    fn manifest_files(&self, place: &str) -> Result<ManifestTexts, HostProblem> {
         Ok((
             self.read_at_most(&format!("{place}/{MANIFEST}"), MANIFEST_BYTES)?,
             self.read_at_most(&format!("{place}/{SIGNATURE}"), SIGNATURE_BYTES)?,
