@@ -53,6 +53,30 @@ sync
 poweroff -f
 "#;
 
+/// The same for a machine with a system of its own: its first process comes from the disk, and runs the script as a
+/// service.
+const SYSTEM_INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mkdir -p /proc /sys /dev /disk
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do insmod $module; done
+ip link set lo up
+ip addr add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+mount /dev/vda /disk
+cp /script /run-command /disk/
+umount /proc /sys
+exec switch_root /disk /sbin/init
+"#;
+
+/// The service that runs the script.
+const SCRIPT_SERVICE: &str = "[Unit]\nAfter=multi-user.target\n\n[Service]\nType=oneshot\n\
+     ExecStart=/bin/sh -c '. /run-command; . /script; sync; systemctl poweroff'\n\
+     StandardOutput=tty\nStandardError=tty\nTTYPath=/dev/ttyS1\nTimeoutStartSec=infinity\n\n\
+     [Install]\nWantedBy=graphical.target\n";
+
 /// What scripts run commands with.
 pub(crate) const RUN: &str = r#"
 # run NAME COMMAND…: the command between marks with its name and exit code.
@@ -95,6 +119,8 @@ pub struct TargetMachine {
     files: PathBuf,
     /// A kernel that has no drivers for disk and network; `None`: the stock kernel, with both.
     bare: Option<PathBuf>,
+    /// Whether its disk has a system of its own.
+    has_system: bool,
 }
 
 /// A machine that is on.
@@ -118,15 +144,55 @@ impl TargetMachine {
         for (name, path) in files {
             fs::copy(path, content.join(name)).expect("own directory");
         }
-        let disk = place.path().join("disk");
-        File::create(&disk).and_then(|file| file.set_len(64 << 20)).expect("own file");
+        let machine = Self { place, files: content, bare: None, has_system: false };
+        machine.make_disk(64);
+        machine
+    }
+
+    /// One whose disk has the system of a tar archive, with systemd, the client as `/usr/bin/elivepatch`, and these files
+    /// at these places.
+    ///
+    /// # Panics
+    /// When it cannot be made; only root can.
+    pub fn with_system(archive: &Path, files: &[(&str, &[u8])]) -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        let root = place.path().join("files");
+        fs::create_dir(&root).expect("own directory");
+        let made = Command::new("tar").arg("-xpf").arg(archive).arg("-C").arg(&root).status();
+        assert!(made.expect("tar").success(), "{}", archive.display());
+        let busybox = fs::read("/bin/busybox").expect("busybox-static");
+        let own: [(&str, &[u8]); 3] = [
+            ("usr/bin/elivepatch", &static_client()),
+            ("usr/local/bin/nc", &busybox),
+            ("etc/systemd/system/script.service", SCRIPT_SERVICE.as_bytes()),
+        ];
+        for (path, content) in own.into_iter().chain(files.iter().copied()) {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
+            fs::write(&path, content).expect("own directory");
+            let mode = if path.extension().is_some() { 0o644 } else { 0o755 };
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(&path, mode).expect("own file");
+        }
+        let wants = root.join("etc/systemd/system/graphical.target.wants");
+        fs::create_dir_all(&wants).expect("own directory");
+        std::os::unix::fs::symlink("../script.service", wants.join("script.service"))
+            .expect("own directory");
+        let machine = Self { place, files: root, bare: None, has_system: true };
+        machine.make_disk(1024);
+        machine
+    }
+
+    /// Makes the disk, of so many MiB, with the files.
+    fn make_disk(&self, mebibytes: u64) {
+        let disk = self.place.path().join("disk");
+        File::create(&disk).and_then(|file| file.set_len(mebibytes << 20)).expect("own file");
         let made = Command::new("/sbin/mkfs.ext4")
             .args(["-q", "-d"])
-            .args([&content, &disk])
+            .args([&self.files, &disk])
             .status()
             .expect("mkfs.ext4 of e2fsprogs");
         assert!(made.success());
-        Self { place, files: content, bare: None }
     }
 
     /// One with another kernel, which needs no drivers for disk and network: it has neither, and forgets everything
@@ -141,7 +207,7 @@ impl TargetMachine {
         for (name, path) in files {
             fs::copy(path, content.join(name)).expect("own directory");
         }
-        Self { place, files: content, bare: Some(image.to_owned()) }
+        Self { place, files: content, bare: Some(image.to_owned()), has_system: false }
     }
 
     /// Starts it with a shell script, in which `run NAME COMMAND…` marks what a command prints. `more` goes to the
@@ -153,7 +219,8 @@ impl TargetMachine {
         let path = |name: &str| self.place.path().join(name);
         let is_bare = self.bare.is_some();
         let files = if is_bare { Some(&*self.files) } else { None };
-        fs::write(path("initrd"), initrd(script, files)).expect("own directory");
+        let init = if self.has_system { SYSTEM_INIT } else { INIT };
+        fs::write(path("initrd"), initrd(init, script, files)).expect("own directory");
         let _ = fs::remove_file(path("said"));
         let image = self.bare.clone().unwrap_or_else(|| {
             let image = std::env::var_os("ELIVEPATCH_TEST_KERNEL");
@@ -278,10 +345,10 @@ pub(crate) fn static_client() -> Vec<u8> {
 }
 
 /// With the files of a machine that has no disk, or with the drivers for one.
-fn initrd(script: &str, files: Option<&Path>) -> Vec<u8> {
+fn initrd(init: &str, script: &str, files: Option<&Path>) -> Vec<u8> {
     let mut initrd = Initrd::new(&["bin", "dev", "modules", "disk"]);
     initrd.file("bin/elivepatch", 0o755, &static_client());
-    initrd.file("init", 0o755, INIT.as_bytes());
+    initrd.file("init", 0o755, init.as_bytes());
     initrd.file("run-command", 0o644, RUN.as_bytes());
     initrd.file("script", 0o755, script.as_bytes());
     if let Some(files) = files {

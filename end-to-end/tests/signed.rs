@@ -127,7 +127,8 @@ fn stock_kernel_takes_a_signed_livepatch_only_where_it_enforces_nothing_and_says
         "run other elivepatch boot --manifest-key {other}
          run none ls /sys/kernel/livepatch
          run boot elivepatch boot --manifest-key {key}
-         run enforced cat /sys/module/module/parameters/sig_enforce"
+         run enforced cat /sys/module/module/parameters/sig_enforce
+         run shutdown elivepatch boot --shutdown"
     );
     let said = machine.start(&script, "").goes_off();
     assert!(said.of("other").output.contains("it is signed by the key"));
