@@ -98,12 +98,13 @@ fn enrolment_token_comes_with_the_command_for_the_host() {
     assert_eq!(json[0]["tags"], serde_json::json!(["web"]));
 }
 
+fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["token", "create", "--role"][..], more].concat()
+}
+
 #[test]
 fn options_that_do_not_go_together_are_told() {
     let home = Home::new("");
-    fn create<'a>(more: &[&'a str]) -> Vec<&'a str> {
-        [&["token", "create", "--role"][..], more].concat()
-    }
     let error = home.fails(&create(&["admin", "--tag", "web"]), 1);
     assert!(error.contains("error: --tag is for tokens that enrol a host"), "{error}");
     assert!(home.fails(&create(&["root"]), 2).contains("is no role: read, submit, admin or host"));
