@@ -6,7 +6,6 @@ fn help_and_errors_are_as_in_the_snapshots() {
         .env("NO_COLOR", "1")
         .env("ELIVEPATCH_URL", "")
         .env("ELIVEPATCH_TOKEN", "")
-        .env("ELIVEPATCH_SERVER_CERTIFICATE", "")
         .env("ELIVEPATCH_STATE_DIRECTORY", "/nowhere")
         .case("tests/cmd/*.trycmd");
 }

@@ -75,7 +75,7 @@ fn machine_with_a_key_loads_only_what_it_has_signed() {
 fn signature_is_kept_and_verified_at_every_boot_and_return() {
     let world = World::new();
     let key = Key::new(&world, "ours");
-    let (one, two) = (key.sign(world.livepatch("one")), applying(&world, "two"));
+    let (one, two) = (key.sign(world.livepatch("one")), world.livepatch("two"));
     // The second was loaded before there was a key.
     apply(&world, &one).0.expect("it works");
     end_guard(&world);
@@ -125,7 +125,7 @@ fn harmful_livepatch_goes_also_when_nothing_that_is_trusted_can_take_its_place()
     for unreadable in [false, true] {
         let world = World::new();
         let key = Key::new(&world, "ours");
-        let (one, two) = (world.livepatch("one"), key.sign(applying(&world, "two")));
+        let (one, two) = (world.livepatch("one"), key.sign(world.livepatch("two")));
         apply(&world, &one).0.expect("there is no key yet");
         end_guard(&world);
         key.enrols(&world);
@@ -153,7 +153,7 @@ const KEYS: &str = "\
 
 /// A livepatch that is signed by the key with this id.
 fn signed_by(world: &World, name: &str, key_id: &str) -> Applying {
-    let mut applying = applying(world, name);
+    let mut applying = world.livepatch(name);
     applying.module.is_signed = true;
     let manifest = applying.manifest.as_mut().expect("it has one");
     manifest.module.signature = Some(ModuleSignature {

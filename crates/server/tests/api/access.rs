@@ -99,6 +99,9 @@ const ALLOWED: &[(&str, &str)] = &[
     ("GET /api/v2/builds/7/events", "read submit admin"),
     ("GET /api/v2/builds/7/module", "read submit admin"),
     ("GET /api/v2/builds/7/manifest", "read submit admin"),
+    ("GET /api/v2/builds/7/manifest.minisig", "read submit admin"),
+    ("GET /api/v2/builds/7/patches/7", "read submit admin"),
+    ("GET /api/v2/livepatches/7", "read submit admin"),
     ("POST /api/v2/rebuilds", "submit admin"),
     ("POST /api/v2/assessments", "read submit admin"),
     ("GET /api/v2/cve-runs", "read submit admin"),
@@ -132,7 +135,7 @@ fn routes() -> Vec<String> {
     let document = serde_json::to_value(openapi_document()).expect("it has a JSON form");
     let paths = document["paths"].as_object().expect("an object");
     let routes = paths.iter().flat_map(|(path, methods)| {
-        let path = ["{number}", "{id}", "{build}"]
+        let path = ["{number}", "{id}", "{build}", "{build_id}", "{digest}"]
             .iter()
             .fold(path.clone(), |path, part| path.replace(part, "7"));
         let path = path.replace("{name}", "web-2").replace("{tag}", "web");
