@@ -79,6 +79,11 @@ impl Figures {
         self.add(name.into(), value, "x")
     }
 
+    /// Adds a share, in percent.
+    pub fn percent(&mut self, name: impl Into<String>, value: f64) -> &mut Figure {
+        self.add(name.into(), value, "%")
+    }
+
     fn add(&mut self, name: String, value: f64, unit: &str) -> &mut Figure {
         self.all.push(Figure {
             name,

@@ -1,10 +1,11 @@
-//! The client on a machine that is patched: `apply.overhead`, `status.time` and `client.size`.
+//! The client on a machine that is patched: `apply.overhead`, `status.time`, `client.size`, `agent.memory` and
+//! `agent.cpu`.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use camino::Utf8PathBuf;
-use elivepatch_end_to_end::{Livepatches, Said, module_name};
+use elivepatch_end_to_end::{Livepatches, Said, module_name, way_to};
 
 use crate::{figures::Figures, median::median, note, say, table};
 
@@ -20,6 +21,13 @@ const OVERHEAD_TARGET: f64 = 1.0;
 const STATUS_TARGET: f64 = 0.05;
 /// What the static client may have, in millions of bytes.
 const SIZE_TARGET: f64 = 12.0;
+
+/// The memory of the agent, in millions of bytes, at its highest.
+const AGENT_MEMORY_TARGET: f64 = 20.0;
+/// What the agent may take of a processor, in percent.
+const AGENT_CPU_TARGET: f64 = 0.1;
+/// For how long the agent is watched, in seconds.
+const AGENT_SECONDS: u32 = 600;
 
 /// What is measured with. The guest's kernel and its modules, the server's program and the cache are named by the
 /// variables of the end-to-end tests.
@@ -45,6 +53,8 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let livepatches = Livepatches::new();
     let said = in_guest(&livepatches);
     measure(&said, &mut figures)?;
+    say(format!("the agent in a guest, for {AGENT_SECONDS} s"));
+    agent(&livepatches, &mut figures);
     let path = inputs.output.join("host.json");
     figures.write(&path)?;
     println!("{}", table::table(&figures));
@@ -117,6 +127,41 @@ fn measure(said: &Said, figures: &mut Figures) -> anyhow::Result<()> {
         .target(STATUS_TARGET)
         .compared_with("elivepatch --version", version);
     Ok(())
+}
+
+/// Watches an agent that has registered its machine, and has loaded what is assigned to it: with its looks after one and
+/// five minutes, and the reports of those.
+fn agent(livepatches: &Livepatches, figures: &mut Figures) {
+    let server = &livepatches.server;
+    let token = server.command(["token", "create", "--role", "host"]);
+    server.command(["host", "assign", "1", "--all"]);
+    let (way, url, token) = (way_to(&server.url()), server.url(), token.trim());
+    let name = module_name(&livepatches.first);
+    let script = format!(
+        r#"{way}
+        mkdir -p /etc/elivepatch
+        echo 'jitter_seconds = 0' >/etc/elivepatch/agent.toml
+        echo {token} >/tmp/token
+        run enrol elivepatch enrol --url {url} --token-file /tmp/token --name bench
+        elivepatch agent 2>/tmp/agent &
+        agent=$!
+        until ls /sys/kernel/livepatch | grep -q {name}; do sleep 1; done
+        sleep 10
+        watch used $agent {AGENT_SECONDS}
+        run said cat /tmp/agent
+        "#
+    );
+    let said = livepatches.machine(&[]).start(&script, "").with_patience(PATIENCE).goes_off();
+    let used = said.used("used");
+    note(format!(
+        "{:.2} s of {:.0} s, {} KiB at the end: {}",
+        used.cpu_seconds,
+        used.seconds,
+        used.resident_kib,
+        said.done("said").lines().last().unwrap_or_default()
+    ));
+    figures.memory("agent.memory", used.peak_kib * 1024).target(AGENT_MEMORY_TARGET);
+    figures.percent("agent.cpu", 100.0 * used.cpu_seconds / used.seconds).target(AGENT_CPU_TARGET);
 }
 
 /// The times of one thing, in seconds, without the first.
