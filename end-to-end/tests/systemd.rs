@@ -27,11 +27,13 @@ fn units_load_watch_keep_and_take_back_under_systemd() {
     let token = server.command(["token", "create", "--role", "host"]);
     let (url, token) = (server.url(), token.trim());
     let (agent, boot) = ("elivepatch-agent.service", "elivepatch-boot.service");
+    let shutdown = "elivepatch-shutdown.service";
     let machine = TargetMachine::with_system(
         &archive,
         &[
             (&format!("etc/systemd/system/{agent}"), &unit(agent)),
             (&format!("etc/systemd/system/{boot}"), &unit(boot)),
+            (&format!("etc/systemd/system/{shutdown}"), &unit(shutdown)),
             ("etc/elivepatch/agent.toml", b"jitter_seconds = 0\n"),
         ],
     );
@@ -40,8 +42,8 @@ fn units_load_watch_keep_and_take_back_under_systemd() {
         r#"{way}
         echo {token} >/tmp/token
         run enrol elivepatch enrol --url {url} --token-file /tmp/token --name web-17
-        run enable systemctl enable {agent} {boot}
-        run start systemctl start {agent} {boot}
+        run enable systemctl enable {agent} {boot} {shutdown}
+        run start systemctl start {agent} {boot} {shutdown}
         until ls /sys/kernel/livepatch | grep -q {one}; do sleep 1; done
         # The guard waits for the lock of the load.
         sleep 5
@@ -49,7 +51,8 @@ fn units_load_watch_keep_and_take_back_under_systemd() {
         run agent systemctl is-active {agent}
         run journal journalctl --no-pager -u {agent} -u {boot}
         run status elivepatch status
-        cp /var/lib/elivepatch/state.json /root/before.json
+        run restart systemctl restart {shutdown}
+        run marked grep -c marker /var/lib/elivepatch/state.json
         "#
     );
     let mut running = machine.start(&script, "net.ifnames=0").with_patience(PATIENCE);
@@ -64,6 +67,8 @@ fn units_load_watch_keep_and_take_back_under_systemd() {
     assert!(journal.contains("of build 1 is active"), "{journal}");
     assert!(!journal.contains("warning:"), "{journal}");
     assert!(said.done("status").contains("patched"));
+    said.done("restart");
+    assert_eq!(said.done("marked").trim(), "1", "the machine is not shut down: the guard goes on");
 
     // The machine was shut down in an orderly way within the guard time: that locks nothing out.
     let script = format!(

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 use elivepatch_api::{Assigned, HostFault, HostOrder, HostReport, Order};
 use elivepatch_host::{
     AgentLock, AgentRecord, ApplyOptions, Applying, Booted, By, FailedOrder, Guarded, Host,
-    HostProblem, Machine, PendingOrder, Reverted, StateDirectory, Status, boot_id, is_switched_off,
-    next_look, uptime,
+    HostProblem, Machine, Obstacle, PendingOrder, Reverted, StateDirectory, Status, boot_id,
+    is_switched_off, next_look, uptime,
 };
 use elivepatch_model::{HostName, Sha256Digest, TargetFacts, with_causes};
 use jiff::{Timestamp, civil::DateTime};
@@ -71,13 +71,15 @@ pub struct Agent<'a, S> {
     record: AgentRecord,
     /// What the server wants, as it said last.
     order: Option<Order>,
-    /// Why that is not carried out.
-    refused: Option<HostFault>,
+    /// The livepatch that was meant to be active when that was said.
+    reported: Option<Sha256Digest>,
     /// When the next report is due; absent: now.
     report_at: Option<Instant>,
     /// What waits for its turn in the window, and since when.
     turn: Option<(Sha256Digest, Instant)>,
     failures: u32,
+    /// Whether the last report was answered.
+    has_order_of_now: bool,
 }
 
 impl<'a, S: Surroundings> Agent<'a, S> {
@@ -94,7 +96,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
     ) -> Result<Self, HostProblem> {
         let lock = directory.lock_agent()?;
         let record = directory.agent_record()?;
-        let (order, refused, report_at, turn) = (None, None, None, None);
+        let (order, reported, report_at, turn) = (None, None, None, None);
         let failures = 0;
         Ok(Self {
             machine,
@@ -105,16 +107,19 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             surroundings,
             record,
             order,
-            refused,
+            reported,
             report_at,
             turn,
             failures,
+            has_order_of_now: false,
         })
     }
 
     /// Whether the server has answered the last time, and all that it wants is done or waits for its time.
     pub fn is_well(&self) -> bool {
-        self.record.unheard.is_none() && self.record.failed.is_none() && self.refused.is_none()
+        self.record.unheard.is_none()
+            && self.record.failed.is_none()
+            && self.record.refused.is_none()
     }
 
     /// One round: looks after the machine, reports when that is due, and does what is to be done. Gives how long it
@@ -150,7 +155,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             Decision::NotYet(Wait::Turn(left) | Wait::Retry(left)) => left,
             Decision::NotYet(Wait::Window) => WINDOW_LOOK,
             // The server has changed its mind meanwhile.
-            Decision::Load(_) | Decision::Unload { .. } if self.failures == 0 => Duration::ZERO,
+            Decision::Load(_) | Decision::Unload { .. } if self.has_order_of_now => Duration::ZERO,
             _ => LATEST_REPORT,
         };
         let pause = until_report.min(wait).min(next_look.unwrap_or(LATEST_REPORT));
@@ -214,6 +219,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
 
     /// Reports, and takes the order. Gives whether the server answered.
     async fn report(&mut self) -> bool {
+        self.has_order_of_now = false;
         let report = match self.look() {
             Ok(report) => report,
             Err(why) => {
@@ -229,6 +235,8 @@ impl<'a, S: Surroundings> Agent<'a, S> {
                     self.surroundings.say("the server answers again");
                 }
                 self.failures = 0;
+                self.has_order_of_now = true;
+                self.reported = report.livepatch.as_ref().map(|livepatch| livepatch.digest);
                 self.record.heard_at = Some(Timestamp::now());
                 self.order = Some(answer.order);
                 let after = Duration::from_secs(answer.report_after_seconds)
@@ -251,9 +259,14 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         }
     }
 
+    fn refused(&self) -> Option<HostFault> {
+        let (what, hint) = self.record.refused.clone()?;
+        Some(HostFault { what, hint })
+    }
+
     /// What a report says of the order.
     fn told(&self) -> (Option<HostFault>, Option<Sha256Digest>) {
-        (self.refused.clone(), self.record.pending.as_ref().map(|pending| pending.digest))
+        (self.refused(), self.record.pending.as_ref().map(|pending| pending.digest))
     }
 
     fn look(&self) -> Result<HostReport, String> {
@@ -262,8 +275,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         let boot = boot_id(self.machine).map_err(words)?;
         let up = uptime(self.machine).map_err(words)?;
         let target = self.surroundings.target()?;
-        let refused = self.refused.as_ref();
-        Ok(report(&status, &self.record, refused, target, boot, up.as_secs()))
+        Ok(report(&status, &self.record, self.refused().as_ref(), target, boot, up.as_secs()))
     }
 
     /// What the last order comes to now.
@@ -302,21 +314,32 @@ impl<'a, S: Surroundings> Agent<'a, S> {
 
     /// Keeps what is waited for, and why something is not done.
     fn note_decision(&mut self, decision: &Decision) {
+        // What has failed tells nothing any more when something else is wanted, or it is done.
+        let wanted = match &self.order {
+            Some(Order::Load(assigned)) => Some(assigned.digest),
+            _ => None,
+        };
+        let is_over = |failed: &FailedOrder| {
+            let is_wanted = failed.digest.is_none() || failed.digest == wanted;
+            *decision == Decision::Nothing || !is_wanted
+        };
+        self.record.failed = self.record.failed.take().filter(|failed| !is_over(failed));
         let Some(Order::Load(assigned)) = &self.order else {
             self.record.pending = None;
             self.turn = None;
-            self.refused = None;
+            self.record.refused = None;
             return;
         };
-        self.refused = match decision {
-            Decision::Refuse(fault) => {
-                if self.refused.as_ref() != Some(fault) {
-                    self.surroundings.say(&format!("{}; {}", fault.what, fault.hint));
-                }
-                Some(fault.clone())
-            }
+        let refused = match decision {
+            Decision::Refuse(HostFault { what, hint }) => Some((what.clone(), hint.clone())),
             _ => None,
         };
+        if let Some((what, hint)) =
+            refused.as_ref().filter(|refused| self.record.refused.as_ref() != Some(*refused))
+        {
+            self.surroundings.say(&format!("{what}; {hint}"));
+        }
+        self.record.refused = refused;
         let pending = match decision {
             Decision::NotYet(wait) => Some(wait.words()),
             Decision::Load(_) => Some("it to be fetched and loaded".to_owned()),
@@ -351,7 +374,14 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         };
         match outcome {
             Ok(()) => self.record.failed = None,
-            Err(HostFault { what, hint }) => {
+            // Somebody else is at work, or the network: that passes.
+            Err(Failed::ForNow(HostFault { what, hint })) => {
+                self.surroundings.say(&format!("{what}; {hint}"));
+                self.report_at = Some(Instant::now() + BUSY_PAUSE);
+                self.has_order_of_now = false;
+                return false;
+            }
+            Err(Failed::Really(HostFault { what, hint })) => {
                 self.surroundings.say(&format!("{what}; {hint}"));
                 let before = self.record.failed.take().filter(|before| before.digest == digest);
                 let tries = before.map_or(0, |before| before.tries).saturating_add(1);
@@ -362,39 +392,58 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         true
     }
 
-    async fn load(&mut self, assigned: &Assigned) -> Result<(), HostFault> {
-        // It may be kept here from an earlier time.
+    async fn load(&mut self, assigned: &Assigned) -> Result<(), Failed> {
+        // It may be kept here from an earlier time. One that is not trusted any more, or has lost its manifest, is fetched
+        // again: it may be signed anew.
+        let trust = self.directory.trust();
         let kept = self.directory.held(assigned.digest).ok().flatten();
+        let kept = kept.filter(|held| held.manifest.is_some() && trust.verify_held(held).is_ok());
         let applying = match kept {
             Some(held) => Applying::from(held),
-            None => self.surroundings.fetch(assigned).await?,
+            None => self.surroundings.fetch(assigned).await.map_err(Failed::ForNow)?,
         };
         if applying.module.digest != assigned.digest {
-            return Err(HostFault {
+            return Err(Failed::Really(HostFault {
                 what: format!(
                     "the module of build {} is not the one that is assigned: {} and not {}",
                     assigned.build, applying.module.digest, assigned.digest
                 ),
                 hint: "look at the server's log; nothing was loaded".to_owned(),
-            });
+            }));
         }
         let options =
             ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
-        let mut host =
-            Host::open(self.machine, self.directory).map_err(|problem| fault(&problem))?;
+        let mut host = self.host()?;
+        // Somebody may have changed his mind while it was fetched, and while the lock was waited for.
+        let known = host.known();
+        if known.current != self.reported || known.taken_back.contains(&assigned.digest) {
+            return Err(changed());
+        }
+        match known.current {
+            Some(withdrawn) if assigned.at_once => {
+                host.note_withdrawn(withdrawn).map_err(|problem| failed(&problem))?;
+            }
+            Some(_) if known.current_by == Some(By::Person) => loses_nothing(&host, &applying)?,
+            _ => {}
+        }
         // It waits for the lock that is held here, and then looks after what this has loaded.
         self.surroundings.start_guard();
         let name = applying.module.name.clone();
-        host.apply(&applying, &options, &mut |_| {}).map_err(|problem| fault(&problem))?;
+        host.apply(&applying, &options, &mut |_| {}).map_err(|problem| failed(&problem))?;
         self.surroundings.say(&format!("{name} of build {} is active", assigned.build));
         Ok(())
     }
 
-    fn unload(&mut self, reason: &str) -> Result<(), HostFault> {
+    fn unload(&mut self, reason: &str) -> Result<(), Failed> {
         let options =
             ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
-        let mut host =
-            Host::open(self.machine, self.directory).map_err(|problem| fault(&problem))?;
+        let mut host = self.host()?;
+        if host.known().current != self.reported {
+            return Err(changed());
+        }
+        if let Some(withdrawn) = self.reported {
+            host.note_withdrawn(withdrawn).map_err(|problem| failed(&problem))?;
+        }
         let why = match reason.is_empty() {
             true => "withdrawn by the server".to_owned(),
             false => format!("withdrawn by the server: {reason}"),
@@ -406,10 +455,14 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             }
             // Somebody was quicker.
             Err(HostProblem::NothingLoaded) => {
-                host.forget_current().map_err(|problem| fault(&problem))
+                host.forget_current().map_err(|problem| failed(&problem))
             }
-            Err(problem) => Err(fault(&problem)),
+            Err(problem) => Err(failed(&problem)),
         }
+    }
+
+    fn host(&self) -> Result<Host<'a>, Failed> {
+        Host::open(self.machine, self.directory).map_err(|problem| failed(&problem))
     }
 
     fn write_record(&self) {
@@ -423,8 +476,47 @@ impl<'a, S: Surroundings> Agent<'a, S> {
     }
 }
 
-fn fault(problem: &HostProblem) -> HostFault {
-    HostFault { what: with_causes(problem), hint: problem.hint() }
+/// Why an order was not carried out.
+enum Failed {
+    /// That passes soon, by itself.
+    ForNow(HostFault),
+    /// It is tried again later.
+    Really(HostFault),
+}
+
+fn failed(problem: &HostProblem) -> Failed {
+    let fault = HostFault { what: with_causes(problem), hint: problem.hint() };
+    let is_transition = |obstacle: &Obstacle| matches!(obstacle, Obstacle::InTransition(_));
+    match problem {
+        HostProblem::Busy => Failed::ForNow(fault),
+        HostProblem::Obstacles { obstacles, .. } if obstacles.iter().all(is_transition) => {
+            Failed::ForNow(fault)
+        }
+        _ => Failed::Really(fault),
+    }
+}
+
+/// Somebody has loaded something, or taken it back, since the server was asked.
+fn changed() -> Failed {
+    Failed::ForNow(HostFault {
+        what: "somebody on this machine has changed what is loaded meanwhile".to_owned(),
+        hint: "the server is asked again".to_owned(),
+    })
+}
+
+/// Looks whether a livepatch has all that somebody on this machine has loaded.
+fn loses_nothing(host: &Host<'_>, applying: &Applying) -> Result<(), Failed> {
+    let lost = host.would_lose(applying).map_err(|problem| failed(&problem))?;
+    let Some((live, fixes)) = lost else { return Ok(()) };
+    let names: Vec<&str> = fixes.iter().map(|fix| fix.name.as_str()).collect();
+    Err(Failed::Really(HostFault {
+        what: format!(
+            "the assigned livepatch {} lacks fixes of {live}, which somebody on this machine has loaded: {}",
+            applying.module.name,
+            names.join(", ")
+        ),
+        hint: "assign one that has them too, or load it here: elivepatch apply".to_owned(),
+    }))
 }
 
 /// The part of the longest wait that is this machine's for this livepatch.

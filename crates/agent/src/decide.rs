@@ -85,7 +85,19 @@ pub fn decide(order: &Order, situation: &Situation<'_>) -> Decision {
                 None => Decision::Unload { reason: reason.clone() },
             },
         },
-        Order::Load(assigned) => load(assigned, situation),
+        Order::Load(assigned) => match load(assigned, situation) {
+            // What runs was withdrawn: it goes, whatever keeps the other one from taking its place.
+            Decision::Refuse(_) | Decision::NotYet(_)
+                if assigned.at_once
+                    && situation.current.is_some_and(|now| now != assigned.digest) =>
+            {
+                match retry(None, situation) {
+                    Some(wait) => Decision::NotYet(wait),
+                    None => Decision::Unload { reason: String::new() },
+                }
+            }
+            decision => decision,
+        },
     }
 }
 
@@ -219,6 +231,27 @@ mod tests {
         let order = assigned("b", false);
         let situation = Situation { locked_out: &one, taken_back: &one, ..free(&none) };
         assert!(matches!(decide(&order, &situation), Decision::Load(_)));
+    }
+
+    #[test]
+    fn withdrawn_livepatch_goes_also_when_nothing_can_take_its_place() {
+        let (none, one) = (BTreeSet::new(), BTreeSet::from([digest("a")]));
+        let stalled = failed(Some(digest("a")), 1, 0);
+        let loaded = || Situation { current: Some(digest("b")), is_active: true, ..free(&none) };
+        for situation in [
+            Situation { taken_back: &one, ..loaded() },
+            Situation { locked_out: &one, ..loaded() },
+            Situation { is_switched_off: true, ..loaded() },
+            Situation { failed: Some(&stalled), ..loaded() },
+        ] {
+            let decision = decide(&assigned("a", true), &situation);
+            assert_eq!(decision, Decision::Unload { reason: String::new() }, "{situation:?}");
+            let later = decide(&assigned("a", false), &situation);
+            assert!(!matches!(later, Decision::Unload { .. }), "nothing was withdrawn: {later:?}");
+        }
+        let stuck = failed(None, 1, 0);
+        let situation = Situation { taken_back: &one, failed: Some(&stuck), ..loaded() };
+        assert!(matches!(decide(&assigned("a", true), &situation), Decision::NotYet(_)));
     }
 
     #[test]

@@ -135,9 +135,14 @@ impl AgentOptions {
         if transition == Some(0) {
             return Err(wrong("transition_limit_seconds is at least 1".to_owned()));
         }
+        let windows = windows.map_err(|error| wrong(error.to_string()))?;
+        let jitter = seconds(file.jitter_seconds, DEFAULT_JITTER, "jitter_seconds", 24 * 3600)?;
+        // Each machine's turn must come while the shortest window is open.
+        let shortest = windows.iter().map(Window::length).min();
+        let jitter = shortest.map_or(jitter, |shortest| jitter.min(shortest / 2));
         Ok(Self {
-            windows: windows.map_err(|error| wrong(error.to_string()))?,
-            jitter: seconds(file.jitter_seconds, DEFAULT_JITTER, "jitter_seconds", 24 * 3600)?,
+            windows,
+            jitter,
             transition_limit: seconds(
                 transition,
                 DEFAULT_TRANSITION,
@@ -159,6 +164,8 @@ mod tests {
     #[test]
     fn options_are_read_and_what_cannot_be_used_is_told_with_its_place() {
         assert_eq!(parse("").expect("empty"), AgentOptions::default());
+        let options = parse("window = \"02:00-04:00\"\njitter_seconds = 21600\n").expect("options");
+        assert_eq!(options.jitter, Duration::from_secs(3600), "half of the window");
         let options = parse("window = \"02:00-04:00\"\njitter_seconds = 0\n").expect("options");
         assert_eq!((options.windows.len(), options.jitter), (1, Duration::ZERO));
         let several = "window = [\"Sat 00:00-24:00\", \"Sun 00:00-24:00\"]";

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::civil::{DateTime, Weekday};
 use serde::Deserialize;
@@ -45,6 +45,15 @@ pub fn is_open(windows: &[Window], now: &DateTime) -> bool {
 }
 
 impl Window {
+    /// For how long it is open each time.
+    pub fn length(&self) -> Duration {
+        let minutes = match self.from < self.to {
+            true => self.to - self.from,
+            false => DAY - self.from + self.to,
+        };
+        Duration::from_secs(u64::from(minutes) * 60)
+    }
+
     /// Whether it is open at a time.
     pub fn contains(&self, now: &DateTime) -> bool {
         let minute =

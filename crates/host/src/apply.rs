@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     path::Path,
     time::{Duration, Instant},
 };
 
 use elivepatch_model::{ElfBuildId, Manifest, Sha256Digest};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Blocker, EventKind, Health, Held, Host, HostProblem, Livepatch, ManifestFiles, ModuleFile,
@@ -34,9 +34,11 @@ pub struct ApplyOptions {
 }
 
 /// Who wants something to be loaded or taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum By {
     /// Somebody on this machine. The agent does not undo it.
+    #[default]
     Person,
     /// The start of the machine.
     Boot,
@@ -160,7 +162,7 @@ impl Host<'_> {
         if is_active(module, &loaded) {
             // It may have been loaded by hand: from now on it is looked after.
             if self.state.of(&self.kernel).current != Some(module.digest) {
-                self.mark(module.digest, None, Vitals::now(self.machine)?)?;
+                self.mark(module.digest, None, Vitals::now(self.machine)?, options.by)?;
                 self.make_current(module.digest, options.by)?;
             }
             return Ok(Applied::AlreadyActive);
@@ -168,7 +170,7 @@ impl Host<'_> {
         let before = active_of(&loaded, &own);
         let marker = self.state.marker.clone();
         let vitals = Vitals::now(self.machine)?;
-        self.mark(module.digest, before, vitals)?;
+        self.mark(module.digest, before, vitals, options.by)?;
         let loaded_now = self.load(module, &kept, options, tell);
         let loaded_now = loaded_now.map_err(|problem| problem.of(applying.manifest.as_ref()));
         let outcome = loaded_now.and_then(|()| {
@@ -250,8 +252,8 @@ impl Host<'_> {
         if named(self.machine, name)?.is_none() {
             unload(self.machine, name)?;
         }
-        let file = File::open(kept)
-            .map_err(|source| HostProblem::ModuleUnread { path: kept.to_owned(), source })?;
+        // What the kernel gets is what is looked at here, whatever becomes of the name meanwhile.
+        let file = module.open_again(kept)?;
         tell(Progress::Loading);
         let mut tries = 1;
         while let Err(source) = self.machine.modules().load(&file) {
@@ -291,7 +293,7 @@ impl Host<'_> {
     ) -> Result<(), HostProblem> {
         let Some(before) = before else { return Ok(()) };
         let Some(held) = self.directory.held(before)? else { return Ok(()) };
-        if !self.is_trusted(&held) {
+        if !self.is_trusted(&held) || self.state.of(&self.kernel).withdrawn.contains(&before) {
             return Ok(());
         }
         match is_active(&held.module, &livepatches(self.machine)?) {
@@ -312,8 +314,7 @@ impl Host<'_> {
     /// Whether the manifest of a livepatch that is kept is one that is taken now. It may have been loaded before
     /// there was a key for that.
     pub(crate) fn is_trusted(&self, held: &Held) -> bool {
-        let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
-        self.directory.trust().verify(text, signature).is_ok()
+        self.directory.trust().verify_held(held).is_ok()
     }
 
     /// Takes out of the kernel what the new livepatch has replaced. What something holds stays: it does

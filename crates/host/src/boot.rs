@@ -8,7 +8,7 @@ use crate::{
     Applied, ApplyOptions, Applying, By, Health, Host, HostProblem, Machine, Progress,
     StateDirectory,
     kernel::{is_switched_off, uptime},
-    livepatches::named,
+    livepatches::{livepatches, named},
     transition::{disable, unload},
 };
 
@@ -101,9 +101,17 @@ impl Host<'_> {
             let locked_out = locked.map(|(digest, lockout)| (*digest, lockout.reason.clone()));
             return Ok(Booted::NothingToLoad { locked_out: locked_out.collect() });
         };
+        // Nothing is to be done, whatever stands against loading it anew.
+        if let Some(name) = host.active(current)? {
+            let (died_under, is_guarded) = (host.died_under, host.is_guarded());
+            let applied = Applied::AlreadyActive;
+            return Ok(Booted::Loaded { name, applied, died_under, is_guarded });
+        }
         let mut first_problem = None;
         for digest in [current].into_iter().chain(known.earlier.iter().rev().copied()) {
-            if !known.may_be_loaded(digest) || !known.proven.contains(&digest) && digest != current
+            let is_fallback = digest != current;
+            if !known.may_be_loaded(digest)
+                || is_fallback && !(known.proven.contains(&digest) && known.may_come_back(digest))
             {
                 continue;
             }
@@ -117,6 +125,19 @@ impl Host<'_> {
             }
         }
         Err(first_problem.unwrap_or_else(|| HostProblem::Unknown(current.to_string())))
+    }
+
+    /// The name of a livepatch that is kept, when it is active.
+    fn active(&self, digest: Sha256Digest) -> Result<Option<String>, HostProblem> {
+        let loaded = livepatches(self.machine)?;
+        let own = self.own(&loaded)?;
+        Ok(loaded
+            .into_iter()
+            .find(|there| {
+                let is_it = |id| own.get(id) == Some(&digest);
+                there.is_active() && there.build_id.as_ref().is_some_and(is_it)
+            })
+            .map(|there| there.name))
     }
 
     fn boot_with(
@@ -165,7 +186,7 @@ impl Host<'_> {
             }
             Some(livepatch) if livepatch.enabled => {
                 if self.state.of(&self.kernel).current != Some(marker.livepatch) {
-                    self.make_current(marker.livepatch, By::Boot)?;
+                    self.make_current(marker.livepatch, marker.by)?;
                 }
                 // When its time is over, the guard ends when the state is read the next time.
                 Ok(Guarded::Well { lived })

@@ -4,8 +4,8 @@ use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 
 use crate::{
-    By, Event, EventKind, Health, HostProblem, Kernel, Machine, Marker, State, StateDirectory,
-    Vitals,
+    By, Event, EventKind, Health, HostProblem, Kernel, KernelState, Machine, Marker, State,
+    StateDirectory, Vitals,
     kernel::{boot_id, uptime},
     livepatches::named,
     state::Lock,
@@ -84,6 +84,7 @@ impl<'a> Host<'a> {
         livepatch: Sha256Digest,
         before: Option<Sha256Digest>,
         vitals: Vitals,
+        by: By,
     ) -> Result<(), HostProblem> {
         if self.state.of(&self.kernel).proven.contains(&livepatch) {
             return self.unmark();
@@ -93,6 +94,7 @@ impl<'a> Host<'a> {
             kernel: State::key(&self.kernel),
             livepatch,
             before,
+            by,
             boot_id: boot_id(self.machine)?,
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             vitals,
@@ -110,8 +112,16 @@ impl<'a> Host<'a> {
     pub(crate) fn make_current(&mut self, digest: Sha256Digest, by: By) -> Result<(), HostProblem> {
         let kernel = self.state.of_mut(&self.kernel);
         let before = kernel.current;
+        // What is loaded at boot in the place of the one that could not be, is not the one that belongs to the kernel.
+        if by == By::Boot && before.is_some() {
+            return Ok(());
+        }
         kernel.make_current(digest, Timestamp::now());
-        kernel.taken_back.remove(&digest);
+        if by != By::Boot {
+            kernel.current_by = Some(by);
+            kernel.taken_back.remove(&digest);
+            kernel.withdrawn.remove(&digest);
+        }
         if by == By::Person {
             kernel.taken_back.extend(before.filter(|before| *before != digest));
         }
@@ -122,6 +132,22 @@ impl<'a> Host<'a> {
     pub(crate) fn note(&self, kind: EventKind) -> Result<(), HostProblem> {
         let event = Event { at: Timestamp::now(), release: self.kernel.release.to_string(), kind };
         self.directory.note(&self.lock, &event)
+    }
+
+    /// Writes down that the server has withdrawn a livepatch: nothing loads it by itself any more.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn note_withdrawn(&mut self, digest: Sha256Digest) -> Result<(), HostProblem> {
+        match self.state.of_mut(&self.kernel).withdrawn.insert(digest) {
+            true => self.directory.write(&self.lock, &self.state),
+            false => Ok(()),
+        }
+    }
+
+    /// What is known of the kernel that runs.
+    pub fn known(&self) -> KernelState {
+        self.state.of(&self.kernel)
     }
 
     /// Whether something is looked after now.

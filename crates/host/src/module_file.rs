@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, Read},
+    io::{self, Read as _, Seek as _},
     path::{Path, PathBuf},
 };
 
@@ -41,6 +41,19 @@ pub struct ModuleFile {
 }
 
 impl ModuleFile {
+    /// Opens the file at a path, which must have the very bytes of this module.
+    pub(crate) fn open_again(&self, path: &Path) -> Result<File, HostProblem> {
+        let cannot = |source| HostProblem::ModuleUnread { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(cannot)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(MODULE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        if Sha256Digest::of(&bytes) != self.digest {
+            return Err(HostProblem::Damaged { digest: self.digest, path: path.to_owned() });
+        }
+        file.rewind().map_err(cannot)?;
+        Ok(file)
+    }
+
     /// Reads a module.
     ///
     /// # Errors

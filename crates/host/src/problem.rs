@@ -40,6 +40,9 @@ pub enum HostProblem {
         #[source]
         source: Option<io::Error>,
     },
+    /// Others than this user can write where livepatches are loaded from.
+    #[error("{} belongs to another user, or others can write in it: modules are loaded from there", .0.display())]
+    OpenState(PathBuf),
     /// A newer elivepatch has written the state.
     #[error("{} was written by a newer elivepatch (version {version} of its form)", path.display())]
     NewerState {
@@ -237,6 +240,10 @@ impl HostProblem {
             Self::State { .. } => {
                 "look at the directory: it must be root's, on a file system that can be written"
                     .to_owned()
+            }
+            Self::OpenState(path) => {
+                let path = path.display();
+                format!("look at what lies there, then: chown root {path}; chmod 700 {path}")
             }
             Self::NewerState { .. } => {
                 "use the elivepatch that wrote it, or a newer one; nothing was changed".to_owned()

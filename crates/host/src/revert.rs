@@ -117,7 +117,10 @@ impl Host<'_> {
         let options = ApplyOptions::default();
         let earlier = before.and_then(|before| self.directory.held(before).ok().flatten());
         // One that is not trusted any more is not loaded again: none is better than that, too.
-        let earlier = earlier.filter(|held| self.is_trusted(held));
+        let earlier = earlier.filter(|held| {
+            let withdrawn = &self.state.of(&self.kernel).withdrawn;
+            self.is_trusted(held) && !withdrawn.contains(&held.module.digest)
+        });
         let is_there = named(self.machine, name)?.is_some();
         // The earlier one takes its place; better none than the bad one.
         let replaced = match &earlier {

@@ -153,8 +153,7 @@ impl Status {
 
 /// Why the livepatch will not be loaded at the next boot; it may have been loaded before there was a key.
 fn next_boot(directory: &StateDirectory, held: &Held) -> Option<String> {
-    let (text, signature) = (held.manifest_text.as_deref(), held.manifest_signature.as_deref());
-    let obstacle = directory.trust().verify(text, signature).err()?;
+    let obstacle = directory.trust().verify_held(held).err()?;
     Some(format!("{} will not be loaded at the next boot: {obstacle}", held.module.name))
 }
 

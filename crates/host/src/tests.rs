@@ -338,7 +338,8 @@ fn load_that_nobody_waits_for_is_gone_on_with() {
     let kept = with_host(&world, |host| {
         let kept = host.directory.keep(&host.lock, &second.module, None).expect("kept");
         let vitals = Vitals::now(&world.machine).expect("it tells");
-        host.mark(second.module.digest, Some(first.module.digest), vitals).expect("written");
+        host.mark(second.module.digest, Some(first.module.digest), vitals, By::Person)
+            .expect("written");
         kept
     });
     let module = std::fs::File::open(kept).expect("it is kept");

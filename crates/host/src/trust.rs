@@ -4,7 +4,7 @@ use std::io;
 
 use elivepatch_signature::TrustedKeys;
 
-use crate::{HostProblem, Obstacle, StateDirectory};
+use crate::{Held, HostProblem, Obstacle, StateDirectory};
 
 /// Whose manifests a machine takes.
 #[derive(Debug, Clone)]
@@ -37,6 +37,22 @@ impl ManifestTrust {
     }
 }
 
+impl ManifestTrust {
+    /// Looks at a livepatch that is kept. Where keys are known, one without a manifest of its own is trusted by none.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn verify_held(&self, held: &Held) -> Result<(), Obstacle> {
+        match (self, &held.manifest) {
+            (Self::Anybody, _) => Ok(()),
+            (_, None) => Err(Obstacle::NoManifest),
+            (trust, Some(_)) => {
+                trust.verify(held.manifest_text.as_deref(), held.manifest_signature.as_deref())
+            }
+        }
+    }
+}
+
 impl StateDirectory {
     /// The same, for manifests that these keys have signed, whatever the machine was given when it was registered.
     pub fn trusting(mut self, keys: Option<TrustedKeys>) -> Self {
@@ -57,9 +73,11 @@ impl StateDirectory {
         }
         let key = match self.enrolment() {
             Ok(enrolment) => enrolment.and_then(|enrolment| enrolment.manifest_key),
-            // Who may not read what only root reads may not load anything either.
+            // Who may not read what only root reads may not load anything either. Root is kept from it by something else,
+            // such as a label, and is not to take that for a machine without keys.
             Err(HostProblem::State { source: Some(source), .. })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
+                if source.kind() == io::ErrorKind::PermissionDenied
+                    && !rustix::process::geteuid().is_root() =>
             {
                 None
             }

@@ -50,7 +50,8 @@ pub fn open(config: &ServerConfig) -> Result<Option<ServerCertificate>, CommandE
     let read = ServerCertificate::read(&place.certificate, &place.key);
     read.map(Some).map_err(|error| {
         let hint = format!(
-            "rm {} {}: a new one is made, and hosts must be enrolled again",
+            "look whether this user may read {0} and {1} (chown); only when they are lost for good: rm {0} {1} has a \
+             new pair made, and all hosts must be enrolled again",
             place.certificate, place.key
         );
         CommandError::input(error, hint)

@@ -58,6 +58,11 @@ pub async fn find(
         return Err(Problem::input(format!("the livepatch {name} is in transition"))
             .hint("try again when it has ended: elivepatch status"));
     }
+    // Not to know is not to have none.
+    if facts.machine.as_ref().is_some_and(|machine| machine.livepatches.is_none()) {
+        return Err(Problem::input("it is not known which livepatches are loaded on the machine")
+            .hint("collect its facts anew, as root: elivepatch facts; or order without what is live: --alone"));
+    }
     let mut found = None;
     for livepatch in loaded {
         let known = known(server, facts, directory, livepatch).await?;

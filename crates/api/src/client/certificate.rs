@@ -63,6 +63,11 @@ impl PinVerifier {
         seen.filter(|seen| self.expected != Some(*seen)).map(|seen| (self.expected, seen))
     }
 
+    /// What was seen before says nothing about the next connection.
+    pub(super) fn forget(&self) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// TLS 1.2 and 1.3 with this verifier.
     pub(super) fn config(self: Arc<Self>) -> Result<ClientConfig, Error> {
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

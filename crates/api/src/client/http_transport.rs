@@ -143,6 +143,9 @@ impl Transport for HttpTransport {
         let url = reqwest::Url::parse(&format!("{peer}{path}")).map_err(|error| {
             TransportError::Invalid { peer: peer.to_owned(), source: error.into() }
         })?;
+        if let Some(verifier) = &self.verifier {
+            verifier.forget();
+        }
         let answer = self
             .client
             .request(parts.method, url)

@@ -34,6 +34,9 @@ pub struct AgentRecord {
     /// What was tried last for the server, and failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedOrder>,
+    /// Why what the server wants is not done; what can be done about it. Each one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<(String, String)>,
 }
 
 /// A livepatch that the server wants to be loaded.
@@ -80,6 +83,7 @@ impl Default for AgentRecord {
             unheard: None,
             pending: None,
             failed: None,
+            refused: None,
         }
     }
 }

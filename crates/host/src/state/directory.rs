@@ -1,7 +1,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -15,6 +15,10 @@ use crate::HostProblem;
 
 /// Where it is when nothing else is said.
 const DEFAULT: &str = "/var/lib/elivepatch";
+
+/// The file that is locked. A server on the same machine may have its records, and a lock of its own, in the same
+/// directory.
+const LOCK: &str = "host.lock";
 
 /// How long another elivepatch is waited for: one that looks after the machine is done at once, one that waits for
 /// a transition is not.
@@ -66,11 +70,12 @@ impl StateDirectory {
     /// When another process keeps it, or it cannot be made.
     pub fn lock(&self) -> Result<Lock, HostProblem> {
         make_directory(&self.path).map_err(|error| self.cannot("make", "", error))?;
-        let path = self.path.join("lock");
+        self.check_owner()?;
+        let path = self.path.join(LOCK);
         let mut options = OpenOptions::new();
         let file =
             options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|error| self.cannot("open", "lock", error))?;
+        let file = file.map_err(|error| self.cannot("open", LOCK, error))?;
         let began = Instant::now();
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -79,9 +84,19 @@ impl StateDirectory {
                     std::thread::sleep(LOOK);
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => return Err(HostProblem::Busy),
-                Err(error) => return Err(self.cannot("lock", "lock", error.into())),
+                Err(error) => return Err(self.cannot("lock", LOCK, error.into())),
             }
         }
+    }
+
+    /// Looks whether nobody else can change what is loaded from here.
+    fn check_owner(&self) -> Result<(), HostProblem> {
+        let there = fs::metadata(&self.path).map_err(|error| self.cannot("read", "", error))?;
+        let is_own = there.uid() == rustix::process::geteuid().as_raw();
+        if is_own && there.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        Err(HostProblem::OpenState(self.path.clone()))
     }
 
     /// Reads the record; an empty one when there is none.

@@ -4,7 +4,7 @@ use elivepatch_model::Sha256Digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Kernel, Vitals};
+use crate::{By, Kernel, Vitals};
 
 /// The form of the record.
 pub(crate) const VERSION: u64 = 1;
@@ -40,6 +40,12 @@ pub struct KernelState {
     /// Those before it, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Sha256Digest>,
+    /// Who had it loaded; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_by: Option<By>,
+    /// Those that the server has withdrawn: nothing loads them by itself any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withdrawn: BTreeSet<Sha256Digest>,
     /// Those that somebody on this machine has taken back, or replaced: the agent does not load them again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub taken_back: BTreeSet<Sha256Digest>,
@@ -68,6 +74,9 @@ pub struct Marker {
     /// What was active before it, and is gone back to: one of elivepatch's, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Sha256Digest>,
+    /// Who has it loaded.
+    #[serde(default)]
+    pub by: By,
     /// The boot in which it is loaded.
     pub boot_id: String,
     /// How long the machine was up then, in milliseconds.
@@ -144,11 +153,20 @@ impl KernelState {
         self.proven.remove(&livepatch);
         self.earlier.retain(|earlier| *earlier != livepatch);
         if self.current == Some(livepatch) {
-            self.current = instead.filter(|instead| !self.locked_out.contains_key(instead));
+            self.current = instead.filter(|instead| {
+                !self.locked_out.contains_key(instead) && !self.withdrawn.contains(instead)
+            });
             self.since = self.current.map(|_| now);
             let current = self.current;
             self.earlier.retain(|earlier| Some(*earlier) != current);
         }
+    }
+
+    /// Whether a livepatch may take the place of another one that is not to be loaded any more: nobody has taken it back.
+    pub fn may_come_back(&self, livepatch: Sha256Digest) -> bool {
+        self.may_be_loaded(livepatch)
+            && !self.withdrawn.contains(&livepatch)
+            && !self.taken_back.contains(&livepatch)
     }
 
     /// Whether a livepatch is one of this kernel that may be loaded.

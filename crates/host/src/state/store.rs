@@ -63,16 +63,18 @@ impl StateDirectory {
         let place = self.place(module.digest);
         if let Some(ManifestFiles { text, signature }) = manifest {
             let [text_there, signature_there] = self.manifest_files(&place)?;
-            let is_same = text_there.as_deref() == Some(text)
-                && (signature.is_none() || signature_there.is_some());
-            let is_trusted = match self.trust() {
-                ManifestTrust::Anybody => false,
-                trust => {
-                    text_there.is_some()
-                        && trust.verify(text_there.as_deref(), signature_there.as_deref()).is_ok()
+            let stays = match self.trust() {
+                ManifestTrust::Anybody => {
+                    text_there.as_deref() == Some(text)
+                        && (signature.is_none() || signature_there.is_some())
                 }
+                // The same text may have come with the signature of another key: the server's key was changed.
+                trust => text_there.as_deref().is_some_and(|there| {
+                    is_of(there, module.digest)
+                        && trust.verify(Some(there), signature_there.as_deref()).is_ok()
+                }),
             };
-            if !is_same && !is_trusted {
+            if !stays {
                 if let Some(signature) = signature {
                     self.put(&format!("{place}/{SIGNATURE}"), signature)?;
                 }
@@ -167,10 +169,7 @@ impl StateDirectory {
             return Err(HostProblem::Damaged { digest, path });
         }
         let [manifest_text, manifest_signature] = self.manifest_files(&place)?;
-        // One that this version cannot read tells nothing; the module is the same.
-        let manifest = manifest_text.as_deref();
-        let manifest = manifest.and_then(|text| serde_json::from_slice::<Manifest>(text).ok());
-        let manifest = manifest.filter(|manifest| manifest.module.digest == digest);
+        let manifest = manifest_text.as_deref().and_then(|text| of_module(text, digest));
         Ok(Some(Held { module, manifest, manifest_text, manifest_signature }))
     }
 
@@ -213,4 +212,14 @@ impl StateDirectory {
     fn place(&self, digest: Sha256Digest) -> String {
         format!("{LIVEPATCHES}/{digest}")
     }
+}
+
+/// The manifest with this text, when it is that of a module. One that this version cannot read tells nothing.
+fn of_module(text: &[u8], module: Sha256Digest) -> Option<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(text).ok()?;
+    (manifest.module.digest == module).then_some(manifest)
+}
+
+fn is_of(text: &[u8], module: Sha256Digest) -> bool {
+    of_module(text, module).is_some()
 }

@@ -57,6 +57,11 @@ pub(super) fn signing_problems(section: &SigningSection) -> Vec<(&'static str, S
     }
     match section.module_key.as_deref() {
         Some(uri) if uri.starts_with(PKCS11) => {
+            if uri.contains("pin-value") || uri.contains("pin-source") {
+                let what = "a PIN does not belong into it: others see it while a module is signed; put it into a file, \
+                            and name that with module_passphrase_file";
+                found.push(("signing.module_key", what.to_owned()));
+            }
             if section.module_certificate.is_none() {
                 let what =
                     "the certificate of a key in a token must be named, with module_certificate";

@@ -1,9 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use elivepatch_agent::{Agent, AgentOptions, Surroundings, Unreached};
 use elivepatch_api::{Assigned, HostFault, HostOrder, HostReport};
-use elivepatch_host::{Applying, Machine, StateDirectory};
+use elivepatch_host::{Applying, Enrolment, Machine, StateDirectory};
 use elivepatch_model::{HostName, TargetFacts};
 use jiff::{ZonedDateTime, civil::DateTime};
 use tempfile::TempDir;
@@ -22,6 +25,9 @@ use crate::{
 /// Where the options are when nothing else is said.
 const OPTIONS_FILE: &str = "/etc/elivepatch/agent.toml";
 
+/// How often it is looked whether the machine was enrolled anew.
+const ENROLMENT_LOOK: Duration = Duration::from_secs(30);
+
 /// `elivepatch agent`.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
@@ -39,11 +45,6 @@ pub struct AgentArgs {
 pub async fn run(arguments: &AgentArgs) -> Result<Exit, Problem> {
     let machine = Machine::this();
     let directory = arguments.state.directory();
-    let enrolment = directory.enrolment().map_err(|problem| host_problem(&problem))?;
-    let Some(enrolment) = enrolment else {
-        return Err(Problem::input("this machine is not registered at a server")
-            .hint("register it: elivepatch enrol --url URL --token-file FILE"));
-    };
     let path = arguments.config.as_deref();
     let options = AgentOptions::read(path.unwrap_or(Path::new(OPTIONS_FILE)), path.is_some());
     let mut options = options.map_err(|error| {
@@ -56,34 +57,70 @@ pub async fn run(arguments: &AgentArgs) -> Result<Exit, Problem> {
     })?;
     if arguments.once {
         // Whoever runs it by a timer spreads the times of all machines there.
-        options.jitter = std::time::Duration::ZERO;
-    }
-    let place = tempfile::tempdir()
-        .map_err(|error| Problem::input("cannot make a temporary directory").caused_by(&error))?;
-    let (server, name) = (Server::of_enrolment(&enrolment)?, enrolment.name.clone());
-    let around = Around { server, name: name.clone(), directory: directory.clone(), place };
-    let mut agent = Agent::new(&machine, &directory, name, options, around)
-        .map_err(|problem| host_problem(&problem))?;
-    if arguments.once {
+        options.jitter = Duration::ZERO;
+        let enrolment = enrolment(&directory)?;
+        let mut agent = agent(&machine, &directory, &enrolment, &options)?;
         agent.round().await;
         return Ok(match agent.is_well() {
             true => Exit::Done,
             false => Exit::Host,
         });
     }
-    say(&format!("agent of {} for {}", enrolment.name, enrolment.url));
-    notify_ready();
     let cannot = |error| Problem::new(Exit::Bug, "cannot wait for signals").caused_by(&error);
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     loop {
-        // A signal that comes meanwhile is seen after it: a load is not left half done.
-        let pause = agent.round().await;
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = terminate.recv() => return Ok(Exit::Done),
-            _ = interrupt.recv() => return Ok(Exit::Done),
+        let enrolled = enrolment(&directory)?;
+        say(&format!("agent of {} for {}", enrolled.name, printable(&enrolled.url)));
+        let mut agent = agent(&machine, &directory, &enrolled, &options)?;
+        notify_ready();
+        // Until the machine is enrolled anew: the token of before is of no use then.
+        while !is_enrolled_anew(&directory, &enrolled) {
+            // A signal that comes meanwhile is seen after it: a load is not left half done.
+            let pause = agent.round().await;
+            tokio::select! {
+                () = enrolled_anew(&directory, &enrolled, pause) => {}
+                _ = terminate.recv() => return Ok(Exit::Done),
+                _ = interrupt.recv() => return Ok(Exit::Done),
+            }
         }
+    }
+}
+
+/// Where this machine is registered.
+fn enrolment(directory: &StateDirectory) -> Result<Enrolment, Problem> {
+    let enrolment = directory.enrolment().map_err(|problem| host_problem(&problem))?;
+    enrolment.ok_or_else(|| {
+        Problem::input("this machine is not registered at a server")
+            .hint("register it: elivepatch enrol --url URL --token-file FILE")
+    })
+}
+
+fn agent<'a>(
+    machine: &'a Machine,
+    directory: &'a StateDirectory,
+    enrolment: &Enrolment,
+    options: &AgentOptions,
+) -> Result<Agent<'a, Around>, Problem> {
+    let place = tempfile::tempdir()
+        .map_err(|error| Problem::input("cannot make a temporary directory").caused_by(&error))?;
+    let (server, name) = (Server::of_enrolment(enrolment)?, enrolment.name.clone());
+    let around = Around { server, name: name.clone(), directory: directory.clone(), place };
+    Agent::new(machine, directory, name, options.clone(), around)
+        .map_err(|problem| host_problem(&problem))
+}
+
+/// Whether another enrolment is there. One that cannot be read just now is no other one.
+fn is_enrolled_anew(directory: &StateDirectory, known: &Enrolment) -> bool {
+    matches!(directory.enrolment(), Ok(Some(there)) if there != *known)
+}
+
+/// Waits for a time, or until the machine is enrolled anew.
+async fn enrolled_anew(directory: &StateDirectory, known: &Enrolment, time: Duration) {
+    let end = tokio::time::Instant::now() + time;
+    while tokio::time::Instant::now() < end && !is_enrolled_anew(directory, known) {
+        let left = end - tokio::time::Instant::now();
+        tokio::time::sleep(left.min(ENROLMENT_LOOK)).await;
     }
 }
 

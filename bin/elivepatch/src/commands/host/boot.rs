@@ -1,3 +1,5 @@
+use std::{path::Path, process::Command};
+
 use clap::Args;
 use elivepatch_host::{Applied, Booted, Host, Machine};
 
@@ -24,6 +26,10 @@ pub fn run(arguments: &BootArgs) -> Result<Exit, Problem> {
     let machine = Machine::this();
     let directory = arguments.state.directory();
     if arguments.shutdown {
+        if !is_stopping() {
+            say("the system is not being shut down: the guard goes on");
+            return Ok(Exit::Done);
+        }
         open(&machine, &directory)?.shut_down().map_err(|problem| host_problem(&problem))?;
         return Ok(Exit::Done);
     }
@@ -60,4 +66,18 @@ pub fn run(arguments: &BootArgs) -> Result<Exit, Problem> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Whether systemd, where it runs, is shutting the machine down: a unit is stopped for other reasons, too. Whoever has
+/// no systemd knows when he says it.
+fn is_stopping() -> bool {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return true;
+    }
+    let asked = Command::new("systemctl").arg("is-system-running").output();
+    // One that cannot be asked any more has gone far with it.
+    asked.map_or(true, |asked| {
+        let state = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+        matches!(state.as_str(), "stopping" | "offline" | "unknown" | "")
+    })
 }

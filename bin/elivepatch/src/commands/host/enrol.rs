@@ -5,6 +5,7 @@ use elivepatch_api::{
 };
 use elivepatch_host::{Enrolment, StateDirectory};
 use elivepatch_model::{HostName, with_causes};
+use elivepatch_signature::PublicKey;
 
 use super::{StateArgs, host_problem};
 use crate::{
@@ -49,6 +50,10 @@ pub async fn run(arguments: &EnrolArgs) -> Result<Exit, Problem> {
         ));
     };
     let given = arguments.credentials.certificate()?;
+    if given.is_some() && !url.is_encrypted() {
+        return Err(Problem::usage(format!("{url} has no certificate: it is not encrypted"))
+            .hint("write its address with https://, or leave --server-certificate out"));
+    }
     let name = arguments.name.clone().map_or_else(host_name, Ok)?;
     // Before the token is used up: that what comes of it can be written down.
     let directory = arguments.state.directory();
@@ -65,7 +70,21 @@ pub async fn run(arguments: &EnrolArgs) -> Result<Exit, Problem> {
     let access = ServerAccess { token: None, certificate };
     let client = Client::over_http_as(url.clone(), USER_AGENT, &access).map_err(problem)?;
     let request = EnrolmentRequest { name, target: kernel.facts };
-    let answer = client.enrol(&token.reveal(), &request).await.map_err(problem)?;
+    let asked_name = request.name.clone();
+    let answer = client.enrol(&token.reveal(), &request).await.map_err(|error| match error {
+        // The server may have done it: the token is used up then, and the name taken.
+        ClientError::Lost { .. } => problem(error).hint(format!(
+            "try it again; when the token was used, on the server: elivepatch-server token create --role host \
+             --host {asked_name}, and enrol with that"
+        )),
+        error => problem(error),
+    })?;
+    if let Some(key) = &answer.manifest_key {
+        PublicKey::parse(key).map_err(|error| {
+            Problem::new(Exit::Server, "the server's key for manifests cannot be used")
+                .caused_by(&error)
+        })?;
+    }
     let mut enrolment = Enrolment::new(url.to_string(), answer.name, answer.token);
     enrolment.tags = answer.tags;
     enrolment.server_certificate = certificate.map(|pin| pin.to_string());
@@ -82,6 +101,9 @@ pub async fn run(arguments: &EnrolArgs) -> Result<Exit, Problem> {
         true => String::new(),
         false => format!(", with the tags {}", tags.join(", ")),
     };
+    if enrolment.manifest_key.is_none() {
+        warn("the server signs no manifests: what it sends is not verified by a key");
+    }
     data(&format!("enrolled at {url} as {}{tags}", enrolment.name))?;
     Ok(Exit::Done)
 }

@@ -97,8 +97,13 @@ pub fn start(directory: &StateDirectory) -> io::Result<()> {
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn()?;
-    if is_systemd && !child.wait()?.success() {
-        return Err(io::Error::other("systemd-run did not start it"));
+    if is_systemd {
+        return match child.wait()?.success() {
+            true => Ok(()),
+            false => Err(io::Error::other("systemd-run did not start it")),
+        };
     }
+    // For a process that goes on, such as the agent: what has ended is not to stay as a zombie.
+    std::thread::spawn(move || child.wait());
     Ok(())
 }

@@ -67,9 +67,8 @@ impl ServerSide {
                 "is the agent running? systemctl status elivepatch-agent".to_owned(),
             ));
         }
-        if let Some(failed) = record.failed {
-            trouble.push((failed.what, failed.hint));
-        }
+        trouble.extend(record.failed.map(|failed| (failed.what, failed.hint)));
+        trouble.extend(record.refused);
         let pending = record
             .pending
             .map(|pending| format!("build {}: waits for {}", pending.build, pending.waits_for));

@@ -83,7 +83,8 @@ impl AppError {
             (_, TokenState::Revoked) => ("was revoked".to_owned(), HOW_TO_GET_ONE),
             (_, TokenState::Used) => (
                 "was used: it registered a host".to_owned(),
-                "on the server: elivepatch-server token create --role host",
+                "on the server: elivepatch-server token create --role host; for a host that is registered already, with \
+                 --host NAME",
             ),
             (_, TokenState::Forgotten) => {
                 let host = record.host.as_ref().map_or("?", HostName::as_str);

@@ -59,6 +59,15 @@ impl Fleet {
                 }
                 _ => continue,
             };
+            // What no server knows is a host's word alone, and may be another one each time: it stands with the host.
+            match self.store.build_that_made(*digest).await {
+                Ok(Some(_)) => {}
+                Ok(None) => continue,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(error, "cannot tell whose livepatch a host has");
+                }
+            }
             let detail = json!({ "livepatch": name, "digest": digest });
             note(&self.store, &subject, action, &subject, detail).await;
         }
