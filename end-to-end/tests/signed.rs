@@ -11,7 +11,7 @@ use elivepatch_end_to_end::{
     ClientRun, ServerOptions, TargetMachine, TestServer, cache_directory, facts_of_running,
     make_base_ready, own_patch, patch, program, runs_without_disk, stock_config_file,
 };
-use elivepatch_model::{Manifest, Sha256Digest, SignatureTrial};
+use elivepatch_model::{Manifest, ModuleHash, Sha256Digest, SignatureTrial};
 
 const BUILT_RELEASE: &str = "6.12.117-small";
 
@@ -67,7 +67,8 @@ fn stock_kernel_takes_a_signed_livepatch_only_where_it_enforces_nothing_and_says
     assert_eq!(by.signer, "O=elivepatch tests, CN=Nobody's kernel module key");
     let signed = SignedModule::split(&module).expect("it is signed");
     assert_eq!(by.unsigned, Sha256Digest::of(signed.content));
-    // Debian's kernel has Debian's key.
+    // Debian's kernel has Debian's hash, and Debian's key.
+    assert_eq!(by.hash, ModuleHash::Sha256);
     assert_eq!(manifest.trial.signature, Some(SignatureTrial::NotTrusted));
 
     let place = tempfile::tempdir().expect("a directory");
@@ -194,6 +195,8 @@ fn kernel_that_trusts_the_key_takes_what_is_signed_and_nothing_else() {
     let run = command.patch(&fix).run().succeeds();
     let (_, manifest) = run.livepatch();
     assert_eq!(manifest.trial.signature, Some(SignatureTrial::Enforced));
+    // Nothing names it but the kernel's config.
+    assert_eq!(manifest.module.signature.as_ref().map(|by| by.hash), Some(ModuleHash::Sha512));
 
     // Once more, for a machine that runs this very kernel.
     let image = base_of(&manifest).join("vmlinuz");

@@ -216,8 +216,8 @@ fn inspected_module(
         let mut summary = format!("replaces {}", names.join(", "));
         let module = match signer {
             Some(signer) => {
-                let (signed, by) = signer.sign(&module)?;
-                summary.push_str(&format!("; signed by {}", by.signer));
+                let (signed, by) = signer.sign(&module, config)?;
+                summary.push_str(&format!("; signed by {} with {}", by.signer, by.hash));
                 inspected.record.digest = Sha256Digest::of(&signed);
                 inspected.record.size_bytes = signed.len() as u64;
                 inspected.record.signature = Some(by);

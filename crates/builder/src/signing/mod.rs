@@ -11,7 +11,9 @@ mod tests;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_elf::SignedModule;
-use elivepatch_model::{Failure, FailureClass, ModuleHash, ModuleSignature, Sha256Digest};
+use elivepatch_model::{
+    Failure, FailureClass, KernelConfig, ModuleHash, ModuleSignature, Sha256Digest,
+};
 
 pub use certificate::SignerCertificate;
 
@@ -28,8 +30,8 @@ pub struct SigningOptions {
     pub key: String,
     /// Its certificate: a PEM file, which may be that of the key.
     pub certificate: Utf8PathBuf,
-    /// The hash that is signed.
-    pub hash: ModuleHash,
+    /// The hash that is signed; absent: that of the kernel's own modules.
+    pub hash: Option<ModuleHash>,
     /// The file with the key's passphrase, or the token's PIN, in its first line.
     pub passphrase_file: Option<Utf8PathBuf>,
 }
@@ -60,38 +62,51 @@ impl ModuleSigner {
     /// `signing-failed` with what is wrong with the key, its certificate or its passphrase.
     pub fn try_it(&self) -> Result<SignerCertificate, Failure> {
         let certificate = self.certificate()?;
-        self.signature_of(PROBE, &certificate)?;
+        self.signature_of(PROBE, &certificate, self.options.hash.unwrap_or_default())?;
         Ok(certificate)
     }
 
-    /// What decides about the bytes that come out, in one word: the certificate and the hash.
+    /// What decides about the bytes that come out, in one word: the certificate and the hash. That of a kernel is in
+    /// its config, which every build is of.
     pub(crate) fn identity(&self) -> String {
         let certificate = fs_err::read(&self.options.certificate).unwrap_or_default();
-        let both = [self.options.hash.as_str().as_bytes(), &certificate].concat();
+        let hash = self.options.hash.map_or("as the kernel", ModuleHash::as_str);
+        let both = [hash.as_bytes(), &certificate].concat();
         Sha256Digest::of(&both).to_string()
     }
 
     /// In one line for people.
     pub fn describe(&self) -> String {
         match self.certificate() {
-            Ok(by) => format!(
-                "modules are signed by {} (key {}, {})",
-                by.subject, by.key_id, self.options.hash
-            ),
+            Ok(by) => {
+                let hash = self.options.hash.map(|hash| hash.to_string());
+                let hash = hash.unwrap_or_else(|| "with the hash of each kernel".to_owned());
+                format!("modules are signed by {} (key {}, {hash})", by.subject, by.key_id)
+            }
             Err(_) => "modules cannot be signed".to_owned(),
         }
     }
 
-    /// Gives the module with its signature behind it, and who has signed it.
+    /// The hash that is signed for a kernel with this config.
+    fn hash_for(&self, config: &KernelConfig) -> ModuleHash {
+        self.options.hash.or_else(|| ModuleHash::of_kernel(config)).unwrap_or_default()
+    }
+
+    /// Gives the module with its signature behind it, for a kernel with this config, and who has signed it.
     ///
     /// # Errors
     /// `signing-failed`, as [`ModuleSigner::try_it`].
-    pub(crate) fn sign(&self, module: &[u8]) -> Result<(Vec<u8>, ModuleSignature), Failure> {
+    pub(crate) fn sign(
+        &self,
+        module: &[u8],
+        config: &KernelConfig,
+    ) -> Result<(Vec<u8>, ModuleSignature), Failure> {
         let certificate = self.certificate()?;
-        let signature = self.signature_of(module, &certificate)?;
+        let hash = self.hash_for(config);
+        let signature = self.signature_of(module, &certificate, hash)?;
         let signed = SignedModule { content: module, signature: &signature }.join();
         let SignerCertificate { subject: signer, key_id, .. } = certificate;
-        let (hash, unsigned) = (self.options.hash, Sha256Digest::of(module));
+        let unsigned = Sha256Digest::of(module);
         Ok((signed, ModuleSignature { signer, key_id, hash, unsigned }))
     }
 
@@ -100,6 +115,7 @@ impl ModuleSigner {
         &self,
         content: &[u8],
         certificate: &SignerCertificate,
+        hash: ModuleHash,
     ) -> Result<Vec<u8>, Failure> {
         self.readable_key()?;
         let place = tempfile::tempdir().map_err(|error| scratch(&error))?;
@@ -109,7 +125,8 @@ impl ModuleSigner {
         // A copy, so that what signs is what was looked at.
         fs_err::write(&signer, &certificate.pem).map_err(|error| scratch(&error))?;
         fs_err::write(&module, content).map_err(|error| scratch(&error))?;
-        let signature = openssl::sign(&self.options, &module, &signer, &place.join("signature"))?;
+        let input = openssl::Input { module: &module, certificate: &signer, hash };
+        let signature = openssl::sign(&self.options, &input, &place.join("signature"))?;
         openssl::verify(&module, &signer, &place.join("signature"))?;
         Ok(signature)
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use camino::Utf8Path;
-use elivepatch_model::Failure;
+use elivepatch_model::{Failure, ModuleHash};
 
 use super::{PKCS11, SigningOptions, failure};
 use crate::process::{Ended, Finished, ProcessLimits, mortal_command, supervise};
@@ -22,11 +22,17 @@ const LIMITS: ProcessLimits = ProcessLimits {
 /// How many lines of what openssl says go with a failure.
 const SAID_LINES: usize = 12;
 
+/// What is signed, and how.
+pub(super) struct Input<'a> {
+    pub module: &'a Utf8Path,
+    pub certificate: &'a Utf8Path,
+    pub hash: ModuleHash,
+}
+
 /// Signs a file and gives the signature, in DER.
 pub(super) fn sign(
     options: &SigningOptions,
-    module: &Utf8Path,
-    certificate: &Utf8Path,
+    input: &Input<'_>,
     signature: &Utf8Path,
 ) -> Result<Vec<u8>, Failure> {
     let mut last = None;
@@ -34,8 +40,8 @@ pub(super) fn sign(
         let mut arguments: Vec<&str> =
             Vec::from(["cms", "-sign", "-binary", "-noattr", "-nocerts"]);
         arguments.extend(way);
-        arguments.extend(["-in", module.as_str(), "-signer", certificate.as_str()]);
-        arguments.extend(["-inkey", &options.key, "-md", options.hash.as_str()]);
+        arguments.extend(["-in", input.module.as_str(), "-signer", input.certificate.as_str()]);
+        arguments.extend(["-inkey", &options.key, "-md", input.hash.as_str()]);
         arguments.extend(["-outform", "DER", "-out", signature.as_str(), "-passin"]);
         // Without it openssl would ask whoever sits at the terminal.
         let passphrase = options.passphrase_file.as_ref();

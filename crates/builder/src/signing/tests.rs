@@ -51,7 +51,7 @@ impl Place {
         ModuleSigner::new(SigningOptions {
             key,
             certificate: self.file(certificate),
-            hash: ModuleHash::Sha512,
+            hash: None,
             passphrase_file: None,
         })
     }
@@ -64,6 +64,12 @@ fn with_passphrase(signer: ModuleSigner, file: Utf8PathBuf) -> ModuleSigner {
 
 const RSA: [&str; 1] = ["rsa:2048"];
 
+/// The config of a kernel whose own modules are signed with this hash.
+fn kernel(hash: &str) -> KernelConfig {
+    let text = format!("CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_HASH=\"{hash}\"\n");
+    KernelConfig::parse(text.as_bytes()).expect("a config")
+}
+
 /// Stands for a module: for openssl any bytes are.
 const MODULE: &[u8] = b"\x7fELF\r\n\0 a module \n";
 
@@ -72,8 +78,12 @@ fn signed_module_is_what_the_kernel_s_own_program_makes_of_it() {
     let place = Place::new();
     place.pair("ours", &RSA);
     let signer = place.signer("ours.key", "ours.crt");
-    let (signed, by) = signer.sign(MODULE).expect("signed");
-    assert_eq!(signer.sign(MODULE).expect("signed").0, signed, "the same bytes each time");
+    let (signed, by) = signer.sign(MODULE, &kernel("sha512")).expect("signed");
+    assert_eq!(
+        signer.sign(MODULE, &kernel("sha512")).expect("signed").0,
+        signed,
+        "the same bytes each time"
+    );
     let parts = SignedModule::split(&signed).expect("it has a signature");
     assert_eq!(parts.content, MODULE);
     assert_eq!(by.unsigned, Sha256Digest::of(MODULE));
@@ -111,22 +121,53 @@ fn signed_module_is_what_the_kernel_s_own_program_makes_of_it() {
 }
 
 #[test]
+fn hash_is_that_of_the_kernel_s_own_modules_unless_the_config_names_one() {
+    let place = Place::new();
+    place.pair("ours", &RSA);
+    let own = place.signer("ours.key", "ours.crt");
+    let mut named = own.clone();
+    named.options.hash = Some(ModuleHash::Sha384);
+    let without = KernelConfig::parse(b"# CONFIG_MODULE_SIG is not set\n").expect("a config");
+    let (sha256, sha384, sha512) = (ModuleHash::Sha256, ModuleHash::Sha384, ModuleHash::Sha512);
+    for (signer, config, hash) in [
+        (&own, kernel("sha256"), sha256),
+        (&own, kernel("sha384"), sha384),
+        (&own, kernel("sha512"), sha512),
+        (&own, kernel("sha3-512"), sha256),
+        (&own, without, sha256),
+        (&named, kernel("sha512"), sha384),
+    ] {
+        let (signed, by) = signer.sign(MODULE, &config).expect("signed");
+        assert_eq!(by.hash, hash);
+        // It is what was signed, and not only what is told.
+        let parts = SignedModule::split(&signed).expect("it has a signature");
+        std::fs::write(place.file("signature"), parts.signature).expect("own file");
+        let shown =
+            place.openssl(&["cms", "-cmsout", "-print", "-inform", "DER", "-in", "signature"]);
+        let algorithm = format!("digestAlgorithms:\n        algorithm: {hash} ");
+        assert!(shown.contains(&algorithm), "{algorithm:?} is missing: {shown}");
+    }
+}
+
+#[test]
 fn other_kinds_of_keys_and_certificates_serve() {
     let place = Place::new();
     place.pair("ec", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]);
-    place.signer("ec.key", "ec.crt").sign(MODULE).expect("signed");
+    place.signer("ec.key", "ec.crt").sign(MODULE, &kernel("sha512")).expect("signed");
     // Both in one file, as the kernel's own certs/signing_key.pem; and one without a key identifier.
     place.pair("ours", &[RSA[0], "-addext", "subjectKeyIdentifier=none", "-set_serial", "0x1a2b"]);
     let both = ["ours.key", "ours.crt"]
         .map(|name| std::fs::read_to_string(place.file(name)).expect("own file"));
     std::fs::write(place.file("both.pem"), both.concat()).expect("own file");
     let signer = place.signer("both.pem", "both.pem");
-    let (_, by) = signer.sign(MODULE).expect("signed");
+    let (_, by) = signer.sign(MODULE, &kernel("sha512")).expect("signed");
     assert_eq!(by.key_id, "1a2b");
     let certificate = signer.certificate().expect("it has one");
     assert!(!certificate.pem.contains("PRIVATE"), "the key stays where it is");
     assert_eq!(certificate.der[0], 0x30, "it is DER");
-    assert!(signer.describe().contains("CN=ours's modules (key 1a2b, sha512)"));
+    assert!(
+        signer.describe().contains("CN=ours's modules (key 1a2b, with the hash of each kernel)")
+    );
 }
 
 #[test]
@@ -173,15 +214,16 @@ fn what_is_wrong_with_key_certificate_or_passphrase_is_named() {
             assert!(told.contains(part), "{part:?} is missing: {failure:?}");
         }
         assert_eq!(
-            signer.sign(MODULE).expect_err("nor a module").class,
+            signer.sign(MODULE, &kernel("sha512")).expect_err("nor a module").class,
             FailureClass::SigningFailed
         );
     }
     // The same key with another certificate is another builder; and so is another hash.
     let one = place.signer("ours.key", "ours.crt");
     let mut other = one.clone();
-    other.options.hash = ModuleHash::Sha256;
+    other.options.hash = Some(ModuleHash::Sha256);
     assert_ne!(one.identity(), other.identity());
+    assert!(other.describe().contains(", sha256)"));
     assert_ne!(one.identity(), place.signer("ours.key", "other.crt").identity());
 }
 
@@ -197,8 +239,8 @@ fn inside_of_the_test_of_the_token() {
     let uri = "pkcs11:token=elivepatch;object=modules;type=private";
     let in_token = with_passphrase(place.signer(uri, "ours.crt"), place.file("pin"));
     let in_file = place.signer("ours.key", "ours.crt");
-    let (signed, by) = in_token.sign(MODULE).expect("the token signs");
-    assert_eq!((signed, by), in_file.sign(MODULE).expect("signed"));
+    let (signed, by) = in_token.sign(MODULE, &kernel("sha512")).expect("the token signs");
+    assert_eq!((signed, by), in_file.sign(MODULE, &kernel("sha512")).expect("signed"));
     for (signer, part) in [
         (place.signer(uri, "ours.crt"), "does not open with this passphrase or PIN"),
         (

@@ -181,6 +181,7 @@ fn try_livepatch(
         transcript: &transcript,
         console: &ConsoleLog::read(&run.console),
         mark: &secrets.mark,
+        is_signed,
         run: &run,
         kernel_image,
     })?;

@@ -8,9 +8,28 @@ use elivepatch_elf::SignedModule;
 use elivepatch_model::{Failure, FailureClass, SignatureTrial, TrialEvidence};
 
 use super::{
+    ConsoleFindings,
     initrd::Initrd,
     verdict::{CONSOLE_LINES, Course},
 };
+
+/// What busybox calls ENOENT, whatever it is of.
+const NO_ENTRY: &str = "unknown symbol in module";
+
+/// What is to be done when a kernel lacks an algorithm for signatures.
+pub(super) const NO_ALGORITHM: &str = "no symbol is missing, the kernel would name it: it lacks an algorithm that it looks at signatures with. Debian's \
+     source needs CONFIG_CRYPTO_SHA256=y, beside the hash that is signed and CONFIG_CRYPTO_RSA=y or \
+     CONFIG_CRYPTO_ECDSA=y";
+
+/// Whether the kernel refused a signed module because it lacks an algorithm. It says nothing of that on its console,
+/// where it names every symbol that is missing. Debian's kernels take the SHA-256 of a module whose signature is good,
+/// to look for it in a list (`mod_is_hash_blacklisted()`, a patch to `kernel/module/signing.c`).
+pub(super) fn lacks_an_algorithm(course: &Course<'_>, findings: &ConsoleFindings) -> bool {
+    let said = course.transcript.load_failure.as_ref();
+    course.is_signed
+        && findings.load_problems.is_empty()
+        && said.is_some_and(|said| said.contains(NO_ENTRY))
+}
 
 /// Puts two copies of a signed module into the guest that it must refuse.
 pub(super) fn add_copies(initrd: &mut Initrd, module: &[u8]) -> io::Result<()> {

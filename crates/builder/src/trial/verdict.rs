@@ -9,7 +9,7 @@ use super::{
     modules::check_modules,
     protocol::Phase,
     replacing::{check_earlier, check_replaced, replaced},
-    signature::shown_signature,
+    signature::{NO_ALGORITHM, lacks_an_algorithm, shown_signature},
     transcript::{Transcript, one_line},
 };
 
@@ -27,6 +27,7 @@ pub(crate) struct Course<'a> {
     pub(crate) transcript: &'a Transcript,
     pub(crate) console: &'a ConsoleLog,
     pub(crate) mark: &'a str,
+    pub(crate) is_signed: bool,
     pub(crate) run: &'a GuestRun,
     pub(crate) kernel_image: Sha256Digest,
 }
@@ -129,12 +130,12 @@ fn check_loading(course: &Course<'_>, findings: &ConsoleFindings) -> Result<(), 
     };
     let said = course.transcript.load_failure.iter().cloned();
     let console = course.console.since_loading(course.mark, CONSOLE_LINES);
-    Err(Failure::new(
-        FailureClass::TrialLoadFailed,
-        message,
-        "do not load this livepatch: the running kernel would refuse it as well",
-    )
-    .with_details(said.chain(console)))
+    let hint = match lacks_an_algorithm(course, findings) {
+        true => NO_ALGORITHM,
+        false => "do not load this livepatch: the running kernel would refuse it as well",
+    };
+    Err(Failure::new(FailureClass::TrialLoadFailed, message, hint)
+        .with_details(said.chain(console)))
 }
 
 /// The kernel must not have complained since.

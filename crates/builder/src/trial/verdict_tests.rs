@@ -39,6 +39,18 @@ fn judged_with<'a>(
     modules: &[crate::TrialModule<'_>],
     earlier: Option<EarlierLivepatch<'_>>,
 ) -> Result<TrialEvidence, Failure> {
+    judged_of(false, spoken, printed, end, modules, earlier)
+}
+
+/// The same of a livepatch that is signed, or is not.
+fn judged_of<'a>(
+    is_signed: bool,
+    spoken: impl Iterator<Item = &'a str>,
+    printed: &str,
+    end: GuestEnd,
+    modules: &[crate::TrialModule<'_>],
+    earlier: Option<EarlierLivepatch<'_>>,
+) -> Result<TrialEvidence, Failure> {
     let mut transcript = Transcript::new("n");
     for line in spoken {
         transcript.feed(format!("n {line}\n").as_bytes());
@@ -64,6 +76,7 @@ fn judged_with<'a>(
         transcript: &transcript,
         console: &ConsoleLog::read(format!("{CONSOLE}{printed}").as_bytes()),
         mark: "m",
+        is_signed,
         run: &GuestRun {
             end,
             duration: Duration::from_secs(3),
@@ -121,6 +134,25 @@ fn refused_module_is_a_load_failure() {
     fails(&until("phase load", &["no-livepatch", "taint 0", "end"]), class, "no livepatch");
     fails(&but(&[("livepatch", "livepatch first 0 1")]), class, "not enabled");
     fails(&but(&[("livepatch", "livepatch first 1 4")]), class, "with 4 functions");
+}
+
+#[test]
+fn signed_module_that_is_refused_without_a_word_lacks_an_algorithm_and_no_symbol() {
+    let said =
+        "insmod: can't insert '/trial/module.ko': unknown symbol in module, or unknown parameter";
+    let line = format!("load-failed x{}", hex::encode(said));
+    let spoken = until("phase load", &[&line, "taint 0", "end"]);
+    let hint = |is_signed, printed: &str| {
+        let spoken = spoken.iter().map(String::as_str);
+        let judged = judged_of(is_signed, spoken, printed, off(), &[], None);
+        judged.expect_err("it was refused").hint
+    };
+    assert!(hint(true, "").contains("CONFIG_CRYPTO_SHA256=y"));
+    for (is_signed, printed) in
+        [(false, ""), (true, "[ 1.6] lp: Unknown symbol no_such_symbol (err -2)\n")]
+    {
+        assert!(hint(is_signed, printed).contains("do not load this livepatch"), "{printed:?}");
+    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub struct SigningSection {
     pub module_key: Option<String>,
     /// Its certificate; absent: it is in the same file as the key.
     pub module_certificate: Option<Utf8PathBuf>,
-    /// What of the module is signed.
-    pub module_hash: ModuleHash,
+    /// The hash of the module that is signed; absent: that of the kernel's own modules.
+    pub module_hash: Option<ModuleHash>,
     /// The file with the key's passphrase or the token's PIN, in its first line.
     pub module_passphrase_file: Option<Utf8PathBuf>,
 }

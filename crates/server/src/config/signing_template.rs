@@ -17,8 +17,9 @@ pub(super) const SIGNING: &str = r##"[signing]
 # the form in which mokutil takes it. Without this key it is in the same file as the key.
 #module_certificate = "/etc/elivepatch/module.crt.pem"
 
-# The hash that is signed: sha256, sha384 or sha512. The kernels must have it built in.
-#module_hash = "sha512"
+# The hash that is signed: sha256, sha384 or sha512. The kernels must have it built in. Without this key it is for
+# each kernel the one of its own modules (CONFIG_MODULE_SIG_HASH), or else sha256.
+#module_hash = "sha256"
 
 # The file that has the passphrase of the key, or the PIN of the token, in its first line. Without it the key
 # has none.
