@@ -101,12 +101,12 @@ fn config_that_cannot_be_used_is_exit_1_with_error_and_hint() {
     let missing = home.run(&[]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("hint: elivepatch-server init --config "));
-    home.write_config("listen = \"0.0.0.0:8420\"\n");
+    home.write_config("i_know_that_there_is_no_authentication_yet = true\n");
     for arguments in [&[][..], &["check-config"][..]] {
         let refused = home.run(arguments);
         assert_eq!(refused.status.code(), Some(1));
         let told = stderr(&refused);
-        assert!(told.contains("line 3: listen: 0.0.0.0:8420") && told.contains("hint: "), "{told}");
+        assert!(told.contains("line 3: ") && told.contains("hint: "), "{told}");
     }
     std::fs::write(home.path("file"), "").expect("written");
     let data = home.path("file/data");

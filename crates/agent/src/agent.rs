@@ -314,6 +314,10 @@ impl<'a, S: Surroundings> Agent<'a, S> {
 
     /// Keeps what is waited for, and why something is not done.
     fn note_decision(&mut self, decision: &Decision) {
+        // Before the server has said anything, nothing is known.
+        if self.order.is_none() {
+            return;
+        }
         // What has failed tells nothing any more when something else is wanted, or it is done.
         let wanted = match &self.order {
             Some(Order::Load(assigned)) => Some(assigned.digest),

@@ -50,6 +50,9 @@ impl Host<'_> {
                 let name = applying.module.name.clone();
                 match self.apply(&applying, options, tell)? {
                     Applied::Loaded { .. } | Applied::AlreadyActive => {
+                        if digest != to {
+                            self.note_withdrawn(digest)?;
+                        }
                         Reverted::To { from, to: name }
                     }
                 }

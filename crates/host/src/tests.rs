@@ -400,6 +400,7 @@ fn boot_goes_back_to_one_that_was_proven_when_the_last_one_is_damaged() {
     fs::write(directory.module_path(second.module.digest), "no module").expect("own file");
     world.reboot("0002");
     assert!(matches!(boot(&world), Ok(Booted::Loaded { ref name, .. }) if name == "one"));
+    assert_eq!(state(&world).current, Some(second.module.digest), "it belongs to the kernel still");
     // Names can be said in spite of the damage.
     with_host(&world, |host| {
         assert_eq!(host.find("one").expect("it is kept"), first.module.digest)

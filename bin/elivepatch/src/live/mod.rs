@@ -59,9 +59,18 @@ pub async fn find(
             .hint("try again when it has ended: elivepatch status"));
     }
     // Not to know is not to have none.
-    if facts.machine.as_ref().is_some_and(|machine| machine.livepatches.is_none()) {
-        return Err(Problem::input("it is not known which livepatches are loaded on the machine")
+    if let Some(machine) = &facts.machine
+        && machine.livepatches.is_none()
+    {
+        if machine.livepatch_possible == Some(true) {
+            return Err(Problem::input(
+                "it is not known which livepatches are loaded on the machine",
+            )
             .hint("collect its facts anew, as root: elivepatch facts; or order without what is live: --alone"));
+        }
+        warn(
+            "it is not known whether livepatches are loaded on the machine: their fixes are not in this order",
+        );
     }
     let mut found = None;
     for livepatch in loaded {

@@ -173,7 +173,14 @@ impl StateDirectory {
                 Err(self.cannot("read", name, io::Error::other("it is too large to be a record")))
             }
             Ok(_) => Ok(Some(text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(self.cannot("read", name, error)),
         }
     }

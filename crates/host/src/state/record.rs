@@ -43,7 +43,7 @@ pub struct KernelState {
     /// Who had it loaded; absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_by: Option<By>,
-    /// Those that the server has withdrawn: nothing loads them by itself any more.
+    /// Those that the server has withdrawn, or that somebody has gone back from: nothing loads them by itself any more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub withdrawn: BTreeSet<Sha256Digest>,
     /// Those that somebody on this machine has taken back, or replaced: the agent does not load them again.
@@ -162,11 +162,9 @@ impl KernelState {
         }
     }
 
-    /// Whether a livepatch may take the place of another one that is not to be loaded any more: nobody has taken it back.
+    /// Whether a livepatch may take the place of another one that cannot be loaded.
     pub fn may_come_back(&self, livepatch: Sha256Digest) -> bool {
-        self.may_be_loaded(livepatch)
-            && !self.withdrawn.contains(&livepatch)
-            && !self.taken_back.contains(&livepatch)
+        self.may_be_loaded(livepatch) && !self.withdrawn.contains(&livepatch)
     }
 
     /// Whether a livepatch is one of this kernel that may be loaded.

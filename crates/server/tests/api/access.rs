@@ -393,8 +393,9 @@ async fn host_acts_for_itself_only_and_fetches_what_is_assigned_to_it_only() {
         assert_eq!(status("GET", &module).await, 200);
         assert_eq!(status("GET", &manifest).await, 200);
         assert_eq!(status("GET", &format!("/api/v2/builds/{other}/module")).await, 403);
+        assert_eq!(status("GET", &format!("/api/v2/builds/{build}")).await, 200);
         assert_eq!(
-            status("GET", &format!("/api/v2/builds/{build}")).await,
+            status("GET", &format!("/api/v2/builds/{build}/events")).await,
             403,
             "only its livepatch"
         );

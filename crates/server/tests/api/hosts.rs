@@ -488,7 +488,7 @@ async fn name_of_a_registered_host_is_taken() {
     let error = again.expect_err("it is taken");
     assert_eq!(error.code(), ErrorCode::Conflict);
     assert_eq!(error.to_string(), "a host is registered as web-1 already");
-    assert!(error.hint().ends_with("elivepatch-server host forget web-1"), "{}", error.hint());
+    assert!(error.hint().ends_with("token create --role host --host web-1"), "{}", error.hint());
     let many = (0..65).map(|number| tag(&format!("t{number}"))).collect();
     let refused = fleet.server.app.register_host(name("web-2"), many, target()).await;
     assert_eq!(refused.expect_err("too many tags").code(), ErrorCode::BadRequest);

@@ -79,14 +79,15 @@ impl TokenRecord {
     /// Whether it may be used at a time.
     pub fn state(&self, now: Timestamp) -> TokenState {
         let is_credential = self.kind == TokenKind::Credential;
-        if self.revoked_at.is_some() {
+        // First: a host that is forgotten loses its token, and what it is to do is another thing.
+        if is_credential && self.role == Role::Host && !self.host_is_known {
+            TokenState::Forgotten
+        } else if self.revoked_at.is_some() {
             TokenState::Revoked
         } else if !is_credential && self.used_at.is_some() {
             TokenState::Used
         } else if self.expires_at.is_some_and(|end| end <= now) {
             TokenState::Expired
-        } else if is_credential && self.role == Role::Host && !self.host_is_known {
-            TokenState::Forgotten
         } else {
             TokenState::Valid
         }
