@@ -25,8 +25,11 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
         export ELIVEPATCH_URL=http://127.0.0.1:9
         state=/var/lib/elivepatch/state.json
         run dead elivepatch apply 1
+        mkdir /open
+        chmod 1777 /open
+        run open elivepatch apply /disk/a.ko --state-directory /open
         mkdir /tiny
-        mount -t tmpfs -o size=16k none /tiny
+        mount -t tmpfs -o size=16k,mode=0700 none /tiny
         run tiny elivepatch apply /disk/a.ko --state-directory /tiny
         run tiny-loaded ls /sys/kernel/livepatch
         run first elivepatch apply /disk/a.ko
@@ -130,6 +133,7 @@ fn faults_of_the_machine_harm_nothing_and_are_told_with_what_to_do() {
     told("foreign-file", 0, &["neither kpatch nor klp-build has made it", "it has no manifest"]);
     told("foreign-status", 0, &["also loaded", "trial_good"]);
 
+    told("open", 1, &["others can write in it", "chmod 700 /open"]);
     told("tiny", 1, &["cannot write /tiny/livepatches/", "No space left", "make room"]);
     assert_eq!(said.done("tiny-loaded").trim(), "");
     told("full", 1, &["cannot write", "No space left", "make room"]);
