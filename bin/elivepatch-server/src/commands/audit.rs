@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     feed::{of_store, open},
-    load_config,
+    load_config, wait_for,
 };
 use crate::{
     arguments::{Arguments, AuditArguments},
@@ -29,12 +29,8 @@ struct Entry<'a> {
 /// Shows who did what, the oldest first. The server may run or not.
 pub fn run(arguments: &Arguments, audit: &AuditArguments) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
     let filter = AuditFilter { since: audit.since, before: None };
-    let log = runtime.block_on(async {
+    let log = wait_for(async {
         let store = open(&config).await?;
         // One more tells whether there are more.
         let log = store.audit_log(filter, audit.limit.saturating_add(1)).await;

@@ -9,7 +9,7 @@ use elivepatch_server::{
     config::Places,
 };
 
-use super::{bundle, load_config, make_directory};
+use super::{bundle, load_config, make_directory, wait_for};
 use crate::{
     arguments::{Arguments, FeedCommand},
     error::CommandError,
@@ -19,11 +19,7 @@ use crate::{
 /// Reads the CVE feed, or tells what was read of it. The server may run or not.
 pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    runtime.block_on(async {
+    wait_for(async {
         match command {
             FeedCommand::Update { force } => update(&config, *force).await,
             FeedCommand::Status(list) => status(&config, list.json).await,

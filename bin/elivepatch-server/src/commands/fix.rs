@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     feed::{of_store, open, stale_after},
-    load_config,
+    load_config, wait_for,
 };
 use crate::{
     actor,
@@ -26,11 +26,7 @@ use crate::{
 /// Approves, lists and withdraws fixes of CVEs. The server may run or not.
 pub fn run(arguments: &Arguments, command: &FixCommand) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    runtime.block_on(async {
+    wait_for(async {
         match command {
             FixCommand::Approve { cve, patch, note } => approve(&config, *cve, patch, note).await,
             FixCommand::List(list) => show(&config, list.json).await,

@@ -51,6 +51,15 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
     })
 }
 
+/// Does what waits for the store and the network, on a runtime of its own.
+fn wait_for<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::bug)?;
+    runtime.block_on(work)
+}
+
 /// Opens the cache of a config; one that is not there yet is not made.
 fn open_cache(config: &ServerConfig) -> Result<Cache, CommandError> {
     let directory = &config.cache_directory;

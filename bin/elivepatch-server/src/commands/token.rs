@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     certificate::client_options,
     feed::{of_store, open},
-    load_config,
+    load_config, wait_for,
 };
 use crate::{
     actor,
@@ -36,11 +36,7 @@ struct Listed<'a> {
 /// Makes, lists and revokes tokens. The server may run or not.
 pub fn run(arguments: &Arguments, command: &TokenCommand) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    runtime.block_on(async {
+    wait_for(async {
         match command {
             TokenCommand::Create(create) => {
                 let new = new_token(create, Timestamp::now())?;

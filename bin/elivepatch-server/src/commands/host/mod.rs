@@ -13,7 +13,7 @@ use elivepatch_server::{
     config::Places,
 };
 
-use super::{feed::open, load_config};
+use super::{feed::open, load_config, wait_for};
 use crate::{actor, arguments::Arguments, error::CommandError, host_arguments::HostCommand};
 
 /// How many a page has that is read of a list.
@@ -22,11 +22,7 @@ const PAGE: u32 = 1000;
 /// Looks after hosts. The server may run or not.
 pub fn run(arguments: &Arguments, command: &HostCommand) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    runtime.block_on(async {
+    wait_for(async {
         if let HostCommand::Exposure(asked) = command {
             return exposure::show(&config, asked).await;
         }
