@@ -1,10 +1,10 @@
 //! Carrying the feed and the texts of fixes to a server without a network.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output},
-};
+mod ran;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use ran::Run;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_elivepatch-server");
 
@@ -100,31 +100,6 @@ impl Home {
             status.as_object_mut().expect("an object").remove(key).expect("it is told");
         }
         status
-    }
-}
-
-struct Run(Output);
-
-impl Run {
-    fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    fn succeeds(self) -> Self {
-        assert_eq!(self.0.status.code(), Some(0), "{}", self.stderr());
-        self
-    }
-
-    fn fails(self, code: i32, expected: &[&str]) {
-        let told = self.stderr();
-        assert_eq!(self.0.status.code(), Some(code), "{told}");
-        for part in expected {
-            assert!(told.contains(part), "{part}: {told}");
-        }
     }
 }
 

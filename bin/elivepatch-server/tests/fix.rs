@@ -1,11 +1,12 @@
 //! The commands of fixes that a person approves.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+mod ran;
+mod running;
+
+use std::{fs, path::PathBuf, process::Command};
+
+use ran::Run;
+use running::Running;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_elivepatch-server");
 
@@ -62,31 +63,6 @@ impl Home {
         let patch = self.path(patch);
         let patch = patch.to_str().expect("UTF-8");
         self.run(&[&["fix", "approve", cve, "--patch", patch], more].concat())
-    }
-}
-
-struct Run(Output);
-
-impl Run {
-    fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    fn succeeds(self) -> Self {
-        assert_eq!(self.0.status.code(), Some(0), "{}", self.stderr());
-        self
-    }
-
-    fn fails(self, code: i32, expected: &[&str]) {
-        let told = self.stderr();
-        assert_eq!(self.0.status.code(), Some(code), "{told}");
-        for part in expected {
-            assert!(told.contains(part), "{part}: {told}");
-        }
     }
 }
 
@@ -163,25 +139,10 @@ fn fix_that_the_policy_denies_is_approved_with_a_warning() {
     assert!(told.contains("has mm/, and it changes mm/mmap.c"), "{told}");
 }
 
-/// A server that is ended when the test is over.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn fixes_are_approved_while_the_server_runs() {
     let home = Home::new("");
-    let mut command = Command::new(SERVER);
-    command.arg("--config").arg(home.path("server.toml")).stderr(Stdio::piped());
-    let mut server = Running(command.spawn().expect("the program"));
-    let said = BufReader::new(server.0.stderr.take().expect("it is piped"));
-    let mut lines = said.lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.starts_with("listening on")), "it runs");
+    let _server = Running::start(&home.path("server.toml"));
     home.approve("CVE-2026-1001", "fix.patch", &[]).succeeds();
     let list = home.run(&["fix", "list"]).succeeds().stdout();
     assert!(list.contains("CVE-2026-1001"), "{list}");

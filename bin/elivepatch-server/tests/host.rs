@@ -2,13 +2,10 @@
 
 #[path = "../../../crates/server/src/app/hosts/made_for_tests.rs"]
 mod made_for_tests;
+mod ran;
+mod running;
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use camino::Utf8PathBuf;
 use elivepatch_api::{
@@ -18,6 +15,8 @@ use elivepatch_api::{
 use elivepatch_model::{Architecture, BuildNumber, HostName, Sha256Digest, TargetFacts};
 use elivepatch_server::app::{Fleet, Store};
 use made_for_tests::build_for_tests;
+use ran::Run;
+use running::Running;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_elivepatch-server");
 
@@ -111,22 +110,7 @@ impl Home {
     }
 }
 
-struct Run(Output);
-
 impl Run {
-    fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    fn succeeds(self) -> Self {
-        assert_eq!(self.0.status.code(), Some(0), "{}", self.stderr());
-        self
-    }
-
     fn says(self, expected: &[&str]) -> Self {
         let run = self.succeeds();
         let told = format!("{}{}", run.stdout(), run.stderr());
@@ -135,14 +119,6 @@ impl Run {
         }
         assert!(!told.contains('\u{1b}'), "{told:?}");
         run
-    }
-
-    fn fails(self, code: i32, expected: &[&str]) {
-        let told = self.stderr();
-        assert_eq!(self.0.status.code(), Some(code), "{told}");
-        for part in expected {
-            assert!(told.contains(part), "{part}: {told}");
-        }
     }
 }
 
@@ -365,28 +341,13 @@ fn place_without_a_data_directory_is_told() {
     }
 }
 
-/// A server that is ended when the test is over.
-struct Running(std::process::Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn server_that_runs_tells_hosts_what_was_changed_beside_it() {
     let home = Home::new();
     let (build, digest) = home.livepatch();
     home.run(&["feed", "update"]).succeeds();
-    let mut command = Command::new(SERVER);
-    command.arg("--config").arg(home.path("server.toml")).stderr(Stdio::piped());
-    let mut server = Running(command.spawn().expect("the program"));
-    let said = BufReader::new(server.0.stderr.take().expect("it is piped"));
-    let mut lines = said.lines().map_while(Result::ok);
-    let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
-    let url: ServerUrl = url.expect("it runs").parse().expect("its address");
+    let server = Running::start(&home.path("server.toml"));
+    let url: ServerUrl = server.url.parse().expect("its address");
     let client = Client::over_http(url, "test").expect("a client");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let order = |report: &HostReport| {

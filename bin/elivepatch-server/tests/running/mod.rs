@@ -1,0 +1,38 @@
+//! A server beside which commands are run.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+};
+
+/// A server that is ended when the test is over.
+pub struct Running {
+    child: Child,
+    /// The other end of its standard error: what it says later has to go somewhere.
+    said: BufReader<ChildStderr>,
+    /// Where it listens.
+    pub url: String,
+}
+
+impl Running {
+    /// Starts one with a config, and waits until it listens.
+    pub fn start(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elivepatch-server"));
+        command.arg("--config").arg(config).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        let said = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Self { child, said, url: String::new() };
+        let mut lines = server.said.by_ref().lines().map_while(Result::ok);
+        let url = lines.find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+        server.url = url.expect("it runs");
+        server
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
