@@ -1,9 +1,9 @@
 use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
-use elivepatch_api::client::{Client, ClientError, ServerAccess, ServerUrl};
+use elivepatch_api::client::{CertificatePin, Client, ClientError, ServerAccess, ServerUrl};
 use elivepatch_host::Enrolment;
-use elivepatch_model::{BuildNumber, RunNumber};
+use elivepatch_model::{AccessToken, BuildNumber, RunNumber};
 
 use crate::{
     credentials::{self, CredentialArgs},
@@ -74,6 +74,17 @@ fn damaged(error: &dyn std::error::Error) -> Problem {
         .hint("enrol it anew: elivepatch enrol --again")
 }
 
+/// The token with which this machine asks its own server.
+fn token_of(enrolment: &Enrolment) -> Result<AccessToken, Problem> {
+    enrolment.token.parse().map_err(|error| damaged(&error))
+}
+
+/// The certificate by which its own server is known; `None`: by one that the system trusts.
+fn certificate_of(enrolment: &Enrolment) -> Result<Option<CertificatePin>, Problem> {
+    let pin = enrolment.server_certificate.as_ref().map(|pin| pin.parse());
+    pin.transpose().map_err(|error| damaged(&error))
+}
+
 impl ServerArgs {
     /// Reads what is given, and for root on an enrolled machine adds what is not. Nothing is sent yet.
     pub fn open(&self) -> Result<Server, Problem> {
@@ -130,11 +141,10 @@ impl ServerArgs {
         // A host's token is for its own server only.
         if url == own {
             if access.token.is_none() {
-                access.token = Some(enrolment.token.parse().map_err(|error| damaged(&error))?);
+                access.token = Some(token_of(&enrolment)?);
             }
             if access.certificate.is_none() {
-                let pin = enrolment.server_certificate.map(|pin| pin.parse());
-                access.certificate = pin.transpose().map_err(|error| damaged(&error))?;
+                access.certificate = certificate_of(&enrolment)?;
             }
         }
         Ok((url, access))
@@ -145,9 +155,7 @@ impl Server {
     /// The server at which this machine is registered.
     pub fn of_enrolment(enrolment: &Enrolment) -> Result<Self, Problem> {
         let url: ServerUrl = parse(&enrolment.url)?;
-        let token = enrolment.token.parse().map_err(|error| damaged(&error))?;
-        let pin = enrolment.server_certificate.as_ref().map(|pin| pin.parse());
-        let certificate = pin.transpose().map_err(|error| damaged(&error))?;
+        let (token, certificate) = (token_of(enrolment)?, certificate_of(enrolment)?);
         let access = ServerAccess { token: Some(token), certificate };
         let client = Client::over_http_as(url.clone(), USER_AGENT, &access)
             .map_err(|error| Problem::from_client(&error, &url))?;
