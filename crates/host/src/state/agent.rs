@@ -1,16 +1,18 @@
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
 
 use elivepatch_model::{BuildNumber, Sha256Digest};
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::{StateDirectory, directory::make_directory};
+use super::StateDirectory;
 use crate::HostProblem;
 
 /// The file.
 const FILE: &str = "agent.json";
+
+/// What is locked.
+const LOCK: &str = "agent.lock";
 
 /// The form of the file.
 const VERSION: u64 = 1;
@@ -94,15 +96,11 @@ impl StateDirectory {
     /// # Errors
     /// [`HostProblem::OtherAgent`] when another process has it, or the directory cannot be written to.
     pub fn lock_agent(&self) -> Result<AgentLock, HostProblem> {
-        make_directory(self.path()).map_err(|error| self.cannot("make", "", error))?;
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(self.path().join("agent.lock"));
-        let file = file.map_err(|error| self.cannot("open", "agent.lock", error))?;
+        let file = self.lock_file(LOCK)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(AgentLock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(HostProblem::OtherAgent),
-            Err(error) => Err(self.cannot("lock", "agent.lock", error.into())),
+            Err(error) => Err(self.cannot("lock", LOCK, error.into())),
         }
     }
 

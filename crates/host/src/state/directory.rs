@@ -69,13 +69,7 @@ impl StateDirectory {
     /// # Errors
     /// When another process keeps it, or it cannot be made.
     pub fn lock(&self) -> Result<Lock, HostProblem> {
-        make_directory(&self.path).map_err(|error| self.cannot("make", "", error))?;
-        self.check_owner()?;
-        let path = self.path.join(LOCK);
-        let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|error| self.cannot("open", LOCK, error))?;
+        let file = self.lock_file(LOCK)?;
         let began = Instant::now();
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -87,6 +81,16 @@ impl StateDirectory {
                 Err(error) => return Err(self.cannot("lock", LOCK, error.into())),
             }
         }
+    }
+
+    /// Opens a file to be locked; it and the directory are made, if need be.
+    pub(super) fn lock_file(&self, name: &str) -> Result<File, HostProblem> {
+        make_directory(&self.path).map_err(|error| self.cannot("make", "", error))?;
+        // First: whoever can write there can have it lead elsewhere.
+        self.check_owner()?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.open(self.path.join(name)).map_err(|error| self.cannot("open", name, error))
     }
 
     /// Looks whether nobody else can change what is loaded from here.
@@ -195,7 +199,7 @@ impl StateDirectory {
 }
 
 /// Makes a directory that only root sees, and those above it.
-pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().recursive(true).mode(0o700).create(path) {
         Ok(()) => Ok(()),
         Err(error)
