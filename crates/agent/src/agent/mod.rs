@@ -1,15 +1,17 @@
+mod orders;
+mod turns;
+
 use std::time::{Duration, Instant};
 
 use elivepatch_api::{Assigned, HostFault, HostOrder, HostReport, Order};
 use elivepatch_host::{
-    AgentLock, AgentRecord, ApplyOptions, Applying, Booted, By, FailedOrder, Guarded, Host,
-    HostProblem, Machine, Obstacle, PendingOrder, Reverted, StateDirectory, Status, boot_id,
-    is_switched_off, next_look, uptime,
+    AgentLock, AgentRecord, Applying, Booted, FailedOrder, Guarded, Host, HostProblem, Machine,
+    PendingOrder, StateDirectory, Status, boot_id, is_switched_off, next_look, uptime,
 };
 use elivepatch_model::{HostName, Sha256Digest, TargetFacts, with_causes};
 use jiff::{Timestamp, civil::DateTime};
-use sha2::{Digest as _, Sha256};
 
+use self::turns::{jitter, spread};
 use crate::{AgentOptions, Decision, Situation, Wait, decide, is_open, report};
 
 /// How soon the agent asks again when the server did not answer: twice as long each time, up to the most.
@@ -129,12 +131,12 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         let mut next_look = self.look_after();
         let due = self.report_at.is_none_or(|at| at <= Instant::now());
         // What is about to be loaded is asked for again: it may have been withdrawn since.
-        let decision = self.decision();
+        let mut decision = self.decision();
         self.note_decision(&decision);
         let acts = matches!(decision, Decision::Load(_) | Decision::Unload { .. });
         if (due || acts) && self.report().await {
             let told = self.told();
-            let decision = self.decision();
+            decision = self.decision();
             self.note_decision(&decision);
             let has_tried = self.carry_out(decision).await;
             if has_tried {
@@ -147,11 +149,12 @@ impl<'a, S: Surroundings> Agent<'a, S> {
                 self.report().await;
             }
             self.write_record();
+            decision = self.decision();
         }
         let until_report = self
             .report_at
             .map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
-        let wait = match self.decision() {
+        let wait = match decision {
             Decision::NotYet(Wait::Turn(left) | Wait::Retry(left)) => left,
             Decision::NotYet(Wait::Window) => WINDOW_LOOK,
             // The server has changed its mind meanwhile.
@@ -369,106 +372,6 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         });
     }
 
-    /// Does what was decided. Gives whether something was tried.
-    async fn carry_out(&mut self, decision: Decision) -> bool {
-        let (digest, outcome) = match decision {
-            Decision::Load(assigned) => (Some(assigned.digest), self.load(&assigned).await),
-            Decision::Unload { reason } => (None, self.unload(&reason)),
-            Decision::Nothing | Decision::NotYet(_) | Decision::Refuse(_) => return false,
-        };
-        match outcome {
-            Ok(()) => self.record.failed = None,
-            // Somebody else is at work, or the network: that passes.
-            Err(Failed::ForNow(HostFault { what, hint })) => {
-                self.surroundings.say(&format!("{what}; {hint}"));
-                self.report_at = Some(Instant::now() + BUSY_PAUSE);
-                self.has_order_of_now = false;
-                return false;
-            }
-            Err(Failed::Really(HostFault { what, hint })) => {
-                self.surroundings.say(&format!("{what}; {hint}"));
-                let before = self.record.failed.take().filter(|before| before.digest == digest);
-                let tries = before.map_or(0, |before| before.tries).saturating_add(1);
-                let at = Timestamp::now();
-                self.record.failed = Some(FailedOrder { digest, tries, at, what, hint });
-            }
-        }
-        true
-    }
-
-    async fn load(&mut self, assigned: &Assigned) -> Result<(), Failed> {
-        // It may be kept here from an earlier time. One that is not trusted any more, or has lost its manifest, is fetched
-        // again: it may be signed anew.
-        let trust = self.directory.trust();
-        let kept = self.directory.held(assigned.digest).ok().flatten();
-        let kept = kept.filter(|held| held.manifest.is_some() && trust.verify_held(held).is_ok());
-        let applying = match kept {
-            Some(held) => Applying::from(held),
-            None => self.surroundings.fetch(assigned).await.map_err(Failed::ForNow)?,
-        };
-        if applying.module.digest != assigned.digest {
-            return Err(Failed::Really(HostFault {
-                what: format!(
-                    "the module of build {} is not the one that is assigned: {} and not {}",
-                    assigned.build, applying.module.digest, assigned.digest
-                ),
-                hint: "look at the server's log; nothing was loaded".to_owned(),
-            }));
-        }
-        let options =
-            ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
-        let mut host = self.host()?;
-        // Somebody may have changed his mind while it was fetched, and while the lock was waited for.
-        let known = host.known();
-        if known.current != self.reported || known.taken_back.contains(&assigned.digest) {
-            return Err(changed());
-        }
-        match known.current {
-            Some(withdrawn) if assigned.at_once => {
-                host.note_withdrawn(withdrawn).map_err(|problem| failed(&problem))?;
-            }
-            Some(_) if known.current_by == Some(By::Person) => loses_nothing(&host, &applying)?,
-            _ => {}
-        }
-        // It waits for the lock that is held here, and then looks after what this has loaded.
-        self.surroundings.start_guard();
-        let name = applying.module.name.clone();
-        host.apply(&applying, &options, &mut |_| {}).map_err(|problem| failed(&problem))?;
-        self.surroundings.say(&format!("{name} of build {} is active", assigned.build));
-        Ok(())
-    }
-
-    fn unload(&mut self, reason: &str) -> Result<(), Failed> {
-        let options =
-            ApplyOptions { transition_limit: self.options.transition_limit, by: By::Server };
-        let mut host = self.host()?;
-        if host.known().current != self.reported {
-            return Err(changed());
-        }
-        if let Some(withdrawn) = self.reported {
-            host.note_withdrawn(withdrawn).map_err(|problem| failed(&problem))?;
-        }
-        let why = match reason.is_empty() {
-            true => "withdrawn by the server".to_owned(),
-            false => format!("withdrawn by the server: {reason}"),
-        };
-        match host.revert(None, &why, &options, &mut |_| {}) {
-            Ok(Reverted::ToNone { from, .. } | Reverted::To { from, .. }) => {
-                self.surroundings.say(&format!("{from} is taken back: {why}"));
-                Ok(())
-            }
-            // Somebody was quicker.
-            Err(HostProblem::NothingLoaded) => {
-                host.forget_current().map_err(|problem| failed(&problem))
-            }
-            Err(problem) => Err(failed(&problem)),
-        }
-    }
-
-    fn host(&self) -> Result<Host<'a>, Failed> {
-        Host::open(self.machine, self.directory).map_err(|problem| failed(&problem))
-    }
-
     fn write_record(&self) {
         if let Err(problem) = self.directory.write_agent_record(&self.lock, &self.record) {
             self.say_problem(&problem);
@@ -478,64 +381,4 @@ impl<'a, S: Surroundings> Agent<'a, S> {
     fn say_problem(&self, problem: &HostProblem) {
         self.surroundings.say(&with_causes(problem));
     }
-}
-
-/// Why an order was not carried out.
-enum Failed {
-    /// That passes soon, by itself.
-    ForNow(HostFault),
-    /// It is tried again later.
-    Really(HostFault),
-}
-
-fn failed(problem: &HostProblem) -> Failed {
-    let fault = HostFault { what: with_causes(problem), hint: problem.hint() };
-    let is_transition = |obstacle: &Obstacle| matches!(obstacle, Obstacle::InTransition(_));
-    match problem {
-        HostProblem::Busy => Failed::ForNow(fault),
-        HostProblem::Obstacles { obstacles, .. } if obstacles.iter().all(is_transition) => {
-            Failed::ForNow(fault)
-        }
-        _ => Failed::Really(fault),
-    }
-}
-
-/// Somebody has loaded something, or taken it back, since the server was asked.
-fn changed() -> Failed {
-    Failed::ForNow(HostFault {
-        what: "somebody on this machine has changed what is loaded meanwhile".to_owned(),
-        hint: "the server is asked again".to_owned(),
-    })
-}
-
-/// Looks whether a livepatch has all that somebody on this machine has loaded.
-fn loses_nothing(host: &Host<'_>, applying: &Applying) -> Result<(), Failed> {
-    let lost = host.would_lose(applying).map_err(|problem| failed(&problem))?;
-    let Some((live, fixes)) = lost else { return Ok(()) };
-    let names: Vec<&str> = fixes.iter().map(|fix| fix.name.as_str()).collect();
-    Err(Failed::Really(HostFault {
-        what: format!(
-            "the assigned livepatch {} lacks fixes of {live}, which somebody on this machine has loaded: {}",
-            applying.module.name,
-            names.join(", ")
-        ),
-        hint: "assign one that has them too, or load it here: elivepatch apply".to_owned(),
-    }))
-}
-
-/// The part of the longest wait that is this machine's for this livepatch.
-fn jitter(longest: Duration, name: &str, digest: Sha256Digest) -> Duration {
-    longest.mul_f64(share(&format!("{name} {digest}")))
-}
-
-/// Between nine tenths of a time and the whole, so that machines that were started together do not stay together.
-fn spread(time: Duration, name: &str) -> Duration {
-    time.mul_f64(0.9 + share(name) / 10.0)
-}
-
-/// A number from 0 to below 1 that is always the same for a text, and spread evenly over texts.
-fn share(text: &str) -> f64 {
-    let digest = Sha256::digest(text.as_bytes());
-    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    f64::from(number) / (f64::from(u32::MAX) + 1.0)
 }
