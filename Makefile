@@ -5,6 +5,9 @@ CARGO ?= scripts/cargo.sh
 # `make bench PART=build`, PART=engines, PART=sources, PART=cve or PART=host measures one part only.
 PART ?= all
 
+# What is compiled once takes half the disk without what only helps to compile it again.
+export CARGO_INCREMENTAL ?= 0
+
 .PHONY: help demo test test-full bench compare build client check dependencies clean
 
 help:
