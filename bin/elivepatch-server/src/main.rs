@@ -8,6 +8,7 @@ mod host_arguments;
 mod housekeeping;
 mod logging;
 mod manifest_key;
+mod owner;
 mod report;
 mod runner;
 mod serving;

@@ -1,36 +1,18 @@
-//! Answers requests on the listen address, encrypted or not.
+//! What the listener needs of the process.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use axum::{Router, serve::ListenerExt};
-use elivepatch_server::tls::{ServerCertificate, TlsListener};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use elivepatch_server::tls::ServerCertificate;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves until `stop`, and then until what is open has ended.
-pub async fn serve(
-    listener: TcpListener,
-    certificate: Option<Arc<ServerCertificate>>,
-    router: Router,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = stop.cancelled_owned();
-    match certificate {
-        Some(certificate) => {
-            let listener = TlsListener::new(listener, certificate)?.tap_io(|_| {});
-            axum::serve(listener, service).with_graceful_shutdown(stopped).await
-        }
-        None => {
-            // Events are small and should leave at once. A connection without it works as well.
-            let listener = listener.tap_io(|connection| {
-                let _ = connection.set_nodelay(true);
-            });
-            axum::serve(listener, service).with_graceful_shutdown(stopped).await
-        }
+/// Lets the process open as many files as it may. The limit that it begins with, most often 1024, is there for programs
+/// that use select(2) (systemd.exec(5), LimitNOFILE=).
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

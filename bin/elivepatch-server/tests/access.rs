@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -167,4 +169,37 @@ fn audit_log_tells_what_was_done_the_oldest_first() {
     assert!(home.says(&["audit", "--limit", "2"]).1.contains("the last 2 entries"));
     let (log, _) = home.says(&["audit", "--since", "2030-01-01", "--json"]);
     assert_eq!(log.trim(), "[]");
+}
+
+/// The tests are run by root, for whom alone this is.
+#[test]
+fn what_root_makes_for_a_server_of_another_user_belongs_to_that_user() {
+    const USER: u32 = 65_123;
+    let home = Home::new("[tls]\nenabled = true\n");
+    let data = home.directory.path().join("data");
+    if chown(&data, Some(USER), Some(USER)).is_err() {
+        return;
+    }
+    // He must come to his directory.
+    fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o755)).expect("own");
+    home.says(&["token", "create", "--role", "admin"]);
+    home.says(&["certificate"]);
+    let found = walk(&data);
+    assert!(found.iter().any(|path| path.ends_with("tls/key.pem")), "{found:?}");
+    for path in found {
+        assert_eq!(fs::metadata(&path).expect("there").uid(), USER, "{}", path.display());
+    }
+    assert!(home.says(&["audit"]).0.contains("root on the server  token-created"));
+    let error = home.fails(&[], 1);
+    for part in
+        ["belongs to the user 65123, and this is root", "hint: run it as that user: setpriv"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("own directory").flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }

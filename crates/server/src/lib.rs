@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod config;
+pub mod connections;
 mod handlers;
 mod http;
 pub mod tls;

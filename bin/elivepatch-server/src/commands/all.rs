@@ -7,6 +7,7 @@ use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
     app::{DataDirectoryError, StoreError},
     config::Places,
+    connections::{self, ConnectionLimits},
     public_router,
     tls::ServerCertificate,
     worker_router,
@@ -21,7 +22,7 @@ use super::{load_config, make_directory};
 use crate::{
     arguments::Arguments,
     error::CommandError,
-    housekeeping, logging, manifest_key, report,
+    housekeeping, logging, manifest_key, owner, report,
     runner::{self, BuildRunner},
     serving,
     worker::{self, Pool},
@@ -33,7 +34,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Runs the API and the workers until a signal ends them.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     logging::start();
+    serving::raise_file_limit();
     let config = load_config(arguments, &Places::of_this_user())?;
+    owner::refuse_other_owner(&config.data_directory)?;
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,7 +81,8 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     let mut workers = pool(config, &app, runner, stop.clone())?.start(config.builder.workers);
     let mut server = tokio::spawn({
         let router = public_router(app.clone(), reach);
-        serving::serve(listener, certificate.clone(), router, stop.clone())
+        let limits = ConnectionLimits::default();
+        connections::serve(listener, certificate.clone(), router, limits, stop.clone())
     });
     let renewal = tokio::spawn(serving::renew(certificate));
     // None of them ends by itself: half a server would only look like one.

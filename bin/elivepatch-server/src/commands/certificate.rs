@@ -1,17 +1,16 @@
 use elivepatch_model::with_causes;
 use elivepatch_server::{
     ServerConfig,
-    config::Places,
     tls::{MadeCertificate, ServerCertificate, TlsError, make_certificate},
 };
 
-use super::{load_config, make_directory};
+use super::{load_config_of_owner, make_directory};
 use crate::{arguments::Arguments, error::CommandError, report};
 
 /// Shows the fingerprint by which clients know the server. A certificate that the server would make at its start is
 /// made now.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = load_config(arguments, &Places::of_this_user())?;
+    let config = load_config_of_owner(arguments)?;
     let Some(certificate) = open(&config)? else {
         return Err(CommandError::input(
             anyhow::anyhow!("connections to {} are not encrypted", config.listen),

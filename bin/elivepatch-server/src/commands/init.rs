@@ -6,7 +6,7 @@ use elivepatch_server::{
 };
 
 use super::{certificate, make_directory};
-use crate::{arguments::Arguments, error::CommandError, manifest_key};
+use crate::{arguments::Arguments, error::CommandError, manifest_key, owner};
 
 /// Writes the commented config file, makes the directories and says what comes next.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -32,6 +32,8 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|error| CommandError::input(error, "make room on the disk"))?;
+    // The places may be there already, made for the user of the server.
+    owner::become_owner_of(&config.data_directory)?;
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
     let key = manifest_key::read_or_make(&config)?;

@@ -17,6 +17,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so long without traffic the kernel asks whether the other side is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// So long a connection is kept for the next request: less than the server keeps one on which nothing is asked (60 s).
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
 /// How a server is asked: with which token, and by which certificate it is known.
 #[derive(Debug, Clone, Default)]
 pub struct ServerAccess {
@@ -127,6 +130,7 @@ fn builder(server: &ServerUrl, user_agent: &str) -> reqwest::ClientBuilder {
         .user_agent(user_agent)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(TCP_KEEPALIVE)
+        .pool_idle_timeout(POOL_IDLE)
         .redirect(reqwest::redirect::Policy::none());
     if server.is_loopback() { builder.no_proxy() } else { builder }
 }

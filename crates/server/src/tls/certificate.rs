@@ -93,7 +93,7 @@ impl ServerCertificate {
     }
 
     /// How connections are encrypted: TLS 1.2 and 1.3, nobody shows a certificate but the server.
-    pub(super) fn config(self: Arc<Self>) -> ServerConfig {
+    pub(crate) fn config(self: Arc<Self>) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider knows TLS 1.2 and 1.3")
