@@ -114,7 +114,7 @@ fn livepatches_of_a_kernel_that_the_server_built_are_loaded_replaced_and_taken_b
 }
 
 /// What a kernel needs beside `make tinyconfig` so that the client runs on it.
-const OPTIONS: [&str; 24] = [
+const OPTIONS: [&str; 26] = [
     "64BIT",
     "SMP",
     "MULTIUSER",
@@ -138,6 +138,9 @@ const OPTIONS: [&str; 24] = [
     "EPOLL",
     "EVENTFD",
     "POSIX_TIMERS",
+    // The runtime tells itself of signals through a socket.
+    "NET",
+    "UNIX",
     "FILE_LOCKING",
 ];
 

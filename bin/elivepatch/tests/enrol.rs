@@ -2,23 +2,23 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::Arc,
 };
 
-use axum::serve::ListenerExt as _;
 use elivepatch_model::{BuilderIdentity, Role};
 use elivepatch_server::{
     App, AppOptions, Reach,
     app::{CveOptions, NewToken, Store, TokenKind},
+    connections::{self, ConnectionLimits},
     public_router,
-    tls::{MadeCertificate, ServerCertificate, TlsListener, make_certificate},
+    tls::{MadeCertificate, ServerCertificate, make_certificate},
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// A server that other machines could reach, if it did not listen on the loopback interface.
 struct Served {
@@ -59,10 +59,10 @@ impl Served {
             .expect("an app");
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("it has one");
-            let listener = TlsListener::new(listener, Arc::new(certificate)).expect("it listens");
             let router = public_router(app, Reach::Network);
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            tokio::spawn(async move { axum::serve(listener.tap_io(|_| {}), service).await });
+            let (limits, stop) = (ConnectionLimits::default(), CancellationToken::new());
+            let certificate = Some(Arc::new(certificate));
+            tokio::spawn(connections::serve(listener, certificate, router, limits, stop));
             (Store::open(&directory).await.expect("a second one"), address)
         });
         Self { url: format!("https://{address}"), fingerprint, store, runtime, place }
