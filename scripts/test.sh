@@ -126,11 +126,17 @@ if [ "$full" = yes ]; then
     # One after the other: each takes all cores.
     cargo test --locked --package elivepatch-end-to-end --test built --test clang --test host_kernels \
         --test signed -- --ignored --test-threads=1
-    say "the agent and the boot unit under a real systemd"
+    say "the agent and the boot service under a real systemd and a real OpenRC"
     ELIVEPATCH_TEST_SYSTEMD_ROOT=$cache_directory/test/systemd-root.tar
     export ELIVEPATCH_TEST_SYSTEMD_ROOT
-    [ -s "$ELIVEPATCH_TEST_SYSTEMD_ROOT" ] || scripts/make-system-root.sh "$ELIVEPATCH_TEST_SYSTEMD_ROOT"
-    cargo test --locked --package elivepatch-end-to-end --test systemd -- --ignored
+    ELIVEPATCH_TEST_OPENRC_ROOT=$cache_directory/test/openrc-root.tar
+    export ELIVEPATCH_TEST_OPENRC_ROOT
+    [ -s "$ELIVEPATCH_TEST_SYSTEMD_ROOT" ] ||
+        scripts/make-system-root.sh systemd "$ELIVEPATCH_TEST_SYSTEMD_ROOT"
+    [ -s "$ELIVEPATCH_TEST_OPENRC_ROOT" ] ||
+        scripts/make-system-root.sh openrc "$ELIVEPATCH_TEST_OPENRC_ROOT"
+    cargo test --locked --package elivepatch-end-to-end --test systemd --test openrc -- --ignored \
+        --test-threads=1
     say "both engines on a kernel that the server builds, from the source of Debian backports' 7.3"
     version_7_3=7.3.4-1~bpo13+1
     ELIVEPATCH_TEST_SOURCE_7_3=$cache_directory/test/sources/linux-source-7.3_$version_7_3.tar.xz

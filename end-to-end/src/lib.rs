@@ -30,7 +30,7 @@ pub use client::{ClientCommand, ClientRun, RunningClient};
 pub use diskless::runs_without_disk;
 pub use guest::facts_of_running;
 pub use livepatches::{Livepatches, forged, manifest_of, module_name, trial_module};
-pub use machine::{RunningMachine, TargetMachine, way_to};
+pub use machine::{RunningMachine, ServiceManager, TargetMachine, way_to};
 pub use material::{
     RELEASE, StockKernel, cache_directory, config_file_of, make_base_ready, own_patch, patch,
     stock_config, stock_config_file, unit_fixture,

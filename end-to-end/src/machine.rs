@@ -71,6 +71,21 @@ umount /proc /sys
 exec switch_root /disk /sbin/init
 "#;
 
+/// What starts the services of a machine that has a system of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceManager {
+    /// systemd, which runs the script as a service.
+    Systemd,
+    /// OpenRC under sysvinit, which runs the script when all services are there.
+    OpenRc,
+}
+
+/// Runs the script under sysvinit: a line of its table, behind those that start the services.
+const SCRIPT_INITTAB: &str = "\nsc:2345:once:/bin/sh /script-runner\n";
+/// What that line runs.
+const SCRIPT_RUNNER: &str = "exec </dev/null >/dev/ttyS1 2>&1\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
+     export PATH\n. /run-command\n. /script\nsync\npoweroff\n";
+
 /// The service that runs the script.
 const SCRIPT_SERVICE: &str = "[Unit]\nAfter=multi-user.target\n\n[Service]\nType=oneshot\n\
      ExecStart=/bin/sh -c '. /run-command; . /script; sync; systemctl poweroff'\n\
@@ -149,23 +164,26 @@ impl TargetMachine {
         machine
     }
 
-    /// One whose disk has the system of a tar archive, with systemd, the client as `/usr/bin/elivepatch`, and these files
+    /// One whose disk has the system of a tar archive, with its manager of services, the client as `/usr/bin/elivepatch`, and these files
     /// at these places.
     ///
     /// # Panics
     /// When it cannot be made; only root can.
-    pub fn with_system(archive: &Path, files: &[(&str, &[u8])]) -> Self {
+    pub fn with_system(archive: &Path, manager: ServiceManager, files: &[(&str, &[u8])]) -> Self {
         let place = tempfile::tempdir().expect("a directory");
         let root = place.path().join("files");
         fs::create_dir(&root).expect("own directory");
         let made = Command::new("tar").arg("-xpf").arg(archive).arg("-C").arg(&root).status();
         assert!(made.expect("tar").success(), "{}", archive.display());
         let busybox = fs::read("/bin/busybox").expect("busybox-static");
-        let own: [(&str, &[u8]); 3] = [
-            ("usr/bin/elivepatch", &static_client()),
-            ("usr/local/bin/nc", &busybox),
-            ("etc/systemd/system/script.service", SCRIPT_SERVICE.as_bytes()),
-        ];
+        let script: (&str, &[u8]) = match manager {
+            ServiceManager::Systemd => {
+                ("etc/systemd/system/script.service", SCRIPT_SERVICE.as_bytes())
+            }
+            ServiceManager::OpenRc => ("script-runner", SCRIPT_RUNNER.as_bytes()),
+        };
+        let own: [(&str, &[u8]); 3] =
+            [("usr/bin/elivepatch", &static_client()), ("usr/local/bin/nc", &busybox), script];
         for (path, content) in own.into_iter().chain(files.iter().copied()) {
             let path = root.join(path);
             fs::create_dir_all(path.parent().expect("it has one")).expect("own directory");
@@ -174,10 +192,19 @@ impl TargetMachine {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
             fs::set_permissions(&path, mode).expect("own file");
         }
-        let wants = root.join("etc/systemd/system/graphical.target.wants");
-        fs::create_dir_all(&wants).expect("own directory");
-        std::os::unix::fs::symlink("../script.service", wants.join("script.service"))
-            .expect("own directory");
+        match manager {
+            ServiceManager::Systemd => {
+                let wants = root.join("etc/systemd/system/graphical.target.wants");
+                fs::create_dir_all(&wants).expect("own directory");
+                std::os::unix::fs::symlink("../script.service", wants.join("script.service"))
+                    .expect("own directory");
+            }
+            ServiceManager::OpenRc => {
+                let path = root.join("etc/inittab");
+                let table = fs::read_to_string(&path).expect("sysvinit's table");
+                fs::write(&path, table + SCRIPT_INITTAB).expect("own directory");
+            }
+        }
         let machine = Self { place, files: root, bare: None, has_system: true };
         machine.make_disk(1024);
         machine

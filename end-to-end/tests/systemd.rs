@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use elivepatch_end_to_end::{
-    Livepatches, ServerOptions, TargetMachine, module_name, wait_until, way_to,
+    Livepatches, ServerOptions, ServiceManager, TargetMachine, module_name, wait_until, way_to,
 };
 
 /// A whole system, under software emulation.
@@ -30,6 +30,7 @@ fn units_load_watch_keep_and_take_back_under_systemd() {
     let shutdown = "elivepatch-shutdown.service";
     let machine = TargetMachine::with_system(
         &archive,
+        ServiceManager::Systemd,
         &[
             (&format!("etc/systemd/system/{agent}"), &unit(agent)),
             (&format!("etc/systemd/system/{boot}"), &unit(boot)),
