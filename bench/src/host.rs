@@ -1,10 +1,13 @@
 //! The client on a machine that is patched: `apply.overhead`, `status.time`, `client.size`, `agent.memory` and
 //! `agent.cpu`.
 
-use std::time::Duration;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_end_to_end::{Livepatches, Said, module_name, way_to};
 
 use crate::{figures::Figures, median::median, note, say, table};
@@ -49,6 +52,10 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     let size = fs_err::metadata(&inputs.client).context("there is no client to measure")?.len();
     figures.memory("client.size", size).target(SIZE_TARGET);
+    note(format!(
+        "elivepatch status on this machine, without emulation and with nothing loaded: {:.1} ms",
+        status_here(&inputs.client)? * 1000.0
+    ));
     say("a livepatch for the stock kernel, and a guest that runs it");
     let livepatches = Livepatches::new();
     let said = in_guest(&livepatches);
@@ -60,6 +67,21 @@ pub fn run(inputs: &Inputs) -> anyhow::Result<()> {
     println!("{}", table::table(&figures));
     println!("figures: {path}");
     Ok(())
+}
+
+/// What `elivepatch status` takes on the machine that measures, in seconds.
+fn status_here(client: &Utf8Path) -> anyhow::Result<f64> {
+    let state = tempfile::tempdir().context("no directory for its state")?;
+    let once = || -> anyhow::Result<f64> {
+        let mut command = Command::new(client);
+        command.arg("status").env("ELIVEPATCH_STATE_DIRECTORY", state.path());
+        let begin = Instant::now();
+        let output = command.output().context("the client does not run")?;
+        let seconds = begin.elapsed().as_secs_f64();
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(seconds)
+    };
+    Ok(median((0..=RUNS).map(|_| once()).collect::<anyhow::Result<Vec<_>>>()?))
 }
 
 /// Loads the livepatch again and again: by hand, and by the client. Whatever the machine needs beside is there before

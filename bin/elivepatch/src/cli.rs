@@ -17,6 +17,7 @@ use crate::{
         show::ShowArgs,
     },
     exit::{CVE_HELP, EXIT_CODES, STATUS_HELP, VERDICTS},
+    later::Later,
 };
 
 /// Live patches for the Linux kernel that you run, from a server that builds and tries them
@@ -67,54 +68,54 @@ pub struct ClassicArgs {
 pub enum Command {
     /// Build a livepatch, or go on with a build: the command to use most
     #[command(after_help = EXIT_CODES)]
-    Build(Box<BuildArgs>),
+    Build(Later<BuildArgs>),
     /// Judge patches before they are built: offline, in under a second
     #[command(after_help = VERDICTS)]
-    Check(CheckArgs),
+    Check(Later<CheckArgs>),
     /// Fix the CVEs that matter on a kernel by one livepatch, and say which stay open
     #[command(after_help = CVE_HELP)]
-    Cve(Box<CveArgs>),
+    Cve(Later<CveArgs>),
     /// Build what is live without some of its fixes
     #[command(after_help = EXIT_CODES)]
-    Drop(Box<DropArgs>),
+    Drop(Later<DropArgs>),
     /// Load a livepatch into the running kernel
     #[command(after_help = EXIT_CODES)]
-    Apply(ApplyArgs),
+    Apply(Later<ApplyArgs>),
     /// Say how this machine stands: what is loaded, how it is with it, what is pending and wrong
     #[command(after_help = STATUS_HELP)]
-    Status(ViewArgs),
+    Status(Later<ViewArgs>),
     /// List the livepatches that are kept on this machine
-    List(ViewArgs),
+    List(Later<ViewArgs>),
     /// Go back to an earlier livepatch, or to the kernel as it was booted
     #[command(after_help = EXIT_CODES)]
-    Revert(RevertArgs),
+    Revert(Later<RevertArgs>),
     /// Say what was loaded and taken back on this machine
-    History(ViewArgs),
+    History(Later<ViewArgs>),
     /// Let a livepatch be loaded again that was locked out
-    Unlock(UnlockArgs),
+    Unlock(Later<UnlockArgs>),
     /// Load the last livepatch of this kernel: to be run early at boot
     #[command(after_help = EXIT_CODES)]
-    Boot(BootArgs),
+    Boot(Later<BootArgs>),
     /// Keep this machine as its server wants it: report, and load what is assigned to it
     #[command(after_help = EXIT_CODES)]
-    Agent(AgentArgs),
+    Agent(Later<AgentArgs>),
     /// Look after the machine for a quarter of an hour after loading; apply and boot start it
     #[command(hide = true)]
-    Guard(GuardArgs),
+    Guard(Later<GuardArgs>),
     /// Register this machine on a server, with a one-time token
     #[command(after_help = EXIT_CODES)]
-    Enrol(EnrolArgs),
+    Enrol(Later<EnrolArgs>),
     /// Show or save what is known of the running kernel: all that is sent to order a livepatch for it
-    Facts(FactsArgs),
+    Facts(Later<FactsArgs>),
     /// List the builds of the server
-    Builds(BuildsArgs),
+    Builds(Later<BuildsArgs>),
     /// Build a livepatch again from its manifest, and compare the two modules byte by byte
     #[command(after_help = EXIT_CODES)]
-    Rebuild(RebuildArgs),
+    Rebuild(Later<RebuildArgs>),
     /// Show a build on the server, or what is in a livepatch
-    Show(ShowArgs),
+    Show(Later<ShowArgs>),
     /// Cancel a build, also for everybody who joined it with an equal request
-    Cancel(CancelArgs),
+    Cancel(Later<CancelArgs>),
 }
 
 /// When to colour. (The variants have no text: clap would show it, and it says nothing new.)

@@ -13,6 +13,7 @@ mod exit;
 mod facts_report;
 mod fix_name;
 mod inputs;
+mod later;
 mod live;
 mod livepatch_report;
 mod manifest_file;
@@ -28,7 +29,10 @@ mod text;
 mod watch;
 mod watch_run;
 
-use std::process::ExitCode;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser};
 
@@ -43,8 +47,8 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     cli.color.apply();
-    // Commands run on a thread of their own: that is how a panic becomes an exit code.
-    match std::thread::spawn(move || run(cli)).join() {
+    // A panic becomes an exit code. Nothing of what it may have left half-done is looked at again.
+    match catch_unwind(AssertUnwindSafe(|| run(cli))) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(problem)) => problem.report().into(),
         Err(_) => Exit::Bug.into(),

@@ -31,7 +31,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Build(arguments)) => build::run(&arguments).await,
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Cve(arguments)) => cve::run(&arguments).await,
-        Some(Command::Drop(arguments)) => drop::run(*arguments).await,
+        Some(Command::Drop(arguments)) => drop::run(*arguments.0).await,
         Some(Command::Apply(arguments)) => host::apply::run(&arguments).await,
         Some(Command::Status(arguments)) => host::status::run(&arguments),
         Some(Command::List(arguments)) => host::list::run(&arguments),
