@@ -277,6 +277,20 @@ fn fixes_of_cves_become_one_livepatch_and_what_is_new_is_added_to_it() {
         let found: AssessmentResource = serde_json::from_str(&run.stdout).expect("JSON");
         assert_eq!(found.counts.get("already-live"), Some(&live), "{:?}", found.counts);
     }
+
+    // Where somebody has ordered another fix by hand, and it is live, the livepatch of the CVEs holds that one, too.
+    let by_hand = server.build().patch(&own_patch("proc-fd")).run().succeeds();
+    let (_, by_hand) = by_hand.livepatch();
+    let facts = facts_with_loaded(&place.path().join("by-hand"), &by_hand);
+    let run = server.client("cve").args(["--facts".as_ref(), facts.as_os_str()]);
+    let run = run.args(["--output".as_ref(), output.as_os_str()]).args(["--always"]);
+    let run = run.args(["--state-directory".as_ref(), state.as_os_str()]).run();
+    assert_eq!(run.code, Some(5), "{}{}", run.stdout, run.stderr);
+    let keeps = format!("the livepatch keeps proc-fd.patch, live in {}", by_hand.module.name);
+    assert!(run.stderr.contains(&keeps), "{}", run.stderr);
+    let all = manifests().max_by_key(|manifest| manifest.fixes.len()).expect("three of them");
+    let held: Vec<&str> = all.fixes.iter().map(|fix| fix.name.as_str()).collect();
+    assert_eq!(held, ["proc-fd.patch", names[0], names[1]]);
 }
 
 /// Of the feed of August 2026 it is known by hand: 830 CVEs are fixed in 6.1.177 or later, of which 329 name

@@ -15,9 +15,38 @@ pub fn cves_in(name: &str) -> BTreeSet<String> {
     found.collect()
 }
 
+/// Whether a name is one that CVE runs give: the CVE, and the beginning of the commit or what the patch is instead.
+pub fn is_of_run(name: &str) -> bool {
+    /// As many digits of a commit as a run takes.
+    const DIGITS: usize = 12;
+    let cve = cves_in(name).into_iter().next().filter(|cve| name.starts_with(cve.as_str()));
+    let rest = cve.and_then(|cve| name[cve.len()..].strip_prefix('-')?.strip_suffix(".patch"));
+    rest.is_some_and(|rest| {
+        (1..=DIGITS).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::cves_in;
+    use super::{cves_in, is_of_run};
+
+    #[test]
+    fn names_that_runs_give_are_known() {
+        for name in ["CVE-2026-1001-0123456789ab.patch", "CVE-2026-12345-approved.patch"] {
+            assert!(is_of_run(name), "{name}");
+        }
+        for name in [
+            "fix.patch",
+            "CVE-2026-1001.patch",
+            "0001-CVE-2026-1001-0123456789ab.patch",
+            "CVE-2026-1001-0123456789ab.diff",
+            "CVE-2026-1001-backport-of-mine.patch",
+            "cve-2026-1001-0123456789ab.patch",
+            "CVE-2026-1001-.patch",
+        ] {
+            assert!(!is_of_run(name), "{name}");
+        }
+    }
 
     #[test]
     fn cves_are_found_wherever_they_stand_in_a_name() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use elivepatch_cve::{CveId, CveResult, Cvss};
 use elivepatch_model::{
-    BehaviourCheck, BuildNumber, BuildOptions, Failure, KernelRelease, RunNumber, RunState,
+    BehaviourCheck, BuildNumber, BuildOptions, Failure, Fix, KernelRelease, RunNumber, RunState,
     Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
@@ -94,6 +94,10 @@ pub struct RunParts {
     /// A unified diff that is compiled into the running kernel; may be left out, and repeated.
     #[schema(value_type = Vec<String>, format = Binary)]
     pub baseline: Vec<Vec<u8>>,
+    /// A fix that the livepatch holds whatever becomes of the CVEs, such as one that is live and was ordered by hand;
+    /// may be left out, and repeated. Each fix of a CVE is tried on top of them.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    pub patch: Vec<Vec<u8>>,
 }
 
 /// The answer to a request for a run: 201 for a new one, 200 for an equal one that was joined.
@@ -145,6 +149,9 @@ pub struct RunResource {
     pub target: TargetFacts,
     /// Which CVEs were wanted.
     pub selection: CveSelection,
+    /// The fixes that the livepatch holds beside those of CVEs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Fix>,
     /// What the answers rest on.
     pub grounds: RunGrounds,
     /// What it does now, in one line for people; absent when it is finished.

@@ -27,8 +27,8 @@ pub struct NewRun {
     pub config: Option<KeptBlob>,
     /// The symbols of the running kernel.
     pub kallsyms: Option<KeptBlob>,
-    /// The patches that are compiled into it.
-    pub baseline: Vec<KeptBlob>,
+    /// The patches that are compiled into it, and those that the livepatch holds in any case.
+    pub patches: Vec<KeptBlob>,
     /// What was asked for: a document that the store does not read.
     pub request: String,
     /// How far it is, likewise.
@@ -185,7 +185,7 @@ impl Store {
                 return Ok((number, true));
             }
         }
-        for blob in new.config.iter().chain(&new.kallsyms).chain(&new.baseline) {
+        for blob in new.config.iter().chain(&new.kallsyms).chain(&new.patches) {
             record_blob(&mut transaction, *blob, now).await?;
         }
         let number: i64 = sqlx::query_scalar(

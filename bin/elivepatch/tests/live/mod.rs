@@ -1,11 +1,11 @@
 //! Orders for a machine on which a livepatch is live: the next one holds its fixes, and replaces it.
 
 use axum::body::Bytes;
-use elivepatch_api::LivepatchResource;
+use elivepatch_api::{LivepatchResource, RunResource};
 use elivepatch_model::{BehaviourCheck, BuildNumber, Fix, Sha256Digest};
 
 use crate::{
-    double::{Desk, Double, Ended, PATCH, Script, manifest, success},
+    double::{CveScript, Desk, Double, Ended, PATCH, Script, manifest, success},
     facts::desk_with_host,
 };
 
@@ -192,4 +192,51 @@ fn what_is_live_and_not_known_is_refused_by_its_name() {
     desk.run(&facts).expect(0, &[]);
     let server = Double::start(script(&made));
     order(&desk, &server, &BUILD).expect(1, &["livepatch_live is in transition"]);
+}
+
+/// The server that made the live livepatch, with a run whose livepatch holds these fixes beside those of CVEs.
+fn run_script(kept: &[(&str, &[u8])]) -> Script {
+    let mut script = script(&LIVE);
+    script.cves = CveScript::finished().with(|run: &mut RunResource| {
+        run.kept = fixes(kept);
+        run.livepatch = None;
+    });
+    script
+}
+
+const CVE: [&str; 2] = ["cve", "--always"];
+
+#[test]
+fn livepatch_of_cves_keeps_what_was_ordered_by_hand_and_is_live() {
+    let desk = desk();
+    let server = Double::start(run_script(&LIVE[1..]));
+    order(&desk, &server, &CVE)
+        .expect(5, &["the livepatch keeps label.patch, live in livepatch_live"]);
+    let sent = |server: &Double| -> Vec<(String, Vec<u8>)> {
+        let parts = server.seen().parts.into_iter().filter(|(name, ..)| name == "patch");
+        parts.map(|(_, file, text)| (file.expect("a name"), text.to_vec())).collect()
+    };
+    // What a run has made, the next one makes again.
+    assert_eq!(sent(&server), [("label.patch".to_owned(), LIVE[1].1.to_vec())]);
+
+    let server = Double::start(run_script(&[]));
+    order(&desk, &server, &[&CVE[..], &["--alone"]].concat()).expect(5, &[]);
+    assert!(sent(&server).is_empty());
+
+    // It is not known what is in it: what matters is told all the same, but nothing is loaded over it.
+    let foreign = || Script { live: None, ..run_script(&[]) };
+    let server = Double::start(foreign());
+    let unknown = "neither this machine nor the server knows what is in it";
+    order(&desk, &server, &CVE)
+        .expect(5, &[unknown, "the livepatch will hold the fixes of CVEs only"]);
+    let server = Double::start(foreign());
+    order(&desk, &server, &[&CVE[..], &["--apply"]].concat()).expect(1, &[unknown, "--alone"]);
+    assert!(server.seen().parts.is_empty(), "nothing is ordered");
+
+    // The text is nowhere any more.
+    let mut forgetful = run_script(&[]);
+    forgetful.patches.pop();
+    let server = Double::start(forgetful);
+    order(&desk, &server, &CVE)
+        .expect(1, &["the text of the fix label.patch", "hint: order without"]);
 }

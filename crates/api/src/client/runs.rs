@@ -8,8 +8,8 @@ use super::{
 use crate::{RunRequest, RunResource, RunSubmission, RunSummary, paths};
 
 impl Client {
-    /// Asks for the fixes of the CVEs that matter on a kernel as one livepatch. Of `texts` the patches are
-    /// not sent.
+    /// Asks for the fixes of the CVEs that matter on a kernel as one livepatch. It holds the patches of `texts` as
+    /// well.
     ///
     /// # Errors
     /// As [`Client::submit`].
@@ -19,8 +19,7 @@ impl Client {
         texts: &RequestTexts<'_>,
     ) -> Result<RunSubmission, ClientError> {
         let request = serde_json::to_vec(request).expect("a run request has a JSON form");
-        let texts = RequestTexts { patches: &[], ..*texts };
-        self.send_for_json(upload(paths::RUNS, &request, &texts)).await
+        self.send_for_json(upload(paths::RUNS, &request, texts)).await
     }
 
     /// Gets a run with all its CVEs.

@@ -69,8 +69,8 @@ impl App {
         self.begin_intake(IntakeKind::Rebuild).await
     }
 
-    /// Begins to receive the request for a CVE run, when it is its turn. It has no patches, and of a stock
-    /// kernel no config.
+    /// Begins to receive the request for a CVE run, when it is its turn. Its patches are those that its livepatch
+    /// holds in any case; of a stock kernel it needs no config.
     pub async fn begin_run(&self) -> Intake {
         self.begin_intake(IntakeKind::Run).await
     }
@@ -125,8 +125,7 @@ impl Intake {
             Some(last) => part > last || (part == last && part.is_repeated()),
         };
         let after_config = self.kind != IntakeKind::Build || self.given.config.is_some();
-        let is_of_kind = self.kind != IntakeKind::Run || part < PartName::Patch;
-        in_order && is_of_kind && (after_config || part <= PartName::Config)
+        in_order && (after_config || part <= PartName::Config)
     }
 
     /// The next part that must come.
@@ -134,7 +133,6 @@ impl Intake {
         match self.last {
             None => PartName::Request,
             Some(PartName::Request) if self.kind != IntakeKind::Rebuild => PartName::Config,
-            Some(_) if self.kind == IntakeKind::Run => PartName::Baseline,
             Some(_) => PartName::Patch,
         }
     }

@@ -29,7 +29,7 @@ fn new_run(name: &str) -> NewRun {
         release: RELEASE.parse().expect("a release"),
         config: None,
         kallsyms: None,
-        baseline: Vec::new(),
+        patches: Vec::new(),
         request: "{\"asked\":1}".to_owned(),
         progress: "{}".to_owned(),
         cves: vec![RunCveRecord { title: "a flaw".to_owned(), cvss: None, result }],

@@ -40,6 +40,10 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
     let before = state.as_ref().and_then(StateFile::read);
     let current = Cell::new(arguments.run);
     let work = async {
+        let order = match order {
+            Some(order) => Some(order.with_what_is_live(arguments, &server).await?),
+            None => None,
+        };
         let begun = match &order {
             Some(order) => submit(&server, order).await?,
             None => get(&server, arguments).await?,

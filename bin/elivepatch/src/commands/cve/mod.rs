@@ -77,6 +77,9 @@ pub struct CveArgs {
     checks: Option<PathBuf>,
     #[command(flatten)]
     how: OptionArgs,
+    /// Order without the fixes that are live and were not made by a CVE run; loading it takes them out
+    #[arg(long, conflicts_with = "dry_run")]
+    alone: bool,
     /// Try again what failed for other reasons than the fix itself, although nothing is new
     #[arg(long)]
     again: bool,
@@ -110,8 +113,8 @@ pub struct CveArgs {
     /// Go on with an earlier run, or show it
     #[arg(long, value_name = "RUN", value_parser = run_number,
         conflicts_with_all = ["dry_run", "kernel", "config", "facts", "linux_version", "paths", "none",
-            "severity", "only", "exclude", "checks", "without", "engine", "accept_unproven", "again", "clear",
-            "changes_only"])]
+            "severity", "only", "exclude", "checks", "without", "engine", "accept_unproven", "alone", "again",
+            "clear", "changes_only"])]
     run: Option<RunNumber>,
     /// Cancel a run, also for everybody who joined it with an equal request
     #[arg(long, value_name = "RUN", value_parser = run_number,

@@ -2,13 +2,15 @@ use elivepatch_api::{
     RunRequest,
     client::{NamedPatch, RequestTexts},
 };
-use elivepatch_model::{Architecture, Sha256Digest, TargetFacts};
+use elivepatch_model::{Architecture, Fix, Sha256Digest, TargetFacts};
 
-use super::CveArgs;
+use super::{super::host::StateArgs, CveArgs};
 use crate::{
     cve::{StateFile, StateKey},
-    inputs,
-    problem::Problem,
+    fix_name::is_of_run,
+    inputs, live,
+    output::say,
+    problem::{Problem, warn},
     server::Server,
     target::{
         self, Asked, Collected,
@@ -16,6 +18,7 @@ use crate::{
         facts_file,
         running::RunningKernel,
     },
+    text::printable,
 };
 
 /// A run that is to be started: all of it is read and checked here before anything is sent.
@@ -25,6 +28,8 @@ pub struct Order {
     config: Option<Vec<u8>>,
     kallsyms: Option<Vec<u8>>,
     baseline: Vec<NamedPatch>,
+    /// Live fixes that its livepatch holds beside those of CVEs.
+    kept: Vec<NamedPatch>,
 }
 
 impl Order {
@@ -44,7 +49,48 @@ impl Order {
             again: arguments.again,
         };
         let Found { config, kallsyms, baseline, .. } = found;
-        Ok(Self { request, config, kallsyms, baseline: baseline.patches })
+        Ok(Self { request, config, kallsyms, baseline: baseline.patches, kept: Vec::new() })
+    }
+
+    /// The same with the fixes that are live and that no CVE run has made: the livepatch of a run replaces what is
+    /// loaded, and they would be lost. What a run has made, the next one makes again.
+    ///
+    /// # Errors
+    /// When it is not known what is live and the livepatch is to be loaded, or a text cannot be had.
+    pub async fn with_what_is_live(
+        mut self,
+        arguments: &CveArgs,
+        server: &Server,
+    ) -> Result<Self, Problem> {
+        if arguments.alone {
+            return Ok(self);
+        }
+        let directory = StateArgs::of_environment().directory();
+        let live = match live::find(server, &self.request.target, &directory).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(self),
+            // What matters on the kernel can be told all the same; it is only not to be loaded.
+            Err(problem) if !arguments.apply => {
+                warn(&format!(
+                    "{}: the livepatch will hold the fixes of CVEs only",
+                    problem.message()
+                ));
+                return Ok(self);
+            }
+            Err(problem) => return Err(problem),
+        };
+        let fixes = live.fixes().iter().filter(|fix| !is_of_run(&fix.name));
+        let fixes: Vec<Fix> = fixes.cloned().collect();
+        if !fixes.is_empty() {
+            let texts = live::kept_or_fetched(server, &directory, &live, &fixes, &[]).await;
+            self.kept = texts.map_err(|problem| {
+                problem.hint("order without what is live, which loading it then takes out: --alone")
+            })?;
+            let names: Vec<String> = fixes.iter().map(|fix| printable(&fix.name)).collect();
+            let name = printable(&live.name);
+            say(&format!("the livepatch keeps {}, live in {name}", names.join(", ")));
+        }
+        Ok(self)
     }
 
     /// The texts that go with it.
@@ -53,7 +99,7 @@ impl Order {
             config: self.config.as_deref(),
             kallsyms: self.kallsyms.as_deref(),
             baseline: &self.baseline,
-            patches: &[],
+            patches: &self.kept,
         }
     }
 

@@ -220,11 +220,12 @@ fn sent(run: &RunResource, accept_unproven: bool) -> Sent {
             && !cve.result.fixes.is_empty()
     });
     let digests = fixed.map(|cve| cve.result.fixes.iter().map(|fix| fix.digest).collect());
+    let kept = run.kept.iter().map(|fix| vec![fix.digest]);
     Sent {
         release: run.target.release.clone(),
         build_id: run.target.build_id.clone(),
         accept_unproven,
-        fixes: SentFixes::OfEach(digests.collect()),
+        fixes: SentFixes::OfEach(digests.chain(kept).collect()),
     }
 }
 

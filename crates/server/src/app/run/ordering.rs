@@ -42,7 +42,7 @@ impl App {
         let build = Order {
             target: request.target.clone(),
             baseline: run.asked.baseline.clone(),
-            fixes: run.progress.patches(order.set),
+            fixes: run.progress.patches(&run.asked.kept, order.set),
             // Probes are not tried: one that another run made is as good.
             checks: if order.is_probe { Vec::new() } else { run.checks(order.set) },
             options: BuildOptions {

@@ -20,6 +20,9 @@ pub(super) struct Asked {
     pub request: RunRequest,
     /// The patches that are compiled into the running kernel, in their order.
     pub baseline: Vec<PatchRecord>,
+    /// The fixes that the livepatch holds whatever becomes of the CVEs, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Fix>,
 }
 
 /// How far a run is.
@@ -33,6 +36,9 @@ pub(super) struct Progress {
     pub config_meaning: Option<Sha256Digest>,
     /// The CVEs whose fixes are still to be fetched, by their positions.
     pub unfetched: Vec<usize>,
+    /// Where the trying of the fixes stands that the livepatch holds in any case.
+    #[serde(default)]
+    pub kept: KeptState,
     /// The fixes that are tried, in the order in which they are applied; known when all are fetched.
     pub units: Vec<Unit>,
     /// The search for those that work together, when each was tried.
@@ -58,6 +64,25 @@ pub(super) struct Unit {
     pub patches: Vec<(Fix, Option<LinuxVersion>)>,
     /// Where it stands.
     pub trial: UnitState,
+}
+
+/// Where the trying of the fixes stands that are kept in any case.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub(super) enum KeptState {
+    /// They wait for their turn, or there are none.
+    #[default]
+    Waiting,
+    /// They are being tried.
+    UnderWay {
+        /// The probe.
+        probe: BuildNumber,
+    },
+    /// They can be a livepatch by themselves.
+    Works {
+        /// What it replaces.
+        functions: Vec<PatchedFunction>,
+    },
 }
 
 /// Where the trying of a fix alone stands.
@@ -121,6 +146,14 @@ impl Unit {
 }
 
 impl Progress {
+    /// What a fix replaces of these functions of its probe: not what those do that are kept in any case.
+    pub(super) fn without_kept(&self, mut functions: Vec<PatchedFunction>) -> Vec<PatchedFunction> {
+        if let KeptState::Works { functions: kept } = &self.kept {
+            functions.retain(|function| !kept.contains(function));
+        }
+        functions
+    }
+
     /// How many fixes are to be tried, and how many were.
     pub(super) fn tried(&self) -> (u32, u32) {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -150,10 +183,11 @@ impl Progress {
         counts
     }
 
-    /// The patches of several units as they are applied: by the versions that have them first, each once.
-    pub(super) fn patches(&self, set: &[Place]) -> Vec<Fix> {
+    /// The patches of several units on top of those that are kept, as they are applied: by the versions that have them
+    /// first, each once.
+    pub(super) fn patches(&self, kept: &[Fix], set: &[Place]) -> Vec<Fix> {
         let units = set.iter().filter_map(|place| self.units.get(*place));
-        let mut patches: Vec<Fix> = Vec::new();
+        let mut patches: Vec<Fix> = kept.to_vec();
         for (fix, _) in units.flat_map(|unit| &unit.patches) {
             if !patches.iter().any(|there| there.digest == fix.digest) {
                 patches.push(fix.clone());

@@ -82,6 +82,7 @@ fn resource(
         state: record.state,
         target: asked.request.target,
         selection: asked.request.selection,
+        kept: asked.kept,
         grounds,
         activity: (!is_finished).then_some(progress.activity),
         to_try,

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     plan::{Planned, is_chosen},
-    progress::{Asked, Progress, write},
+    progress::{Asked, KeptState, Progress, write},
 };
 use crate::app::{App, AppError, now, texts::GivenTexts};
 
@@ -107,14 +107,17 @@ impl App {
         };
         let assessed = self.assess(assessment).await?;
         let Planned { cves, unfetched, grounds, rest } = self.plan_run(&request, assessed).await?;
-        let GivenTexts { config, kallsyms, baseline, .. } = given;
-        let (records, uploads): (Vec<_>, Vec<_>) = baseline.into_iter().unzip();
+        let GivenTexts { config, kallsyms, baseline, patches } = given;
+        let (records, mut uploads): (Vec<_>, Vec<_>) = baseline.into_iter().unzip();
+        let (kept, mut of_kept): (Vec<_>, Vec<_>) = patches.into_iter().unzip();
+        uploads.append(&mut of_kept);
         let identity = &self.inner.options.builder_identity;
         let use_of_symbols = identity.use_of_symbols(&request.target, !records.is_empty());
         let kallsyms = use_of_symbols.kept(kallsyms);
         let builder = identity.of_builds_for(&request.target.release);
         let again = request.again;
-        let asked = Asked { request: RunRequest { again: false, ..request }, baseline: records };
+        let request = RunRequest { again: false, ..request };
+        let asked = Asked { request, baseline: records, kept };
         let config_meaning = config.as_ref().map(|config| config.meaning);
         // What else is known of the machine decides nothing but what the CVEs are to it: machines with the
         // same kernel share a run, and one whose modules come and go joins its own.
@@ -123,7 +126,7 @@ impl App {
                 target: TargetFacts { machine: None, ..asked.request.target.clone() },
                 ..asked.request.clone()
             },
-            baseline: asked.baseline.clone(),
+            ..asked.clone()
         };
         let key = Key {
             asked: &deciding,
@@ -145,15 +148,16 @@ impl App {
             Some(upload) => Some(store.keep_blob(upload).await?),
             None => None,
         };
-        let mut kept: Vec<KeptBlob> = Vec::with_capacity(uploads.len());
+        let mut patches: Vec<KeptBlob> = Vec::with_capacity(uploads.len());
         for upload in uploads {
-            kept.push(store.keep_blob(upload).await?);
+            patches.push(store.keep_blob(upload).await?);
         }
         let progress = Progress {
             grounds: grounds.clone(),
             rest,
             config_meaning,
             unfetched,
+            kept: KeptState::Waiting,
             units: Vec::new(),
             combination: None,
             earlier: None,
@@ -166,7 +170,7 @@ impl App {
             release: asked.request.target.release.clone(),
             config,
             kallsyms,
-            baseline: kept,
+            patches,
             request: write(&asked),
             progress: write(&progress),
             cves,

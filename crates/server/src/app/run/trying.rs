@@ -10,7 +10,7 @@ use super::{
     advance::Run,
     combination::Combination,
     ordering::SetOrder,
-    progress::UnitState,
+    progress::{KeptState, UnitState},
     together::works_with,
     verdict::{ends_run, outcome},
 };
@@ -24,6 +24,12 @@ impl App {
     /// Takes in the probes that have ended, and orders further ones; when all have ended, goes on to
     /// putting the fixes together. Gives whether anything was done.
     pub(super) async fn try_fixes(&self, run: &mut Run) -> Result<bool, AppError> {
+        let is_kept_tried = run.asked.kept.is_empty()
+            || run.progress.units.is_empty()
+            || matches!(run.progress.kept, KeptState::Works { .. });
+        if !is_kept_tried {
+            return self.try_kept(run).await;
+        }
         let mut is_changed = false;
         let mut under_way = 0;
         for place in 0..run.progress.units.len() {
@@ -78,6 +84,33 @@ impl App {
             is_changed = true;
         }
         Ok(is_changed)
+    }
+
+    /// Tries what is kept in any case, by itself: where that cannot be built, nothing can that is on top of it. Gives
+    /// whether anything was done.
+    async fn try_kept(&self, run: &mut Run) -> Result<bool, AppError> {
+        let build = match run.progress.kept {
+            KeptState::UnderWay { probe } => {
+                if !self.store().build_state(probe).await?.is_finished() {
+                    return Ok(false);
+                }
+                self.store().build(probe).await?
+            }
+            _ => match self.order_set(run, &SetOrder::probe(&[])).await? {
+                Some(build) => build,
+                None => return Ok(false),
+            },
+        };
+        run.progress.activity = "trying the fixes that are kept".to_owned();
+        match (build.state, build.probe, build.failure) {
+            (BuildState::Succeeded, Some(probe), _) => {
+                run.progress.kept = KeptState::Works { functions: probe.functions };
+            }
+            (BuildState::Failed, _, Some(failure)) => run.fail(failure),
+            (state, ..) if state.is_finished() => run.progress.kept = KeptState::Waiting,
+            _ => run.progress.kept = KeptState::UnderWay { probe: build.number },
+        }
+        Ok(true)
     }
 
     /// Leaves out what is over the limits of a livepatch, and begins to put the rest together.
@@ -159,7 +192,9 @@ fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
         run.change(position).result.probe_seconds = seconds;
     }
     let trial = match (build.state, build.probe, build.failure) {
-        (BuildState::Succeeded, Some(probe), _) => UnitState::Works { functions: probe.functions },
+        (BuildState::Succeeded, Some(probe), _) => {
+            UnitState::Works { functions: run.progress.without_kept(probe.functions) }
+        }
         (BuildState::Failed, _, Some(failure)) if ends_run(failure.class) => {
             run.fail(failure);
             return;
@@ -191,7 +226,10 @@ fn take_in(run: &mut Run, place: usize, build: BuildRecord) {
 /// stays its verdict.
 fn take_in_together(run: &mut Run, place: usize, with: &[usize], build: BuildRecord) {
     match (build.state, build.probe, build.failure) {
-        (BuildState::Succeeded, Some(probe), _) => works_with(run, place, with, probe.functions),
+        (BuildState::Succeeded, Some(probe), _) => {
+            let functions = run.progress.without_kept(probe.functions);
+            works_with(run, place, with, functions);
+        }
         (BuildState::Failed, _, Some(failure)) if ends_run(failure.class) => run.fail(failure),
         (BuildState::Failed, _, Some(_)) => run.progress.units[place].trial = UnitState::Failed,
         // Somebody cancelled it.

@@ -1,6 +1,7 @@
 //! CVE runs from a feed and patches to a livepatch, with a builder that does what the patches say.
 
 mod joining;
+mod kept;
 mod sets;
 mod verdicts;
 
@@ -273,7 +274,13 @@ impl Fixture {
     }
 
     async fn start(&self, request: &RunRequest) -> RunSubmission {
-        let texts = RequestTexts { config: Some(CONFIG.as_bytes()), ..RequestTexts::default() };
+        self.start_with(request, &[]).await
+    }
+
+    /// The same with fixes that are kept in any case.
+    async fn start_with(&self, request: &RunRequest, kept: &[NamedPatch]) -> RunSubmission {
+        let config = Some(CONFIG.as_bytes());
+        let texts = RequestTexts { config, patches: kept, ..RequestTexts::default() };
         self.client.start_run(request, &texts).await.expect("it begins")
     }
 

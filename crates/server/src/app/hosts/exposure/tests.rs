@@ -187,7 +187,7 @@ impl Place {
             release: STOCK.parse().expect("a release"),
             config: None,
             kallsyms: None,
-            baseline: Vec::new(),
+            patches: Vec::new(),
             request: "{}".to_owned(),
             progress: "{}".to_owned(),
             cves: vec![RunCveRecord { title, cvss: None, result }],
