@@ -1,36 +1,34 @@
 //! Commands that root runs for a server of another user.
 
-use std::{io, os::unix::fs::MetadataExt as _};
+use std::{ffi::CString, os::unix::fs::MetadataExt as _};
 
 use camino::Utf8Path;
-use rustix::{
-    fs::{Gid, Uid},
-    process::geteuid,
-    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
-};
+use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 
-use crate::error::CommandError;
+use crate::{actor, error::CommandError, report};
 
-/// Goes on with the rights of the owner of `directory`, when root runs this and it belongs to somebody else: what is
-/// made in it must be his, or his server could not read it any more. The real user stays root, whom the audit log
-/// names. A directory that is not there yet has no owner.
-///
-/// The kernel keeps rights for each thread: this must come before the process has a second one.
+/// Whom a directory belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    user: Uid,
+    group: Gid,
+    /// His name, where the system knows one.
+    name: Option<String>,
+}
+
+/// Goes on as the owner of `directory` for good, with the rights of all his groups, when root runs this and it belongs to
+/// somebody else: what is made in it must be his, or his server could not read it any more; and what he has put there
+/// must not act with root's rights. The audit log goes on naming root. A directory that is not there yet has no owner.
 ///
 /// # Errors
 /// When the rights cannot be given up.
 pub fn become_owner_of(directory: &Utf8Path) -> Result<(), CommandError> {
-    let Some((user, group)) = other_owner(directory) else { return Ok(()) };
-    let give_up = || -> io::Result<()> {
-        set_thread_groups(&[group])?;
-        set_thread_res_gid(None, group, None)?;
-        set_thread_res_uid(None, user, None)?;
-        Ok(())
-    };
-    give_up().map_err(|error| {
-        let owner = user.as_raw();
-        let what = format!("{directory} belongs to the user {owner}, and this cannot go on as him");
-        CommandError::failed(anyhow::Error::new(error).context(what), hint(user))
+    let Some(owner) = Owner::other_than_root(directory) else { return Ok(()) };
+    report::say(&format!("going on as the user {}, to whom {directory} belongs", owner.shown()));
+    actor::remember();
+    owner.become_him().map_err(|error| {
+        let what = format!("cannot go on as the user {}", owner.shown());
+        CommandError::failed(anyhow::Error::new(error).context(what), owner.hint())
     })
 }
 
@@ -39,24 +37,64 @@ pub fn become_owner_of(directory: &Utf8Path) -> Result<(), CommandError> {
 /// # Errors
 /// When it is so.
 pub fn refuse_other_owner(directory: &Utf8Path) -> Result<(), CommandError> {
-    let Some((user, _)) = other_owner(directory) else { return Ok(()) };
-    let owner = user.as_raw();
-    let error = anyhow::anyhow!("{directory} belongs to the user {owner}, and this is root");
-    Err(CommandError::input(error, hint(user)))
+    let Some(owner) = Owner::other_than_root(directory) else { return Ok(()) };
+    let error =
+        anyhow::anyhow!("{directory} belongs to the user {}, and this is root", owner.shown());
+    Err(CommandError::input(error, owner.hint()))
 }
 
-fn hint(user: Uid) -> String {
-    format!(
-        "run it as that user: setpriv --reuid {} --init-groups elivepatch-server …",
-        user.as_raw()
+/// Gives what root has just made to the owner of `directory`.
+///
+/// # Errors
+/// When it cannot be given away.
+pub fn give_to_owner_of(directory: &Utf8Path, made: &Utf8Path) -> Result<(), CommandError> {
+    let Some(owner) = Owner::other_than_root(directory) else { return Ok(()) };
+    std::os::unix::fs::lchown(made, Some(owner.user.as_raw()), Some(owner.group.as_raw())).map_err(
+        |error| {
+            let what = format!("cannot give {made} to the user {}", owner.shown());
+            CommandError::failed(anyhow::Error::new(error).context(what), owner.hint())
+        },
     )
 }
 
-fn other_owner(directory: &Utf8Path) -> Option<(Uid, Gid)> {
-    if !geteuid().is_root() {
-        return None;
+impl Owner {
+    fn other_than_root(directory: &Utf8Path) -> Option<Self> {
+        if !geteuid().is_root() {
+            return None;
+        }
+        // Whatever hinders this hinders the command itself, which says so.
+        let metadata = std::fs::metadata(directory).ok()?;
+        let user = Uid::from_raw(metadata.uid());
+        // Where the system does not know him, his number is enough.
+        let known = User::from_uid(user).ok().flatten();
+        (!user.is_root()).then(|| Self {
+            user,
+            group: known.as_ref().map_or(Gid::from_raw(metadata.gid()), |known| known.gid),
+            name: known.map(|known| known.name),
+        })
     }
-    // Whatever hinders this hinders the command itself, which says so.
-    let owner = std::fs::metadata(directory).ok()?;
-    (owner.uid() != 0).then(|| (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid())))
+
+    fn shown(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.user.to_string())
+    }
+
+    fn hint(&self) -> String {
+        let before = match &self.name {
+            Some(name) => format!("runuser -u {name}"),
+            None => {
+                format!("setpriv --reuid {} --regid {} --clear-groups", self.user, self.group)
+            }
+        };
+        format!("run it as that user: {before} -- elivepatch-server …")
+    }
+
+    /// All threads, real and saved ids as well: there is no way back to root.
+    fn become_him(&self) -> nix::Result<()> {
+        match self.name.as_deref().map(CString::new) {
+            Some(Ok(name)) => initgroups(&name, self.group)?,
+            _ => setgroups(&[self.group])?,
+        }
+        setresgid(self.group, self.group, self.group)?;
+        setresuid(self.user, self.user, self.user)
+    }
 }

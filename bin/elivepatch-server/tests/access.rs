@@ -182,7 +182,8 @@ fn what_root_makes_for_a_server_of_another_user_belongs_to_that_user() {
     }
     // He must come to his directory.
     fs::set_permissions(home.directory.path(), fs::Permissions::from_mode(0o755)).expect("own");
-    home.says(&["token", "create", "--role", "admin"]);
+    let (_, talk) = home.says(&["token", "create", "--role", "admin"]);
+    assert!(talk.contains("going on as the user 65123, to whom "), "{talk}");
     home.says(&["certificate"]);
     let found = walk(&data);
     assert!(found.iter().any(|path| path.ends_with("tls/key.pem")), "{found:?}");
@@ -196,6 +197,40 @@ fn what_root_makes_for_a_server_of_another_user_belongs_to_that_user() {
     {
         assert!(error.contains(part), "{part}: {error}");
     }
+    // What root's own files need is done before, and what is not for the server stays root's.
+    let place = |name: &str| home.directory.path().join(name).display().to_string();
+    fs::create_dir(place("closed")).expect("own directory");
+    fs::set_permissions(place("closed"), fs::Permissions::from_mode(0o700)).expect("own");
+    let (secret, public) = (place("closed/secret.key"), place("closed/public.key"));
+    home.says(&["feed", "keygen", "--secret", &secret, "--public", &public]);
+    assert_eq!(fs::metadata(&secret).expect("there").uid(), 0);
+    fs::write(place("closed/bundle"), "no bundle").expect("own file");
+    let import = ["feed", "import", &place("closed/bundle"), "--public-key", &public];
+    let error = home.fails(&import, 1);
+    assert!(!error.contains("denied"), "{error}");
+}
+
+#[test]
+fn init_for_a_server_of_another_user_leaves_nothing_that_he_cannot_use() {
+    const USER: u32 = 65_123;
+    let place = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("own");
+    let path = |name: &str| place.path().join(name);
+    fs::create_dir(path("data")).expect("own directory");
+    if chown(path("data"), Some(USER), Some(USER)).is_err() {
+        return;
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elivepatch-server"));
+    command.args(["init", "--listen", "127.0.0.1:0", "--config"]).arg(path("server.toml"));
+    command.arg("--data-directory").arg(path("data"));
+    command.arg("--cache-directory").arg(path("cache"));
+    let output = command.output().expect("the program");
+    assert_eq!(output.status.code(), Some(0), "{}", texts(&output).1);
+    let owner = |name: &str| fs::metadata(path(name)).expect(name).uid();
+    assert_eq!((owner("server.toml"), owner("cache"), owner("data/manifest.key")), (0, USER, USER));
+    // A second one changes nothing.
+    let output = command.output().expect("the program");
+    assert!(texts(&output).1.contains("exists already; it is left as it is"));
 }
 
 fn walk(directory: &Path) -> Vec<PathBuf> {

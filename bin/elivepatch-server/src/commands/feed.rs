@@ -6,18 +6,26 @@ use elivepatch_server::{
         FeedError, FeedOptions, FeedStatus, FeedUpdate, GitError, Store, StoreError, feed_status,
         shown_source, update_feed,
     },
+    config::Places,
 };
 
-use super::{bundle, load_config_of_owner, make_directory, wait_for};
+use super::{bundle, load_config, make_directory, wait_for};
 use crate::{
     arguments::{Arguments, FeedCommand},
     error::CommandError,
-    report,
+    owner, report,
 };
 
 /// Reads the CVE feed, or tells what was read of it. The server may run or not.
 pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandError> {
-    let config = load_config_of_owner(arguments)?;
+    let config = load_config(arguments, &Places::of_this_user())?;
+    // What root alone may read, bundles and keys, is read before.
+    if !matches!(
+        command,
+        FeedCommand::Export(_) | FeedCommand::Import(_) | FeedCommand::Keygen { .. }
+    ) {
+        owner::become_owner_of(&config.data_directory)?;
+    }
     wait_for(async {
         match command {
             FeedCommand::Update { force } => update(&config, *force).await,

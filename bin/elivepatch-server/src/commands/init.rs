@@ -22,20 +22,29 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     };
     fs_err::create_dir_all(directory)
         .map_err(|error| CommandError::input(error, "name another file with --config"))?;
-    let file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path);
-    let mut file = file.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => CommandError::input(
+    let exists = || {
+        CommandError::input(
             anyhow::anyhow!("{path} exists already; it is left as it is"),
             format!("elivepatch-server check-config --config {path}"),
-        ),
+        )
+    };
+    if path.symlink_metadata().is_ok() {
+        return Err(exists());
+    }
+    make_directory(&config.data_directory)?;
+    if !config.cache_directory.is_dir() {
+        make_directory(&config.cache_directory)?;
+        // The data directory may be there already, made for the user of the server.
+        owner::give_to_owner_of(&config.data_directory, &config.cache_directory)?;
+    }
+    let file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut file = file.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(),
         _ => CommandError::input(error, "name another file with --config"),
     })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     written.map_err(|error| CommandError::input(error, "make room on the disk"))?;
-    // The places may be there already, made for the user of the server.
     owner::become_owner_of(&config.data_directory)?;
-    make_directory(&config.data_directory)?;
-    make_directory(&config.cache_directory)?;
     let key = manifest_key::read_or_make(&config)?;
     anstream::println!("config written to {path}");
     anstream::println!("data directory:   {}", config.data_directory);

@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// After so long without traffic the kernel asks whether the other side is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// So long a connection is kept for the next request: less than the server keeps one on which nothing is asked (60 s).
+/// So long a connection is kept for the next request: less than the server keeps one on which nothing is asked (75 s).
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// How a server is asked: with which token, and by which certificate it is known.

@@ -2,6 +2,7 @@
 //! it very slowly, is cut off before he keeps others out.
 
 mod peers;
+mod slow_body;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
     extract::{ConnectInfo, Request},
     serve::Listener,
 };
@@ -27,9 +27,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use tower_http::timeout::TimeoutBody;
 
-use self::peers::{Peers, Turn};
+pub(crate) use self::slow_body::TooSlow;
+use self::{
+    peers::{Peers, Turn},
+    slow_body::watched,
+};
 use crate::tls::{self, ServerCertificate};
 
 /// What connections may take of the server.
@@ -39,26 +42,31 @@ pub struct ConnectionLimits {
     pub handshake: Duration,
     /// How long the head of a request may take, and how long a connection stays open with nothing asked.
     pub head: Duration,
-    /// How long nothing may come of a request's body.
-    pub body_pause: Duration,
+    /// How long nothing may come of a request's body, and nothing of an answer be taken.
+    pub pause: Duration,
+    /// How long a request's body may take as a whole.
+    pub body: Duration,
     /// How many connections are open at the same time; further ones wait in the kernel's queue.
     pub connections: usize,
-    /// How many of them one address may have; further ones are closed. This machine itself, where a proxy may stand
+    /// How many of them one address, or of IPv6 one network of 48 bits, may have; further ones are closed. This machine itself, where a proxy may stand
     /// for everybody, has no such limit.
     pub connections_of_address: usize,
 }
 
 impl Default for ConnectionLimits {
     /// - A handshake takes two round trips: on a far link, several times over, 10 s.
-    /// - Head and pauses have 60 s, as nginx gives them (`client_header_timeout`, `client_body_timeout`).
+    /// - Pauses have 60 s, as nginx gives them (`client_body_timeout`, `send_timeout`); the head 75 s, as nginx keeps idle
+    ///   connections (`keepalive_timeout`): proxies that keep theirs for 60 s are never the later ones.
+    /// - A body has six minutes: a minute more than the form of a submission, which says itself what it lacks.
     /// - 4096 connections: each takes some 30 kB of memory, and an open file.
     /// - 512 of one address: enough for the hosts behind one, of which each asks for a moment now and then, and an
     ///   eighth of what there is for somebody who means no good.
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
-            head: Duration::from_secs(60),
-            body_pause: Duration::from_secs(60),
+            head: Duration::from_secs(75),
+            pause: Duration::from_secs(60),
+            body: Duration::from_secs(360),
             connections: 4096,
             connections_of_address: 512,
         }
@@ -117,6 +125,9 @@ impl Connection {
     ) {
         // Events are small and should leave at once. A connection without it works as well.
         let _ = stream.set_nodelay(true);
+        // Who does not take what is sent to him is cut off by the kernel (tcp(7)).
+        let pause = self.limits.pause.as_millis().try_into().unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, pause);
         let Some(acceptor) = acceptor else { return self.answer(stream, router).await };
         let peer = self.peer;
         let handshake = tokio::time::timeout(self.limits.handshake, tls::accept(stream, &acceptor));
@@ -137,8 +148,7 @@ impl Connection {
     ) {
         let Self { peer, limits, watcher, room: _room, turn: _turn } = self;
         let service = router.map_request(move |request: Request<Incoming>| {
-            let mut request =
-                request.map(|body| Body::new(TimeoutBody::new(limits.body_pause, body)));
+            let mut request = request.map(|body| watched(body, limits.pause, limits.body));
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         });

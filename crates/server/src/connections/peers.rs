@@ -69,14 +69,14 @@ impl Drop for Turn {
     }
 }
 
-/// What belongs to one client: an IPv4 address, or the 64 bits of an IPv6 address that name a network, of which one
-/// machine may use every address (RFC 4291, section 2.5.1).
+/// What belongs to one client: an IPv4 address, or the 48 bits of an IPv6 address that name a site, which has all networks
+/// and addresses in it (RFC 6177).
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            let [a, b, c, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
         }
     }
 }
@@ -104,7 +104,8 @@ mod tests {
         let turn = |address: &str| peers.turn(address.parse().expect("an address"));
         let _first = turn("2001:db8::1").expect("one");
         assert!(turn("2001:db8::2").is_none());
-        let _other = turn("2001:db8:0:1::1").expect("another network");
+        assert!(turn("2001:db8:0:1::1").is_none());
+        let _other = turn("2001:db8:1::1").expect("another network");
         let _here: Vec<_> = (0..5).map(|_| turn("127.0.0.1").expect("no limit")).collect();
         let _here: Vec<_> = (0..5).map(|_| turn("::1").expect("no limit")).collect();
     }

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -15,6 +15,7 @@ use elivepatch_api::{
     client::{CertificatePin, Client, ClientError, ServerAccess, TransportError},
 };
 use elivepatch_model::with_causes;
+use futures::stream;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -40,12 +41,7 @@ async fn serve() -> Served {
 /// Limits that a test can wait for.
 fn short() -> ConnectionLimits {
     let short = Duration::from_millis(300);
-    ConnectionLimits {
-        handshake: short,
-        head: short,
-        body_pause: short,
-        ..ConnectionLimits::default()
-    }
+    ConnectionLimits { handshake: short, head: short, pause: short, ..ConnectionLimits::default() }
 }
 
 async fn serve_with(limits: ConnectionLimits) -> Served {
@@ -60,8 +56,6 @@ async fn listen(
     certificate: Option<Arc<ServerCertificate>>,
     limits: ConnectionLimits,
 ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it has one");
     let health = HealthResource {
         state: HealthState::Ok,
         problems: vec![],
@@ -73,6 +67,16 @@ async fn listen(
         .route("/api/v2/health", get(async move || axum::Json(health.clone())))
         .route("/body", post(async |body: Bytes| format!("{} bytes", body.len())))
         .route("/peer", get(async |peer: ConnectInfo<SocketAddr>| peer.ip().to_string()));
+    listen_with(certificate, limits, router).await
+}
+
+async fn listen_with(
+    certificate: Option<Arc<ServerCertificate>>,
+    limits: ConnectionLimits,
+    router: Router,
+) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it has one");
     let stop = CancellationToken::new();
     let ended = tokio::spawn(super::serve(listener, certificate, router, limits, stop.clone()));
     (address, stop, ended)
@@ -200,8 +204,53 @@ async fn further_connections_wait_until_there_is_room() {
     for _ in 0..2 {
         silent.push(TcpStream::connect(served.address).await.expect("connected"));
     }
+    let begun = Instant::now();
     let asked = served.ask("https", Some(served.pin()));
     tokio::time::timeout(Duration::from_secs(10), asked).await.expect("in time").expect("answered");
+    // Those before it were ended by the clock.
+    assert!(begun.elapsed() > Duration::from_millis(150), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn connection_that_has_ended_leaves_its_room() {
+    let limits = ConnectionLimits { connections: 1, ..short() };
+    let served = serve_with(limits).await;
+    for scheme in ["https", "http", "https", "http", "https"] {
+        let asked = served.ask(scheme, Some(served.pin()));
+        let answer = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("in time");
+        assert_eq!(answer.is_ok(), scheme == "https", "{answer:?}");
+    }
+}
+
+/// Says that it has gone.
+struct Gone(Option<tokio::sync::oneshot::Sender<()>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|gone| gone.send(()));
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_his_answer_is_cut_off() {
+    let (gone, has_gone) = tokio::sync::oneshot::channel();
+    let gone = Arc::new(std::sync::Mutex::new(Some(Gone(Some(gone)))));
+    let endless = move || {
+        let guard = gone.lock().expect("no panic").take();
+        let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+        let pieces = stream::repeat_with(move || {
+            let _held = &guard;
+            Ok::<_, std::convert::Infallible>(piece.clone())
+        });
+        async move { axum::body::Body::from_stream(pieces) }
+    };
+    let router = Router::new().route("/endless", get(endless));
+    let (address, _stop, _ended) = listen_with(None, short(), router).await;
+    let mut connection = TcpStream::connect(address).await.expect("connected");
+    connection.write_all(b"GET /endless HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("sent");
+    let waited = tokio::time::timeout(Duration::from_secs(30), has_gone).await;
+    assert!(waited.is_ok(), "the server still holds the answer");
+    drop(connection);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     App, AppError,
     app::{Caller, Intake},
+    connections::TooSlow,
 };
 
 /// How long a submission may take to come in: 110 MB at 3 Mbit/s, as the client allows for. Few come
@@ -122,6 +123,10 @@ fn malformed(error: &MultipartError, held: &Held) -> AppError {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         let what = "the request".to_owned();
         return AppError::TooLarge { what, limit_bytes: SUBMISSION_BYTES as u64 };
+    }
+    if TooSlow::is_cause_of(error) {
+        let message = "the request did not come in: nothing of it came for a minute".to_owned();
+        return AppError::bad_request(message, "send it again over a faster connection");
     }
     let message = format!("the multipart form cannot be read: {}", error.body_text());
     AppError::bad_request(message, FORM_HINT)

@@ -10,7 +10,7 @@ use crate::{
     arguments::ImportArguments,
     commands::{feed::of_store, make_directory},
     error::CommandError,
-    report,
+    owner, report,
 };
 
 /// Takes over what another server exported.
@@ -20,6 +20,7 @@ pub async fn import(config: &ServerConfig, asked: &ImportArguments) -> Result<()
     let file = asked.file.clone();
     let read = tokio::task::spawn_blocking(move || read_bundle(&file, &keys)).await;
     let read = read.map_err(CommandError::bug)?.map_err(of_import)?;
+    owner::become_owner_of(&config.data_directory)?;
     make_directory(&config.data_directory)?;
     let store = Store::open(&config.data_directory).await.map_err(of_store)?;
     let imported = import_feed(&store, read, asked.force).await;
