@@ -76,7 +76,8 @@ fn services_load_keep_and_take_back_under_openrc() {
         run agent rc-service {agent} status
         while ls /sys/kernel/livepatch | grep -q {one}; do sleep 1; done
         run withdrawn elivepatch status
-        pid=$(pgrep -f 'elivepatch agent' | head -n 1)
+        pid=$(cat /run/{agent}.pid)
+        run supervised kill -0 $pid
         run stop rc-service {agent} stop
         run gone sh -c "! kill -0 $pid"
         "#
@@ -91,8 +92,9 @@ fn services_load_keep_and_take_back_under_openrc() {
     assert!(status.contains("patched") && !status.contains("locked out"), "{status}");
     assert!(said.done("agent").contains("started"));
     assert!(said.done("withdrawn").contains("not patched"));
-    said.done("stop");
-    said.done("gone");
+    for name in ["supervised", "stop", "gone"] {
+        said.done(name);
+    }
     wait_until("the server to hear of it", Duration::from_secs(5), || {
         let shown = server.command(["host", "show", "web-17", "--json"]);
         let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");

@@ -15,14 +15,17 @@ pub fn cves_in(name: &str) -> BTreeSet<String> {
     found.collect()
 }
 
-/// Whether a name is one that CVE runs give: the CVE, and the beginning of the commit or what the patch is instead.
+/// Whether a name is one that CVE runs give: the CVE, and the beginning of the commit, or what the patch is instead. A
+/// person's own names for patches of CVEs are others.
 pub fn is_of_run(name: &str) -> bool {
     /// As many digits of a commit as a run takes.
     const DIGITS: usize = 12;
     let cve = cves_in(name).into_iter().next().filter(|cve| name.starts_with(cve.as_str()));
     let rest = cve.and_then(|cve| name[cve.len()..].strip_prefix('-')?.strip_suffix(".patch"));
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     rest.is_some_and(|rest| {
-        (1..=DIGITS).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        elivepatch_api::CHOSEN_FIXES.contains(&rest)
+            || rest.len() == DIGITS && rest.bytes().all(is_digit)
     })
 }
 
@@ -40,7 +43,9 @@ mod tests {
             "CVE-2026-1001.patch",
             "0001-CVE-2026-1001-0123456789ab.patch",
             "CVE-2026-1001-0123456789ab.diff",
-            "CVE-2026-1001-backport-of-mine.patch",
+            "CVE-2026-1001-backport.patch",
+            "CVE-2026-1001-v2.patch",
+            "CVE-2026-1001-0123456789AB.patch",
             "cve-2026-1001-0123456789ab.patch",
             "CVE-2026-1001-.patch",
         ] {

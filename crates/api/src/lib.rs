@@ -49,7 +49,7 @@ pub use lease::{
 pub use livepatch::LivepatchResource;
 pub use rebuild::{RebuildParts, RebuildRequest};
 pub use run::{
-    CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest, RunResource,
-    RunSubmission, RunSummary,
+    CHOSEN_FIXES, CveSelection, RunCheck, RunCve, RunGrounds, RunParts, RunQuery, RunRequest,
+    RunResource, RunSubmission, RunSummary,
 };
 pub use service::{HealthResource, HealthState, VersionResource, WorkerHealth};

@@ -11,6 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+/// What the name of a patch of a CVE run has in the place of a commit: a person approved it, or an overlay has it.
+pub const CHOSEN_FIXES: [&str; 2] = ["approved", "overlay"];
+
 /// The JSON part `request` of a CVE run: the fixes of which CVEs are wanted as one livepatch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

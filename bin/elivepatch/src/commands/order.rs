@@ -10,7 +10,7 @@ use super::{build::BuildArgs, host::StateArgs};
 use crate::{
     download::{Sent, SentFixes},
     inputs,
-    live::{self, Choice, Live},
+    live::{self, Choice, Live, NotFound},
     output::say,
     problem::{Problem, warn},
     server::Server,
@@ -104,7 +104,7 @@ impl Order {
             }
             return Ok(Ordered::New(Box::new(self)));
         }
-        let live = live::find(server, facts, &directory).await?;
+        let live = live::find(server, facts, &directory).await.map_err(NotFound::into_problem)?;
         let fixes = live.as_ref().map(Live::fixes).unwrap_or_default();
         let choice = live::choose(fixes, &self.patches, &arguments.drop)?;
         let Some(live) = live else { return Ok(Ordered::New(Box::new(self))) };

@@ -42,6 +42,24 @@ impl Live {
     }
 }
 
+/// Why what is live cannot be told.
+#[derive(Debug)]
+pub enum NotFound {
+    /// It is not known, and will not be the next time: what is loaded is somebody else's, or nobody may look.
+    Unknown(Problem),
+    /// It may be another time: the server does not answer, or a livepatch is in transition.
+    NotNow(Problem),
+}
+
+impl NotFound {
+    /// What is wrong, for people.
+    pub fn into_problem(self) -> Problem {
+        match self {
+            Self::Unknown(problem) | Self::NotNow(problem) => problem,
+        }
+    }
+}
+
 /// Finds what is live on the machine that these facts are of.
 ///
 /// # Errors
@@ -51,22 +69,25 @@ pub async fn find(
     server: &Server,
     facts: &TargetFacts,
     directory: &StateDirectory,
-) -> Result<Option<Live>, Problem> {
+) -> Result<Option<Live>, NotFound> {
     let loaded = loaded(facts);
     if let Some(moving) = loaded.iter().find(|livepatch| !livepatch.active) {
         let name = printable(&moving.name);
-        return Err(Problem::input(format!("the livepatch {name} is in transition"))
-            .hint("try again when it has ended: elivepatch status"));
+        return Err(NotFound::NotNow(
+            Problem::input(format!("the livepatch {name} is in transition"))
+                .hint("try again when it has ended: elivepatch status"),
+        ));
     }
     // Not to know is not to have none.
     if let Some(machine) = &facts.machine
         && machine.livepatches.is_none()
     {
         if machine.livepatch_possible == Some(true) {
-            return Err(Problem::input(
-                "it is not known which livepatches are loaded on the machine",
-            )
-            .hint("collect its facts anew, as root: elivepatch facts; or order without what is live: --alone"));
+            return Err(NotFound::Unknown(
+                Problem::input("it is not known which livepatches are loaded on the machine").hint(
+                    "collect its facts anew, as root: elivepatch facts; or order without what is live: --alone",
+                ),
+            ));
         }
         warn(
             "it is not known whether livepatches are loaded on the machine: their fixes are not in this order",
@@ -74,13 +95,13 @@ pub async fn find(
     }
     let mut found = None;
     for livepatch in loaded {
-        let known = known(server, facts, directory, livepatch).await?;
-        let known = known.ok_or_else(|| foreign(livepatch))?;
+        let known = known(server, facts, directory, livepatch).await.map_err(NotFound::NotNow)?;
+        let known = known.ok_or_else(|| NotFound::Unknown(foreign(livepatch)))?;
         if found.replace(known).is_some() {
-            return Err(Problem::input(
-                "two livepatches are active, and the next one replaces both",
-            )
-            .hint("take one out with elivepatch revert, or order without them: --alone"));
+            return Err(NotFound::Unknown(
+                Problem::input("two livepatches are active, and the next one replaces both")
+                    .hint("take one out with elivepatch revert, or order without them: --alone"),
+            ));
         }
     }
     if found.is_none() {

@@ -206,9 +206,13 @@ impl Intake {
         };
         let request = app.with_release(*request, given.config.is_some()).await?;
         let release = request.target.release.clone();
+        let kept: Vec<String> = given.patches.iter().map(|(fix, _)| fix.name.clone()).collect();
         let submission = app.start_run(request, given).await?;
         let subject = format!("run {}", submission.run.number);
-        let detail = json!({ "release": release });
+        let detail = match kept.is_empty() {
+            true => json!({ "release": release }),
+            false => json!({ "release": release, "fixes": kept }),
+        };
         app.note_order(caller, AuditAction::RunOrdered, &subject, submission.joined, detail).await;
         Ok(submission)
     }

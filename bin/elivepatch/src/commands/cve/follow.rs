@@ -49,12 +49,14 @@ pub async fn run(arguments: &CveArgs) -> Result<Exit, Problem> {
             None => get(&server, arguments).await?,
         };
         current.set(Some(begun.number));
+        let kept = order.as_ref().map(Order::kept);
         let told = Told {
             arguments,
             server: &server,
             destination: destination.as_ref(),
             reports: &reports,
             checks: order.as_ref().map_or(&[], |order| &order.request.checks),
+            kept: kept.as_deref(),
             accept_unproven: order.as_ref().map(|order| order.request.options.accept_unproven),
         };
         complete(&told, begun, state.as_ref(), before.as_ref()).await

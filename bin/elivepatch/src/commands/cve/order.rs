@@ -8,7 +8,8 @@ use super::{super::host::StateArgs, CveArgs};
 use crate::{
     cve::{StateFile, StateKey},
     fix_name::is_of_run,
-    inputs, live,
+    inputs,
+    live::{self, NotFound},
     output::say,
     problem::{Problem, warn},
     server::Server,
@@ -70,14 +71,14 @@ impl Order {
             Ok(Some(live)) => live,
             Ok(None) => return Ok(self),
             // What matters on the kernel can be told all the same; it is only not to be loaded.
-            Err(problem) if !arguments.apply => {
+            Err(NotFound::Unknown(problem)) if !arguments.apply => {
                 warn(&format!(
                     "{}: the livepatch will hold the fixes of CVEs only",
                     problem.message()
                 ));
                 return Ok(self);
             }
-            Err(problem) => return Err(problem),
+            Err(problem) => return Err(problem.into_problem()),
         };
         let fixes = live.fixes().iter().filter(|fix| !is_of_run(&fix.name));
         let fixes: Vec<Fix> = fixes.cloned().collect();
@@ -101,6 +102,11 @@ impl Order {
             baseline: &self.baseline,
             patches: &self.kept,
         }
+    }
+
+    /// The digests of the live fixes that its livepatch is to keep.
+    pub fn kept(&self) -> Vec<Sha256Digest> {
+        self.kept.iter().map(|patch| Sha256Digest::of(&patch.content)).collect()
     }
 
     /// Where it is remembered what the last such run said.

@@ -5,7 +5,7 @@ use std::{
 
 use elivepatch_api::{AssessmentResource, RunCheck, RunResource, RunState};
 use elivepatch_cve::{CveId, Group, Outcome};
-use elivepatch_model::BuildNumber;
+use elivepatch_model::{BuildNumber, Sha256Digest};
 use serde::Serialize;
 
 use super::{
@@ -42,6 +42,8 @@ pub struct Told<'a> {
     pub reports: &'a Reports,
     /// The behaviour checks that were asked for; none when the run is only followed.
     pub checks: &'a [RunCheck],
+    /// The live fixes that the livepatch is to keep; `None` when the run is only followed: then what the run says.
+    pub kept: Option<&'a [Sha256Digest]>,
     /// Whether a livepatch is wanted that nothing proves to fit; `None` when the run is only followed: then as
     /// whoever began it has said.
     pub accept_unproven: Option<bool>,
@@ -198,7 +200,7 @@ async fn livepatch(
     let stored = match destination {
         Some(destination) => {
             let accept_unproven = told.accept_unproven.unwrap_or(build.options.accept_unproven);
-            let sent = sent(run, accept_unproven);
+            let sent = sent(run, told.kept, accept_unproven);
             let trust = arguments.manifest_key.trust(StateArgs::of_environment().directory());
             let fetch = download::fetch(server, &build, Some(&sent), &trust, destination, patience);
             Some(fetch.await.map_err(aside)?)
@@ -214,13 +216,17 @@ async fn livepatch(
 }
 
 /// What the livepatch must be by what the run says of it.
-fn sent(run: &RunResource, accept_unproven: bool) -> Sent {
+fn sent(run: &RunResource, kept: Option<&[Sha256Digest]>, accept_unproven: bool) -> Sent {
     let fixed = run.cves.iter().filter(|cve| {
         matches!(cve.result.outcome, Some(Outcome::Livepatch { .. }))
             && !cve.result.fixes.is_empty()
     });
     let digests = fixed.map(|cve| cve.result.fixes.iter().map(|fix| fix.digest).collect());
-    let kept = run.kept.iter().map(|fix| vec![fix.digest]);
+    let kept: Vec<Sha256Digest> = match kept {
+        Some(kept) => kept.to_vec(),
+        None => run.kept.iter().map(|fix| fix.digest).collect(),
+    };
+    let kept = kept.into_iter().map(|digest| vec![digest]);
     Sent {
         release: run.target.release.clone(),
         build_id: run.target.build_id.clone(),
@@ -245,7 +251,18 @@ fn print_json(server: &Server, run: &RunResource, stored: Option<&Stored>) -> Re
 fn not_finished(run: &RunResource) -> Problem {
     let number = run.number;
     match &run.failure {
-        Some(failure) => Problem::from_failure(&format!("run {number} failed"), failure),
+        Some(failure) => {
+            let problem = Problem::from_failure(&format!("run {number} failed"), failure);
+            match run.kept.iter().find(|fix| Some(fix.name.as_str()) == failure.fix.as_deref()) {
+                Some(fix) => problem
+                    .aside(format!(
+                        "{} is live, and the livepatch was to keep it",
+                        printable(&fix.name)
+                    ))
+                    .hint("order without what is live, which loading it then takes out: --alone"),
+                None => problem,
+            }
+        }
         None => Problem::new(Exit::Build, format!("run {number} is {}", run.state.as_str()))
             .hint("to have it done after all, run the same command again"),
     }

@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::{
     combination::Place,
-    progress::{Asked, Progress, UnitState, read, write},
+    progress::{Asked, KeptState, Progress, UnitState, read, write},
 };
 use crate::app::{App, AppError, now};
 
@@ -204,6 +204,10 @@ impl App {
                     _ => None,
                 };
                 let is_waiting = progress.units.iter().any(|unit| unit.trial == UnitState::Waiting);
+                // Nothing is on top of what is kept before that is tried.
+                if let KeptState::UnderWay { probe } = progress.kept {
+                    return Ok(!self.store().build_state(probe).await?.is_finished());
+                }
                 let under_way: Vec<_> = progress.units.iter().filter_map(probe).collect();
                 if is_waiting && under_way.len() < super::trying::PROBES_AT_A_TIME {
                     return Ok(false);

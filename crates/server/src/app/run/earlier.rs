@@ -27,9 +27,13 @@ pub(super) struct Earlier {
 }
 
 impl App {
-    /// The livepatch of the run for the same kernel that finished last, of those that have one.
+    /// The livepatch of the run for the same kernel that finished last, of those that have one: of the last that kept the
+    /// same fixes, which its machines have, else of the last of all.
     pub(super) async fn earlier_livepatch(&self, run: &Run) -> Result<Option<Earlier>, AppError> {
+        /// So many runs are looked at for one that kept the same.
+        const LOOKED_AT: u32 = 50;
         let mut skip = 0;
+        let mut other = None;
         while let Some(record) =
             self.store().finished_livepatch_run(&run.record.release, skip).await?
         {
@@ -50,6 +54,13 @@ impl App {
             }
             let manifest = self.store().build(build).await?.manifest;
             let is_there = self.store().has_livepatch(build).await?;
+            let keeps_the_same = asked.kept == run.asked.kept;
+            if !keeps_the_same && other.is_some() {
+                match skip < LOOKED_AT {
+                    true => continue,
+                    false => break,
+                }
+            }
             let Some(manifest) = manifest.filter(|_| is_there) else {
                 tracing::warn!(
                     run = %run.record.number, earlier = %record.number, build = %build,
@@ -58,10 +69,13 @@ impl App {
                 );
                 return Ok(None);
             };
-            let module = manifest.module.digest;
-            return Ok(Some(Earlier { build, module, is_unusable: false }));
+            let earlier = Earlier { build, module: manifest.module.digest, is_unusable: false };
+            if keeps_the_same {
+                return Ok(Some(earlier));
+            }
+            other = Some(earlier);
         }
-        Ok(None)
+        Ok(other)
     }
 
     /// The earlier livepatch, when it is the very one that would be built of a set: by the same builder, for the

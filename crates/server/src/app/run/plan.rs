@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use elivepatch_api::{AssessedCve, AssessmentResource, RunGrounds, RunRequest};
+use elivepatch_api::{AssessedCve, AssessmentResource, CHOSEN_FIXES, RunGrounds, RunRequest};
 use elivepatch_cve::{Applicability, CveResult, FixRecord, Fixes, LinuxVersion, Outcome};
 use elivepatch_store::{RunCveRecord, StoreError};
 
 use crate::app::{App, AppError, fixes::FoundFix};
 
 /// What stands for the commit of a patch that an administrator approved.
-const APPROVED: &str = "approved";
+const APPROVED: &str = CHOSEN_FIXES[0];
 /// What stands for the commit of a patch of a livepatch-overlay.
-const OVERLAY: &str = "overlay";
+const OVERLAY: &str = CHOSEN_FIXES[1];
 
 /// Whether a patch was chosen by a person, and is no commit's.
 pub(super) fn is_chosen(commit: &str) -> bool {

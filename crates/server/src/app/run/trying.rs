@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use elivepatch_cve::Outcome;
-use elivepatch_model::{BuildState, FailureClass, PatchedFunction, RunState};
+use elivepatch_model::{BuildState, Failure, FailureClass, PatchedFunction, RunState};
 use elivepatch_store::BuildRecord;
 
 use super::{
@@ -104,7 +104,15 @@ impl App {
         run.progress.activity = "trying the fixes that are kept".to_owned();
         match (build.state, build.probe, build.failure) {
             (BuildState::Succeeded, Some(probe), _) => {
-                run.progress.kept = KeptState::Works { functions: probe.functions };
+                let functions: BTreeSet<_> = probe.functions.iter().cloned().collect();
+                match over_limits(&self.inner.options.cve.policy, &functions) {
+                    Some(rule) => {
+                        let rule = format!("the fixes that are kept are too many: {rule}");
+                        let hint = "allow larger livepatches in the server's config";
+                        run.fail(Failure::new(FailureClass::LimitExceeded, rule, hint));
+                    }
+                    None => run.progress.kept = KeptState::Works { functions: probe.functions },
+                }
             }
             (BuildState::Failed, _, Some(failure)) => run.fail(failure),
             (state, ..) if state.is_finished() => run.progress.kept = KeptState::Waiting,
@@ -116,7 +124,10 @@ impl App {
     /// Leaves out what is over the limits of a livepatch, and begins to put the rest together.
     fn begin_to_combine(&self, run: &mut Run) {
         let policy = &self.inner.options.cve.policy;
-        let mut all: BTreeSet<PatchedFunction> = BTreeSet::new();
+        let mut all: BTreeSet<PatchedFunction> = match &run.progress.kept {
+            KeptState::Works { functions } => functions.iter().cloned().collect(),
+            _ => BTreeSet::new(),
+        };
         let (mut fixes, mut late, mut over) = (Vec::new(), Vec::new(), Vec::new());
         // Where the room is not for all, the worst CVEs have it.
         let mut by_need: Vec<_> = run.progress.units.iter().enumerate().collect();
