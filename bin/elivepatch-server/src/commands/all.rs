@@ -64,6 +64,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
         host_report_seconds: config.hosts.report_seconds,
+        serves_v1: config.serves_v1(),
     };
     let app = App::open(options).await.map_err(open_error)?;
     let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
@@ -214,6 +215,12 @@ fn announce(
 
 /// Says who may use the server.
 async fn announce_access(config: &ServerConfig, app: &App) -> Result<(), AppError> {
+    if config.wants_tokens() && config.serves_v1() {
+        report::warn(
+            "everybody who reaches this server may order builds without a token, by the REST API v1.0 (v1 = true \
+             under [compat])",
+        );
+    }
     if !config.wants_tokens() {
         anstream::eprintln!("access: every user of this machine, without a token");
         return Ok(());
