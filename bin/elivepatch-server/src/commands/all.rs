@@ -33,7 +33,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the API and the workers until a signal ends them.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    logging::start();
+    logging::start(arguments.old().debug);
     serving::raise_file_limit();
     let config = load_config(arguments, &Places::of_this_user())?;
     owner::refuse_other_owner(&config.data_directory)?;
