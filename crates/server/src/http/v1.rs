@@ -60,8 +60,8 @@ async fn accept(app: &App, headers: &HeaderMap) -> Result<Accepted, AppError> {
         return Ok(Accepted::Seen(session.id));
     }
     let content_type = text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let is_form = content_type.trim_start().to_ascii_lowercase().starts_with("multipart/form-data");
-    if is_form && content_type.contains("boundary=") {
+    let content_type = content_type.trim_start().to_ascii_lowercase();
+    if content_type.starts_with("multipart/form-data") && content_type.contains("boundary=") {
         return Ok(Accepted::New(session));
     }
     Err(AppError::bad_request("the request is no multipart form", V1Intake::FORM_HINT))

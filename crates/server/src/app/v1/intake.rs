@@ -136,8 +136,8 @@ impl V1Intake {
         let read = move |bytes: &[u8]| checks::read_config(bytes).map(|config| (version, config));
         let (config, (version, read)) = app.check_upload(config, read).await?;
         let request = app.v1_request(&version, &read)?;
-        let mut given = GivenTexts::default();
-        given.config = Some(app.check_config(config, &request.target, &request.options).await?);
+        let config = app.check_config(config, &request.target, &request.options).await?;
+        let mut given = GivenTexts { config: Some(config), ..GivenTexts::default() };
         for (name, patch) in patches {
             let patch = app.check_baseline(patch, &name).await?;
             given.add_baseline(name, patch)?;

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::support::{CONFIG, PATCH, RELEASE, Server};
 
+/// A header: its name, and what it says.
+type Header<'a> = (&'a str, &'a [u8]);
+
 #[tokio::test]
 async fn file_names_are_never_paths() {
     let server = Server::new().await;
@@ -27,7 +30,7 @@ async fn file_names_are_never_paths() {
 #[tokio::test]
 async fn headers_that_say_nothing_usable_are_refused_by_their_names() {
     let server = Server::new().await;
-    let with = |headers: &[(&str, &[u8])]| {
+    let with = |headers: &[Header<'_>]| {
         let mut request =
             Request::post(GET_FILES).header("Content-Type", "multipart/form-data; boundary=f00");
         for (name, value) in headers {
@@ -35,9 +38,9 @@ async fn headers_that_say_nothing_usable_are_refused_by_their_names() {
         }
         request.body(Body::from(body_of(&PARTS))).expect("a request")
     };
-    let version: (&str, &[u8]) = ("KernelVersion", RELEASE.as_bytes());
-    let session: (&str, &[u8]) = ("UUID", SESSION.as_bytes());
-    let cases: [(&[(&str, &[u8])], &str); 9] = [
+    let version: Header<'_> = ("KernelVersion", RELEASE.as_bytes());
+    let session: Header<'_> = ("UUID", SESSION.as_bytes());
+    let cases: [(&[Header<'_>], &str); 9] = [
         (&[session], "the header KernelVersion is missing"),
         (&[session, ("KernelVersion", b"")], "the header KernelVersion is missing"),
         (&[session, ("KernelVersion", b"../../boot")], "the header KernelVersion: "),
