@@ -55,8 +55,9 @@ run_one_test() {
     run_tests --package elivepatch-end-to-end --test livepatch "$1"
 }
 
-# What the tests run themselves: archives signed by keys of their own, images, and patch, perl and python.
-install_packages gnupg diffutils patch python3-minimal skopeo umoci e2fsprogs
+# What the tests run themselves: archives signed by keys of their own, images, patch, perl and python
+# with the library of the first elivepatch's client.
+install_packages gnupg diffutils patch python3-minimal python3-requests skopeo umoci e2fsprogs
 
 # What tests left behind that were killed themselves.
 find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \

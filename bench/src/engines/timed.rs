@@ -145,6 +145,7 @@ impl Kernel<'_> {
             kallsyms: None,
             baseline: Vec::new(),
             replaces: None,
+            stack: false,
             // The kernels are built here, and run nowhere.
             accept_unproven: true,
         }

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use elivepatch_model::{HostName, KernelRelease, Role, Tag, TokenId};
 use elivepatch_server::{
     app::{CveId, LinuxVersion},
@@ -9,7 +9,7 @@ use elivepatch_server::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{host_arguments::HostCommand, times};
+use crate::{host_arguments::HostCommand, old_arguments::OldArguments, times};
 
 /// Exit codes, for the end of the help.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
@@ -29,14 +29,14 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<Utf8PathBuf>,
     #[command(flatten)]
-    all: AllArguments,
+    serve: ServeArguments,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the API and its workers in one process (the default).
-    All(AllArguments),
+    All(ServeArguments),
     /// Write a commented config file and make the directories.
     Init(AllArguments),
     /// Read the config, show what it says, and name every problem.
@@ -321,6 +321,15 @@ pub struct GcArguments {
     cache: CacheArguments,
 }
 
+/// What the server takes.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    all: AllArguments,
+    #[command(flatten)]
+    old: OldArguments,
+}
+
 /// What wins over the config file.
 #[derive(Debug, Args)]
 pub struct AllArguments {
@@ -375,12 +384,31 @@ impl Arguments {
         self.config.clone().unwrap_or_else(|| places.config_file.clone())
     }
 
+    /// The options of the first elivepatch's server.
+    pub fn old(&self) -> &OldArguments {
+        match &self.command {
+            Some(Command::All(serve)) => &serve.old,
+            _ => &self.serve.old,
+        }
+    }
+
+    /// Reads the command line. What is wrong with it ends the program.
+    pub fn read() -> Self {
+        let arguments = Self::parse();
+        if let Err(conflict) = arguments.old().tls(Utf8PathBuf::clone) {
+            Self::command().error(ErrorKind::ArgumentConflict, conflict).exit();
+        }
+        arguments
+    }
+
     /// The values that win over the config file.
     pub fn overrides(&self) -> Overrides {
         let all = match &self.command {
-            Some(Command::All(all) | Command::Init(all)) => all,
-            _ => &self.all,
+            Some(Command::All(serve)) => &serve.all,
+            Some(Command::Init(all)) => all,
+            _ => &self.serve.all,
         };
+        let old = self.old();
         let own = self.command.as_ref().and_then(Command::cache);
         let cache_directory = own.map_or(&all.cache_directory, |own| &own.cache_directory);
         // A path on the command line is relative to where the command was given.
@@ -388,8 +416,40 @@ impl Arguments {
             |path: &Utf8PathBuf| camino::absolute_utf8(path).unwrap_or_else(|_| path.clone());
         Overrides {
             listen: all.listen,
+            host: old.host,
+            port: old.port,
+            jobs: old.jobs,
+            tls: old.tls(absolute).ok().flatten(),
             data_directory: all.data_directory.as_ref().map(absolute),
             cache_directory: cache_directory.as_ref().map(absolute),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elivepatch_server::config::TlsOverride;
+
+    use super::*;
+
+    fn overrides(arguments: &[&str]) -> Overrides {
+        let all = ["elivepatch-server"].into_iter().chain(arguments.iter().copied());
+        Arguments::try_parse_from(all).expect("a command line").overrides()
+    }
+
+    #[test]
+    fn jobs_of_the_first_elivepatch_are_the_builders_before_and_behind_the_command() {
+        for arguments in [&["-j", "3"][..], &["--jobs", "3"][..], &["all", "-j", "3"][..]] {
+            assert_eq!(overrides(arguments).jobs, Some(3), "{arguments:?}");
+        }
+        assert_eq!(overrides(&[]).jobs, None, "the config's");
+    }
+
+    #[test]
+    fn files_on_the_command_line_are_where_it_was_given() {
+        let tls = overrides(&["-C", "certificate.pem", "-K", "key.pem"]).tls;
+        let Some(TlsOverride::Files { certificate, key }) = tls else { panic!("{tls:?}") };
+        assert!(certificate.is_absolute() && certificate.ends_with("certificate.pem"));
+        assert!(key.is_absolute() && key.ends_with("key.pem"));
     }
 }

@@ -8,6 +8,7 @@ mod host_arguments;
 mod housekeeping;
 mod logging;
 mod manifest_key;
+mod old_arguments;
 mod owner;
 mod report;
 mod runner;
@@ -18,13 +19,11 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(report::panicked));
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     let result = match &arguments.command {
         None | Some(Command::All(_)) => commands::all::run(&arguments),
         Some(Command::Init(_)) => commands::init::run(&arguments),

@@ -142,7 +142,7 @@ fn fix_that_the_policy_denies_is_approved_with_a_warning() {
 #[test]
 fn fixes_are_approved_while_the_server_runs() {
     let home = Home::new("");
-    let _server = Running::start(&home.path("server.toml"));
+    let _server = Running::start(&home.path("server.toml"), &[]);
     home.approve("CVE-2026-1001", "fix.patch", &[]).succeeds();
     let list = home.run(&["fix", "list"]).succeeds().stdout();
     assert!(list.contains("CVE-2026-1001"), "{list}");

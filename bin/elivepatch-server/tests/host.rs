@@ -346,7 +346,7 @@ fn server_that_runs_tells_hosts_what_was_changed_beside_it() {
     let home = Home::new();
     let (build, digest) = home.livepatch();
     home.run(&["feed", "update"]).succeeds();
-    let server = Running::start(&home.path("server.toml"));
+    let server = Running::start(&home.path("server.toml"), &[]);
     let url: ServerUrl = server.url.parse().expect("its address");
     let client = Client::over_http(url, "test").expect("a client");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

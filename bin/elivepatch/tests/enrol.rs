@@ -53,6 +53,7 @@ impl Served {
                 cve: CveOptions::default(),
                 inventories: None,
                 host_report_seconds: 900,
+                serves_v1: false,
                 builder_identity: BuilderIdentity::default(),
             })
             .await

@@ -18,6 +18,7 @@ pub mod paths;
 mod rebuild;
 mod run;
 mod service;
+pub mod v1;
 
 pub use assessment::{AssessedCve, AssessmentRequest, AssessmentResource, FaultyCve};
 pub use assignment::{

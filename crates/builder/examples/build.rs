@@ -76,6 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         kallsyms: std::env::var("KALLSYMS").ok().map(fs_err::read).transpose()?,
         baseline: Vec::new(),
         replaces: None,
+        stack: std::env::var_os("STACK").is_some(),
         accept_unproven: std::env::var_os("ACCEPT_UNPROVEN").is_some(),
     };
     match builder.build(&order, &Printer, &work) {

@@ -32,6 +32,8 @@ pub struct BuildOrder {
     pub accept_unproven: bool,
     /// The livepatch that is active on the target's machines.
     pub replaces: Option<EarlierModule>,
+    /// Whether the livepatch leaves those that are active beside it.
+    pub stack: bool,
     /// The symbols of the running kernel in their normal form ([`elivepatch_model::Kallsyms`]).
     pub kallsyms: Option<Vec<u8>>,
     /// The patches that are compiled into the running kernel, in the order in which they were
@@ -54,6 +56,7 @@ impl BuildOrder {
                 accept_unproven: self.accept_unproven,
                 probe: false,
                 replaces: self.replaces.as_ref().map(|earlier| earlier.digest),
+                stack: self.stack,
             },
         }
     }

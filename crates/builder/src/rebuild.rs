@@ -112,6 +112,7 @@ mod tests {
                 anyway,
             }),
             replaces: None,
+            stack: false,
             accept_unproven: false,
             kallsyms: None,
             baseline: Vec::new(),

@@ -71,6 +71,9 @@ pub enum Obstacle {
         "it was ordered for a kernel of which the build-id was not told: it may be another one than this"
     )]
     NotOrderedHere,
+    /// It would not take the place of what is loaded, as everything goes by that elivepatch loads.
+    #[error("it was made to load beside other livepatches, and replaces none")]
+    Stacks,
     /// Nothing says what it was built for.
     #[error("it has no manifest, so that nothing proves that it was built for this very kernel")]
     NoManifest,
@@ -152,6 +155,9 @@ impl Obstacle {
             | Self::Release { .. }
             | Self::NotOrderedHere => {
                 "order one for the running kernel: elivepatch build or elivepatch cve on this machine"
+            }
+            Self::Stacks => {
+                "order it with elivepatch build, which makes one that replaces what is loaded"
             }
             Self::Digest { .. } => "fetch module and manifest again",
             Self::NoManifest => {
@@ -249,6 +255,9 @@ fn of_the_file(candidate: &Candidate<'_>) -> Vec<Obstacle> {
                     module: module.digest,
                     manifest: manifest.module.digest,
                 });
+            }
+            if manifest.request.as_ref().is_some_and(|request| request.options.stack) {
+                found.push(Obstacle::Stacks);
             }
             if manifest.architecture.as_str() != std::env::consts::ARCH {
                 found.push(Obstacle::Architecture {

@@ -102,7 +102,19 @@ fn what_was_not_built_for_this_kernel_is_not_loaded() {
         change(applying.manifest.as_mut().expect("it has one"));
     };
     let other: elivepatch_model::ElfBuildId = "cd".repeat(20).parse().expect("a build-id");
+    let stacks = serde_json::json!({
+        "target": {"release": RELEASE, "architecture": "x86_64"}, "config_text": "0".repeat(64),
+        "checks": [], "options": {"stack": true},
+    });
     for (told, part) in [
+        (
+            of(&|it| {
+                let request: Option<elivepatch_model::RequestRecord> =
+                    serde_json::from_value(stacks.clone()).expect("a request");
+                manifest(it, &|manifest| manifest.request = request.clone());
+            }),
+            "load beside other livepatches, and replaces none",
+        ),
         (of(&|it| it.manifest = None), "no manifest"),
         (
             of(&|it| manifest(it, &|manifest| manifest.build_id = other.clone())),

@@ -83,8 +83,10 @@ mod tests {
         let record = PatchRecord { name: "a.patch".to_owned(), digest: config };
         let unproven = BuildOptions { accept_unproven: true, ..BuildOptions::default() };
         let replacing = BuildOptions { replaces: Some(config), ..BuildOptions::default() };
+        let stacking = BuildOptions { stack: true, ..BuildOptions::default() };
         let mut keys = vec![
             input.key(),
+            BuildKeyInput { options: &stacking, ..input }.key(),
             BuildKeyInput { kallsyms: Some(config), ..input }.key(),
             BuildKeyInput { baseline: std::slice::from_ref(&record), ..input }.key(),
             BuildKeyInput { options: &unproven, ..input }.key(),
@@ -92,6 +94,6 @@ mod tests {
         ];
         keys.sort_by_key(ToString::to_string);
         keys.dedup();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 6);
     }
 }

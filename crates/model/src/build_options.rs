@@ -28,6 +28,10 @@ pub struct BuildOptions {
     /// the server names it for itself; their requests must not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Sha256Digest>,
+    /// Load beside the livepatches that are active on the target's machines, and replace none of them.
+    /// What hosts are assigned replaces all others, so such a livepatch is not for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stack: bool,
 }
 
 impl BuildOptions {

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use elivepatch_server::{
     ServerConfig,
-    config::{ConfigError, Overrides, Places, template},
+    config::{ConfigError, Overrides, Places, TlsOverride, template},
 };
 
 fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
@@ -43,6 +43,8 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(config.tls.enabled.take(), Some(true));
     assert!(config.tls.certificate.take().is_some());
     assert!(config.tls.key.take().is_some());
+    // Without it, it hangs on the address.
+    assert_eq!(config.compat.v1.take(), Some(true));
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
     // The key for manifests is in the data directory, and modules are signed by nobody.
@@ -52,7 +54,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(config, defaults);
     assert_eq!(config.manifest_key(), "/var/lib/elivepatch/manifest.key");
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 92, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 93, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -244,8 +246,29 @@ fn command_line_wins_over_the_file_and_is_checked_as_well() {
     let text = "listen = \"127.0.0.1:8\"";
     let config = ServerConfig::parse(text, path, &places, &overrides).expect("valid");
     assert_eq!(config.listen.port(), 9);
+    let text = "listen = \"127.0.0.1:8\"\n[builder]\njobs = 2\n[tls]\nenabled = false\n";
+    let parsed = |overrides| ServerConfig::parse(text, path, &places, &overrides).expect("valid");
+    let old = Overrides { host: Some([127, 0, 0, 2].into()), ..Overrides::default() };
+    assert_eq!(parsed(old).listen.to_string(), "127.0.0.2:8");
+    let old = Overrides { port: Some(5000), jobs: Some(3), ..Overrides::default() };
+    assert_eq!(parsed(old.clone()).listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(parsed(old).builder.jobs, 3);
+    let old = Overrides { tls: Some(TlsOverride::Own), ..Overrides::default() };
+    assert!(parsed(old).encrypts());
     let relative = Overrides { data_directory: Some("data".into()), ..Overrides::default() };
     assert!(ServerConfig::parse("", path, &places, &relative).is_err());
+}
+
+#[test]
+fn api_of_the_first_elivepatch_is_on_where_no_tokens_are_wanted_or_when_it_is_switched_on() {
+    let serves = |text: &str| parse(text).expect("valid").serves_v1();
+    let network = "listen = \"0.0.0.0:5000\"\n";
+    assert!(serves(""));
+    assert!(!serves("[compat]\nv1 = false\n"));
+    assert!(!serves("[access]\ntokens = \"always\"\n"));
+    assert!(!serves(network));
+    assert!(serves(&format!("{network}[compat]\nv1 = true\n")));
+    assert!(error("[compat]\nv2 = true\n").contains("unknown field `v2`"));
 }
 
 #[test]
@@ -253,7 +276,7 @@ fn template_with_chosen_values_says_them() {
     let chosen = Overrides {
         listen: Some("127.0.0.1:9".parse().expect("an address")),
         data_directory: Some("/srv/data with \"quotes\"".into()),
-        cache_directory: None,
+        ..Overrides::default()
     };
     let config = parse(&template(&Places::of_the_system(), &chosen)).expect("valid");
     assert_eq!(config.listen.port(), 9);

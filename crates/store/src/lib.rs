@@ -24,6 +24,7 @@ mod lost;
 mod policy;
 mod row;
 mod runs;
+mod sessions;
 mod store;
 mod submit;
 mod summary;

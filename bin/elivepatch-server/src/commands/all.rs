@@ -33,7 +33,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the API and the workers until a signal ends them.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    logging::start();
+    logging::start(arguments.old().debug);
     serving::raise_file_limit();
     let config = load_config(arguments, &Places::of_this_user())?;
     owner::refuse_other_owner(&config.data_directory)?;
@@ -64,6 +64,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
         host_report_seconds: config.hosts.report_seconds,
+        serves_v1: config.serves_v1(),
     };
     let app = App::open(options).await.map_err(open_error)?;
     let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
@@ -214,6 +215,12 @@ fn announce(
 
 /// Says who may use the server.
 async fn announce_access(config: &ServerConfig, app: &App) -> Result<(), AppError> {
+    if config.wants_tokens() && config.serves_v1() {
+        report::warn(
+            "everybody who reaches this server may order builds without a token, by the REST API v1.0 (v1 = true \
+             under [compat])",
+        );
+    }
     if !config.wants_tokens() {
         anstream::eprintln!("access: every user of this machine, without a token");
         return Ok(());

@@ -20,6 +20,8 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         false => "every user of this machine, without a token",
     };
     anstream::println!("access:           {access}");
+    let v1 = if config.serves_v1() { "answered, without a token" } else { "off" };
+    anstream::println!("REST API v1.0:    {v1}");
     anstream::println!("encryption:       {}", encryption(&config)?);
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);

@@ -163,6 +163,7 @@ async fn fetch_order(lease: &Lease, client: &LeaseClient) -> Result<BuildOrder, 
         kallsyms,
         baseline,
         replaces,
+        stack: build.options.stack,
     })
 }
 

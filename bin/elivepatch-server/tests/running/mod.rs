@@ -10,16 +10,17 @@ use std::{
 pub struct Running {
     child: Child,
     /// The other end of its standard error: what it says later has to go somewhere.
-    said: BufReader<ChildStderr>,
+    pub said: BufReader<ChildStderr>,
     /// Where it listens.
     pub url: String,
 }
 
 impl Running {
-    /// Starts one with a config, and waits until it listens.
-    pub fn start(config: &Path) -> Self {
+    /// Starts one with a config and further options, and waits until it listens.
+    pub fn start(config: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_elivepatch-server"));
-        command.arg("--config").arg(config).stderr(Stdio::piped());
+        command.args(options).arg("--config").arg(config).stderr(Stdio::piped());
+        command.env_remove("RUST_LOG");
         let mut child = command.spawn().expect("the program");
         let said = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut server = Self { child, said, url: String::new() };

@@ -14,6 +14,9 @@ const COPY_MODULE_DIRECTORY: &str = r#"cp --recursive "$1" "$2" && touch "$2/.ou
 /// Where kpatch's module directory is copied to, in the sandbox.
 const MODULE_DIRECTORY: &str = "/scratch/kpatch";
 
+/// Has kpatch's hook make a livepatch that replaces no other (`kpatch-build --non-replace`).
+const STACK: &str = " -DKLP_REPLACE_ENABLE=false";
+
 /// The largest module that is taken, in bytes. One that replaces a function has some 20 kB.
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -33,12 +36,13 @@ pub(super) fn link(engine: &KpatchEngine, changed: &[ChangedObject]) -> Result<V
     let arguments =
         [&format!("M={MODULE_DIRECTORY}"), "CFLAGS_MODULE=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
     // clang warns of kpatch's own code: no error, also where the config makes errors of warnings.
+    let stack = if engine.stack { STACK } else { "" };
     let make = engine
         .patched
         .command(engine.make.words(arguments))
         .environment("KPATCH_NAME", name)
         .environment("KPATCH_BUILD", "/build")
-        .environment("KCFLAGS", format!("-I{KPATCH_HEADERS} -Wno-error"));
+        .environment("KCFLAGS", format!("-I{KPATCH_HEADERS} -Wno-error{stack}"));
     check(engine, &make)?;
 
     // Before create-klp-module: strip does not know the marks that it puts on symbols.

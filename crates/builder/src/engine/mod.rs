@@ -69,6 +69,8 @@ pub(crate) struct KpatchEngine<'a> {
     pub make: KernelMake,
     /// The module's name.
     pub module_name: &'a str,
+    /// Whether the module leaves the livepatches that are active beside it.
+    pub stack: bool,
     /// The sandbox.
     pub sandbox: &'a Sandbox,
     /// Who hears of it.

@@ -62,6 +62,7 @@ impl Build {
             patched: &self.patched,
             make: KernelMake::with("cc", &[], &self.kernel.release, 2),
             module_name: "livepatch_test",
+            stack: false,
             sandbox: &self.kernel.sandbox,
             observer: &SilentObserver,
             touched: &self.touched,

@@ -167,6 +167,7 @@ fn inspected_module(
             Engine::KlpBuild => make,
         },
         module_name: &name,
+        stack: order.stack,
         sandbox: &builder.sandbox,
         observer,
         touched: &touched,

@@ -45,6 +45,7 @@ pub(crate) fn warm(
         without: BTreeSet::new(),
         engine: None,
         replaces: None,
+        stack: false,
         accept_unproven: false,
         kallsyms: None,
         baseline: baseline.to_vec(),

@@ -48,6 +48,12 @@ pub(super) fn run(bytes: &[u8]) -> Result<RunRequest, AppError> {
 
 /// What a CVE run replaces, the server knows itself.
 fn replaces_nothing(options: &BuildOptions) -> Result<(), AppError> {
+    if options.stack {
+        return Err(AppError::bad_request(
+            "stack is not for CVE runs",
+            "leave it out: the livepatch of a CVE run has all fixes, and replaces the one before",
+        ));
+    }
     match options.replaces {
         None => Ok(()),
         Some(_) => Err(AppError::bad_request(
@@ -115,13 +121,18 @@ fn behaviour_check(position: usize, check: &BehaviourCheck) -> Result<(), AppErr
     Ok(())
 }
 
+/// Reads a config, whatever its target.
+pub(super) fn read_config(bytes: &[u8]) -> Result<KernelConfig, AppError> {
+    KernelConfig::parse(bytes).map_err(config_unreadable)
+}
+
 /// Checks the config against the target and the engine that is asked for. Gives the digest of what the config says.
 pub(super) fn config(
     bytes: &[u8],
     target: &TargetFacts,
     engine: Option<Engine>,
 ) -> Result<Sha256Digest, AppError> {
-    let config = KernelConfig::parse(bytes).map_err(config_unreadable)?;
+    let config = read_config(bytes)?;
     let architecture = config.architecture().map_err(config_unreadable)?;
     if architecture != target.architecture {
         return Err(refused(
@@ -208,6 +219,12 @@ pub(super) fn policy(options: &BuildOptions, allow_unproven: bool) -> Result<(),
         return Err(AppError::bad_request(
             "probe is not for requests",
             "leave it out: the server orders probes for CVE runs",
+        ));
+    }
+    if options.stack && options.replaces.is_some() {
+        return Err(AppError::bad_request(
+            "stack and replaces exclude each other",
+            "leave one of them out: a livepatch either replaces the others or loads beside them",
         ));
     }
     if options.accept_unproven && !allow_unproven {

@@ -56,6 +56,7 @@ impl Place {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
+            serves_v1: false,
             builder_identity: BuilderIdentity::default(),
         };
         App::open(options).await.expect("an app")

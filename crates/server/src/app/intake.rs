@@ -1,17 +1,16 @@
 use std::sync::Arc;
 
 use elivepatch_api::{BuildRequest, BuildSubmission, RebuildRequest, RunRequest, RunSubmission};
-use elivepatch_model::{BuildOptions, Fix, Sha256Digest, TargetFacts, limits};
-use elivepatch_store::{AuditAction, StoreError, UploadedBlob};
+use elivepatch_model::{BuildOptions, Fix, TargetFacts, limits};
+use elivepatch_store::AuditAction;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    App, AppError, Caller, Part, builds, checks,
-    order::Order,
+    App, AppError, Caller, Part, TakesParts, checks,
     part::{PartKind, PartName},
     rebuild,
-    texts::{CheckedTexts, GivenTexts},
+    texts::GivenTexts,
 };
 
 /// What a form holds, for errors.
@@ -83,12 +82,11 @@ impl App {
     }
 }
 
-impl Intake {
-    /// Begins the part with this name and, for a patch, the file name that the author gave.
-    ///
-    /// # Errors
-    /// When another part should come here, or too many patches come.
-    pub fn begin_part(&mut self, name: &str, file_name: Option<&str>) -> Result<Part, AppError> {
+impl TakesParts for Intake {
+    const FORM_HINT: &'static str =
+        "send multipart/form-data with the parts request, config, kallsyms, baseline and patch";
+
+    fn begin_part(&mut self, name: &str, file_name: Option<&str>) -> Result<Part, AppError> {
         let Some(part) = PartName::find(name).filter(|part| self.may_come(*part)) else {
             let name: String = name.chars().take(40).collect();
             let expected = self.expected().as_str();
@@ -118,30 +116,7 @@ impl Intake {
         Part::begin(self.app.store(), part, file_name, there + 1)
     }
 
-    /// Whether a part may come now: after those before it, and a config before all of a build's.
-    fn may_come(&self, part: PartName) -> bool {
-        let in_order = match self.last {
-            None => part == PartName::Request,
-            Some(last) => part > last || (part == last && part.is_repeated()),
-        };
-        let after_config = self.kind != IntakeKind::Build || self.given.config.is_some();
-        in_order && (after_config || part <= PartName::Config)
-    }
-
-    /// The next part that must come.
-    fn expected(&self) -> PartName {
-        match self.last {
-            None => PartName::Request,
-            Some(PartName::Request) if self.kind != IntakeKind::Rebuild => PartName::Config,
-            Some(_) => PartName::Patch,
-        }
-    }
-
-    /// Ends a part and checks it.
-    ///
-    /// # Errors
-    /// [`AppError::Refused`] when it can never give a livepatch; [`AppError::BadRequest`].
-    pub async fn end_part(&mut self, part: Part) -> Result<(), AppError> {
+    async fn end_part(&mut self, part: Part) -> Result<(), AppError> {
         if let PartKind::Request(bytes) = &part.kind {
             let asked = match self.kind {
                 IntakeKind::Build => Asked::Build(Box::new(checks::request(bytes)?)),
@@ -195,6 +170,27 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+impl Intake {
+    /// Whether a part may come now: after those before it, and a config before all of a build's.
+    fn may_come(&self, part: PartName) -> bool {
+        let in_order = match self.last {
+            None => part == PartName::Request,
+            Some(last) => part > last || (part == last && part.is_repeated()),
+        };
+        let after_config = self.kind != IntakeKind::Build || self.given.config.is_some();
+        in_order && (after_config || part <= PartName::Config)
+    }
+
+    /// The next part that must come.
+    fn expected(&self) -> PartName {
+        match self.last {
+            None => PartName::Request,
+            Some(PartName::Request) if self.kind != IntakeKind::Rebuild => PartName::Config,
+            Some(_) => PartName::Patch,
+        }
+    }
 
     /// Begins the CVE run, or joins an equal one.
     ///
@@ -222,60 +218,18 @@ impl Intake {
     /// # Errors
     /// When a part is missing, the queue or the disk is full, or the store fails.
     pub async fn finish(self, caller: &Caller) -> Result<BuildSubmission, AppError> {
-        let app = self.app.clone();
-        let action = match self.kind {
-            IntakeKind::Rebuild => AuditAction::RebuildOrdered,
-            IntakeKind::Build | IntakeKind::Run => AuditAction::BuildOrdered,
-        };
-        let submission = self.queue().await?;
-        let build = &submission.build;
-        let fixes: Vec<&str> = build.fixes.iter().map(|fix| fix.name.as_str()).collect();
-        let detail = json!({ "release": build.target.release, "fixes": fixes });
-        let subject = format!("build {}", build.number);
-        app.note_order(caller, action, &subject, submission.joined, detail).await;
-        Ok(submission)
-    }
-
-    async fn queue(self) -> Result<BuildSubmission, AppError> {
         let Self { app, asked, given, .. } = self;
-        let request = match asked {
-            Some(Asked::Rebuild(rebuild)) => return app.submit_rebuild(*rebuild, given).await,
-            Some(Asked::Build(request)) => Some(request),
-            Some(Asked::Run(_)) | None => None,
-        };
-        let GivenTexts { config, kallsyms, baseline, patches } = given;
-        let (Some(request), Some(config), false) = (request, config, patches.is_empty()) else {
-            return Err(AppError::bad_request(
+        match asked {
+            Some(Asked::Rebuild(rebuild)) => {
+                let submission = app.submit_rebuild(*rebuild, given).await?;
+                app.note_build(caller, AuditAction::RebuildOrdered, &submission).await;
+                Ok(submission)
+            }
+            Some(Asked::Build(request)) => app.order_build(caller, *request, given).await,
+            Some(Asked::Run(_)) | None => Err(AppError::bad_request(
                 "a part is missing",
                 "send the parts request, config and one patch or more, in this order",
-            ));
-        };
-        let BuildRequest { target, checks, options } = *request;
-        if let Some(module) = options.replaces
-            && !app.store().has_module(module, &target.release).await?
-        {
-            return Err(AppError::NothingToReplace(module));
+            )),
         }
-        let (baseline, mut uploads): (Vec<_>, Vec<UploadedBlob>) = baseline.into_iter().unzip();
-        let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
-        uploads.append(&mut of_fixes);
-        let identity = &app.inner.options.builder_identity;
-        let use_of_symbols = identity.use_of_symbols(&target, !baseline.is_empty());
-        let kallsyms = use_of_symbols.kept(kallsyms);
-        let builder = identity.of_builds_for(&target.release);
-        let order = Order { target, baseline, fixes, checks, options, rebuild: None };
-        let symbols: Option<Sha256Digest> = kallsyms.as_ref().map(UploadedBlob::digest);
-        let key = order.key(config.meaning, use_of_symbols.in_key(symbols), &builder);
-        let store = app.store();
-        // Both are looked at again in the transaction; looking here keeps blobs of requests that
-        // need none off the disk.
-        if let Some(build) = store.equal_build(key).await? {
-            return Ok(BuildSubmission { build: builds::resource(build), joined: true });
-        }
-        let limit = u64::from(app.inner.options.queue_limit);
-        if store.queue_length().await?.queued >= limit {
-            return Err(StoreError::QueueFull(limit).into());
-        }
-        app.queue(key, order, CheckedTexts { config, kallsyms, patches: uploads }).await
     }
 }

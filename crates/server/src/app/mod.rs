@@ -25,6 +25,7 @@ mod rebuild;
 mod run;
 mod target_checks;
 mod texts;
+mod v1;
 mod wakeups;
 
 use std::{sync::Arc, time::Duration};
@@ -60,7 +61,8 @@ pub use feed::{
 pub use fixes::{ApproveError, approve_fix};
 pub use hosts::{Fleet, checked_tags};
 pub use intake::Intake;
-pub use part::Part;
+pub use part::{Part, TakesParts};
+pub use v1::{V1Intake, V1Outcome, V1Session};
 
 use checker::Checker;
 use chores::ChoreBoard;
@@ -92,6 +94,8 @@ pub struct AppOptions {
     pub inventories: Option<Arc<dyn Inventories>>,
     /// After how many seconds hosts are to report again.
     pub host_report_seconds: u32,
+    /// Whether clients of the REST API v1.0 are answered.
+    pub serves_v1: bool,
 }
 
 /// What the app must be told of fixes for CVEs.
@@ -124,6 +128,8 @@ struct Inner {
     /// What matters on the kernels of hosts.
     exposures: tokio::sync::Mutex<hosts::KeptExposures>,
     fixes: fixes::Fixes,
+    /// Orders of clients of the REST API v1.0 are taken one after the other, so that a session is one build.
+    v1_orders: tokio::sync::Mutex<()>,
     /// Which refused requests were written down lately.
     refusals: access::Refusals,
     /// Absent beside a server that has it.
@@ -170,6 +176,7 @@ impl App {
             cve_facts: tokio::sync::Mutex::default(),
             exposures: tokio::sync::Mutex::default(),
             fixes,
+            v1_orders: tokio::sync::Mutex::default(),
             refusals: access::Refusals::default(),
             _lock: lock,
         };

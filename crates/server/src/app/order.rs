@@ -1,11 +1,15 @@
-use elivepatch_api::BuildSubmission;
+use elivepatch_api::{BuildRequest, BuildSubmission};
 use elivepatch_model::{
     BehaviourCheck, BuildKey, BuildKeyInput, BuildOptions, Fix, PatchRecord, RebuildOf,
     Sha256Digest, TargetFacts,
 };
-use elivepatch_store::{KeptBlob, NewBuild};
+use elivepatch_store::{AuditAction, KeptBlob, NewBuild, StoreError, UploadedBlob};
+use serde_json::json;
 
-use super::{App, AppError, builds, now, texts::CheckedTexts};
+use super::{
+    App, AppError, Caller, builds, now,
+    texts::{CheckedTexts, GivenTexts},
+};
 
 /// All of a build but its texts.
 pub(super) struct Order {
@@ -43,6 +47,73 @@ impl Order {
 }
 
 impl App {
+    /// Queues the build of a request whose texts were checked, or joins an equal one, and writes down who ordered it.
+    pub(super) async fn order_build(
+        &self,
+        caller: &Caller,
+        request: BuildRequest,
+        given: GivenTexts,
+    ) -> Result<BuildSubmission, AppError> {
+        let submission = self.queue_or_join(request, given).await?;
+        self.note_build(caller, AuditAction::BuildOrdered, &submission).await;
+        Ok(submission)
+    }
+
+    /// Writes down who ordered a build.
+    pub(super) async fn note_build(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        submission: &BuildSubmission,
+    ) {
+        let build = &submission.build;
+        let fixes: Vec<&str> = build.fixes.iter().map(|fix| fix.name.as_str()).collect();
+        let detail = json!({ "release": build.target.release, "fixes": fixes });
+        let subject = format!("build {}", build.number);
+        self.note_order(caller, action, &subject, submission.joined, detail).await;
+    }
+
+    async fn queue_or_join(
+        &self,
+        request: BuildRequest,
+        given: GivenTexts,
+    ) -> Result<BuildSubmission, AppError> {
+        let GivenTexts { config, kallsyms, baseline, patches } = given;
+        let (Some(config), false) = (config, patches.is_empty()) else {
+            return Err(AppError::bad_request(
+                "a part is missing",
+                "send the parts request, config and one patch or more, in this order",
+            ));
+        };
+        let BuildRequest { target, checks, options } = request;
+        if let Some(module) = options.replaces
+            && !self.store().has_module(module, &target.release).await?
+        {
+            return Err(AppError::NothingToReplace(module));
+        }
+        let (baseline, mut uploads): (Vec<_>, Vec<UploadedBlob>) = baseline.into_iter().unzip();
+        let (fixes, mut of_fixes): (Vec<_>, Vec<UploadedBlob>) = patches.into_iter().unzip();
+        uploads.append(&mut of_fixes);
+        let identity = &self.inner.options.builder_identity;
+        let use_of_symbols = identity.use_of_symbols(&target, !baseline.is_empty());
+        let kallsyms = use_of_symbols.kept(kallsyms);
+        let builder = identity.of_builds_for(&target.release);
+        let order = Order { target, baseline, fixes, checks, options, rebuild: None };
+        let symbols: Option<Sha256Digest> = kallsyms.as_ref().map(UploadedBlob::digest);
+        let key = order.key(config.meaning, use_of_symbols.in_key(symbols), &builder);
+        let store = self.store();
+        // Both are looked at again in the transaction; looking here keeps blobs of requests that
+        // need none off the disk.
+        if let Some(build) = store.equal_build(key).await? {
+            return Ok(BuildSubmission { build: builds::resource(build), joined: true });
+        }
+        let limit = u64::from(self.inner.options.queue_limit);
+        if store.queue_length().await?.queued >= limit {
+            return Err(StoreError::QueueFull(limit).into());
+        }
+        self.queue(key, order, CheckedTexts { config, kallsyms, patches: uploads }).await
+    }
+
     /// Keeps the texts of a build and queues it, unless an equal one has come meanwhile.
     pub(super) async fn queue(
         &self,

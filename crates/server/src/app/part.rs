@@ -38,6 +38,24 @@ impl PartName {
     }
 }
 
+/// What takes the parts of a form, one after the other.
+pub trait TakesParts: Send {
+    /// What the form should be, for errors.
+    const FORM_HINT: &'static str;
+
+    /// Begins the part with this name and, for a patch, the file name that the author gave.
+    ///
+    /// # Errors
+    /// When another part should come here, or too many patches come.
+    fn begin_part(&mut self, name: &str, file_name: Option<&str>) -> Result<Part, AppError>;
+
+    /// Ends a part and checks it.
+    ///
+    /// # Errors
+    /// [`AppError::Refused`] when it can never give a livepatch; [`AppError::BadRequest`].
+    fn end_part(&mut self, part: Part) -> impl Future<Output = Result<(), AppError>> + Send;
+}
+
 /// One part while it is received.
 pub struct Part {
     pub(super) kind: PartKind,

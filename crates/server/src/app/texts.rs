@@ -106,7 +106,7 @@ impl App {
     }
 
     /// Runs a check on an upload.
-    async fn check_upload<T: Send + 'static>(
+    pub(super) async fn check_upload<T: Send + 'static>(
         &self,
         upload: UploadedBlob,
         check: impl FnOnce(&[u8]) -> Result<T, AppError> + Send + 'static,

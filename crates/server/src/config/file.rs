@@ -4,9 +4,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::{
-    AccessSection, BuilderSection, CacheSection, ConfigError, DebianSection, FeedSection,
-    FixesSection, HostsSection, PolicySection, ServerConfig, SigningSection, SourceSection,
-    TlsSection,
+    AccessSection, BuilderSection, CacheSection, CompatSection, ConfigError, DebianSection,
+    FeedSection, FixesSection, HostsSection, PolicySection, ServerConfig, SigningSection,
+    SourceSection, TlsSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -21,6 +21,7 @@ pub(super) struct ConfigFile {
     access: AccessSection,
     tls: TlsSection,
     cache: CacheSection,
+    compat: CompatSection,
     builder: BuilderSection,
     policy: PolicySection,
     feed: FeedSection,
@@ -56,6 +57,7 @@ impl ConfigFile {
             queue_limit: self.queue_limit.unwrap_or(defaults.queue_limit),
             access: self.access,
             tls: self.tls,
+            compat: self.compat,
             builder: self.builder,
             policy: self.policy,
             feed: self.feed,

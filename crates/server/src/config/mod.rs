@@ -3,6 +3,7 @@
 mod access;
 mod access_template;
 mod cache;
+mod compat;
 mod debian;
 mod error;
 mod feed;
@@ -21,12 +22,13 @@ mod source_template;
 mod template;
 mod validate;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 pub use access::{AccessSection, TlsSection, Tokens};
 pub use cache::CacheSection;
+pub use compat::CompatSection;
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
@@ -65,6 +67,8 @@ pub struct ServerConfig {
     pub access: AccessSection,
     /// How connections are encrypted.
     pub tls: TlsSection,
+    /// What is served for programs of the first elivepatch.
+    pub compat: CompatSection,
     /// How builds are run.
     pub builder: BuilderSection,
     /// What requests may ask for, and which fixes are built.
@@ -88,10 +92,32 @@ pub struct ServerConfig {
 pub struct Overrides {
     /// Where the API listens.
     pub listen: Option<SocketAddr>,
+    /// The address of that alone, with the port of the file.
+    pub host: Option<IpAddr>,
+    /// The port of it alone.
+    pub port: Option<u16>,
+    /// See [`BuilderSection::jobs`].
+    pub jobs: Option<u32>,
+    /// Encrypt connections, and by which certificate.
+    pub tls: Option<TlsOverride>,
     /// See [`ServerConfig::data_directory`].
     pub data_directory: Option<Utf8PathBuf>,
     /// See [`ServerConfig::cache_directory`].
     pub cache_directory: Option<Utf8PathBuf>,
+}
+
+/// A certificate that is named on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsOverride {
+    /// The one that the server makes itself.
+    Own,
+    /// One from files, in PEM.
+    Files {
+        /// The certificate with its chain.
+        certificate: Utf8PathBuf,
+        /// Its key.
+        key: Utf8PathBuf,
+    },
 }
 
 impl ServerConfig {
@@ -106,6 +132,7 @@ impl ServerConfig {
             queue_limit: DEFAULT_QUEUE_LIMIT,
             access: AccessSection::default(),
             tls: TlsSection::default(),
+            compat: CompatSection::default(),
             builder: BuilderSection::default(),
             policy: PolicySection::default(),
             feed: FeedSection::default(),
@@ -125,6 +152,11 @@ impl ServerConfig {
     /// Whether connections are encrypted.
     pub fn encrypts(&self) -> bool {
         self.tls.enabled.unwrap_or(!self.listen.ip().is_loopback())
+    }
+
+    /// Whether the REST API v1.0 is answered.
+    pub fn serves_v1(&self) -> bool {
+        self.compat.v1.unwrap_or(!self.wants_tokens())
     }
 
     /// Reads `path`, adds what it leaves out, lets `overrides` win, and checks the whole.
@@ -169,10 +201,35 @@ impl ServerConfig {
     }
 }
 
+impl TlsOverride {
+    fn section(&self) -> TlsSection {
+        let enabled = Some(true);
+        match self {
+            Self::Own => TlsSection { enabled, certificate: None, key: None },
+            Self::Files { certificate, key } => {
+                let (certificate, key) = (Some(certificate.clone()), Some(key.clone()));
+                TlsSection { enabled, certificate, key }
+            }
+        }
+    }
+}
+
 impl Overrides {
     fn apply(&self, config: &mut ServerConfig) {
         if let Some(listen) = self.listen {
             config.listen = listen;
+        }
+        if let Some(host) = self.host {
+            config.listen.set_ip(host);
+        }
+        if let Some(port) = self.port {
+            config.listen.set_port(port);
+        }
+        if let Some(jobs) = self.jobs {
+            config.builder.jobs = jobs;
+        }
+        if let Some(tls) = &self.tls {
+            config.tls = tls.section();
         }
         if let Some(directory) = &self.data_directory {
             config.data_directory.clone_from(directory);

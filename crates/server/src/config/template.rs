@@ -2,8 +2,8 @@ use camino::Utf8Path;
 
 use super::{
     DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
-    MOST_WORKERS, Overrides, Places, ServerConfig, access_template::ACCESS, fixes_template::FIXES,
-    signing_template::SIGNING, source_template::SOURCES,
+    MOST_WORKERS, Overrides, Places, ServerConfig, access_template::ACCESS, compat::COMPAT,
+    fixes_template::FIXES, signing_template::SIGNING, source_template::SOURCES,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -41,7 +41,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # default is almost three hours of work.
 #queue_limit = {queue_limit}
 
-{ACCESS}[builder]
+{ACCESS}{COMPAT}[builder]
 # How many builds run at the same time, each in a worker of its own; {most_workers} at most. A build compiles
 # on all cores for seconds and then waits for its trial, which takes one core; more workers than cores
 # are of little use. The limits below hold for each build, or each of its tools: with N workers, N times

@@ -11,6 +11,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     App,
+    app::ModuleFile,
     http::{ApiPath, HttpError},
 };
 
@@ -34,7 +35,11 @@ pub(crate) async fn module(
     State(app): State<App>,
     ApiPath(number): ApiPath<BuildNumber>,
 ) -> Result<Response, HttpError> {
-    let module = app.module(number).await?;
+    Ok(module_answer(app.module(number).await?))
+}
+
+/// The answer with a module.
+pub(super) fn module_answer(module: ModuleFile) -> Response {
     let name = header_safe(&module.record.file_name);
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -43,7 +48,7 @@ pub(crate) async fn module(
         (header::HeaderName::from_static(DIGEST_HEADER), module.record.digest.to_string()),
     ];
     let body = Body::from_stream(ReaderStream::new(module.reader.file));
-    Ok((headers, body).into_response())
+    (headers, body).into_response()
 }
 
 /// A file name that cannot end the header or leave a directory.

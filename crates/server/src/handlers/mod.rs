@@ -14,4 +14,5 @@ pub(crate) mod lease;
 pub(crate) mod rebuilds;
 pub(crate) mod runs;
 pub(crate) mod service;
+pub(crate) mod v1;
 pub(crate) mod withdrawals;

@@ -8,10 +8,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use elivepatch_api::{ApiError, ErrorBody, ErrorCode};
+use elivepatch_api::{ApiError, ErrorBody, ErrorCode, v1::V1ErrorBody};
 use elivepatch_model::{clamp_line, limits};
 use tracing::Instrument;
 
+use super::access::is_of_v1;
 use crate::AppError;
 
 /// The header that names a request, in answers and in the log.
@@ -53,6 +54,7 @@ pub(super) async fn answer_errors(request: Request, next: Next) -> Response {
         method = %request.method(),
         path = request.uri().path(),
     );
+    let is_of_v1 = is_of_v1(request.uri().path());
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let _entered = span.enter();
@@ -60,7 +62,7 @@ pub(super) async fn answer_errors(request: Request, next: Next) -> Response {
     if status.is_client_error() || status.is_server_error() {
         let error = response.extensions_mut().remove::<Arc<AppError>>();
         let error = error.unwrap_or_else(|| Arc::new(foreign_error(status)));
-        response = error_answer(&error, &id, response);
+        response = error_answer(&error, &id, is_of_v1, response);
     }
     tracing::debug!(
         status = response.status().as_u16(),
@@ -99,7 +101,7 @@ fn foreign_error(status: StatusCode) -> AppError {
     }
 }
 
-fn error_answer(error: &AppError, id: &str, old: Response) -> Response {
+fn error_answer(error: &AppError, id: &str, is_of_v1: bool, old: Response) -> Response {
     let code = error.code();
     if code == ErrorCode::Internal || code == ErrorCode::DiskFull {
         tracing::error!(error = error as &dyn std::error::Error, "request failed");
@@ -111,17 +113,21 @@ fn error_answer(error: &AppError, id: &str, old: Response) -> Response {
         AppError::Refused(failure) => Some(failure.clamped()),
         _ => None,
     };
-    let body = ErrorBody {
-        error: ApiError {
-            code,
-            // Some name what was sent, which may be as long as the request.
-            message: clamp_line(&error.message(), limits::FAILURE_LINE_CHARACTERS),
-            hint: clamp_line(&error.hint(), limits::FAILURE_LINE_CHARACTERS),
-            request_id: id.to_owned(),
-            failure,
-        },
+    let error = ApiError {
+        code,
+        // Some name what was sent, which may be as long as the request.
+        message: clamp_line(&error.message(), limits::FAILURE_LINE_CHARACTERS),
+        hint: clamp_line(&error.hint(), limits::FAILURE_LINE_CHARACTERS),
+        request_id: id.to_owned(),
+        failure,
     };
-    let mut response = (status_of(code), axum::Json(body)).into_response();
+    let mut response = match is_of_v1 {
+        true => {
+            let message = error.message.clone();
+            (status_of(code), axum::Json(V1ErrorBody { message, error })).into_response()
+        }
+        false => (status_of(code), axum::Json(ErrorBody { error })).into_response(),
+    };
     if code == ErrorCode::Unauthorized {
         let scheme = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);

@@ -8,6 +8,7 @@ mod openapi;
 mod origin;
 mod router;
 mod upload;
+mod v1;
 
 pub use openapi::openapi_document;
 pub use origin::Reach;
@@ -17,3 +18,4 @@ pub(crate) use access::{CalledBy, bearer, report_wrong_token};
 pub(crate) use error::HttpError;
 pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, LeaseHeader, ReportJson};
 pub(crate) use upload::{receive_rebuild, receive_run, receive_submission};
+pub(crate) use v1::{receive_v1, session_in_body};

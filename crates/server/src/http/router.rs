@@ -4,7 +4,7 @@ use axum::{
     middleware,
     routing::{get, post, put},
 };
-use elivepatch_api::paths;
+use elivepatch_api::{paths, v1 as paths_v1};
 use elivepatch_model::limits;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -20,7 +20,7 @@ use crate::{
     App, AppError,
     handlers::{
         artifacts, assessments, assignments, audit, builds, enrolments, events, exposure, holds,
-        hosts, lease, rebuilds, runs, service, withdrawals,
+        hosts, lease, rebuilds, runs, service, v1, withdrawals,
     },
 };
 
@@ -51,12 +51,24 @@ pub fn public_router(app: App, reach: Reach) -> Router {
             async move { axum::Json(document) }
         }),
     );
+    let router = router.merge(v1_routes());
     let other_sites = move |request, next| refuse_other_sites(reach, request, next);
     let asked = app.clone();
     let access = move |request, next| authorise(asked.clone(), reach, request, next);
     finish(router, app, |router| {
         router.layer(middleware::from_fn(access)).layer(middleware::from_fn(other_sites))
     })
+}
+
+/// The REST API v1.0. It is not in the OpenAPI document: nobody should write a client for it.
+fn v1_routes() -> Router<App> {
+    let get_files = post(v1::get_files).get(v1::not_the_patches);
+    Router::new()
+        .route(paths_v1::GET_FILES, get_files)
+        .layer(DefaultBodyLimit::max(SUBMISSION_BYTES))
+        .route(paths_v1::ROOT, get(v1::agent))
+        .route(paths_v1::AGENT, get(v1::agent))
+        .route(paths_v1::SEND_LIVEPATCH, get(v1::send_livepatch).post(v1::not_the_patches))
 }
 
 pub(super) fn public_routes() -> OpenApiRouter<App> {
@@ -154,6 +166,7 @@ mod tests {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
+            serves_v1: false,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };

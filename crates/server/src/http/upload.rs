@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{
+    body::Body,
     extract::{
         FromRequest, Request,
         multipart::{Field, Multipart, MultipartError},
@@ -10,6 +11,7 @@ use axum::{
     http::StatusCode,
 };
 use elivepatch_api::{BuildSubmission, RunSubmission};
+use futures::StreamExt;
 
 use super::{
     form_body::{FormBody, Held, PART_HEADER_BYTES},
@@ -17,17 +19,13 @@ use super::{
 };
 use crate::{
     App, AppError,
-    app::{Caller, Intake},
+    app::{Caller, TakesParts},
     connections::TooSlow,
 };
 
 /// How long a submission may take to come in: 110 MB at 3 Mbit/s, as the client allows for. Few come
 /// in at the same time, and one that does not end must not keep the others out.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// What a submission is, for errors.
-const FORM_HINT: &str =
-    "send multipart/form-data with the parts request, config, kallsyms, baseline and patch";
 
 /// Reads the form part by part into the app, and submits.
 pub(crate) async fn receive_submission(
@@ -56,12 +54,13 @@ pub(crate) async fn receive_run(
     receive(app.begin_run().await, request).await?.finish_run(caller).await
 }
 
-async fn receive(mut intake: Intake, request: Request) -> Result<Intake, AppError> {
+/// Reads the form part by part into what takes it.
+pub(super) async fn receive<I: TakesParts>(mut intake: I, request: Request) -> Result<I, AppError> {
     let held = Held::default();
     let request = request.map(|body| FormBody::bound(body, held.clone()));
     let mut form = Multipart::from_request(request, &())
         .await
-        .map_err(|rejection| AppError::bad_request(rejection.body_text(), FORM_HINT))?;
+        .map_err(|rejection| AppError::bad_request(rejection.body_text(), I::FORM_HINT))?;
     let receive = async {
         match receive_parts(&mut intake, &mut form, &held).await {
             Ok(()) => Ok(()),
@@ -81,17 +80,19 @@ async fn receive(mut intake: Intake, request: Request) -> Result<Intake, AppErro
     Ok(intake)
 }
 
-async fn receive_parts(
-    intake: &mut Intake,
+async fn receive_parts<I: TakesParts>(
+    intake: &mut I,
     form: &mut Multipart,
     held: &Held,
 ) -> Result<(), AppError> {
-    while let Some(mut field) = form.next_field().await.map_err(|error| malformed(&error, held))? {
+    while let Some(mut field) =
+        form.next_field().await.map_err(|error| malformed::<I>(&error, held))?
+    {
         held.given_out();
         let name = field.name().unwrap_or_default().to_owned();
         let file_name = field.file_name().map(str::to_owned);
         let mut part = intake.begin_part(&name, file_name.as_deref())?;
-        while let Some(chunk) = next_chunk(&mut field, held).await? {
+        while let Some(chunk) = next_chunk::<I>(&mut field, held).await? {
             part.write(&chunk).await?;
         }
         intake.end_part(part).await?;
@@ -99,8 +100,11 @@ async fn receive_parts(
     Ok(())
 }
 
-async fn next_chunk(field: &mut Field<'_>, held: &Held) -> Result<Option<bytes::Bytes>, AppError> {
-    let chunk = field.chunk().await.map_err(|error| malformed(&error, held))?;
+async fn next_chunk<I: TakesParts>(
+    field: &mut Field<'_>,
+    held: &Held,
+) -> Result<Option<bytes::Bytes>, AppError> {
+    let chunk = field.chunk().await.map_err(|error| malformed::<I>(&error, held))?;
     held.given_out();
     Ok(chunk)
 }
@@ -115,7 +119,21 @@ async fn discard(form: &mut Multipart, held: &Held) {
     }
 }
 
-fn malformed(error: &MultipartError, held: &Held) -> AppError {
+/// Reads what is left of a body that nobody wants, up to the limit of a form, for the same reason.
+pub(super) async fn discard_body(body: Body) {
+    let mut stream = body.into_data_stream();
+    let read = async {
+        let mut left = SUBMISSION_BYTES;
+        while let Some(Ok(chunk)) = stream.next().await {
+            let Some(rest) = left.checked_sub(chunk.len()) else { return };
+            left = rest;
+        }
+    };
+    // Whoever has not sent it by then sees the connection close.
+    let _ = tokio::time::timeout(RECEIVE_TIMEOUT, read).await;
+}
+
+fn malformed<I: TakesParts>(error: &MultipartError, held: &Held) -> AppError {
     if held.is_exceeded() {
         let what = "the header of a part".to_owned();
         return AppError::TooLarge { what, limit_bytes: PART_HEADER_BYTES as u64 };
@@ -129,5 +147,5 @@ fn malformed(error: &MultipartError, held: &Held) -> AppError {
         return AppError::bad_request(message, "send it again over a faster connection");
     }
     let message = format!("the multipart form cannot be read: {}", error.body_text());
-    AppError::bad_request(message, FORM_HINT)
+    AppError::bad_request(message, I::FORM_HINT)
 }

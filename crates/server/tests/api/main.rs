@@ -13,3 +13,4 @@ mod rebuild;
 mod submit;
 mod support;
 mod target;
+mod v1;

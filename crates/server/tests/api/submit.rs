@@ -80,10 +80,13 @@ async fn switches_make_another_build_and_reach_the_worker() {
 }
 
 #[tokio::test]
-async fn unknown_switch_is_malformed_and_a_request_without_switches_is_not() {
+async fn unknown_or_contrary_switches_are_malformed_and_a_request_without_switches_is_not() {
     let server = Server::new().await;
+    let both = format!(r#","options":{{"stack":true,"replaces":"{}"}}"#, Sha256Digest::of(b"x"));
     for (options, status) in [
         ("", StatusCode::CREATED),
+        (r#","options":{"stack":true}"#, StatusCode::CREATED),
+        (&both, StatusCode::BAD_REQUEST),
         (r#","options":{"without":["all"]}"#, StatusCode::BAD_REQUEST),
         (r#","options":{"engine":"gcc"}"#, StatusCode::BAD_REQUEST),
         (r#","options":{"witout":[]}"#, StatusCode::BAD_REQUEST),

@@ -66,17 +66,23 @@ impl Server {
         let secret = place.join("key");
         let (_, public) = generate_keys(&secret, &place.join("pub")).expect("keys");
         let key = SecretKey::read(&secret).expect("a key");
-        (Self::opened(100, false, Some(Arc::new(key))).await, public)
+        (Self::opened(100, false, Some(Arc::new(key)), true).await, public)
+    }
+
+    /// A server that does not answer the REST API v1.0.
+    pub async fn without_v1() -> Self {
+        Self::opened(100, false, None, false).await
     }
 
     async fn with(queue_limit: u32, allow_unproven: bool) -> Self {
-        Self::opened(queue_limit, allow_unproven, None).await
+        Self::opened(queue_limit, allow_unproven, None, true).await
     }
 
     async fn opened(
         queue_limit: u32,
         allow_unproven: bool,
         manifest_key: Option<Arc<SecretKey>>,
+        serves_v1: bool,
     ) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
@@ -89,6 +95,7 @@ impl Server {
             manifest_key,
             inventories: None,
             host_report_seconds: 900,
+            serves_v1,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
                 sources: vec![SourceIdentity::Tree {
@@ -143,6 +150,14 @@ impl Server {
 
     pub async fn claim(&self) -> (Lease, LeaseClient) {
         let lease = self.worker.claim(&claim_request(0)).await.expect("asked").expect("a build");
+        let client = self.worker.leased(&lease);
+        (lease, client)
+    }
+
+    /// The same of a build that may come yet.
+    pub async fn claim_soon(&self) -> (Lease, LeaseClient) {
+        let claimed = self.worker.claim(&claim_request(5)).await;
+        let lease = claimed.expect("asked").expect("a build");
         let client = self.worker.leased(&lease);
         (lease, client)
     }

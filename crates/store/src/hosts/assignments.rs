@@ -109,7 +109,7 @@ impl Store {
     ) -> Result<AssignmentRecord, StoreError> {
         let mut transaction = self.write().await?;
         let livepatch = livepatch_of(&mut transaction, new.build).await?;
-        if let Some(withdrawal) = withdrawal_of(&mut transaction, livepatch.module).await? {
+        if let Some(withdrawal) = withdrawal_of(&mut *transaction, livepatch.module).await? {
             return Err(StoreError::Withdrawn {
                 number: new.build,
                 withdrawn: withdrawal.build,

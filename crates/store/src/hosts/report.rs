@@ -177,7 +177,7 @@ async fn grounds(
         holds: holds_of(transaction, host).await?,
         assignments: assignments_of(transaction, host, release).await?,
         withdrawal: match livepatch {
-            Some(module) => withdrawal_of(transaction, module).await?,
+            Some(module) => withdrawal_of(&mut **transaction, module).await?,
             None => None,
         },
     })

@@ -1,6 +1,5 @@
 use elivepatch_model::{BuildNumber, Sha256Digest};
 use jiff::Timestamp;
-use sqlx::{Sqlite, Transaction};
 
 use super::assignments::{Livepatch, livepatch_of};
 use crate::{Store, StoreError, row::parse_digest, time::from_column};
@@ -97,11 +96,22 @@ impl Store {
         .await?;
         rows.into_iter().map(WithdrawalRecord::from_row).collect()
     }
+
+    /// The withdrawal of a module, the newest when several builds made it; `None` when it was not withdrawn.
+    ///
+    /// # Errors
+    /// When the database fails or is damaged.
+    pub async fn withdrawal(
+        &self,
+        module: Sha256Digest,
+    ) -> Result<Option<WithdrawalRecord>, StoreError> {
+        withdrawal_of(&self.readers, module).await
+    }
 }
 
-/// The withdrawal of a module, the newest when several builds made it.
-pub(super) async fn withdrawal_of(
-    transaction: &mut Transaction<'_, Sqlite>,
+/// The same, as `executor` sees it.
+pub(super) async fn withdrawal_of<'c>(
+    executor: impl sqlx::SqliteExecutor<'c>,
     module: Sha256Digest,
 ) -> Result<Option<WithdrawalRecord>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
@@ -109,7 +119,7 @@ pub(super) async fn withdrawal_of(
           WHERE module = ? ORDER BY made_at DESC LIMIT 1",
     )
     .bind(module.to_string())
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(executor)
     .await?;
     row.map(WithdrawalRecord::from_row).transpose()
 }

@@ -11,4 +11,5 @@ mod lease;
 mod outcome;
 mod rebuild;
 mod runs;
+mod sessions;
 mod support;

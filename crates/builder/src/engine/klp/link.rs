@@ -32,6 +32,9 @@ set -e
 cp "$1" /scratch/
 "#;
 
+/// Has the kernel's init code make a livepatch that replaces no other (`klp-build --no-replace`).
+const STACK: &str = " -DKLP_NO_REPLACE";
+
 /// The largest module that is taken, in bytes. One that replaces a function has some 20 kB.
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -50,7 +53,9 @@ pub(super) fn link(engine: &KlpEngine, changed: &[ChangedObject]) -> Result<Vec<
 
     // No type information: it would have to be made against a vmlinux that is not in the tree.
     let words = input.make.words([&format!("M={directory}"), "CONFIG_DEBUG_INFO_BTF_MODULES="]);
-    let make = engine.view.command(words).environment("KCFLAGS", COMPILE_FLAGS);
+    let stack = if input.stack { STACK } else { "" };
+    let flags = format!("{COMPILE_FLAGS}{stack}");
+    let make = engine.view.command(words).environment("KCFLAGS", flags);
     let class = FailureClass::LinkFailed;
     input.sandbox.run_checked(&make, StepName::Link, input.observer, class)?;
 

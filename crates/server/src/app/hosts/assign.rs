@@ -18,6 +18,12 @@ impl Fleet {
         let AssignmentRequest { build, whom, note } = request;
         let new = NewAssignment { build, whom, note };
         let made = self.store.build(build).await?;
+        if made.options.stack {
+            return Err(AppError::bad_request(
+                format!("the livepatch of build {build} loads beside others and replaces none"),
+                "order it without options.stack: what hosts are assigned replaces all others",
+            ));
+        }
         if made.manifest.is_some() && !self.store.has_livepatch(build).await? {
             return Err(AppError::ModuleGone { number: build });
         }

@@ -48,6 +48,7 @@ impl Bench {
             patched: &patched,
             make: KernelMake::new(&toolchain, release, available_cores()),
             module_name: "livepatch_test",
+            stack: false,
             sandbox,
             observer,
             touched: &[],

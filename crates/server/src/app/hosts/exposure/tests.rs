@@ -98,6 +98,7 @@ impl Place {
             cve: CveOptions::default(),
             inventories: Some(counted.clone()),
             host_report_seconds: 900,
+            serves_v1: false,
             manifest_key: None,
             builder_identity: BuilderIdentity::default(),
         };

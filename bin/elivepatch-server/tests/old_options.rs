@@ -1,0 +1,145 @@
+//! The options of the first elivepatch's server, one test each; `--jobs` has its own beside the code.
+
+use std::{
+    io::{BufRead as _, Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::Command,
+};
+
+mod ran;
+mod running;
+
+use ran::Run;
+use running::Running;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_elivepatch-server");
+
+struct Home {
+    directory: tempfile::TempDir,
+}
+
+impl Home {
+    /// A server's directory, whose config has directories in it, and `more`.
+    fn new(more: &str) -> Self {
+        let home = Self { directory: tempfile::tempdir().expect("a directory") };
+        let text = format!(
+            "data_directory = {:?}\ncache_directory = {:?}\n{more}",
+            home.path("data"),
+            home.path("cache"),
+        );
+        std::fs::write(home.path("server.toml"), text).expect("own directory");
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn start(&self, options: &[&str]) -> Running {
+        Running::start(&self.path("server.toml"), options)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let mut command = Command::new(SERVER);
+        command.args(arguments).arg("--config").arg(self.path("server.toml"));
+        Run(command.env_remove("RUST_LOG").output().expect("the program"))
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// The head of the answer of a server.
+fn ask(url: &str, path: &str) -> String {
+    let address = url.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer
+}
+
+#[test]
+fn host_takes_the_place_of_the_configs_and_leaves_its_port() {
+    let port = free_port();
+    let home = Home::new(&format!("listen = \"127.0.0.1:{port}\"\n"));
+    for option in ["-H", "--host"] {
+        let server = home.start(&[option, "127.0.0.2"]);
+        assert_eq!(server.url, format!("http://127.0.0.2:{port}"));
+    }
+    let server = home.start(&["all", "-H", "localhost"]);
+    assert_eq!(server.url, format!("http://127.0.0.1:{port}"));
+}
+
+#[test]
+fn port_takes_the_place_of_the_configs_and_leaves_its_address() {
+    let home = Home::new("listen = \"127.0.0.3:1\"\n");
+    for option in ["-P", "--port"] {
+        let port = free_port().to_string();
+        let server = home.start(&[option, &port]);
+        assert_eq!(server.url, format!("http://127.0.0.3:{port}"));
+        assert!(ask(&server.url, "/elivepatch/api/v1.0/agent").starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn debug_says_more_in_the_log() {
+    let home = Home::new("listen = \"127.0.0.1:0\"\n");
+    let mut server = home.start(&["-d"]);
+    ask(&server.url, "/api/v2/health");
+    // Without it the log has no such line, and this would wait for ever.
+    let mut lines = server.said.by_ref().lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("DEBUG") && line.contains("answered")));
+}
+
+#[test]
+fn certificate_adhoc_is_the_servers_own() {
+    let home = Home::new("listen = \"127.0.0.1:0\"\n");
+    for option in ["-C", "--ssl-cert"] {
+        let server = home.start(&[option, "adhoc"]);
+        assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    }
+    assert!(home.path("data/tls/certificate.pem").exists());
+}
+
+#[test]
+fn certificate_and_key_of_files_take_the_place_of_the_configs() {
+    let home = Home::new("listen = \"127.0.0.1:0\"\n[tls]\nenabled = true\n");
+    assert_eq!(home.run(&["certificate"]).succeeds().stdout().trim().len(), 64);
+    let file = |name: &str| home.path("data/tls").join(name).display().to_string();
+    let other = Home::new(
+        "listen = \"127.0.0.1:0\"\n[tls]\nenabled = false\ncertificate = \"/no/c\"\nkey = \"/no/k\"\n",
+    );
+    let (certificate, key) = (file("certificate.pem"), file("key.pem"));
+    for options in
+        [["-C", &certificate, "-K", &key], ["--ssl-cert", &certificate, "--ssl-key", &key]]
+    {
+        let server = other.start(&options);
+        assert!(server.url.starts_with("https://"), "{}", server.url);
+    }
+    other
+        .run(&["-C", "/no/certificate", "-K", "/no/key"])
+        .fails(1, &["error: cannot read a certificate in /no/certificate", "hint: "]);
+}
+
+#[test]
+fn options_that_do_not_go_together_are_usage_errors() {
+    let home = Home::new("");
+    for (arguments, part) in [
+        (&["--listen", "127.0.0.1:9", "-H", "127.0.0.1"][..], "cannot be used with"),
+        (&["--listen", "127.0.0.1:9", "-P", "9"][..], "cannot be used with"),
+        (&["-K", "key.pem"][..], "--ssl-cert <FILE|adhoc>"),
+        (&["-C", "certificate.pem"][..], "needs its key: add --ssl-key FILE"),
+        (&["-C", "adhoc", "-K", "key.pem"][..], "adhoc has a key of its own: leave --ssl-key out"),
+        (&["-H", "patches.example"][..], "give an address of this machine"),
+        (&["-P", "65536"][..], "65536 is not in 0..=65535"),
+        (&["-j", "many"][..], "invalid value 'many' for '--jobs <NUMBER>'"),
+    ] {
+        home.run(arguments).fails(2, &["error: ", part]);
+    }
+}

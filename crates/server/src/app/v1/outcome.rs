@@ -1,0 +1,75 @@
+use elivepatch_model::{BuildNumber, BuildState, FailureClass, SessionId};
+use elivepatch_store::{BuildRecord, StoreError};
+
+use crate::app::{App, AppError, ModuleFile};
+
+impl App {
+    /// Returns when a build has ended and there is a module.
+    ///
+    /// # Errors
+    /// When there is none: the build has failed or was cancelled, or the server stops.
+    pub(super) async fn end_of(&self, number: BuildNumber) -> Result<(), AppError> {
+        let mut waiter = self.wakeups().event_waiter(number);
+        while !self.store().build_state(number).await?.is_finished() {
+            if !waiter.wait().await {
+                break;
+            }
+        }
+        has_module(&self.store().build(number).await?)
+    }
+
+    /// The module that a session ordered.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] in the words of the first elivepatch when there is none, or not yet, with the reason
+    /// as the hint.
+    pub async fn module_of_session(&self, session: &SessionId) -> Result<ModuleFile, AppError> {
+        let Some(number) = self.store().build_of_session(session).await? else {
+            return Err(AppError::not_the_patches(
+                "no build was ordered with this UUID: POST get_files orders one",
+            ));
+        };
+        let build = self.store().build(number).await?;
+        has_module(&build).map_err(|error| {
+            AppError::not_the_patches(format!("{}; {}", error.message(), error.hint()))
+        })?;
+        if let Some(manifest) = &build.manifest
+            && let Some(withdrawal) = self.store().withdrawal(manifest.module.digest).await?
+        {
+            let reason = match withdrawal.reason.as_str() {
+                "" => String::new(),
+                reason => format!(": {reason}"),
+            };
+            return Err(AppError::not_the_patches(format!(
+                "the livepatch of build {number} was withdrawn{reason}"
+            )));
+        }
+        match self.module(number).await {
+            Err(AppError::Store(StoreError::NoSuchBlob(_))) => {
+                let gone = AppError::ModuleGone { number };
+                Err(AppError::not_the_patches(format!("{gone}; order it again")))
+            }
+            module => module,
+        }
+    }
+}
+
+/// Whether a build has ended with a module.
+fn has_module(build: &BuildRecord) -> Result<(), AppError> {
+    let number = build.number;
+    match (build.state, &build.failure) {
+        (BuildState::Succeeded, _) => Ok(()),
+        (BuildState::Failed, Some(failure)) if failure.class == FailureClass::ReleaseUnknown => {
+            Err(AppError::no_gentoo_sources(format!(
+                "build {number} gave no livepatch: {}; {}",
+                failure.message, failure.hint
+            )))
+        }
+        (BuildState::Failed, Some(failure)) => {
+            let mut failure = failure.clone();
+            failure.message = format!("build {number} gave no livepatch: {}", failure.message);
+            Err(AppError::Refused(Box::new(failure)))
+        }
+        (state, _) => Err(AppError::NoLivepatch { number, state }),
+    }
+}
