@@ -6,23 +6,5 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 [ $# -eq 1 ] || { sed -n 's/^# \{0,1\}//; 4p' "$0" >&2; exit 2; }
-archive=$1
-settings=$(mktemp -d)
-trap 'rm -rf "$settings"' EXIT
-# How packages are fetched here: proxies and the like. mmdebstrap's apt has no other settings of this machine.
-apt-config dump | grep '^Acquire::' | grep -v -e '^Acquire::Languages' -e CompressionTypes > "$settings/acquire"
-codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# Debian's own archive only: both forms that apt reads.
-: > "$settings/sources"
-for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    [ ! -f "$file" ] || ! grep -q -i debian "$file" || { cat "$file"; echo; } >> "$settings/sources"
-done
-say "a Debian $codename with systemd, for the tests of the units"
-mkdir -p "${archive%/*}"
-mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,udev \
-    --aptopt="$settings/acquire" --aptopt='APT::Install-Recommends "false"' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' \
-    "$codename" "$archive.partial.tar" - < "$settings/sources" ||
-    fail "mmdebstrap could not make a system" "is the archive reachable? apt update"
-mv "$archive.partial.tar" "$archive"
+say "a Debian with systemd, for the tests of the units"
+debian_root "$1" systemd,systemd-sysv,udev
