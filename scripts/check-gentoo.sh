@@ -104,8 +104,11 @@ a_small_master() {
         } > "$directory/${package#*/}-1.ebuild"
         echo "${package%/*}"
     done > "$place/categories"
-    { cat "$place/categories"; ls -d "$overlay"/*-*/ | sed 's,/$,,; s,.*/,,'; } | sort -u \
-        > "$master/profiles/categories"
+    for category in "$overlay"/*-*/; do
+        category=${category%/}
+        echo "${category##*/}" >> "$place/categories"
+    done
+    sort -u "$place/categories" > "$master/profiles/categories"
 }
 
 if [ -f "$master/profiles/repo_name" ]; then

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Shared by the scripts: sourced, not run.
 
 cache_directory=${ELIVEPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/elivepatch}
