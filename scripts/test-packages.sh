@@ -172,7 +172,7 @@ expect "the token is still there" inside sh -c 'elivepatch-server token list | g
 cat > "$root/usr/local/bin/ask" <<'END'
 #!/bin/sh
 exec > /asked 2>&1
-run() { name=$1; shift; echo "== $name"; "$@"; echo "== $name ended with $?"; }
+run() { name=$1; shift; echo "== $name"; "$@"; printf '\n== %s ended with %s\n' "$name" "$?"; }
 # Within a minute it either serves or has said why not.
 for _ in $(seq 60); do
     curl --silent --fail http://127.0.0.1:8421/api/v2/health && break
