@@ -69,7 +69,7 @@ case $maker in
         say "the image, by buildah"
         container=$(own_buildah from scratch)
         own_buildah add --quiet "$container" "$place/root.tar" / >/dev/null
-        own_buildah config --user elivepatch --port 8420 --workingdir / --cmd '' \
+        own_buildah config --user elivepatch --port 8420/tcp --workingdir / --cmd '' \
             --entrypoint '["/usr/bin/elivepatch-server","--config","/etc/elivepatch/server.toml"]' \
             --volume /var/lib/elivepatch-server --volume /var/cache/elivepatch-server \
             --label "org.opencontainers.image.version=$version" \
