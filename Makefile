@@ -8,7 +8,7 @@ PART ?= all
 # What is compiled once takes half the disk without what only helps to compile it again.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help demo test test-full bench compare build client check dependencies clean
+.PHONY: help demo test test-full bench compare build client packages test-packages images check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
@@ -19,6 +19,8 @@ help:
 	@echo 'make compare    the same patches by kpatch-build, as a check of the kpatch engine'
 	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
 	@echo 'make client     the client as one small static file: target/client/elivepatch'
+	@echo 'make packages   packages for Debian and RPM: target/packages; make test-packages installs and removes them'
+	@echo 'make images     a container image of the server: target/images'
 	@echo 'make check      format, lints and documentation'
 
 dependencies:
@@ -32,6 +34,15 @@ client: dependencies
 	@. scripts/common.sh && use_cargo && path=$$(static_client client) && mkdir -p target/client && \
 	objcopy --only-keep-debug "$$path" target/client/elivepatch.debug && \
 	strip -o target/client/elivepatch "$$path" && ls -l target/client
+
+packages: dependencies
+	@scripts/packages.sh
+
+test-packages:
+	@scripts/test-packages.sh
+
+images:
+	@scripts/images.sh
 
 demo: build
 	@scripts/demo.sh

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Shared by the scripts: sourced, not run.
 
 cache_directory=${ELIVEPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/elivepatch}
@@ -99,6 +100,34 @@ member() {
     mkdir -p "${3%/*}"
     dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout "./$2" > "$3.partial"
     mv "$3.partial" "$3"
+}
+
+# debian_root ARCHIVE.tar PACKAGE,… OPTION…: a small Debian of this machine's own release with these packages, from
+# the archive that this machine uses. The options are mmdebstrap's.
+debian_root() {
+    archive=$1
+    packages=$2
+    shift 2
+    command -v mmdebstrap >/dev/null || fail "mmdebstrap is not here" "apt-get install mmdebstrap"
+    settings=$(mktemp -d)
+    # How packages are fetched here: proxies and the like. mmdebstrap's apt has no other settings of this machine.
+    apt-config dump | grep '^Acquire::' | grep -v -e '^Acquire::Languages' -e CompressionTypes > "$settings/acquire"
+    # Debian's own archive only: both forms that apt reads.
+    : > "$settings/sources"
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [ ! -f "$file" ] || ! grep -q -i debian "$file" || { cat "$file"; echo; } >> "$settings/sources"
+    done
+    mkdir -p "${archive%/*}"
+    codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    status=0
+    mmdebstrap --quiet --variant=minbase --include="$packages" \
+        --aptopt="$settings/acquire" --aptopt='APT::Install-Recommends "false"' \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' "$@" \
+        "$codename" "$archive.partial.tar" - < "$settings/sources" || status=$?
+    rm -rf "$settings"
+    [ "$status" -eq 0 ] || fail "mmdebstrap could not make a system" "is the archive reachable? apt update"
+    mv "$archive.partial.tar" "$archive"
 }
 
 # static_client PROFILE: builds the client as one file that needs no library, and prints its path.

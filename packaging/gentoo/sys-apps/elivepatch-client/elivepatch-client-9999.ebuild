@@ -1,0 +1,67 @@
+# Copyright 2026 The elivepatch authors
+# Distributed under the terms of the GNU General Public License v2
+
+EAPI=8
+
+RUST_MIN_VER="1.95.0"
+
+inherit cargo git-r3 linux-info systemd
+
+DESCRIPTION="Patches the running kernel without a reboot: client and agent"
+HOMEPAGE="https://wiki.gentoo.org/wiki/Elivepatch"
+# Where elivepatch is cloned from is said in make.conf, as docs/install.md tells.
+EGIT_REPO_URI="${ELIVEPATCH_REPOSITORY}"
+
+LICENSE="GPL-2+"
+# Dependent crate licenses
+LICENSE+=" 0BSD Apache-2.0 BSD Boost-1.0 CC0-1.0 ISC MIT Unicode-3.0 ZLIB"
+SLOT="0"
+
+QA_FLAGS_IGNORED="usr/bin/elivepatch"
+
+# Livepatches are modules that the kernel takes only with these.
+CONFIG_CHECK="~LIVEPATCH ~MODULES ~MODULE_UNLOAD ~KALLSYMS_ALL"
+
+src_unpack() {
+	if [[ -z ${EGIT_REPO_URI} ]]; then
+		eerror "It is not known where elivepatch is cloned from."
+		eerror "Name it in /etc/portage/make.conf: ELIVEPATCH_REPOSITORY=\"https://…\" or \"file:///…\""
+		die "ELIVEPATCH_REPOSITORY is not set"
+	fi
+	git-r3_src_unpack
+	cargo_live_src_unpack
+}
+
+src_compile() {
+	cargo_src_compile --package elivepatch --bin elivepatch
+}
+
+src_test() {
+	cargo_src_test --package elivepatch-host --package elivepatch-agent
+}
+
+src_install() {
+	dobin "$(cargo_target_dir)/elivepatch"
+
+	newinitd packaging/openrc/elivepatch-agent elivepatch-agent
+	newconfd packaging/openrc/elivepatch-agent.confd elivepatch-agent
+	newinitd packaging/openrc/elivepatch-boot elivepatch-boot
+	systemd_dounit packaging/systemd/elivepatch-{agent,boot,shutdown}.service
+
+	insinto /etc/elivepatch
+	doins packaging/agent.toml
+
+	# Modules are loaded from there.
+	diropts -m0700
+	keepdir /var/lib/elivepatch
+
+	dodoc CHANGELOG.md README.md docs/{agent,cves,host,install}.md packaging/cron/elivepatch
+}
+
+pkg_postinst() {
+	elog "To have the livepatch of the kernel loaded at each start of the machine:"
+	elog "  rc-update add elivepatch-boot boot"
+	elog "or with systemd:"
+	elog "  systemctl enable --now elivepatch-boot elivepatch-shutdown"
+	elog "docs/agent.md tells how a server looks after the machine."
+}

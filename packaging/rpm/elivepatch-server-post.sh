@@ -1,0 +1,9 @@
+# $1: how many versions are installed when this has ended.
+systemd-sysusers elivepatch-server.conf >/dev/null 2>&1 || :
+systemd-tmpfiles --create elivepatch-server.conf >/dev/null 2>&1 || :
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload || :
+fi
+if [ "$1" -eq 1 ]; then
+    systemctl preset elivepatch-server.service >/dev/null 2>&1 || :
+fi

@@ -1,0 +1,138 @@
+#!/bin/sh
+# Checks the overlay in packaging/gentoo with Gentoo's pkgcheck, which comes from PyPI.
+#
+# usage: scripts/check-gentoo.sh
+#   GENTOO_REPOSITORY=DIRECTORY  Gentoo's own repository, which the overlay builds on; else the one of this
+#                                machine in /var/db/repos/gentoo
+#
+# Without that repository a small one takes its place, with as much as the overlay names: eclasses that only define
+# their functions, licences without text, and packages without content. Then it is not seen whether Gentoo has these
+# packages, and whether its eclasses want anything else.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+overlay=$PWD/packaging/gentoo
+# The last ones that run with bash 5.2, which Debian 12 has: later ones know EAPI 9, and end when bash does not.
+pkgcheck_version=0.10.36
+pkgcore_version=0.12.30
+environment=$cache_directory/tools/pkgcheck-$pkgcheck_version
+
+command -v python3 >/dev/null || fail "python3 is not here" "apt-get install python3 python3-venv"
+if [ ! -x "$environment/bin/pkgcheck" ]; then
+    say "installing pkgcheck $pkgcheck_version from PyPI"
+    rm -rf "$environment.partial" "$environment"
+    mkdir -p "$cache_directory/tools"
+    python3 -m venv "$environment.partial" ||
+        fail "python3 cannot make an environment" "apt-get install python3-venv"
+    "$environment.partial/bin/pip" install --quiet "pkgcheck==$pkgcheck_version" "pkgcore==$pkgcore_version" ||
+        fail "pkgcheck could not be installed" "is PyPI reachable? Look at: pip config list"
+    # The programs of an environment name it by its path: it is moved by making it again in its place.
+    python3 -m venv --upgrade "$environment.partial"
+    sed -i "s,$environment.partial,$environment," "$environment.partial"/bin/*
+    mv "$environment.partial" "$environment"
+fi
+
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+master=${GENTOO_REPOSITORY:-/var/db/repos/gentoo}
+profile=default/linux/amd64/23.0
+
+# words VARIABLE: what the ebuilds of the overlay say in a variable, one word a line.
+words() {
+    cat "$overlay"/*/*/*.ebuild | tr '\n' ' ' | grep -o "$1+\{0,1\}=\"[^\"]*\"" |
+        sed 's/^[^"]*"//; s/"$//' | tr -s '\t ' '\n' | sed '/^$/d' | sort -u
+}
+
+# an_eclass NAME LINE…: an eclass that has what the lines define. A word alone is a function.
+an_eclass() {
+    eclass=$master/eclass/$1.eclass
+    shift
+    {
+        echo "# Copyright 1999-2026 Gentoo Authors"
+        echo "# Distributed under the terms of the GNU General Public License v2"
+        for line; do
+            case $line in
+                *[!a-z_0-9-]*) printf '%s\n' "$line" ;;
+                *) printf '# @FUNCTION: %s\n# @DESCRIPTION: none\n%s() { :; }\n' "$line" "$line" ;;
+            esac
+        done
+    } > "$eclass"
+}
+
+a_small_master() {
+    master=$place/gentoo
+    mkdir -p "$master/eclass" "$master/licenses" "$master/metadata" "$master/profiles/$profile"
+    echo 'masters =' > "$master/metadata/layout.conf"
+    echo gentoo > "$master/profiles/repo_name"
+    echo amd64 > "$master/profiles/arch.list"
+    echo "amd64 $profile stable" > "$master/profiles/profiles.desc"
+    echo 8 > "$master/profiles/$profile/eapi"
+    printf 'ARCH="amd64"\nACCEPT_KEYWORDS="amd64"\n' > "$master/profiles/$profile/make.defaults"
+    : > "$master/profiles/use.desc"
+    for license in $(words LICENSE); do
+        echo "a licence" > "$master/licenses/$license"
+    done
+    echo 'a licence' > "$master/licenses/public-domain"
+    # shellcheck disable=SC2016 # bash is to see the variables
+    {
+        an_eclass acct-group 'DESCRIPTION="System group: ${PN}"' 'SLOT="0"' \
+            'KEYWORDS="~amd64"'
+        an_eclass acct-user ': "${DESCRIPTION:="System user: ${PN}"}"' 'SLOT="0"' 'KEYWORDS="~amd64"' acct-user_add_deps \
+            'acct-user_add_deps() { RDEPEND+=" ${ACCT_USER_GROUPS[*]/#/acct-group/}"; }'
+        an_eclass cargo 'inherit toolchain-funcs' 'IUSE="debug"' 'BDEPEND="dev-lang/rust"' cargo_live_src_unpack \
+            cargo_src_unpack cargo_src_compile cargo_src_test cargo_src_install cargo_target_dir \
+            'EXPORT_FUNCTIONS src_unpack src_compile src_test src_install'
+    }
+    an_eclass git-r3 'PROPERTIES="live"' 'BDEPEND="dev-vcs/git"' git-r3_src_unpack
+    an_eclass linux-info linux-info_pkg_setup 'EXPORT_FUNCTIONS pkg_setup'
+    an_eclass systemd systemd_dounit systemd_newunit
+    an_eclass toolchain-funcs tc-is-cross-compiler
+    for package in $(words RDEPEND) acct-group/kvm dev-lang/rust; do
+        case $package in
+            acct-*/elivepatch) continue ;;
+        esac
+        flags=$(echo "$package" | sed -n 's/.*\[\(.*\)\]/\1/p')
+        package=${package%%\[*}
+        directory=$master/$package
+        mkdir -p "$directory"
+        {
+            echo "# Copyright 2026 Gentoo Authors"
+            echo "# Distributed under the terms of the GNU General Public License v2"
+            printf 'EAPI=8\nDESCRIPTION="stands for %s"\nSLOT="0"\nLICENSE="public-domain"\n' "$package"
+            printf 'KEYWORDS="amd64"\nIUSE="%s"\n' "$flags"
+        } > "$directory/${package#*/}-1.ebuild"
+        echo "${package%/*}"
+    done > "$place/categories"
+    for category in "$overlay"/*-*/; do
+        category=${category%/}
+        echo "${category##*/}" >> "$place/categories"
+    done
+    sort -u "$place/categories" > "$master/profiles/categories"
+}
+
+if [ -f "$master/profiles/repo_name" ]; then
+    say "pkgcheck, over Gentoo's repository in $master"
+else
+    [ -z "${GENTOO_REPOSITORY:-}" ] || fail "$master is no repository of Gentoo's" "it has no profiles/repo_name"
+    say "pkgcheck, over a small repository in the place of Gentoo's"
+    a_small_master
+fi
+settings=$place/portage
+mkdir -p "$settings"
+ln -s "$master/profiles/$profile" "$settings/make.profile"
+cat > "$settings/repos.conf" <<END
+[DEFAULT]
+main-repo = gentoo
+[gentoo]
+location = $master
+[elivepatch]
+location = $overlay
+END
+
+# The overlay is in a larger git repository, whose history pkgcheck would look for commits of packages in.
+cd "$place"
+export XDG_CACHE_HOME="$place/cache"
+"$environment/bin/pkgcheck" --config "$settings" scan --repo elivepatch --exit error,warning,style ||
+    fail "pkgcheck found something" "each line above names a file and what is to be changed"
+echo "packaging/gentoo: pkgcheck finds nothing"

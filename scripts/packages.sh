@@ -1,0 +1,117 @@
+#!/bin/sh
+# Makes the packages for Debian and for distributions with RPM, into target/packages, and checks them.
+#
+# usage: scripts/packages.sh [CLIENT SERVER]
+#   CLIENT SERVER   programs that were built already: the static client (make client) and elivepatch-server; without
+#                   them both are built
+#
+# DEBFULLNAME and DEBEMAIL are who the packages are by, as Debian's own tools have it.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+use_cargo
+
+case $# in
+    0 | 2) ;;
+    *) sed -n 's/^# \{0,1\}//; 4,6p' "$0" >&2; exit 2 ;;
+esac
+for program; do
+    [ -x "$program" ] || fail "$program is no program" "make client, or leave the programs out to have them built"
+done
+
+# All of both packages' files have this time, so that the same source gives the same packages.
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) || SOURCE_DATE_EPOCH=$(date +%s)
+export SOURCE_DATE_EPOCH
+output=$PWD/target/packages
+# What the packages take from target/release, made ready there: cargo-deb and cargo-generate-rpm put this directory in
+# the place of target.
+ready=$output/ready
+maintainer=
+[ -z "${DEBEMAIL:-}" ] || maintainer="${DEBFULLNAME:-elivepatch} <$DEBEMAIL>"
+
+install_packages binutils dpkg-dev help2man lintian rpm
+
+# packager NAME VERSION: a program of crates.io that makes packages, in the cache.
+packager() {
+    place=$cache_directory/tools/$1-$2
+    if [ ! -x "$place/bin/$1" ]; then
+        say "installing $1 $2 from crates.io; it takes some minutes, once"
+        CARGO_TARGET_DIR=$place.build cargo install --locked --root "$place" "$1@$2" >&2 ||
+            fail "$1 could not be installed" "is crates.io reachable?"
+        rm -rf "$place.build"
+    fi
+    printf '%s\n' "$place/bin/$1"
+}
+cargo_deb=$(packager cargo-deb 3.8.0)
+cargo_generate_rpm=$(packager cargo-generate-rpm 0.21.1)
+
+if [ $# -eq 2 ]; then
+    client=$1
+    server=$2
+else
+    say "building the client, static and small, and the server"
+    client=$(static_client client)
+    cargo build --release --locked --bin elivepatch-server
+    server=${CARGO_TARGET_DIR:-$PWD/target}/release/elivepatch-server
+fi
+
+rm -rf "$output"
+mkdir -p "$ready/release"
+strip -o "$ready/release/elivepatch" "$client"
+strip -o "$ready/release/elivepatch-server" "$server"
+version=$(cargo metadata --no-deps --format-version 1 --locked |
+    sed 's/.*"name":"elivepatch","version":"\([^"]*\)".*/\1/')
+
+# manual PROGRAM SECTION WHAT: what --help says, as a manual page.
+manual() {
+    help2man --no-info --section="$2" --name="$3" --output="$ready/release/$1.$2" "$ready/release/$1" ||
+        fail "help2man cannot run $1" "was it built for this machine?"
+    gzip --no-name --best --keep "$ready/release/$1.$2"
+}
+manual elivepatch 1 "patch the running kernel without a reboot"
+manual elivepatch-server 8 "build livepatches, and tell hosts what to run"
+
+# Debian's form of a changelog; what users see is in CHANGELOG.md, which is in the packages, too.
+for package in elivepatch elivepatch-server; do
+    printf '%s (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' "$package" "$version" \
+        "${maintainer:-The elivepatch authors <elivepatch@localhost>}" \
+        "$(LC_ALL=C date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")" |
+        gzip --no-name --best > "$ready/release/$package.changelog.gz"
+done
+
+# Every key of the config with its default, as the server itself writes it.
+settings=$(mktemp -d)
+trap 'rm -rf "$settings"' EXIT
+"$ready/release/elivepatch-server" init --config "$settings/server.toml" --data-directory "$settings/data" \
+    --cache-directory "$settings/cache" > /dev/null
+sed -e "s,^data_directory = .*,#data_directory = \"/var/lib/elivepatch-server\"," \
+    -e "s,^cache_directory = .*,#cache_directory = \"/var/cache/elivepatch-server\"," \
+    "$settings/server.toml" > "$ready/release/server.toml"
+! grep -q "$settings" "$ready/release/server.toml" ||
+    fail "the config names a temporary directory" "look at $ready/release/server.toml"
+
+for package in elivepatch elivepatch-server-bin; do
+    say "Debian package of $package"
+    CARGO_TARGET_DIR=$ready "$cargo_deb" --package "$package" --no-build --no-strip --locked \
+        ${maintainer:+--maintainer "$maintainer"} --output "$output/" >&2
+done
+for package in elivepatch elivepatch-server; do
+    say "RPM package of $package"
+    "$cargo_generate_rpm" --package "bin/$package" --target-dir "$ready" --output "$output/" >&2
+done
+rm -rf "$ready"
+
+say "what lintian says"
+as_user=
+[ "$(id -u)" -ne 0 ] || as_user=--allow-root
+lintian $as_user --profile debian --fail-on error,warning --tag-display-limit 0 "$output"/*.deb ||
+    fail "lintian found something" "mend it, or justify it in packaging/debian/PACKAGE/lintian-overrides"
+
+for package in "$output"/*.rpm; do
+    say "what is in ${package##*/}"
+    rpm --query --list --package "$package"
+    rpm --query --requires --package "$package" | sed 's/^/requires: /'
+    # The digests of header and content; it is not signed.
+    rpm --checksig --nosignature "$package"
+done
+ls -l "$output"

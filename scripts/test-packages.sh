@@ -1,0 +1,263 @@
+#!/bin/sh
+# Installs, upgrades, removes and purges the Debian packages in a small Debian, and looks at what is there after each
+# step, and at what is left behind. Then that Debian is booted in a container, and its systemd runs the units.
+#
+# usage: scripts/test-packages.sh [DIRECTORY]
+#   DIRECTORY   has the packages; else target/packages, where scripts/packages.sh leaves them
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+case $# in
+    0 | 1) ;;
+    *) sed -n 's/^# \{0,1\}//; 5,6p' "$0" >&2; exit 2 ;;
+esac
+become_root scripts/test-packages.sh "$@"
+directory=${1:-target/packages}
+ls "$directory"/elivepatch_*.deb "$directory"/elivepatch-server_*.deb >/dev/null 2>&1 ||
+    fail "there are no packages in $directory" "make packages"
+install_packages mmdebstrap systemd-container
+
+place=$(mktemp -d)
+root=$place/root
+container=
+
+# Nothing of the machine's may be mounted below what is removed at the end.
+clean_up() {
+    [ -z "$container" ] || { kill "$container" 2>/dev/null || true; wait "$container" 2>/dev/null || true; }
+    for mounted in var/cache/apt/archives dev proc; do
+        ! mountpoint --quiet "$root/$mounted" || umount --recursive "$root/$mounted" ||
+            fail "cannot unmount $root/$mounted" "umount it, and remove $place"
+    done
+    ! mountpoint --quiet "$root" || umount "$root" || fail "cannot unmount $root" "umount it, and remove $place"
+    rm -rf "$place"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+failures=0
+# expect WHAT COMMAND…: the command must succeed.
+expect() {
+    what=$1
+    shift
+    if "$@" > "$place/said" 2>&1; then
+        echo "ok    $what"
+    else
+        echo "WRONG $what"
+        sed 's/^/      /' "$place/said"
+        failures=$((failures + 1))
+    fi
+}
+not() { ! "$@"; }
+inside() {
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"
+}
+there() { [ -e "$root/$1" ] || [ -L "$root/$1" ]; }
+has_text() { grep -q -- "$2" "$root/$1"; }
+owner_is() { [ "$(inside stat --format='%U:%G %a' "/$1")" = "$2" ]; }
+enabled() { [ "$(inside systemctl is-enabled "$1")" = enabled ]; }
+# wait_for COMMAND…: until it succeeds, for a minute.
+wait_for() {
+    for _ in $(seq 60); do
+        ! "$@" >/dev/null 2>&1 || return 0
+        sleep 1
+    done
+    return 1
+}
+
+# next_version PACKAGE: the same package with a higher version, and with a config that its maintainer changed.
+next_version() {
+    file=$(ls "$directory/$1"_*.deb)
+    rm -rf "$place/next"
+    dpkg-deb --raw-extract "$file" "$place/next"
+    sed -i 's/^Version: .*/&+1/' "$place/next/DEBIAN/control"
+    for config in "$place"/next/etc/elivepatch/*; do
+        echo '# of the next version' >> "$config"
+    done
+    dpkg-deb --build --root-owner-group -Znone "$place/next" "$root/packages/$1-next.deb" > /dev/null
+}
+
+archive=$cache_directory/test/packages-root.tar
+if [ ! -s "$archive" ]; then
+    say "a Debian to install in, once"
+    debian_root "$archive" systemd,systemd-sysv,dbus
+fi
+say "unpacking it"
+mkdir -p "$root"
+# A root that is no mount of its own cannot be told how mounts spread, which every sandbox does.
+mount --bind "$root" "$root"
+tar --extract --file="$archive" --directory="$root" --numeric-owner --exclude='./dev/*'
+mount --bind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+# What is lost when the machine dies is made again.
+echo force-unsafe-io > "$root/etc/dpkg/dpkg.cfg.d/unsafe"
+# Packages that were fetched once are kept for the next time.
+mkdir -p "$cache_directory/test/archives"
+mount --bind "$cache_directory/test/archives" "$root/var/cache/apt/archives"
+mkdir -p "$root/packages"
+cp "$directory"/elivepatch_*.deb "$root/packages/elivepatch.deb"
+cp "$directory"/elivepatch-server_*.deb "$root/packages/elivepatch-server.deb"
+next_version elivepatch
+next_version elivepatch-server
+units="elivepatch-agent elivepatch-boot elivepatch-shutdown"
+
+say "the client: install"
+# Without dependencies but what Debian always has: it must do without the archive.
+expect "dpkg installs it" inside dpkg --install /packages/elivepatch.deb
+expect "the program runs" inside elivepatch --version
+for unit in $units; do
+    expect "$unit is enabled" enabled "$unit"
+done
+expect "the config is a conffile" inside sh -c "dpkg-query --show --showformat='\${Conffiles}' elivepatch | grep -q agent.toml"
+expect "the agent's config can be read" inside sh -c 'elivepatch agent --once 2>&1 | grep "not registered"'
+inside systemd-tmpfiles --create elivepatch.conf
+expect "only root sees the state" owner_is var/lib/elivepatch "root:root 700"
+mkdir -p "$root/var/lib/elivepatch/livepatches/digest"
+echo '{}' > "$root/var/lib/elivepatch/state.json"
+
+say "the client: upgrade"
+inside systemctl disable elivepatch-agent >/dev/null 2>&1
+expect "dpkg upgrades it" inside dpkg --install /packages/elivepatch-next.deb
+expect "a config that nobody changed is the new one" has_text etc/elivepatch/agent.toml 'of the next version'
+expect "what was disabled stays disabled" not enabled elivepatch-agent
+expect "what was enabled stays enabled" enabled elivepatch-boot
+expect "the state is there" there var/lib/elivepatch/state.json
+
+say "the client: remove"
+expect "dpkg removes it" inside dpkg --remove elivepatch
+expect "the program is gone" not there usr/bin/elivepatch
+expect "the config stays" there etc/elivepatch/agent.toml
+expect "the state stays" there var/lib/elivepatch/livepatches/digest
+expect "no unit is started any more" not enabled elivepatch-boot
+
+say "the client: purge"
+echo mine > "$root/var/lib/elivepatch/other"
+expect "dpkg purges it" inside dpkg --purge elivepatch
+expect "the config is gone" not there etc/elivepatch
+expect "what is not the client's stays" there var/lib/elivepatch/other
+rm "$root/var/lib/elivepatch/other"
+rmdir "$root/var/lib/elivepatch"
+
+# left_behind: what has elivepatch in its name, other than what the test itself put there.
+left_behind() {
+    (cd "$root" && find . -xdev -path ./packages -prune -o -name '*elivepatch*' -print)
+}
+left=$(left_behind)
+expect "nothing is left behind${left:+: $left}" [ -z "$left" ]
+
+say "the server: install, with what it depends on"
+inside apt-get -o APT::Sandbox::User=root update --quiet > "$place/apt" 2>&1 ||
+    { cat "$place/apt" >&2; fail "apt in the small Debian does not reach the archive" "apt-get update"; }
+expect "apt installs it" inside apt-get install --quiet --yes --no-install-recommends /packages/elivepatch-server.deb
+expect "its user is there" inside id elivepatch
+expect "and may use KVM" inside sh -c 'id --groups --name elivepatch | grep -q kvm'
+expect "its unit is enabled" enabled elivepatch-server
+# As the boot of the machine does.
+inside systemd-tmpfiles --create elivepatch-server.conf
+expect "the data is its user's" owner_is var/lib/elivepatch-server "elivepatch:elivepatch 750"
+# shellcheck disable=SC2016 # for the shell in there
+expect "what root makes there is its user's, too" \
+    inside sh -c 'elivepatch-server token create --role admin > /root/token &&
+        test -z "$(find /var/lib/elivepatch-server ! -user elivepatch)"'
+
+say "the server: upgrade, with a config that was changed here"
+sed -i 's/^#listen = .*/listen = "127.0.0.1:8421"/' "$root/etc/elivepatch/server.toml"
+expect "apt upgrades it" inside apt-get install --quiet --yes -o Dpkg::Options::=--force-confold \
+    /packages/elivepatch-server-next.deb
+expect "the config is as it was changed" has_text etc/elivepatch/server.toml '^listen = "127.0.0.1:8421"'
+expect "that of the package is beside it" there etc/elivepatch/server.toml.dpkg-dist
+expect "the token is still there" inside sh -c 'elivepatch-server token list | grep -q admin'
+
+# What is asked of the booted Debian, and how it says that it is done.
+cat > "$root/usr/local/bin/ask" <<'END'
+#!/bin/sh
+exec > /asked 2>&1
+run() { name=$1; shift; echo "== $name"; "$@"; printf '\n== %s ended with %s\n' "$name" "$?"; }
+# Within a minute it either serves or has said why not.
+for _ in $(seq 60); do
+    curl --silent --fail http://127.0.0.1:8421/api/v2/health && break
+    sleep 1
+done
+run active systemctl is-active elivepatch-server
+run user ps -o user= -C elivepatch-server
+run builds sh -c 'curl --silent --fail http://127.0.0.1:8421/api/v2/builds -H "authorization: Bearer $(cat /root/token)"'
+run without-token sh -c '! curl --silent --fail http://127.0.0.1:8421/api/v2/builds'
+run reload systemctl reload elivepatch-server
+run config elivepatch-server check-config
+run journal journalctl --no-pager --unit elivepatch-server
+run security systemd-analyze --no-pager security elivepatch-server
+run stop systemctl stop elivepatch-server
+run result sh -c 'test "$(systemctl show --property Result --value elivepatch-server)" = success'
+run client dpkg --install /packages/elivepatch.deb
+run boot systemctl is-active elivepatch-boot elivepatch-shutdown
+run agent systemctl show --property ConditionResult --value elivepatch-agent
+run upgraded dpkg --install /packages/elivepatch-next.deb
+run still systemctl is-active elivepatch-boot elivepatch-shutdown
+run removed dpkg --purge elivepatch
+systemctl poweroff
+END
+chmod 755 "$root/usr/local/bin/ask"
+printf '[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/usr/local/bin/ask\n' \
+    > "$root/etc/systemd/system/ask.service"
+mkdir -p "$root/etc/systemd/system/graphical.target.wants"
+ln -s ../ask.service "$root/etc/systemd/system/graphical.target.wants/ask.service"
+# The container sees the machine's own /proc and /sys, or the sandbox could not have a /proc of its own: nothing in it
+# may change the machine.
+for unit in systemd-sysctl systemd-udevd systemd-udev-trigger systemd-modules-load systemd-binfmt \
+    systemd-remount-fs systemd-random-seed kmod-static-nodes apt-daily apt-daily-upgrade; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit.service"
+done
+
+say "the server and the client under systemd"
+umount "$root/var/cache/apt/archives" "$root/proc" "$root/dev"
+SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout --kill-after=10 400 systemd-nspawn --quiet --directory="$root" \
+    --machine="elivepatch-$$" --register=no --keep-unit --private-network --console=pipe --boot \
+    > "$place/boot" 2>&1 < /dev/null &
+container=$!
+wait "$container" || true
+container=
+# said NAME: what the booted Debian was asked under that name ended well.
+said() { grep -q "^== $1 ended with 0\$" "$root/asked"; }
+if [ -s "$root/asked" ]; then
+    expect "the server runs" said active
+    expect "as its user" sh -c "sed -n '/^== user\$/,/^== user ended/p' '$root/asked' | grep -q elivepat"
+    expect "it answers who has a token" said builds
+    expect "and nobody else" said without-token
+    expect "the sandbox is made within the unit's limits" \
+        grep -q "sandbox: bubblewrap as the server's own user" "$root/asked"
+    expect "bases are shared by overlay" grep -q 'bases are shared by overlay' "$root/asked"
+    expect "it reads its certificate again" said reload
+    expect "its config is looked at by root" said config
+    expect "it stops" said result
+    expect "the client's units run after its install" said boot
+    expect "and after its upgrade" said still
+    expect "the agent waits for the machine to be registered" \
+        sh -c "sed -n '/^== agent\$/,/^== agent ended/p' '$root/asked' | grep -qx no"
+    expect "the client is purged while systemd runs" said removed
+else
+    failures=$((failures + 1))
+    echo "WRONG the Debian did not boot in a container"
+    tail -n 20 "$place/boot"
+fi
+cp "$root/asked" target/packages-asked.log 2>/dev/null || true
+mount --bind /dev "$root/dev"
+mount -t proc proc "$root/proc"
+rm -f "$root/usr/local/bin/ask" "$root/etc/systemd/system/ask.service" \
+    "$root/etc/systemd/system/graphical.target.wants/ask.service"
+
+say "the server: remove"
+expect "dpkg removes it" inside dpkg --remove elivepatch-server
+expect "the program is gone" not there usr/bin/elivepatch-server
+expect "the config stays" there etc/elivepatch/server.toml
+expect "the data stays" there var/lib/elivepatch-server/elivepatch.sqlite3
+
+say "the server: purge"
+expect "dpkg purges it" inside dpkg --purge elivepatch-server
+expect "the config is gone" not there etc/elivepatch
+expect "data and cache are gone" not there var/lib/elivepatch-server
+expect "the user stays" inside id elivepatch
+left=$(left_behind)
+expect "nothing else is left behind${left:+: $left}" [ -z "$left" ]
+
+[ "$failures" -eq 0 ] || fail "$failures things are not as they should be" "they are marked WRONG above"
+printf '\ntest-packages: install, upgrade, remove and purge are as they should be\n'
