@@ -206,6 +206,14 @@ if [ "$full" = yes ]; then
 fi
 
 if [ "$full" = yes ]; then
+    say "the units, the overlay and the packages"
+    scripts/check-units.sh
+    scripts/check-gentoo.sh
+    scripts/packages.sh
+    scripts/test-packages.sh
+fi
+
+if [ "$full" = yes ]; then
     say "the same patches by kpatch-build"
     scripts/compare.sh
 fi
