@@ -1,10 +1,13 @@
 use elivepatch_model::printable;
-use elivepatch_server::app::{AuditFilter, AuditRecord};
+use elivepatch_server::{
+    app::{AuditFilter, AuditRecord},
+    config::Places,
+};
 use serde::Serialize;
 
 use super::{
     feed::{of_store, open},
-    load_config_of_owner, wait_for,
+    load_config, wait_for,
 };
 use crate::{
     arguments::{Arguments, AuditArguments},
@@ -25,7 +28,7 @@ struct Entry<'a> {
 
 /// Shows who did what, the oldest first. The server may run or not.
 pub fn run(arguments: &Arguments, audit: &AuditArguments) -> Result<(), CommandError> {
-    let config = load_config_of_owner(arguments)?;
+    let config = load_config(arguments, &Places::of_this_user())?;
     let filter = AuditFilter { since: audit.since, before: None };
     let log = wait_for(async {
         let store = open(&config).await?;

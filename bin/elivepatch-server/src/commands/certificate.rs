@@ -1,16 +1,17 @@
 use elivepatch_model::with_causes;
 use elivepatch_server::{
     ServerConfig,
+    config::Places,
     tls::{MadeCertificate, ServerCertificate, TlsError, make_certificate},
 };
 
-use super::{load_config_of_owner, make_directory};
-use crate::{arguments::Arguments, error::CommandError, report};
+use super::{load_config, make_directory};
+use crate::{arguments::Arguments, error::CommandError, owner, report};
 
 /// Shows the fingerprint by which clients know the server. A certificate that the server would make at its start is
 /// made now.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let config = load_config_of_owner(arguments)?;
+    let config = load_config(arguments, &Places::of_this_user())?;
     let Some(certificate) = open(&config)? else {
         return Err(CommandError::input(
             anyhow::anyhow!("connections to {} are not encrypted", config.listen),
@@ -42,6 +43,7 @@ pub fn open(config: &ServerConfig) -> Result<Option<ServerCertificate>, CommandE
     }
     let place = MadeCertificate::of(&config.data_directory);
     if !place.exists() {
+        owner::become_owner_of(&config.data_directory)?;
         make_directory(&config.data_directory)?;
         make_certificate(&place, config.listen.ip())
             .map_err(|error| CommandError::failed(error, "look at the data directory"))?;

@@ -19,13 +19,6 @@ use crate::{
 /// Reads the CVE feed, or tells what was read of it. The server may run or not.
 pub fn run(arguments: &Arguments, command: &FeedCommand) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    // What root alone may read, bundles and keys, is read before.
-    if !matches!(
-        command,
-        FeedCommand::Export(_) | FeedCommand::Import(_) | FeedCommand::Keygen { .. }
-    ) {
-        owner::become_owner_of(&config.data_directory)?;
-    }
     wait_for(async {
         match command {
             FeedCommand::Update { force } => update(&config, *force).await,
@@ -61,6 +54,7 @@ async fn update(config: &ServerConfig, force: bool) -> Result<(), CommandError> 
             "set source in its [feed] section; elivepatch-server init shows it in a new config",
         ));
     };
+    owner::become_owner_of(&config.data_directory)?;
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
     let store = Store::open(&config.data_directory).await.map_err(of_store)?;
@@ -150,9 +144,11 @@ async fn faults(config: &ServerConfig, json: bool) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The store of a server; one that is not there yet is not made.
+/// The store of a server; one that is not there yet is not made. From here on the command is run by its owner: what root
+/// alone may read must have been read before.
 pub(super) async fn open(config: &ServerConfig) -> Result<Store, CommandError> {
     let directory = &config.data_directory;
+    owner::become_owner_of(directory)?;
     if !directory.is_dir() {
         return Err(CommandError::input(
             anyhow::anyhow!("there is no data directory {directory}"),

@@ -25,7 +25,7 @@ use elivepatch_server::{
     config::{ConfigError, Places},
 };
 
-use crate::{arguments::Arguments, error::CommandError, owner};
+use crate::{arguments::Arguments, error::CommandError};
 
 /// Reads the config. A file that nobody named and that is not there is no error: all keys have
 /// defaults.
@@ -49,13 +49,6 @@ fn load_config(arguments: &Arguments, places: &Places) -> Result<ServerConfig, C
         };
         CommandError::input(error, hint)
     })
-}
-
-/// Reads the config, for a command that works on the data directory: the process goes on as its owner.
-fn load_config_of_owner(arguments: &Arguments) -> Result<ServerConfig, CommandError> {
-    let config = load_config(arguments, &Places::of_this_user())?;
-    owner::become_owner_of(&config.data_directory)?;
-    Ok(config)
 }
 
 /// Does what waits for the store and the network, on a runtime of its own.

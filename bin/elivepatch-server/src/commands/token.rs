@@ -2,6 +2,7 @@ use elivepatch_model::{Role, TokenId, printable};
 use elivepatch_server::{
     ServerConfig,
     app::{NewToken, Store, StoreError, TokenKind, TokenRecord, TokenState, checked_tags},
+    config::Places,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::{
     certificate::client_options,
     feed::{of_store, open},
-    load_config_of_owner, wait_for,
+    load_config, wait_for,
 };
 use crate::{
     actor,
@@ -34,7 +35,7 @@ struct Listed<'a> {
 
 /// Makes, lists and revokes tokens. The server may run or not.
 pub fn run(arguments: &Arguments, command: &TokenCommand) -> Result<(), CommandError> {
-    let config = load_config_of_owner(arguments)?;
+    let config = load_config(arguments, &Places::of_this_user())?;
     wait_for(async {
         match command {
             TokenCommand::Create(create) => {

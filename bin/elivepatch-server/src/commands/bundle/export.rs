@@ -12,7 +12,7 @@ use crate::{
     arguments::ExportArguments,
     commands::{feed::open, fix},
     error::CommandError,
-    owner, report,
+    report,
 };
 
 /// How often it is said how far the fetching is.
@@ -32,7 +32,6 @@ pub async fn export(config: &ServerConfig, asked: &ExportArguments) -> Result<()
         ));
     }
     let sources: Vec<FixSource> = fix::options(config).fixes.iter().map(FixSource::new).collect();
-    owner::become_owner_of(&config.data_directory)?;
     let store = open(config).await?;
     let exported = write(&store, &sources, asked, &key).await;
     store.close().await;

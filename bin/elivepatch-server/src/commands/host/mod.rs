@@ -10,9 +10,10 @@ use elivepatch_model::Whom;
 use elivepatch_server::{
     AppError, ServerConfig,
     app::{Fleet, StoreError},
+    config::Places,
 };
 
-use super::{feed::open, load_config_of_owner, wait_for};
+use super::{feed::open, load_config, wait_for};
 use crate::{actor, arguments::Arguments, error::CommandError, host_arguments::HostCommand};
 
 /// How many a page has that is read of a list.
@@ -20,7 +21,7 @@ const PAGE: u32 = 1000;
 
 /// Looks after hosts. The server may run or not.
 pub fn run(arguments: &Arguments, command: &HostCommand) -> Result<(), CommandError> {
-    let config = load_config_of_owner(arguments)?;
+    let config = load_config(arguments, &Places::of_this_user())?;
     wait_for(async {
         if let HostCommand::Exposure(asked) = command {
             return exposure::show(&config, asked).await;
