@@ -22,6 +22,7 @@ mod processes;
 mod programs;
 mod said;
 mod server;
+mod system;
 mod wait;
 
 pub use api::Api;
@@ -41,4 +42,5 @@ pub use processes::ProcessTree;
 pub use programs::program;
 pub use said::{Ran, Said, Used};
 pub use server::{ServerOptions, TestServer};
+pub use system::RegisteredSystem;
 pub use wait::{BUILD_LIMIT, SHORT_LIMIT, wait_until};

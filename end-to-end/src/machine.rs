@@ -83,8 +83,8 @@ pub enum ServiceManager {
 /// Runs the script under sysvinit: a line of its table, behind those that start the services.
 const SCRIPT_INITTAB: &str = "\nsc:2345:once:/bin/sh /script-runner\n";
 /// What that line runs.
-const SCRIPT_RUNNER: &str = "exec </dev/null >/dev/ttyS1 2>&1\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n\
-     export PATH\n. /run-command\n. /script\nsync\npoweroff\n";
+const SCRIPT_RUNNER: &str = "exec </dev/null >/dev/ttyS1 2>&1\n\
+     export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n. /run-command\n. /script\nsync\npoweroff\n";
 
 /// The service that runs the script.
 const SCRIPT_SERVICE: &str = "[Unit]\nAfter=multi-user.target\n\n[Service]\nType=oneshot\n\
@@ -164,8 +164,8 @@ impl TargetMachine {
         machine
     }
 
-    /// One whose disk has the system of a tar archive, with its manager of services, the client as `/usr/bin/elivepatch`, and these files
-    /// at these places.
+    /// One whose disk has the system of a tar archive, with its manager of services, the client as `/usr/bin/elivepatch`,
+    /// and these files at these places.
     ///
     /// # Panics
     /// When it cannot be made; only root can.
