@@ -1,6 +1,7 @@
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    classic::ClassicArgs,
     commands::{
         build::BuildArgs,
         builds::BuildsArgs,
@@ -35,7 +36,7 @@ pub struct Cli {
     /// What to do; without a command: build
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// What the classic form has beside a build.
+    /// What the first elivepatch had beside a build.
     #[command(flatten)]
     pub classic: ClassicArgs,
     /// The classic form.
@@ -47,20 +48,6 @@ pub struct Cli {
     /// Print the version
     #[arg(short, long, action = ArgAction::Version)]
     version: Option<bool>,
-}
-
-/// Arguments of a build that have no meaning in CVE mode.
-const OF_BUILDS: [&str; 6] = ["patches", "no_wait", "follow", "verbose", "alone", "drop"];
-
-/// CVE mode as the first elivepatch had it. (Without words of its own: clap would show them as the program's.)
-#[derive(Debug, Args)]
-pub struct ClassicArgs {
-    /// Fix the CVEs that matter on the kernel: the same as elivepatch cve
-    #[arg(short = 'e', long, conflicts_with_all = OF_BUILDS)]
-    pub cve: bool,
-    /// Forget what the last run for this kernel said
-    #[arg(short = 'l', long, requires = "cve", conflicts_with_all = OF_BUILDS)]
-    pub clear: bool,
 }
 
 /// The commands.

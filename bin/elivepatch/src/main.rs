@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. See [`exit::EXIT_CODES`] for how it ends.
 
 mod check_report;
+mod classic;
 mod cli;
 mod commands;
 mod credentials;
@@ -34,7 +35,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::{cli::Cli, exit::Exit, problem::Problem};
 
@@ -45,7 +46,10 @@ fn main() -> ExitCode {
         output::say(&Cli::command().render_help().ansi().to_string());
         return Exit::Usage.into();
     }
-    let cli = Cli::parse();
+    let cli = match classic::command_line() {
+        Ok(cli) => cli,
+        Err(problem) => return problem.report().into(),
+    };
     cli.color.apply();
     // A panic becomes an exit code. Nothing of what it may have left half-done is looked at again.
     match catch_unwind(AssertUnwindSafe(|| run(cli))) {
@@ -55,7 +59,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<Exit, Problem> {
+fn run(mut cli: Cli) -> Result<Exit, Problem> {
+    classic::set_up(&mut cli)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Problem::new(Exit::Bug, "cannot start the asynchronous runtime").caused_by(&error)

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     exit::Exit,
-    output::{release, say},
+    output::{Level, release, say_at},
     text::{printable, printable_lines},
 };
 
@@ -196,16 +196,16 @@ impl Problem {
         release();
         let red = AnsiColor::Red.on_default().bold();
         let cyan = AnsiColor::Cyan.on_default().bold();
-        print_labelled("error", red, &self.message);
+        print_labelled(Level::Error, "error", red, &self.message);
         for cause in &self.causes {
             let cause = printable_lines(cause).replace('\n', "\n  ");
-            print_labelled("caused by", Style::new().bold(), &cause);
+            print_labelled(Level::Error, "caused by", Style::new().bold(), &cause);
         }
         for detail in &self.details {
-            say(&format!("  {detail}"));
+            say_at(Level::Error, &format!("  {detail}"));
         }
         if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.is_empty()) {
-            print_labelled("hint", cyan, hint);
+            print_labelled(Level::Error, "hint", cyan, hint);
         }
         self.exit
     }
@@ -231,11 +231,11 @@ pub const REPORT_HINT: &str =
 
 /// Prints a warning to standard error.
 pub fn warn(message: &str) {
-    print_labelled("warning", AnsiColor::Yellow.on_default().bold(), message);
+    print_labelled(Level::Warning, "warning", AnsiColor::Yellow.on_default().bold(), message);
 }
 
-fn print_labelled(label: &str, style: Style, text: &str) {
-    say(&format!("{style}{label}{style:#}: {text}"));
+fn print_labelled(level: Level, label: &str, style: Style, text: &str) {
+    say_at(level, &format!("{style}{label}{style:#}: {text}"));
 }
 
 fn failure_exit(class: FailureClass) -> Exit {

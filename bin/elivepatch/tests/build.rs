@@ -1,6 +1,7 @@
 //! The client from the command line to the stored module, against a test double of the server.
 
 mod built;
+mod classic;
 mod cve;
 mod double;
 mod facts;

@@ -159,6 +159,14 @@ impl KernelConfig {
         self.header.as_ref().map(|header| &header.version)
     }
 
+    /// Whether a version is that of the source in the header, or its beginning: `5.1.6` of a source `5.1.6-gentoo`. The
+    /// first elivepatch knew kernels by these.
+    pub fn is_of_source(&self, version: &KernelRelease) -> bool {
+        let of_source = self.header_version();
+        let rest = of_source.and_then(|source| source.as_str().strip_prefix(version.as_str()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
     /// The release that Debian writes into `CONFIG_BUILD_SALT` of its stock kernels.
     pub fn build_salt_release(&self) -> Option<KernelRelease> {
         self.text("BUILD_SALT")?.parse().ok()

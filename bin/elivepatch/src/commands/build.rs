@@ -84,6 +84,9 @@ pub struct BuildArgs {
     /// Show what the build's tools print
     #[arg(long)]
     pub verbose: bool,
+    /// Whether a user who is not root loads the livepatch through sudo.
+    #[arg(skip)]
+    pub through_sudo: bool,
 }
 
 /// What `--json` prints.
@@ -207,6 +210,7 @@ async fn complete(
             dropped,
             key: &arguments.manifest_key,
             quiet: false,
+            through_sudo: arguments.through_sudo,
         })?;
     }
     Ok(Exit::Done)

@@ -10,7 +10,10 @@ use elivepatch_model::{Step, StepName, StepState};
 
 pub use self::run::{RunProgress, for_run};
 use self::{plain::PlainProgress, terminal::TerminalProgress};
-use crate::text::{duration, printable};
+use crate::{
+    output::{self, SaidLines},
+    text::{duration, printable},
+};
 
 /// Something that shows a build.
 pub trait Progress {
@@ -32,7 +35,9 @@ pub trait Progress {
 
 /// The progress display that fits standard error. `verbose` shows what the tools print, too.
 pub fn for_stderr(verbose: bool) -> Box<dyn Progress> {
-    if stderr().is_terminal() && !is_dumb() {
+    if output::is_redirected() {
+        Box::new(PlainProgress::new(SaidLines::default(), verbose))
+    } else if stderr().is_terminal() && !is_dumb() {
         Box::new(TerminalProgress::new(verbose))
     } else {
         Box::new(PlainProgress::new(anstream::stderr(), verbose))

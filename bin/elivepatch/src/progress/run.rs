@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::{
     cve::{Tense, groups, sentence},
-    output::say,
+    output::{self, say},
     text::printable,
 };
 
@@ -32,9 +32,10 @@ pub trait RunProgress {
 
 /// The display that fits standard error. Where only news are told it is for a terminal only.
 pub fn for_run(tells_only_news: bool) -> Box<dyn RunProgress> {
-    if stderr().is_terminal() && !super::is_dumb() {
+    let is_terminal = stderr().is_terminal() && !output::is_redirected();
+    if is_terminal && !super::is_dumb() {
         Box::new(Live::new())
-    } else if tells_only_news && !stderr().is_terminal() {
+    } else if tells_only_news && !is_terminal {
         Box::new(Silent)
     } else {
         Box::new(Lines::new(say))

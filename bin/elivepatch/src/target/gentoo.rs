@@ -8,6 +8,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -53,7 +54,8 @@ pub fn find(root: &Path, release: &KernelRelease) -> Result<Baseline, Problem> {
     if package.name == COMPILED {
         return Ok(Baseline { patches: Vec::new(), origin });
     }
-    let base = root.join("etc/portage/patches/sys-kernel");
+    let base = configuration_root(root, std::env::var_os("PORTAGE_CONFIGROOT"))
+        .join("etc/portage/patches/sys-kernel");
     let mut found = BTreeMap::new();
     for directory in package.directories(&base).iter().filter(|directory| directory.is_dir()) {
         add_directory(directory, &mut found)?;
@@ -63,6 +65,12 @@ pub fn find(root: &Path, release: &KernelRelease) -> Result<Baseline, Problem> {
         problem.aside("it was found as Portage finds it; --no-baseline leaves all of these out")
     })?;
     Ok(Baseline { patches, origin })
+}
+
+/// Below which Portage's configuration is: `variable` is what `PORTAGE_CONFIGROOT` says of this machine.
+fn configuration_root(root: &Path, variable: Option<OsString>) -> PathBuf {
+    let variable = variable.filter(|place| !place.is_empty() && root == Path::new("/"));
+    variable.map_or_else(|| root.to_owned(), PathBuf::from)
 }
 
 impl Package {

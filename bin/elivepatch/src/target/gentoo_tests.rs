@@ -133,3 +133,13 @@ fn patch_that_cannot_be_read_is_named() {
     assert!(problem.contains("gentoo-sources/a.patch"), "{problem}");
     assert!(problem.contains("--no-baseline"), "{problem}");
 }
+
+#[test]
+fn portage_configroot_of_this_machine_counts() {
+    let place =
+        |root: &str, variable: &str| configuration_root(Path::new(root), Some(variable.into()));
+    assert_eq!(place("/", "/other"), Path::new("/other"));
+    assert_eq!(place("/", ""), Path::new("/"));
+    assert_eq!(place("/saved", "/other"), Path::new("/saved"), "it is not of this machine");
+    assert_eq!(configuration_root(Path::new("/"), None), Path::new("/"));
+}

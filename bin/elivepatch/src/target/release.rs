@@ -53,19 +53,25 @@ impl Origin {
     }
 }
 
-/// Works out the release: the first source that has one, in the order of [`Origin`].
+/// Works out the release: the first source that has one, in the order of [`Origin`]. When `--kernel` only says which
+/// source the config is of, as users of the first elivepatch did, it counts last.
 ///
 /// `None` when no source has one.
 pub fn detect(evidence: &Evidence<'_>) -> Option<Detected> {
     let config = evidence.config;
+    let is_source = |version: &&KernelRelease| config.is_of_source(version);
+    let source = evidence.requested.filter(is_source);
+    let requested = evidence.requested.filter(|requested| !is_source(requested)).cloned();
     let running = evidence.running.filter(|_| evidence.config_is_running).cloned();
     let named = evidence.file_name.and_then(release_in_file_name);
+    let named = named.filter(|named| source != Some(named));
     let sources = [
-        (Origin::Requested, evidence.requested.cloned()),
+        (Origin::Requested, requested),
         (Origin::Running, running),
         (Origin::FileName, named),
         (Origin::BuildSalt, config.build_salt_release()),
         (Origin::Header, release_in_header(config)),
+        (Origin::Requested, source.cloned()),
     ];
     let mut found = sources.into_iter().filter_map(|(origin, release)| Some((origin, release?)));
     let (origin, release) = found.next()?;
@@ -83,8 +89,8 @@ pub fn detect(evidence: &Evidence<'_>) -> Option<Detected> {
 fn doubt(release: &KernelRelease, other: Origin, said: &KernelRelease) -> Option<String> {
     let agrees = match other {
         // Distributions number their releases in their own way (Debian's 6.1.0-50 is 6.1.176):
-        // only the series must agree.
-        Origin::Header => release.series() == said.series(),
+        // only the series must agree. What is asked for comes last where it is the version in the header.
+        Origin::Header | Origin::Requested => release.series() == said.series(),
         _ => release == said,
     };
     (!agrees).then(|| format!("{} says {said}, not {release}", other.describe()))
@@ -138,6 +144,27 @@ mod tests {
         assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::BuildSalt, 0));
         evidence.file_name = Some("config-6.1.0-50-cloud-amd64");
         assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::FileName, 0));
+    }
+
+    #[test]
+    fn version_of_the_source_leads_to_the_release_that_was_made_of_it() {
+        let debian = config("6.1.176", DEBIAN, "");
+        let asked = release("6.1.176");
+        let mut evidence = evidence(&debian);
+        evidence.requested = Some(&asked);
+        assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::BuildSalt, 0));
+        evidence.file_name = Some("config-6.1.176");
+        assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::BuildSalt, 0));
+        let gentoo = config("5.1.6-gentoo", "", "-mine");
+        let asked = release("5.1.6");
+        (evidence.requested, evidence.config, evidence.file_name) = (Some(&asked), &gentoo, None);
+        assert_eq!(found(&evidence), ("5.1.6-gentoo-mine".to_owned(), Origin::Header, 0));
+        let running = release("5.1.6-gentoo-mine-00001-gdeadbeef");
+        (evidence.running, evidence.config_is_running) = (Some(&running), true);
+        assert_eq!(found(&evidence).0, running.to_string());
+        let other = release("5.1.60");
+        evidence.requested = Some(&other);
+        assert_eq!(found(&evidence).0, "5.1.60", "it is no other version's");
     }
 
     #[test]

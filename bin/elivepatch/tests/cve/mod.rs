@@ -16,7 +16,7 @@ use crate::double::{
 };
 
 /// What the server does when its CVEs are these.
-fn with(cves: CveScript) -> Script {
+pub fn with(cves: CveScript) -> Script {
     Script { cves, ..success() }
 }
 

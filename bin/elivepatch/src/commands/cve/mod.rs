@@ -21,7 +21,7 @@ use elivepatch_model::{KernelRelease, RunNumber, TargetFacts};
 
 use super::{build::BuildArgs, options::OptionArgs, run_number};
 use crate::{
-    cli::ClassicArgs,
+    classic::ClassicArgs,
     cve::{Filter, VERDICTS},
     exit::Exit,
     manifest_key::ManifestKeyArgs,
@@ -141,6 +141,9 @@ pub struct CveArgs {
     #[arg(long, value_name = "SECONDS", default_value = "60",
         value_parser = clap::value_parser!(u64).range(0..=86_400))]
     give_up_after: u64,
+    /// Whether a user who is not root loads the livepatch through sudo.
+    #[arg(skip)]
+    through_sudo: bool,
 }
 
 fn verdicts() -> impl TypedValueParser<Value = String> {
@@ -171,6 +174,7 @@ impl CveArgs {
             output: build.output,
             force: build.force,
             clear: classic.clear,
+            through_sudo: build.through_sudo,
             give_up_after: build.give_up_after,
             ..Self::default()
         }

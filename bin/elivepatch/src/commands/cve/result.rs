@@ -109,6 +109,7 @@ pub async fn tell(
             dropped: &[],
             key: &arguments.manifest_key,
             quiet,
+            through_sudo: arguments.through_sudo,
         })?;
     }
     Ok(match report.is_exposed() && !(is_known && arguments.tells_only_news()) {

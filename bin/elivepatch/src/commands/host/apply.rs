@@ -9,6 +9,7 @@ use elivepatch_model::{BuildNumber, Fix, Manifest};
 
 use super::{StateArgs, Teller, guard, host_problem, open};
 use crate::{
+    classic,
     destination::{Destination, manifest_path},
     download,
     exit::Exit,
@@ -104,10 +105,15 @@ pub struct Module<'a> {
     pub key: &'a ManifestKeyArgs,
     /// Whether it is not told when it is active already.
     pub quiet: bool,
+    /// Whether a user who is not root loads it through sudo.
+    pub through_sudo: bool,
 }
 
 /// Loads a module that was stored just now.
 pub fn module(module: &Module<'_>) -> Result<(), Problem> {
+    if module.through_sudo && !rustix::process::geteuid().is_root() {
+        return classic::apply_through_sudo(module.path);
+    }
     let directory = StateArgs::of_environment().directory().trusting(module.key.keys());
     let applying =
         Applying { patches: module.patches.clone(), ..read(module.path, &directory.trust())? };

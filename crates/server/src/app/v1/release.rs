@@ -7,11 +7,8 @@ use elivepatch_model::{KernelConfig, KernelRelease};
 /// the kernel's own build does it, from the header and `CONFIG_LOCALVERSION`. Any other version is taken for the
 /// release itself: Debian's have their own numbers.
 pub(super) fn release_meant(version: &KernelRelease, config: &KernelConfig) -> KernelRelease {
-    let Some(of_source) = config.header_version() else { return version.clone() };
-    let rest = of_source.as_str().strip_prefix(version.as_str());
-    if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) {
-        return version.clone();
-    }
+    let of_source = config.header_version().filter(|_| config.is_of_source(version));
+    let Some(of_source) = of_source else { return version.clone() };
     let local = config.text("LOCALVERSION").unwrap_or_default();
     format!("{of_source}{local}").parse().unwrap_or_else(|_| version.clone())
 }

@@ -1,0 +1,185 @@
+//! The command line of the first elivepatch, as far as it has more than a build: its options, its config file, and
+//! its name.
+
+mod conf_file;
+mod log_level;
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
+
+pub use self::log_level::LogLevel;
+use crate::{
+    cli::Cli,
+    commands::build::BuildArgs,
+    exit::Exit,
+    output,
+    problem::{Problem, warn},
+};
+
+/// What the first elivepatch's program was called. Under this name it loads what it has built, as it always did.
+const OLD_NAME: &str = "elivepatch-client";
+
+/// Where the first elivepatch put the module, in the current directory.
+const OLD_OUTPUT: &str = "myfile.ko";
+
+/// Arguments of a build that have no meaning in CVE mode.
+const OF_BUILDS: [&str; 6] = ["patches", "no_wait", "follow", "verbose", "alone", "drop"];
+
+/// What the first elivepatch had beside a build. (Without words of its own: clap would show them as the program's.)
+#[derive(Debug, Args)]
+pub struct ClassicArgs {
+    /// Fix the CVEs that matter on the kernel: the same as elivepatch cve
+    #[arg(short = 'e', long, conflicts_with_all = OF_BUILDS)]
+    pub cve: bool,
+    /// Forget what the last run for this kernel said
+    #[arg(short = 'l', long, conflicts_with_all = OF_BUILDS)]
+    pub clear: bool,
+    /// Take options from FILE, an INI file: below [Defaults] stand long options without their dashes, such as
+    /// url = HOST:PORT; those of the command line win
+    #[arg(short = 'c', long = "conf_file", alias = "conf-file", value_name = "FILE")]
+    pub conf_file: Option<PathBuf>,
+    /// How much is said: debug or info, also what the build's tools print; notice, as without it; warning or error,
+    /// no more than that
+    #[arg(short = 'd', long, value_name = "LEVEL")]
+    pub debug: Option<LogLevel>,
+    /// Append what is said to FILE, with the time, instead of saying it; errors are said all the same
+    #[arg(short = 'o', long = "log_output", alias = "log-output", value_name = "FILE")]
+    pub log_output: Option<PathBuf>,
+}
+
+/// Reads the command line, and the config file that it names.
+///
+/// # Errors
+/// When there is something wrong with that file. A command line that cannot be understood ends the program here.
+pub fn command_line() -> Result<Cli, Problem> {
+    let given: Vec<OsString> = env::args_os().collect();
+    let matches = Cli::command().get_matches_from(&given);
+    let matches = match matches.subcommand_name() {
+        Some(_) => matches,
+        None => with_conf_file(given.clone(), matches)?,
+    };
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
+        Problem::new(Exit::Bug, "the command line cannot be read twice").caused_by(&error)
+    })?;
+    if cli.command.is_none() && given.first().is_some_and(|program| is_old_name(program)) {
+        act_as_before(&mut cli.build);
+    }
+    Ok(cli)
+}
+
+/// Makes hold what is said of how much is said, and where.
+///
+/// # Errors
+/// When the log cannot be written.
+pub fn set_up(arguments: &mut Cli) -> Result<(), Problem> {
+    let ClassicArgs { cve, clear, debug, log_output, .. } = &arguments.classic;
+    if *clear && !*cve {
+        return Err(Problem::usage("--clear is about CVEs only")
+            .hint("give it with --cve: elivepatch --cve --clear"));
+    }
+    if let Some(level) = debug {
+        arguments.build.verbose |= level.shows_tools();
+        output::say_from(level.least());
+    }
+    match log_output {
+        Some(path) => output::log_to(path).map_err(|error| {
+            Problem::input(format!("cannot write the log {}", path.display()))
+                .caused_by(&error)
+                .hint("name a file in a directory that is there with --log_output FILE")
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The same with what the config file says, if one is named.
+fn with_conf_file(given: Vec<OsString>, matches: ArgMatches) -> Result<ArgMatches, Problem> {
+    let Some(path) = matches.get_one::<PathBuf>("conf_file") else { return Ok(matches) };
+    let shown = path.display();
+    let settings = conf_file::read(path)?;
+    let (more, unknown) = conf_file::arguments(&settings, &Cli::command(), &matches)
+        .map_err(|problem| problem.aside(format!("in the config file {shown}")))?;
+    for key in unknown {
+        warn(&format!("{key} in {shown} is no option of elivepatch: it is passed over"));
+    }
+    // The command line by itself was understood: what is wrong now is in the file.
+    Cli::command().try_get_matches_from(given.into_iter().chain(more)).map_err(|error| {
+        let text = error.render().to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let what = first.strip_prefix("error: ").unwrap_or(first);
+        Problem::input(format!("the config file {shown} cannot be used: {what}"))
+            .hint("see what each option takes: elivepatch --help")
+    })
+}
+
+fn is_old_name(program: &OsStr) -> bool {
+    Path::new(program).file_name() == Some(OsStr::new(OLD_NAME))
+}
+
+/// Adds what went without saying.
+fn act_as_before(build: &mut BuildArgs) {
+    if build.no_wait {
+        return;
+    }
+    build.apply = true;
+    build.through_sudo = true;
+    if build.output.is_none() {
+        build.output = Some(OLD_OUTPUT.into());
+        build.force = true;
+    }
+}
+
+/// Loads a module as the first elivepatch did for who is not root: through sudo, which asks for a password if need
+/// be.
+///
+/// # Errors
+/// When it is not loaded; why was said by then, by sudo or by what it has run.
+pub fn apply_through_sudo(module: &Path) -> Result<(), Problem> {
+    let hint = format!("load it as root: elivepatch apply {}", module.display());
+    let program = env::current_exe().map_err(|error| {
+        Problem::input("cannot find this program to run it through sudo")
+            .caused_by(&error)
+            .hint(&hint)
+    })?;
+    let ended = Command::new("sudo").arg(program).arg("apply").arg(module).status();
+    let status = ended.map_err(|error| {
+        Problem::input("only root can load a livepatch, and sudo cannot be run")
+            .caused_by(&error)
+            .hint(&hint)
+    })?;
+    match status.success() {
+        true => Ok(()),
+        false => {
+            Err(Problem::new(Exit::Host, format!("{} is not loaded", module.display())).hint(hint))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn old_name_loads_what_it_has_built_and_the_new_one_does_not() {
+        assert!(is_old_name(OsStr::new("/usr/bin/elivepatch-client")));
+        assert!(!is_old_name(OsStr::new("elivepatch")));
+        let mut cli = Cli::parse_from(["elivepatch-client", "-p", "a.patch"]);
+        act_as_before(&mut cli.build);
+        assert!(cli.build.apply && cli.build.force && cli.build.through_sudo);
+        assert_eq!(cli.build.output.as_deref(), Some(Path::new("myfile.ko")));
+        let line = ["elivepatch-client", "-p", "a.patch", "--output", "mine.ko"];
+        let mut cli = Cli::parse_from(line);
+        act_as_before(&mut cli.build);
+        assert!(!cli.build.force, "another file of that name is not the program's");
+        let mut cli = Cli::parse_from(["elivepatch-client", "-p", "a.patch", "--no-wait"]);
+        act_as_before(&mut cli.build);
+        assert!(!cli.build.apply && cli.build.output.is_none());
+    }
+}
