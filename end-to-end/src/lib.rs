@@ -17,6 +17,7 @@ mod livepatches;
 mod machine;
 mod material;
 mod mount;
+mod old_client;
 mod own_cache;
 mod processes;
 mod programs;
@@ -37,6 +38,7 @@ pub use material::{
     stock_config, stock_config_file, unit_fixture,
 };
 pub use mount::SmallDisk;
+pub use old_client::OldSession;
 pub use own_cache::OwnCache;
 pub use processes::ProcessTree;
 pub use programs::program;

@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use elivepatch_end_to_end::{
-    ClientCommand, ClientRun, ServerOptions, TestServer, cache_directory, facts_of_running,
-    own_patch, patch, program,
+    ClientCommand, ClientRun, OldSession, ServerOptions, TargetMachine, TestServer,
+    cache_directory, facts_of_running, own_patch, patch, program,
 };
-use elivepatch_model::{BaseKind, BuildIdFit, FailureClass, Manifest};
+use elivepatch_model::{BaseKind, BuildIdFit, BuildNumber, FailureClass, Manifest};
 
 const RELEASE: &str = "6.12.117-small";
 
@@ -197,6 +197,52 @@ fn kernel_with_a_baseline_patch_fits_only_what_is_built_with_it() {
     assert!(run.stderr.contains("from meminfo_proc_show to stat_open"), "{}", run.stderr);
 }
 
+/// What users of the first elivepatch on Gentoo have: a kernel of their own with a patch of theirs, and a client that
+/// sends what it has loaded already. Its second livepatch loads beside its first.
+#[test]
+#[ignore = "builds two kernels: make test-full"]
+fn old_client_gets_livepatches_that_stack_on_a_kernel_with_its_users_patch() {
+    let config = format!(
+        "[policy]\nallow_unproven = true\n[compat]\naccept_unproven = true\n\
+         [[source]]\nrelease = \"{RELEASE}\"\npath = \"{}\"\n",
+        tarball()
+    );
+    let server = TestServer::start(ServerOptions { config, ..ServerOptions::default() });
+    let session = |uuid, patch| {
+        let session = OldSession::new(uuid, &kernel_config("6.12-small"), &own_patch(patch));
+        session.has(0, &own_patch("baseline-meminfo"))
+    };
+    let first = session("61b48e53-a062-4c71-8e8a-52dff1c3b306", "built-meminfo");
+    let second = session("72c59f64-b173-4d82-9f9b-63e002d4c417", "git-format-patch")
+        .has(1, &own_patch("built-meminfo"));
+    for session in [&first, &second] {
+        // It knows the version of its source, and no release.
+        let said = session.run(&server, "6.12.117");
+        assert_eq!((&said["posted"], &said["fetched"]), (&201.into(), &200.into()), "{said}");
+    }
+    let build = server.api().build(BuildNumber(1));
+    assert_eq!(build.target.release.as_str(), RELEASE);
+    let manifest = build.manifest.expect("a livepatch");
+    assert!(manifest.fit.as_ref().is_some_and(|fit| fit.accepted_unproven), "{manifest:?}");
+    let image = base_of(&manifest).join("vmlinuz");
+    let machine =
+        TargetMachine::bare(&image, &[("a.ko", &first.module()), ("b.ko", &second.module())]);
+    let said = machine.runs(
+        "run first insmod /disk/a.ko
+         run second insmod /disk/b.ko
+         while grep -q 1 /sys/kernel/livepatch/*/transition; do sleep 1; done
+         run enabled cat /sys/kernel/livepatch/*/enabled
+         run own grep -c LocalChange /proc/meminfo
+         run label grep -c VMALLOCCHUNK /proc/meminfo
+         run uptime cat /proc/uptime",
+    );
+    said.done("first");
+    said.done("second");
+    assert_eq!(said.done("enabled").split_whitespace().collect::<Vec<_>>(), ["1", "1"]);
+    assert_eq!((said.done("own").trim(), said.done("label").trim()), ("1", "1"));
+    assert!(said.done("uptime").contains(" live"), "the second is at work");
+}
+
 /// What the trial of a kernel with the baseline patch sees: its line, beside the livepatch's.
 const CHECKS: &str = "\
 [[check]]
@@ -212,18 +258,23 @@ fn facts_of_built(config: &str, baseline: &[PathBuf]) -> tempfile::TempDir {
     let command = order_of(&unproven, config, "built-meminfo");
     let run = with_baseline(command, baseline).run().succeeds();
     let (_, manifest) = run.livepatch();
+    let root = facts_of_running(&base_of(&manifest).join("vmlinuz"));
+    // A real machine runs a build of its own, with another build-id. With that of the server's own build
+    // nothing else would be asked for.
+    std::fs::write(root.path().join("sys/kernel/notes"), notes([0xcd; 20])).expect("own file");
+    says(&root, config, baseline);
+    root
+}
+
+/// The base that a livepatch was made on.
+fn base_of(manifest: &Manifest) -> PathBuf {
     let bases = std::fs::read_dir(cache_directory().join("bases")).expect("bases").flatten();
     let build_id = manifest.build_id.as_str();
     let base = bases.map(|entry| entry.path()).find(|path| {
         let facts = std::fs::read_to_string(path.join("base.json")).unwrap_or_default();
         facts.contains(build_id)
     });
-    let root = facts_of_running(&base.expect("the base").join("vmlinuz"));
-    // A real machine runs a build of its own, with another build-id. With that of the server's own build
-    // nothing else would be asked for.
-    std::fs::write(root.path().join("sys/kernel/notes"), notes([0xcd; 20])).expect("own file");
-    says(&root, config, baseline);
-    root
+    base.expect("the base")
 }
 
 /// What `/sys/kernel/notes` holds of a kernel with this build-id.

@@ -1,53 +1,19 @@
 //! The first elivepatch's client against this server: `old_client.py` sends its bytes. What it gets is loaded beside
 //! what is there.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::fs;
 
 use elivepatch_elf::Module;
 use elivepatch_end_to_end::{
-    RELEASE, ServerOptions, TargetMachine, TestServer, make_base_ready, own_patch,
+    OldSession, RELEASE, ServerOptions, TargetMachine, TestServer, make_base_ready, own_patch,
     stock_config_file,
 };
 use elivepatch_model::{BuildNumber, BuildState};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// What one run of the client sends and gets.
-struct Session {
-    place: tempfile::TempDir,
-    uuid: &'static str,
-}
-
-impl Session {
-    /// A session for the stock kernel with a patch.
-    fn new(uuid: &'static str, main_patch: &Path) -> Self {
-        let place = tempfile::tempdir().expect("a directory");
-        fs::copy(stock_config_file(), place.path().join("config")).expect("own directory");
-        fs::copy(main_patch, place.path().join("main.patch")).expect("own directory");
-        Self { place, uuid }
-    }
-
-    fn module(&self) -> PathBuf {
-        self.place.path().join("livepatch.ko")
-    }
-
-    /// Runs the client for the kernel with this version, and gives what it was answered.
-    fn run(&self, server: &TestServer, version: &str) -> Value {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("old_client.py");
-        // Debian's own: that is where the package python3-requests goes.
-        let mut command = Command::new("/usr/bin/python3");
-        command.arg(script).args([&server.url(), version, self.uuid]).arg(self.place.path());
-        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-            command.env_remove(name);
-        }
-        let ran = command.stdin(Stdio::null()).output().expect("python3 is installed");
-        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-        assert!(ran.status.success(), "{said}");
-        serde_json::from_slice(&ran.stdout).expect("it prints JSON")
-    }
+/// A session for the stock kernel with a patch.
+fn of_stock(uuid: &'static str, patch: &str) -> OldSession {
+    OldSession::new(uuid, &stock_config_file(), &own_patch(patch))
 }
 
 #[test]
@@ -55,9 +21,8 @@ fn old_clients_livepatches_load_side_by_side() {
     make_base_ready();
     let server = TestServer::start(ServerOptions::default());
     // As authors made patches for it: old names, and times behind them.
-    let first = Session::new("1c6f3f0e-5b1d-4d2c-8f35-0d8a9b7c6e51", &own_patch("old-style"));
-    let second =
-        Session::new("2d704a1f-6c2e-4e3d-9a46-1e9bac8d7f62", &own_patch("git-format-patch"));
+    let first = of_stock("1c6f3f0e-5b1d-4d2c-8f35-0d8a9b7c6e51", "old-style");
+    let second = of_stock("2d704a1f-6c2e-4e3d-9a46-1e9bac8d7f62", "git-format-patch");
     for session in [&first, &second] {
         let said = session.run(&server, RELEASE);
         let answer = json!({"get_config": {"KernelVersion": null, "UUID": session.uuid}});
@@ -103,8 +68,7 @@ fn old_clients_livepatches_load_side_by_side() {
 fn old_client_is_told_why_it_gets_no_livepatch() {
     make_base_ready();
     let server = TestServer::start(ServerOptions::default());
-    let session =
-        Session::new("3e815b20-7d3f-4f4e-8b57-2facbd9e8073", &own_patch("missing-file-FAIL"));
+    let session = of_stock("3e815b20-7d3f-4f4e-8b57-2facbd9e8073", "missing-file-FAIL");
     let said = session.run(&server, RELEASE);
     assert_eq!((&said["posted"], &said["fetched"]), (&422.into(), &403.into()), "{said}");
     let message = said["answer"]["message"].as_str().expect("a message");
@@ -114,16 +78,15 @@ fn old_client_is_told_why_it_gets_no_livepatch() {
     assert!(!session.module().exists());
 
     // A stock kernel has no patches of its own.
-    let stacked = Session::new("4f926c31-8e40-4a5f-9c68-30bdceaf9184", &own_patch("old-style"));
-    fs::copy(own_patch("git-format-patch"), stacked.place.path().join("00000.patch"))
-        .expect("own file");
+    let stacked = of_stock("4f926c31-8e40-4a5f-9c68-30bdceaf9184", "old-style");
+    let stacked = stacked.has(0, &own_patch("git-format-patch"));
     let said = stacked.run(&server, RELEASE);
     assert_eq!((&said["posted"], &said["fetched"]), (&422.into(), &403.into()), "{said}");
     let message = said["answer"]["message"].as_str().expect("a message");
     assert!(message.contains("those hold no patches but Debian's own"), "{said}");
 
     // Of which stock kernel's source this is the version, nothing says.
-    let unknown = Session::new("50a37d42-9f51-4b60-8d79-41cedfb0a295", &own_patch("old-style"));
+    let unknown = of_stock("50a37d42-9f51-4b60-8d79-41cedfb0a295", "old-style");
     let said = unknown.run(&server, "6.1.176");
     assert_eq!((&said["posted"], &said["fetched"]), (&403.into(), &403.into()), "{said}");
     assert_eq!(said["answer"]["message"], "gentoo-sources not available");
