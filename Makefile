@@ -8,7 +8,7 @@ PART ?= all
 # What is compiled once takes half the disk without what only helps to compile it again.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help demo test test-full bench compare build client packages test-packages images check dependencies clean
+.PHONY: help demo test test-full bench compare build client packages test-packages images book check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
@@ -21,6 +21,7 @@ help:
 	@echo 'make client     the client as one small static file: target/client/elivepatch'
 	@echo 'make packages   packages for Debian and RPM: target/packages; make test-packages installs and removes them'
 	@echo 'make images     a container image of the server: target/images'
+	@echo 'make book       the documentation as pages: target/book/index.html'
 	@echo 'make check      format, lints and documentation'
 
 dependencies:
@@ -43,6 +44,9 @@ test-packages:
 
 images:
 	@scripts/images.sh
+
+book:
+	@scripts/book.sh
 
 demo: build
 	@scripts/demo.sh

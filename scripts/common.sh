@@ -138,3 +138,19 @@ static_client() {
     [ "$1" != dev ] || directory=debug
     echo "${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/$directory/elivepatch"
 }
+
+# cargo_program NAME VERSION OPTION…: the path of a program of crates.io, which is compiled once into the cache. The
+# options are those of cargo install.
+cargo_program() {
+    name=$1
+    version=$2
+    shift 2
+    place=$cache_directory/tools/$name-$version
+    if [ ! -x "$place/bin/$name" ]; then
+        say "installing $name $version from crates.io; it takes some minutes, once"
+        CARGO_TARGET_DIR=$place.build cargo install --locked --root "$place" "$@" "$name@$version" >&2 ||
+            fail "$name could not be installed" "is crates.io reachable?"
+        rm -rf "$place.build"
+    fi
+    printf '%s\n' "$place/bin/$name"
+}

@@ -31,19 +31,8 @@ maintainer=
 
 install_packages binutils dpkg-dev help2man lintian rpm
 
-# packager NAME VERSION: a program of crates.io that makes packages, in the cache.
-packager() {
-    place=$cache_directory/tools/$1-$2
-    if [ ! -x "$place/bin/$1" ]; then
-        say "installing $1 $2 from crates.io; it takes some minutes, once"
-        CARGO_TARGET_DIR=$place.build cargo install --locked --root "$place" "$1@$2" >&2 ||
-            fail "$1 could not be installed" "is crates.io reachable?"
-        rm -rf "$place.build"
-    fi
-    printf '%s\n' "$place/bin/$1"
-}
-cargo_deb=$(packager cargo-deb 3.8.0)
-cargo_generate_rpm=$(packager cargo-generate-rpm 0.21.1)
+cargo_deb=$(cargo_program cargo-deb 3.8.0)
+cargo_generate_rpm=$(cargo_program cargo-generate-rpm 0.21.1)
 
 if [ $# -eq 2 ]; then
     client=$1

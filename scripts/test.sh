@@ -55,9 +55,9 @@ run_one_test() {
     run_tests --package elivepatch-end-to-end --test livepatch "$1"
 }
 
-# What the tests run themselves: archives signed by keys of their own, images, patch, perl and python
-# with the library of the first elivepatch's client.
-install_packages gnupg diffutils patch python3-minimal python3-requests skopeo umoci e2fsprogs
+# What the tests run themselves: archives signed by keys of their own, images, patch, perl, python with the library of
+# the first elivepatch's client, and what the documentation shows beside the two programs.
+install_packages gnupg diffutils patch python3-minimal python3-requests skopeo umoci e2fsprogs sqlite3
 
 # What tests left behind that were killed themselves.
 find "$cache_directory/test/servers" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} + \
@@ -102,6 +102,8 @@ fit_table "$cache_directory" 12 "$release"
 say "all tests; those on a real kernel take some minutes"
 run_tests --workspace
 cargo test --quiet --doc --workspace --locked
+say "what the documentation shows and no test runs"
+cargo test --quiet --locked --package elivepatch-docs --test documentation -- --nocapture every_block
 if [ -n "${ELIVEPATCH_TEST_CVE_FEED:-}" ]; then
     say "every record of the CVE feed $ELIVEPATCH_TEST_CVE_FEED"
     cargo test --quiet --locked --package elivepatch-cve --test whole_feed -- --ignored
@@ -127,6 +129,10 @@ if [ "$full" = yes ]; then
     # One after the other: each takes all cores.
     cargo test --locked --package elivepatch-end-to-end --test built --test clang --test host_kernels \
         --test signed -- --ignored --test-threads=1
+    say "the documentation's commands, from its text"
+    cargo test --locked --package elivepatch-end-to-end --test docs -- --ignored --nocapture \
+        --test-threads=1
+    scripts/book.sh
     say "the agent and the boot service under a real systemd and a real OpenRC"
     ELIVEPATCH_TEST_SYSTEMD_ROOT=$cache_directory/test/systemd-root.tar
     export ELIVEPATCH_TEST_SYSTEMD_ROOT

@@ -136,6 +136,8 @@ pub struct TargetMachine {
     bare: Option<PathBuf>,
     /// Whether its disk has a system of its own.
     has_system: bool,
+    /// The process whose network it is in, when that is not this test's.
+    network: Option<u32>,
 }
 
 /// A machine that is on.
@@ -159,7 +161,7 @@ impl TargetMachine {
         for (name, path) in files {
             fs::copy(path, content.join(name)).expect("own directory");
         }
-        let machine = Self { place, files: content, bare: None, has_system: false };
+        let machine = Self { place, files: content, bare: None, has_system: false, network: None };
         machine.make_disk(64);
         machine
     }
@@ -205,7 +207,7 @@ impl TargetMachine {
                 fs::write(&path, table + SCRIPT_INITTAB).expect("own directory");
             }
         }
-        let machine = Self { place, files: root, bare: None, has_system: true };
+        let machine = Self { place, files: root, bare: None, has_system: true, network: None };
         machine.make_disk(1024);
         machine
     }
@@ -234,7 +236,20 @@ impl TargetMachine {
         for (name, path) in files {
             fs::copy(path, content.join(name)).expect("own directory");
         }
-        Self { place, files: content, bare: Some(image.to_owned()), has_system: false }
+        Self {
+            place,
+            files: content,
+            bare: Some(image.to_owned()),
+            has_system: false,
+            network: None,
+        }
+    }
+
+    /// The same, in the network of another process.
+    #[must_use]
+    pub fn in_network_of(mut self, process: u32) -> Self {
+        self.network = Some(process);
+        self
     }
 
     /// Starts it with a shell script, in which `run NAME COMMAND…` marks what a command prints. `more` goes to the
@@ -253,7 +268,14 @@ impl TargetMachine {
             let image = std::env::var_os("ELIVEPATCH_TEST_KERNEL");
             image.expect("ELIVEPATCH_TEST_KERNEL names no image: make test does").into()
         });
-        let mut command = bound_to_this_test(Path::new("qemu-system-x86_64"));
+        let mut command = match self.network {
+            None => bound_to_this_test(Path::new("qemu-system-x86_64")),
+            Some(process) => {
+                let mut command = bound_to_this_test(Path::new("nsenter"));
+                command.args(["--target", &process.to_string(), "--net", "qemu-system-x86_64"]);
+                command
+            }
+        };
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
             .args(["-machine", "pc", "-accel", "tcg,tb-size=128", "-cpu", "max", "-m", "768"])
@@ -318,6 +340,11 @@ impl RunningMachine<'_> {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> Said {
+        Said { text: self.machine.read("said") }
     }
 
     /// Cuts its power, and gives what it said until then.
