@@ -213,17 +213,26 @@ fn operate_a_fleet() {
 #[ignore = "builds, and a machine under emulation: make test-full"]
 fn host() {
     let built = format!(
-        "elivepatch build --patch fix.patch --patch second.patch --url {URL} >/dev/null 2>&1; basename livepatch_*.ko .ko"
+        "elivepatch build --patch fix.patch --patch second.patch --url {URL} >/dev/null 2>&1
+         elivepatch build --patch third.patch --url {URL} >/dev/null 2>&1
+         basename livepatch_fix_*.ko .ko"
     );
     with_server(Play::of("docs/host.md"), "")
         .file("fix.patch", &demo("meminfo-label"))
         .file("second.patch", &demo("meminfo-total"))
         .file("third.patch", &own_patch("proc-fd"))
         .learn("apply MODULE.ko", "LIVEPATCH", Place::Host, &built)
-        .instead_of("MODULE.ko", "livepatch_*.ko")
-        .instead_of("BUILD --url S", &format!("1 --url {URL}"))
+        .instead_of("MODULE.ko", "livepatch_fix_*.ko")
+        .instead_of("BUILD --url S", &format!("2 --url {URL}"))
+        .learn(
+            "apply MODULE.ko",
+            "--to LIVEPATCH",
+            Place::Host,
+            "echo --to $(basename livepatch_third_*.ko .ko)",
+        )
         // Nothing is locked out there.
         .instead_of("elivepatch unlock", "! elivepatch unlock")
+        .before("elivepatch drop", Place::Host, "elivepatch apply livepatch_fix_*.ko")
         .instead_of("--patch FILE", &format!("--patch third.patch --url {URL}"))
         .instead_of("drop FIX", &format!("drop second.patch --url {URL}"))
         .runs();

@@ -88,10 +88,10 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let mut rest = line.chars().peekable();
     let end_word =
         |word: &mut Option<String>, redirects: &mut bool, commands: &mut Vec<Vec<String>>| {
-            if let Some(word) = word.take() {
-                if !std::mem::take(redirects) {
-                    commands.last_mut().expect("there is one").push(word);
-                }
+            if let Some(word) = word.take()
+                && !std::mem::take(redirects)
+            {
+                commands.last_mut().expect("there is one").push(word);
             }
         };
     while let Some(character) = rest.next() {

@@ -85,11 +85,10 @@ fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
                 if file.is_empty() { page.path.clone() } else { resolved(&directory.join(file)) };
             if !repository().join(&path).exists() {
                 wrong.push(format!("{}:{line}: there is no {path}", page.path));
-            } else if !anchor.is_empty() {
-                if !headings.get(&path).is_some_and(|there| there.iter().any(|own| own == anchor)) {
-                    wrong
-                        .push(format!("{}:{line}: {path} has no heading for #{anchor}", page.path));
-                }
+            } else if !anchor.is_empty()
+                && !headings.get(&path).is_some_and(|there| there.iter().any(|own| own == anchor))
+            {
+                wrong.push(format!("{}:{line}: {path} has no heading for #{anchor}", page.path));
             }
         }
     }
