@@ -119,30 +119,29 @@ async fn turn_of_an_order_that_is_refused_goes_to_the_next_at_once() {
 #[tokio::test]
 async fn more_requests_than_are_answered_are_refused_before_anything_of_them_is_read() {
     let server = Server::new().await;
-    let hanging: Vec<_> =
-        (0..REQUESTS).map(|index| send(&server.app, order_that_hangs(index))).collect();
-    let one_more = async || {
-        let mut answer = send(&server.app, order_that_hangs(REQUESTS));
-        let in_time = tokio::time::timeout(Duration::from_millis(500), &mut answer).await;
-        answer.abort();
-        in_time.ok().map(|answer| answer.expect("no panic"))
-    };
-    // Until all of the others have come to where they wait, it has the place of one of them.
+    let mut requests: Vec<_> =
+        (0..=REQUESTS).map(|index| send(&server.app, order_that_hangs(index))).collect();
     let began = Instant::now();
     let refused = loop {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing is refused");
-        if let Some(answer) = one_more().await {
-            break answer;
+        match requests.iter().position(JoinHandle::is_finished) {
+            Some(refused) => break requests.swap_remove(refused),
+            None => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
-    let (message, _) = busy(refused, "60").await;
+    let (message, _) = busy(soon(refused).await, "60").await;
     assert_eq!(message, "64 requests of the REST API v1.0 are being answered already");
+    settle().await;
+    assert!(!requests.iter().any(JoinHandle::is_finished), "the others wait");
     // Who hangs up makes room.
-    for order in hanging {
-        order.abort();
-        let _ = order.await;
+    for request in requests {
+        request.abort();
+        let _ = request.await;
     }
-    assert!(one_more().await.is_none());
+    let one_more = send(&server.app, order_that_hangs(REQUESTS));
+    settle().await;
+    assert!(!one_more.is_finished());
+    one_more.abort();
 }
 
 #[tokio::test]
