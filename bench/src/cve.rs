@@ -201,7 +201,7 @@ async fn applicability(
         manifest_key: None,
         inventories: Some(Arc::new(Kernels(builder))),
         host_report_seconds: 900,
-        serves_v1: false,
+        v1: None,
     })
     .await?;
     let target = TargetFacts::new(inputs.release.clone(), Architecture::X86_64);

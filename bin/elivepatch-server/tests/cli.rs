@@ -96,6 +96,27 @@ fn check_config_says_how_many_builds_run_at_the_same_time() {
 }
 
 #[test]
+fn check_config_says_what_clients_without_a_token_get_and_warns_of_a_key_that_does_nothing() {
+    let home = Home::new();
+    home.write_config("[compat]\norders = 7\naccept_unproven = true\n");
+    let checked = home.run(&["check-config"]);
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    let limits = "REST API v1.0:    answered, without a token: 7 builds at a time, 100 a day, for 4 new kernels\n";
+    assert!(stdout(&checked).contains(limits), "{}", stdout(&checked));
+    let warning = "warning: accept_unproven under [compat] does nothing as long as allow_unproven under [policy]";
+    assert!(stderr(&checked).contains(warning), "{}", stderr(&checked));
+
+    home.write_config("[policy]\nallow_unproven = true\n[compat]\naccept_unproven = true\n");
+    let checked = home.run(&["check-config"]);
+    assert!(checked.status.success() && !stderr(&checked).contains("warning: "), "{checked:?}");
+
+    home.write_config("[access]\ntokens = \"always\"\n[compat]\nv1 = true\n");
+    let told = stderr(&home.run(&["check-config"]));
+    assert!(told.contains("warning: everybody who reaches this server may order builds"), "{told}");
+    assert!(told.contains("set disk_budget_gib under [cache]"), "{told}");
+}
+
+#[test]
 fn config_that_cannot_be_used_is_exit_1_with_error_and_hint() {
     let home = Home::new();
     let missing = home.run(&[]);

@@ -53,7 +53,7 @@ impl Served {
                 cve: CveOptions::default(),
                 inventories: None,
                 host_report_seconds: 900,
-                serves_v1: false,
+                v1: None,
                 builder_identity: BuilderIdentity::default(),
             })
             .await

@@ -54,7 +54,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(config, defaults);
     assert_eq!(config.manifest_key(), "/var/lib/elivepatch/manifest.key");
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 93, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 97, "a key without documentation, or documentation without a key");
 }
 
 #[test]
@@ -269,6 +269,33 @@ fn api_of_the_first_elivepatch_is_on_where_no_tokens_are_wanted_or_when_it_is_sw
     assert!(!serves(network));
     assert!(serves(&format!("{network}[compat]\nv1 = true\n")));
     assert!(error("[compat]\nv2 = true\n").contains("unknown field `v2`"));
+}
+
+#[test]
+fn limits_of_the_first_elivepatchs_clients_are_not_0() {
+    let compat = parse("[compat]\norders = 9\n").expect("valid").compat;
+    assert_eq!((compat.orders, compat.orders_per_day, compat.kernels_per_day), (9, 100, 4));
+    for key in ["orders", "orders_per_day", "kernels_per_day"] {
+        let told = error(&format!("[compat]\n{key} = 0\n"));
+        let expected = format!("line 2: compat.{key}: 0 is too little; 1 is the least");
+        assert!(told.contains(&expected), "{told}");
+    }
+}
+
+#[test]
+fn what_is_open_to_strangers_or_has_no_effect_is_warned_of() {
+    let warnings = |text: &str| parse(text).expect("valid").v1_warnings().join("; ");
+    assert_eq!(warnings(""), "");
+    let open = "listen = \"0.0.0.0:5000\"\n[compat]\nv1 = true\n";
+    assert!(
+        warnings(open).contains("without a token") && warnings(open).contains("disk_budget_gib")
+    );
+    let bounded = format!("{open}[cache]\ndisk_budget_gib = 40\n");
+    assert!(!warnings(&bounded).contains("disk_budget_gib"), "{}", warnings(&bounded));
+    let alone = warnings("[compat]\naccept_unproven = true\n");
+    assert!(alone.contains("as long as allow_unproven under [policy] is not true"), "{alone}");
+    let both = "[policy]\nallow_unproven = true\n[compat]\naccept_unproven = true\n";
+    assert_eq!(warnings(both), "");
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub use lost::WorkerEnd;
 pub use policy::{LEASE_DURATION, RETRY_DELAY};
 pub use row::BuildRecord;
 pub use runs::{NewRun, RunCveRecord, RunRecord, RunStep};
+pub use sessions::SessionLoad;
 pub use store::Store;
 pub use submit::{NewBuild, Submission};
 pub use summary::BuildSummaryRecord;

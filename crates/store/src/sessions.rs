@@ -1,9 +1,20 @@
 //! The sessions of clients of the REST API v1.0.
 
-use elivepatch_model::{BuildNumber, SessionId};
+use elivepatch_model::{BuildNumber, KernelRelease, PatchRecord, SessionId, Sha256Digest};
 use jiff::Timestamp;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, row::to_json};
+
+/// What sessions take of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLoad {
+    /// Sessions that were made since then.
+    pub sessions: u64,
+    /// Builds of theirs that were queued since then.
+    pub builds: u64,
+    /// Builds that wait or run now and that a session, however old, has.
+    pub unfinished: u64,
+}
 
 impl Store {
     /// The build that a session ordered; `None` when the session is not known.
@@ -41,5 +52,66 @@ impl Store {
                 .await?;
         transaction.commit().await?;
         Ok(made.rows_affected() == 1)
+    }
+
+    /// What sessions have taken since `since`, and take now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn session_load(&self, since: Timestamp) -> Result<SessionLoad, StoreError> {
+        let (sessions, builds, unfinished): (i64, i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM sessions WHERE made_at >= ?1),
+                    (SELECT count(DISTINCT build) FROM sessions JOIN builds ON number = build
+                      WHERE made_at >= ?1 AND submitted_at >= ?1),
+                    (SELECT count(*) FROM builds WHERE state IN ('queued', 'running')
+                        AND EXISTS (SELECT 1 FROM sessions WHERE build = number))",
+        )
+        .bind(since.as_microsecond())
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(SessionLoad {
+            sessions: sessions.cast_unsigned(),
+            builds: builds.cast_unsigned(),
+            unfinished: unfinished.cast_unsigned(),
+        })
+    }
+
+    /// Whether any build, however it ended, was for the kernel with this release, config and patches.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn knows_kernel(
+        &self,
+        release: &KernelRelease,
+        config: Sha256Digest,
+        baseline: &[PatchRecord],
+    ) -> Result<bool, StoreError> {
+        let known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM builds WHERE config = ? AND release = ? AND baseline = ?)",
+        )
+        .bind(config.to_string())
+        .bind(release.as_str())
+        .bind(to_json(&baseline))
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(known)
+    }
+
+    /// How many kernels sessions have ordered for since `since` for which there was no build before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn kernels_of_sessions(&self, since: Timestamp) -> Result<u64, StoreError> {
+        let kernels: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM builds AS first
+              WHERE number IN (SELECT build FROM sessions WHERE made_at >= ?1) AND submitted_at >= ?1
+                AND NOT EXISTS (SELECT 1 FROM builds AS earlier
+                                 WHERE earlier.config = first.config AND earlier.number < first.number
+                                   AND earlier.release = first.release AND earlier.baseline = first.baseline)",
+        )
+        .bind(since.as_microsecond())
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(kernels.cast_unsigned())
     }
 }

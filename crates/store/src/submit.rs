@@ -67,6 +67,8 @@ impl Store {
         if new.rebuild.is_none()
             && let Some(build) = self.find_equal(&mut *transaction, new.key).await?
         {
+            raise_priority(&mut *transaction, build.number, new.priority).await?;
+            transaction.commit().await?;
             return Ok(Submission { build, joined: true });
         }
         let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM builds WHERE state = 'queued'")
@@ -109,6 +111,20 @@ impl Store {
         Ok(Submission { build, joined: false })
     }
 
+    /// Lets a build that waits be built as soon as one that joins it would be.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn raise_priority(
+        &self,
+        number: BuildNumber,
+        priority: i32,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        raise_priority(&mut *transaction, number, priority).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// The numbers of all builds with this key, oldest first.
     ///
     /// # Errors
@@ -121,4 +137,19 @@ impl Store {
                 .await?;
         Ok(numbers.into_iter().map(BuildNumber).collect())
     }
+}
+
+async fn raise_priority<'c>(
+    executor: impl sqlx::SqliteExecutor<'c>,
+    number: BuildNumber,
+    priority: i32,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE builds SET priority = ?1 WHERE number = ?2 AND state = 'queued' AND priority < ?1",
+    )
+    .bind(priority)
+    .bind(number.0)
+    .execute(executor)
+    .await?;
+    Ok(())
 }

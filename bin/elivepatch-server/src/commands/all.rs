@@ -5,8 +5,8 @@ use elivepatch_builder::remove_work_directory;
 use elivepatch_model::{Failure, Sha256Digest};
 use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
-    app::{DataDirectoryError, StoreError},
-    config::Places,
+    app::{DataDirectoryError, StoreError, V1Options},
+    config::{CompatSection, Places},
     connections::{self, ConnectionLimits},
     public_router,
     tls::ServerCertificate,
@@ -64,7 +64,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
         cve: super::fix::options(config),
         inventories: Some(Arc::new(runner::Kernels(Arc::clone(&runner)))),
         host_report_seconds: config.hosts.report_seconds,
-        serves_v1: config.serves_v1(),
+        v1: config.serves_v1().then(|| v1_options(config)),
     };
     let app = App::open(options).await.map_err(open_error)?;
     let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
@@ -120,6 +120,12 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     renewal.abort();
     app.close().await;
     outcome
+}
+
+fn v1_options(config: &ServerConfig) -> V1Options {
+    let CompatSection { accept_unproven, orders, orders_per_day, kernels_per_day, .. } =
+        config.compat;
+    V1Options { accept_unproven, orders, orders_per_day, kernels_per_day }
 }
 
 /// Puts the workers' builds back into the queue. When that fails, as on a full disk, the next start
@@ -215,11 +221,8 @@ fn announce(
 
 /// Says who may use the server.
 async fn announce_access(config: &ServerConfig, app: &App) -> Result<(), AppError> {
-    if config.wants_tokens() && config.serves_v1() {
-        report::warn(
-            "everybody who reaches this server may order builds without a token, by the REST API v1.0 (v1 = true \
-             under [compat])",
-        );
+    for warning in config.v1_warnings() {
+        report::warn(warning);
     }
     if !config.wants_tokens() {
         anstream::eprintln!("access: every user of this machine, without a token");

@@ -1,8 +1,13 @@
 use camino::Utf8Path;
-use elivepatch_server::{ServerConfig, app::FixSource, config::Places, tls::MadeCertificate};
+use elivepatch_server::{
+    ServerConfig,
+    app::FixSource,
+    config::{CompatSection, Places},
+    tls::MadeCertificate,
+};
 
 use super::load_config;
-use crate::{arguments::Arguments, error::CommandError, manifest_key, report, runner};
+use crate::{arguments::Arguments, error::CommandError, manifest_key, owner, report, runner};
 
 /// Reads the config, shows what it says, and names every problem.
 pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -20,8 +25,18 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         false => "every user of this machine, without a token",
     };
     anstream::println!("access:           {access}");
-    let v1 = if config.serves_v1() { "answered, without a token" } else { "off" };
+    let CompatSection { orders, orders_per_day, kernels_per_day, .. } = config.compat;
+    let v1 = match config.serves_v1() {
+        true => format!(
+            "answered, without a token: {orders} builds at a time, {orders_per_day} a day, for {kernels_per_day} new \
+             kernels"
+        ),
+        false => "off".to_owned(),
+    };
     anstream::println!("REST API v1.0:    {v1}");
+    for warning in config.v1_warnings() {
+        report::warn(warning);
+    }
     anstream::println!("encryption:       {}", encryption(&config)?);
     anstream::println!("data directory:   {}", config.data_directory);
     anstream::println!("cache directory:  {}", config.cache_directory);
@@ -115,8 +130,9 @@ fn try_fixes(config: &ServerConfig) -> Result<(), CommandError> {
     ))
 }
 
-/// Tries the sandbox as a build would use it. Nothing is left of it, not even an empty cache.
+/// Tries the sandbox as a build would use it, and as the user who would. Nothing is left of it, not even an empty cache.
 fn try_builder(mut config: ServerConfig) -> Result<(), CommandError> {
+    owner::become_owner_of(&config.cache_directory)?;
     let scratch = tempfile::tempdir().map_err(CommandError::bug)?;
     let path = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
         CommandError::bug(anyhow::anyhow!("the temporary directory is not UTF-8"))

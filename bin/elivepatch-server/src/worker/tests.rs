@@ -161,7 +161,7 @@ impl Fixture {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
-            serves_v1: false,
+            v1: None,
             cve,
             // A kernel that is built here: then its symbols are wanted.
             builder_identity: BuilderIdentity {

@@ -6,6 +6,9 @@ use elivepatch_store::StoreError;
 
 use super::DataDirectoryError;
 
+/// After how many seconds a full queue is to be asked again: most builds take less.
+pub(super) const RETRY_AFTER_SECONDS: u32 = 60;
+
 /// Why the server did not do what it was asked.
 ///
 /// The message is for the caller. The source, where there is one, is for the log alone.
@@ -45,6 +48,16 @@ pub enum AppError {
         message: String,
         /// What to do instead.
         hint: String,
+    },
+    /// A client without a token asks for more than such clients get at present.
+    #[error("{message}")]
+    Busy {
+        /// What there is too much of.
+        message: String,
+        /// When to come again, and what its limit is called.
+        hint: String,
+        /// After how long it is of use to ask again, in seconds.
+        retry_after_seconds: u32,
     },
     /// The path leads nowhere.
     #[error("there is nothing at this path")]
@@ -123,6 +136,7 @@ impl AppError {
             Self::TooLarge { .. } => ErrorCode::TooLarge,
             Self::Unauthorized { .. } => ErrorCode::Unauthorized,
             Self::Forbidden { .. } => ErrorCode::Forbidden,
+            Self::Busy { .. } => ErrorCode::QueueFull,
             Self::NoSuchPath
             | Self::NotOfBuild { .. }
             | Self::NoSuchText { .. }
@@ -176,13 +190,23 @@ impl AppError {
         }
     }
 
+    /// After how many seconds it is of use to send the same again, where waiting helps.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::Busy { retry_after_seconds, .. } => Some(*retry_after_seconds),
+            Self::Store(StoreError::QueueFull(_)) => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        }
+    }
+
     /// What the caller can do.
     pub fn hint(&self) -> String {
         match self {
             Self::Refused(failure) => return failure.hint.clone(),
             Self::BadRequest { hint, .. }
             | Self::Unauthorized { hint, .. }
-            | Self::Forbidden { hint, .. } => return hint.clone(),
+            | Self::Forbidden { hint, .. }
+            | Self::Busy { hint, .. } => return hint.clone(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
                     .to_owned();

@@ -56,7 +56,7 @@ impl Place {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
-            serves_v1: false,
+            v1: None,
             builder_identity: BuilderIdentity::default(),
         };
         App::open(options).await.expect("an app")

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     App, AppError, Caller, Part, TakesParts, checks,
+    order::OrderedBy,
     part::{PartKind, PartName},
     rebuild,
     texts::GivenTexts,
@@ -225,7 +226,9 @@ impl Intake {
                 app.note_build(caller, AuditAction::RebuildOrdered, &submission).await;
                 Ok(submission)
             }
-            Some(Asked::Build(request)) => app.order_build(caller, *request, given).await,
+            Some(Asked::Build(request)) => {
+                app.order_build(caller, OrderedBy::V2, *request, given).await
+            }
             Some(Asked::Run(_)) | None => Err(AppError::bad_request(
                 "a part is missing",
                 "send the parts request, config and one patch or more, in this order",

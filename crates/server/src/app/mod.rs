@@ -62,7 +62,7 @@ pub use fixes::{ApproveError, approve_fix};
 pub use hosts::{Fleet, checked_tags};
 pub use intake::Intake;
 pub use part::{Part, TakesParts};
-pub use v1::{V1Intake, V1Outcome, V1Session};
+pub use v1::{V1Intake, V1Options, V1Outcome, V1Place, V1Session};
 
 use checker::Checker;
 use chores::ChoreBoard;
@@ -94,8 +94,8 @@ pub struct AppOptions {
     pub inventories: Option<Arc<dyn Inventories>>,
     /// After how many seconds hosts are to report again.
     pub host_report_seconds: u32,
-    /// Whether clients of the REST API v1.0 are answered.
-    pub serves_v1: bool,
+    /// What clients of the REST API v1.0 may do; absent: they are not answered.
+    pub v1: Option<V1Options>,
 }
 
 /// What the app must be told of fixes for CVEs.
@@ -128,8 +128,8 @@ struct Inner {
     /// What matters on the kernels of hosts.
     exposures: tokio::sync::Mutex<hosts::KeptExposures>,
     fixes: fixes::Fixes,
-    /// Orders of clients of the REST API v1.0 are taken one after the other, so that a session is one build.
-    v1_orders: tokio::sync::Mutex<()>,
+    /// The room for clients of the REST API v1.0, which is not that of others.
+    v1: v1::V1Room,
     /// Which refused requests were written down lately.
     refusals: access::Refusals,
     /// Absent beside a server that has it.
@@ -176,7 +176,7 @@ impl App {
             cve_facts: tokio::sync::Mutex::default(),
             exposures: tokio::sync::Mutex::default(),
             fixes,
-            v1_orders: tokio::sync::Mutex::default(),
+            v1: v1::V1Room::new(),
             refusals: access::Refusals::default(),
             _lock: lock,
         };

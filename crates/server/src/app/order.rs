@@ -19,6 +19,27 @@ pub(super) struct Order {
     pub(super) checks: Vec<BehaviourCheck>,
     pub(super) options: BuildOptions,
     pub(super) rebuild: Option<RebuildOf>,
+    /// How soon it is built, compared with others; see [`NewBuild::priority`].
+    pub(super) priority: i32,
+}
+
+/// Whose client sends an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OrderedBy {
+    /// One of v2, with a token where there are any.
+    V2,
+    /// One of the REST API v1.0, whom nobody knows.
+    V1,
+}
+
+impl OrderedBy {
+    /// Orders of v2 go before those of v1.0, and those before the CVE runs, which nobody waits for.
+    pub(super) fn priority(self) -> i32 {
+        match self {
+            Self::V2 => 0,
+            Self::V1 => -1,
+        }
+    }
 }
 
 impl Order {
@@ -51,10 +72,11 @@ impl App {
     pub(super) async fn order_build(
         &self,
         caller: &Caller,
+        by: OrderedBy,
         request: BuildRequest,
         given: GivenTexts,
     ) -> Result<BuildSubmission, AppError> {
-        let submission = self.queue_or_join(request, given).await?;
+        let submission = self.queue_or_join(by, request, given).await?;
         self.note_build(caller, AuditAction::BuildOrdered, &submission).await;
         Ok(submission)
     }
@@ -75,6 +97,7 @@ impl App {
 
     async fn queue_or_join(
         &self,
+        by: OrderedBy,
         request: BuildRequest,
         given: GivenTexts,
     ) -> Result<BuildSubmission, AppError> {
@@ -98,14 +121,19 @@ impl App {
         let use_of_symbols = identity.use_of_symbols(&target, !baseline.is_empty());
         let kallsyms = use_of_symbols.kept(kallsyms);
         let builder = identity.of_builds_for(&target.release);
-        let order = Order { target, baseline, fixes, checks, options, rebuild: None };
+        let priority = by.priority();
+        let order = Order { target, baseline, fixes, checks, options, rebuild: None, priority };
         let symbols: Option<Sha256Digest> = kallsyms.as_ref().map(UploadedBlob::digest);
         let key = order.key(config.meaning, use_of_symbols.in_key(symbols), &builder);
         let store = self.store();
         // Both are looked at again in the transaction; looking here keeps blobs of requests that
         // need none off the disk.
         if let Some(build) = store.equal_build(key).await? {
+            store.raise_priority(build.number, priority).await?;
             return Ok(BuildSubmission { build: builds::resource(build), joined: true });
+        }
+        if by == OrderedBy::V1 {
+            self.has_room_for_v1_order(&order, config.upload.digest()).await?;
         }
         let limit = u64::from(self.inner.options.queue_limit);
         if store.queue_length().await?.queued >= limit {
@@ -131,7 +159,7 @@ impl App {
             Some(upload) => Some(store.keep_blob(upload).await?),
             None => None,
         };
-        let Order { target, baseline, fixes, checks, options, rebuild } = order;
+        let Order { target, baseline, fixes, checks, options, rebuild, priority } = order;
         let new = NewBuild {
             key,
             target,
@@ -143,7 +171,7 @@ impl App {
             checks,
             options,
             rebuild,
-            priority: 0,
+            priority,
             probe_of: None,
         };
         let limit = u64::from(self.inner.options.queue_limit);

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{
     App, AppError,
-    order::Order,
+    order::{Order, OrderedBy},
     part::fix_name,
     texts::{CheckedTexts, GivenTexts},
 };
@@ -133,7 +133,8 @@ impl App {
         let RebuildRequest { build_key, fixes, request, rebuild } = asked;
         let RequestRecord { target, kallsyms: symbols, baseline, checks, options, .. } = request;
         let builder = rebuild.builder.clone();
-        let order = Order { target, baseline, fixes, checks, options, rebuild: Some(rebuild) };
+        let (rebuild, priority) = (Some(rebuild), OrderedBy::V2.priority());
+        let order = Order { target, baseline, fixes, checks, options, rebuild, priority };
         // A manifest that was changed has another key; and the key names the module.
         let mut key = order.key(config.meaning, symbols, &builder);
         if key != build_key {

@@ -3,8 +3,8 @@ pub(super) const ACCESS: &str = r##"[access]
 # When a request must come with a token (elivepatch-server token create): "beyond-loopback", when the server
 # listens on an address that other machines reach, or "always". On the loopback interface with
 # "beyond-loopback", every user of this machine may order, cancel and assign; also whoever comes through a
-# proxy or tunnel that ends here. Without a token a server that wants one answers only whether it is well,
-# and enrolments.
+# tunnel that ends here, or a proxy that adds no header such as X-Forwarded-For (one that does is refused).
+# Without a token a server that wants one answers only whether it is well, and enrolments.
 #tokens = "beyond-loopback"
 
 [tls]

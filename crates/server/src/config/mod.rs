@@ -159,6 +159,28 @@ impl ServerConfig {
         self.compat.v1.unwrap_or(!self.wants_tokens())
     }
 
+    /// What should be said of the REST API v1.0 as it is set up.
+    pub fn v1_warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.compat.accept_unproven && !self.policy.allow_unproven {
+            warnings.push(
+                "accept_unproven under [compat] does nothing as long as allow_unproven under [policy] is not true",
+            );
+        }
+        if self.serves_v1() && self.wants_tokens() {
+            warnings.push(
+                "everybody who reaches this server may order builds without a token, by the REST API v1.0 (v1 = true \
+                 under [compat])",
+            );
+            if self.cache.disk_budget_gib.is_none() {
+                warnings.push(
+                    "so the cache grows by the orders of people whom nobody knows: set disk_budget_gib under [cache]",
+                );
+            }
+        }
+        warnings
+    }
+
     /// Reads `path`, adds what it leaves out, lets `overrides` win, and checks the whole.
     ///
     /// # Errors

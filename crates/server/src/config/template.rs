@@ -103,7 +103,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # Whether a request may ask for a livepatch even where it is not proven that what the server compiles
 # equals the kernel that runs (elivepatch build --accept-unproven). A livepatch that does not fit can
 # crash the machine or corrupt its data; what protects from that then is only the trial, which runs on
-# the kernel that the server has.
+# the kernel that the server has. Clients of the REST API v1.0 cannot ask: see accept_unproven under [compat].
 #allow_unproven = {unproven}
 
 # Which fixes of CVEs are built into livepatches without anybody having looked at them: "same-branch" takes

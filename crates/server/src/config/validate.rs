@@ -78,6 +78,9 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
         found.at_least("cache.disk_budget_gib", budget, LEAST_BUDGET_GIB);
         found.at_most("cache.disk_budget_gib", budget, MOST_MIB);
     }
+    for (key, value) in config.compat.limits() {
+        found.at_least(key, value.into(), 1);
+    }
     policy(config, &mut found);
     feed(config, &mut found);
     for (index, message) in fixes_problems(config) {

@@ -12,7 +12,7 @@ use axum::{
 use elivepatch_api::v1;
 use elivepatch_model::{AccessToken, Role};
 
-use super::{HttpError, Reach, upload::discard_body};
+use super::{HttpError, Reach, upload::discard_rest};
 use crate::{App, AppError, app::Caller};
 
 /// Who may use a route.
@@ -133,7 +133,7 @@ pub(super) async fn authorise(app: App, reach: Reach, request: Request, next: Ne
         Err(refusal) => {
             // A client of the REST API v1.0 reads no answer before it has sent all.
             if parts.method == Method::POST && is_of_v1(parts.uri.path()) {
-                discard_body(body).await;
+                discard_rest(body);
             }
             refusal
         }

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Instant};
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::{HeaderValue, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -55,6 +55,7 @@ pub(super) async fn answer_errors(request: Request, next: Next) -> Response {
         path = request.uri().path(),
     );
     let is_of_v1 = is_of_v1(request.uri().path());
+    let is_order_of_v1 = is_of_v1 && request.method() == Method::POST;
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let _entered = span.enter();
@@ -63,6 +64,11 @@ pub(super) async fn answer_errors(request: Request, next: Next) -> Response {
         let error = response.extensions_mut().remove::<Arc<AppError>>();
         let error = error.unwrap_or_else(|| Arc::new(foreign_error(status)));
         response = error_answer(&error, &id, is_of_v1, response);
+        if is_order_of_v1 {
+            // Of a refused one not all may have been read: then nothing else can come on this connection.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(axum::http::header::CONNECTION, close);
+        }
     }
     tracing::debug!(
         status = response.status().as_u16(),
@@ -113,6 +119,7 @@ fn error_answer(error: &AppError, id: &str, is_of_v1: bool, old: Response) -> Re
         AppError::Refused(failure) => Some(failure.clamped()),
         _ => None,
     };
+    let retry_after_seconds = error.retry_after_seconds();
     let error = ApiError {
         code,
         // Some name what was sent, which may be as long as the request.
@@ -131,6 +138,9 @@ fn error_answer(error: &AppError, id: &str, is_of_v1: bool, old: Response) -> Re
     if code == ErrorCode::Unauthorized {
         let scheme = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+    }
+    if let Some(seconds) = retry_after_seconds {
+        response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
     }
     // 405 comes with the methods that are allowed.
     if let Some(allow) = old.headers().get(axum::http::header::ALLOW) {

@@ -166,7 +166,7 @@ mod tests {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
-            serves_v1: false,
+            v1: None,
             builder_identity: elivepatch_model::BuilderIdentity::default(),
         });
         let secret = async || -> () { panic!("the secret of line 7") };

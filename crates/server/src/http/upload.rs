@@ -27,6 +27,13 @@ use crate::{
 /// in at the same time, and one that does not end must not keep the others out.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How much of a refused request of the REST API v1.0 is read, in bytes: the config and the patches that such clients
+/// send have less. The answer to a longer one may be lost.
+const REST_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long that may take.
+const REST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Reads the form part by part into the app, and submits.
 pub(crate) async fn receive_submission(
     app: &App,
@@ -54,50 +61,88 @@ pub(crate) async fn receive_run(
     receive(app.begin_run().await, request).await?.finish_run(caller).await
 }
 
-/// Reads the form part by part into what takes it.
-pub(super) async fn receive<I: TakesParts>(mut intake: I, request: Request) -> Result<I, AppError> {
-    let held = Held::default();
-    let request = request.map(|body| FormBody::bound(body, held.clone()));
-    let mut form = Multipart::from_request(request, &())
-        .await
-        .map_err(|rejection| AppError::bad_request(rejection.body_text(), I::FORM_HINT))?;
-    let receive = async {
-        match receive_parts(&mut intake, &mut form, &held).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                // A client that still sends when the connection closes may never see the answer.
-                discard(&mut form, &held).await;
-                Err(error)
-            }
+/// A form as it is read.
+struct Form {
+    parts: Multipart,
+    held: Held,
+}
+
+/// Reads the form part by part into what takes it. One that is refused is read to its end, in the time that it has: a
+/// client that still sends when the connection closes may never see the answer.
+async fn receive<I: TakesParts>(mut intake: I, request: Request) -> Result<I, AppError> {
+    let mut form = Form::of::<I>(request).await?;
+    in_time(async {
+        let received = form.receive(&mut intake).await;
+        if received.is_err() {
+            form.discard(SUBMISSION_BYTES).await;
         }
-    };
-    let received = tokio::time::timeout(RECEIVE_TIMEOUT, receive).await.unwrap_or_else(|_| {
-        let seconds = RECEIVE_TIMEOUT.as_secs();
-        let message = format!("the request did not come in within {seconds} seconds");
-        Err(AppError::bad_request(message, "send it again over a faster connection"))
-    });
-    received?;
+        received
+    })
+    .await?;
     Ok(intake)
 }
 
-async fn receive_parts<I: TakesParts>(
-    intake: &mut I,
-    form: &mut Multipart,
-    held: &Held,
-) -> Result<(), AppError> {
-    while let Some(mut field) =
-        form.next_field().await.map_err(|error| malformed::<I>(&error, held))?
-    {
-        held.given_out();
-        let name = field.name().unwrap_or_default().to_owned();
-        let file_name = field.file_name().map(str::to_owned);
-        let mut part = intake.begin_part(&name, file_name.as_deref())?;
-        while let Some(chunk) = next_chunk::<I>(&mut field, held).await? {
-            part.write(&chunk).await?;
+/// The same for clients that nobody knows: one that is refused is answered at once, and its turn goes to the next.
+pub(super) async fn receive_v1_form<I: TakesParts>(
+    mut intake: I,
+    request: Request,
+) -> Result<I, AppError> {
+    let mut form = Form::of::<I>(request).await?;
+    match in_time(form.receive(&mut intake)).await {
+        Ok(()) => Ok(intake),
+        Err(error) => {
+            beside_the_answer(async move { form.discard(REST_BYTES).await });
+            Err(error)
         }
-        intake.end_part(part).await?;
     }
-    Ok(())
+}
+
+async fn in_time(receive: impl Future<Output = Result<(), AppError>>) -> Result<(), AppError> {
+    tokio::time::timeout(RECEIVE_TIMEOUT, receive).await.unwrap_or_else(|_| {
+        let seconds = RECEIVE_TIMEOUT.as_secs();
+        let message = format!("the request did not come in within {seconds} seconds");
+        Err(AppError::bad_request(message, "send it again over a faster connection"))
+    })
+}
+
+impl Form {
+    async fn of<I: TakesParts>(request: Request) -> Result<Self, AppError> {
+        let held = Held::default();
+        let request = request.map(|body| FormBody::bound(body, held.clone()));
+        let parts = Multipart::from_request(request, &())
+            .await
+            .map_err(|rejection| AppError::bad_request(rejection.body_text(), I::FORM_HINT))?;
+        Ok(Self { parts, held })
+    }
+
+    async fn receive<I: TakesParts>(&mut self, intake: &mut I) -> Result<(), AppError> {
+        let Self { parts, held } = self;
+        while let Some(mut field) =
+            parts.next_field().await.map_err(|error| malformed::<I>(&error, held))?
+        {
+            held.given_out();
+            let name = field.name().unwrap_or_default().to_owned();
+            let file_name = field.file_name().map(str::to_owned);
+            let mut part = intake.begin_part(&name, file_name.as_deref())?;
+            while let Some(chunk) = next_chunk::<I>(&mut field, held).await? {
+                part.write(&chunk).await?;
+            }
+            intake.end_part(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is left, but not more than so many bytes.
+    async fn discard(&mut self, mut left: usize) {
+        while let Ok(Some(mut field)) = self.parts.next_field().await {
+            self.held.given_out();
+            while let Ok(Some(chunk)) = field.chunk().await {
+                self.held.given_out();
+                let Some(rest) = left.checked_sub(chunk.len()) else { return };
+                left = rest;
+            }
+        }
+    }
 }
 
 async fn next_chunk<I: TakesParts>(
@@ -109,28 +154,21 @@ async fn next_chunk<I: TakesParts>(
     Ok(chunk)
 }
 
-/// Reads what is left, up to the limit of the whole form.
-async fn discard(form: &mut Multipart, held: &Held) {
-    while let Ok(Some(mut field)) = form.next_field().await {
-        held.given_out();
-        while let Ok(Some(_)) = field.chunk().await {
-            held.given_out();
-        }
-    }
-}
-
-/// Reads what is left of a body that nobody wants, up to the limit of a form, for the same reason.
-pub(super) async fn discard_body(body: Body) {
+/// Has the rest of a body read that nobody wants, as far as that is worth it. Does not wait for that.
+pub(super) fn discard_rest(body: Body) {
     let mut stream = body.into_data_stream();
-    let read = async {
-        let mut left = SUBMISSION_BYTES;
+    beside_the_answer(async move {
+        let mut left = REST_BYTES;
         while let Some(Ok(chunk)) = stream.next().await {
             let Some(rest) = left.checked_sub(chunk.len()) else { return };
             left = rest;
         }
-    };
-    // Whoever has not sent it by then sees the connection close.
-    let _ = tokio::time::timeout(RECEIVE_TIMEOUT, read).await;
+    });
+}
+
+/// Reads while the answer is sent and after it. When that ends the connection closes, whatever is still to come.
+fn beside_the_answer(read: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(tokio::time::timeout(REST_TIMEOUT, read));
 }
 
 fn malformed<I: TakesParts>(error: &MultipartError, held: &Held) -> AppError {

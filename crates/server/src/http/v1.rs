@@ -9,10 +9,10 @@ use elivepatch_api::v1::{self, LivepatchQuery};
 use elivepatch_model::{KernelRelease, SessionId};
 use futures::StreamExt;
 
-use super::upload::{discard_body, receive};
+use super::upload::{discard_rest, receive_v1_form};
 use crate::{
     App, AppError,
-    app::{Caller, TakesParts, V1Intake, V1Outcome, V1Session},
+    app::{Caller, TakesParts, V1Intake, V1Outcome, V1Place, V1Session},
 };
 
 /// The largest body of a GET, in bytes. The client sends some 100.
@@ -24,32 +24,33 @@ const UUID_HINT: &str =
 
 /// Reads the form into the app, orders, and waits for the end of the build. Gives the session, too.
 ///
-/// Whatever is refused, the request is read to its end: the client reads no answer before it has sent all.
+/// Whatever is refused is answered at once. The client reads no answer before it has sent all, so what an order
+/// usually has left is read all the same.
 pub(crate) async fn receive_v1(
     app: &App,
     caller: &Caller,
     request: Request,
 ) -> Result<(SessionId, V1Outcome), AppError> {
     let (parts, body) = request.into_parts();
-    let session = match accept(app, &parts.headers).await {
-        Ok(Accepted::New(session)) => session,
+    let (session, _place) = match accept(app, &parts.headers).await {
+        Ok(Accepted::New(session, place)) => (session, place),
         Ok(Accepted::Seen(id)) => {
-            discard_body(body).await;
+            discard_rest(body);
             return Ok((id, V1Outcome::Seen));
         }
         Err(error) => {
-            discard_body(body).await;
+            discard_rest(body);
             return Err(error);
         }
     };
     let id = session.id.clone();
     let intake = app.begin_v1_order(session).await;
-    let received = receive(intake, Request::from_parts(parts, body)).await?;
+    let received = receive_v1_form(intake, Request::from_parts(parts, body)).await?;
     Ok((id, received.finish(caller).await?))
 }
 
 enum Accepted {
-    New(V1Session),
+    New(V1Session, V1Place),
     Seen(SessionId),
 }
 
@@ -62,7 +63,7 @@ async fn accept(app: &App, headers: &HeaderMap) -> Result<Accepted, AppError> {
     let content_type = text(headers, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     let content_type = content_type.trim_start().to_ascii_lowercase();
     if content_type.starts_with("multipart/form-data") && content_type.contains("boundary=") {
-        return Ok(Accepted::New(session));
+        return Ok(Accepted::New(session, app.v1_place().await?));
     }
     Err(AppError::bad_request("the request is no multipart form", V1Intake::FORM_HINT))
 }
@@ -116,7 +117,7 @@ async fn small_body(body: Body) -> Result<Vec<u8>, AppError> {
             AppError::bad_request(message, "send it again")
         })?;
         if text.len() + chunk.len() > QUERY_BYTES {
-            discard_body(Body::from_stream(stream)).await;
+            discard_rest(Body::from_stream(stream));
             let what = "the body of the request".to_owned();
             return Err(AppError::TooLarge { what, limit_bytes: QUERY_BYTES as u64 });
         }

@@ -86,7 +86,7 @@ async fn server(releases: &'static [&'static str]) -> Place {
         manifest_key: None,
         inventories: Some(Arc::new(Archive(releases))),
         host_report_seconds: 900,
-        serves_v1: false,
+        v1: None,
         builder_identity: BuilderIdentity {
             common: "test builder".to_owned(),
             sources: vec![SourceIdentity::Tree {

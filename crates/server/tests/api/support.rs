@@ -17,7 +17,7 @@ use elivepatch_model::{
 };
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport,
-    app::{SecretKey, generate_keys},
+    app::{SecretKey, V1Options, generate_keys},
     public_router, worker_router,
 };
 use http::{Request, Response};
@@ -45,18 +45,37 @@ pub struct Server {
     _directory: TempDir,
 }
 
+/// What of a server's config is not as always.
+pub struct Setup {
+    pub queue_limit: u32,
+    pub allow_unproven: bool,
+    pub manifest_key: Option<Arc<SecretKey>>,
+    pub v1: Option<V1Options>,
+}
+
+impl Default for Setup {
+    /// A server that answers the REST API v1.0.
+    fn default() -> Self {
+        Self { queue_limit: 100, allow_unproven: false, manifest_key: None, v1: Some(V1) }
+    }
+}
+
+/// As it is by default.
+pub const V1: V1Options =
+    V1Options { accept_unproven: false, orders: 4, orders_per_day: 100, kernels_per_day: 4 };
+
 impl Server {
     pub async fn new() -> Self {
-        Self::with_queue_limit(100).await
+        Self::with(Setup::default()).await
     }
 
     pub async fn with_queue_limit(queue_limit: u32) -> Self {
-        Self::with(queue_limit, false).await
+        Self::with(Setup { queue_limit, ..Setup::default() }).await
     }
 
     /// A server whose policy allows livepatches without proof.
     pub async fn that_allows_unproven() -> Self {
-        Self::with(100, true).await
+        Self::with(Setup { allow_unproven: true, ..Setup::default() }).await
     }
 
     /// A server that signs manifests.
@@ -65,37 +84,33 @@ impl Server {
         let place = camino::Utf8Path::from_path(place.path()).expect("UTF-8");
         let secret = place.join("key");
         let (_, public) = generate_keys(&secret, &place.join("pub")).expect("keys");
-        let key = SecretKey::read(&secret).expect("a key");
-        (Self::opened(100, false, Some(Arc::new(key)), true).await, public)
+        let manifest_key = Some(Arc::new(SecretKey::read(&secret).expect("a key")));
+        (Self::with(Setup { manifest_key, ..Setup::default() }).await, public)
     }
 
     /// A server that does not answer the REST API v1.0.
     pub async fn without_v1() -> Self {
-        Self::opened(100, false, None, false).await
+        Self::with(Setup { v1: None, ..Setup::default() }).await
     }
 
-    async fn with(queue_limit: u32, allow_unproven: bool) -> Self {
-        Self::opened(queue_limit, allow_unproven, None, true).await
+    /// A server that does, with these limits.
+    pub async fn with_v1(v1: V1Options) -> Self {
+        Self::with(Setup { v1: Some(v1), ..Setup::default() }).await
     }
 
-    async fn opened(
-        queue_limit: u32,
-        allow_unproven: bool,
-        manifest_key: Option<Arc<SecretKey>>,
-        serves_v1: bool,
-    ) -> Self {
+    pub async fn with(setup: Setup) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let directory = Utf8PathBuf::try_from(temporary.path().to_owned()).expect("UTF-8");
         let app = App::open(AppOptions {
             data_directory: directory.clone(),
-            queue_limit,
-            allow_unproven,
+            queue_limit: setup.queue_limit,
+            allow_unproven: setup.allow_unproven,
             feed: None,
             cve: elivepatch_server::app::CveOptions::default(),
-            manifest_key,
+            manifest_key: setup.manifest_key,
             inventories: None,
             host_report_seconds: 900,
-            serves_v1,
+            v1: setup.v1,
             builder_identity: BuilderIdentity {
                 common: "test builder".to_owned(),
                 sources: vec![SourceIdentity::Tree {

@@ -92,3 +92,20 @@ async fn full_queue_refuses_a_new_build_and_still_joins_an_old_one() {
     let refused = fixture.store.submit(&new, 1, now()).await;
     assert!(matches!(refused, Err(StoreError::QueueFull(1))), "{refused:?}");
 }
+
+#[tokio::test]
+async fn build_that_waits_is_as_urgent_as_the_most_urgent_that_joins_it() {
+    let fixture = Fixture::new().await;
+    let submit = async |name: &str, priority: i32| {
+        let mut new = fixture.new_build(name).await;
+        new.priority = priority;
+        fixture.store.submit(&new, 100, now()).await.expect("queued").build.number
+    };
+    let (late, early) = (submit("a", -5).await, submit("b", -1).await);
+    assert_eq!(submit("a", 0).await, late);
+    assert_eq!(fixture.claim().await.build.number, late);
+    // One that is less urgent changes nothing.
+    fixture.store.raise_priority(early, -10).await.expect("asked");
+    submit("c", -5).await;
+    assert_eq!(fixture.claim().await.build.number, early);
+}

@@ -51,7 +51,7 @@ async fn open(config: &ServerConfig) -> Result<App, CommandError> {
         cve: fix::options(config),
         inventories: bases.map(|bases| Arc::new(bases) as Arc<dyn Inventories>),
         host_report_seconds: config.hosts.report_seconds,
-        serves_v1: false,
+        v1: None,
     };
     App::open_beside(options).await.map_err(|error| match error {
         AppError::Store(error @ StoreError::Newer { .. }) => {

@@ -114,7 +114,7 @@ impl Place {
             manifest_key: None,
             inventories: None,
             host_report_seconds: 900,
-            serves_v1: false,
+            v1: None,
             builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },
         };
         App::open(options).await.expect("an app")

@@ -51,6 +51,7 @@ impl App {
                 ..request.options.clone()
             },
             rebuild: None,
+            priority: if order.is_probe { PROBE_PRIORITY } else { SET_PRIORITY },
         };
         let identity = &self.inner.options.builder_identity;
         let use_of_symbols = identity.use_of_symbols(&build.target, !build.baseline.is_empty());
@@ -86,7 +87,7 @@ impl App {
             checks: build.checks,
             options: build.options,
             rebuild: None,
-            priority: if order.is_probe { PROBE_PRIORITY } else { SET_PRIORITY },
+            priority: build.priority,
             probe_of: order.is_probe.then_some(run.record.number),
         };
         let limit = u64::from(self.inner.options.queue_limit);

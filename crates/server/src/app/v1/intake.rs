@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use elivepatch_api::BuildRequest;
 use elivepatch_model::{
     Architecture, BuildNumber, BuildOptions, Fix, KernelConfig, KernelRelease, TargetFacts, limits,
@@ -10,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{V1Session, release::release_meant};
 use crate::app::{
     App, AppError, Caller, Part, TakesParts, checks, now,
+    order::OrderedBy,
     part::{PartKind, PartName},
     texts::GivenTexts,
 };
@@ -44,14 +43,14 @@ pub struct V1Intake {
 impl App {
     /// Begins to receive the order of a session, when it is its turn.
     pub async fn begin_v1_order(&self, session: V1Session) -> V1Intake {
-        let turn = Arc::clone(&self.inner.submissions).acquire_owned().await;
+        let turn = self.inner.v1.upload_turn().await;
         V1Intake {
             app: self.clone(),
             session,
             config: None,
             main_patch: None,
             patches: Vec::new(),
-            _turn: turn.expect("the semaphore is never closed"),
+            _turn: turn,
         }
     }
 }
@@ -146,11 +145,12 @@ impl V1Intake {
         given.patches.push((Fix { name, digest: patch.digest() }, patch));
 
         // The same session at the same time: one of them orders, and the other one finds that.
-        let _one_at_a_time = app.inner.v1_orders.lock().await;
+        let _one_at_a_time = app.inner.v1.orders.lock().await;
         if app.knows_session(&session.id).await? {
             return Ok(None);
         }
-        let build = app.order_build(caller, request, given).await?.build.number;
+        let build = app.order_build(caller, OrderedBy::V1, request, given).await?;
+        let build = build.build.number;
         app.store().begin_session(&session.id, build, now()).await?;
         Ok(Some(build))
     }
@@ -178,8 +178,10 @@ impl App {
         let options = BuildOptions {
             stack: true,
             // An old client sends nothing of the running kernel that could prove that a kernel built here is the
-            // same. Who has allowed livepatches without proof gets them; a stock kernel's package proves enough.
-            accept_unproven: is_built_here && self.inner.options.allow_unproven,
+            // same. Without proof it is taken where that was asked for; a stock kernel's package proves enough.
+            accept_unproven: is_built_here
+                && self.inner.options.allow_unproven
+                && self.v1_options()?.accept_unproven,
             ..BuildOptions::default()
         };
         let target = TargetFacts::new(release, Architecture::X86_64);

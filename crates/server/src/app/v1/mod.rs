@@ -5,15 +5,32 @@
 mod intake;
 mod outcome;
 mod release;
+mod room;
 
 use elivepatch_model::{KernelRelease, Role, SessionId};
 
 use super::{App, AppError, Caller};
 
 pub use intake::{V1Intake, V1Outcome};
+pub use room::V1Place;
+
+pub(super) use room::V1Room;
 
 /// What the first elivepatch said whenever there was nothing to be had.
 const NOT_THE_PATCHES: &str = "These are not the patches you are looking for";
+
+/// What clients of the REST API v1.0 may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct V1Options {
+    /// Whether their orders for kernels that are built here are taken without proof, where the policy allows that.
+    pub accept_unproven: bool,
+    /// How many builds of theirs wait or run at the same time.
+    pub orders: u32,
+    /// How many builds they order in a day.
+    pub orders_per_day: u32,
+    /// For how many kernels that nobody had ordered for they order in a day.
+    pub kernels_per_day: u32,
+}
 
 /// What an old client says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,17 +47,20 @@ impl App {
     /// # Errors
     /// [`AppError::Forbidden`] when this server does not answer such requests.
     pub fn v1_caller(&self, address: Option<std::net::IpAddr>) -> Result<Caller, AppError> {
-        if !self.inner.options.serves_v1 {
-            return Err(AppError::Forbidden {
-                message: "the REST API v1.0 is switched off on this server".to_owned(),
-                hint: "its administrator can switch it on: v1 = true under [compat] in the config; or use the \
-                       client of this elivepatch, with a token"
-                    .to_owned(),
-            });
-        }
+        self.v1_options()?;
         let from = address.map_or_else(String::new, |address| format!(" at {address}"));
         let name = format!("a client of the REST API v1.0{from}");
         Ok(Caller { role: Role::Submit, token: None, name, host: None })
+    }
+
+    /// What such clients may do.
+    fn v1_options(&self) -> Result<&V1Options, AppError> {
+        self.inner.options.v1.as_ref().ok_or_else(|| AppError::Forbidden {
+            message: "the REST API v1.0 is switched off on this server".to_owned(),
+            hint: "its administrator can switch it on: v1 = true under [compat] in the config; or use the client of this \
+                   elivepatch, with a token"
+                .to_owned(),
+        })
     }
 
     /// Whether a session has ordered its build already.

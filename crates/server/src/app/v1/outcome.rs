@@ -3,6 +3,11 @@ use elivepatch_store::{BuildRecord, StoreError};
 
 use crate::app::{App, AppError, ModuleFile};
 
+/// What an old client is told whose kernel is built here: it can prove nothing itself.
+const HOW_TO_PROVE: &str = "order with today's client, which sends the proof along (sudo elivepatch build); or the \
+    server's administrator has orders by the REST API v1.0 taken without one, by two keys in its config: allow_unproven = \
+    true under [policy] and accept_unproven = true under [compat]";
+
 impl App {
     /// Returns when a build has ended and there is a module.
     ///
@@ -15,7 +20,7 @@ impl App {
                 break;
             }
         }
-        has_module(&self.store().build(number).await?)
+        self.has_module(&self.store().build(number).await?)
     }
 
     /// The module that a session ordered.
@@ -30,7 +35,7 @@ impl App {
             ));
         };
         let build = self.store().build(number).await?;
-        has_module(&build).map_err(|error| {
+        self.has_module(&build).map_err(|error| {
             AppError::not_the_patches(format!("{}; {}", error.message(), error.hint()))
         })?;
         if let Some(manifest) = &build.manifest
@@ -52,24 +57,33 @@ impl App {
             module => module,
         }
     }
-}
 
-/// Whether a build has ended with a module.
-fn has_module(build: &BuildRecord) -> Result<(), AppError> {
-    let number = build.number;
-    match (build.state, &build.failure) {
-        (BuildState::Succeeded, _) => Ok(()),
-        (BuildState::Failed, Some(failure)) if failure.class == FailureClass::ReleaseUnknown => {
-            Err(AppError::no_gentoo_sources(format!(
-                "build {number} gave no livepatch: {}; {}",
-                failure.message, failure.hint
-            )))
+    /// Whether a build has ended with a module.
+    fn has_module(&self, build: &BuildRecord) -> Result<(), AppError> {
+        let number = build.number;
+        match (build.state, &build.failure) {
+            (BuildState::Succeeded, _) => Ok(()),
+            (BuildState::Failed, Some(failure))
+                if failure.class == FailureClass::ReleaseUnknown =>
+            {
+                Err(AppError::no_gentoo_sources(format!(
+                    "build {number} gave no livepatch: {}; {}",
+                    failure.message, failure.hint
+                )))
+            }
+            (BuildState::Failed, Some(failure)) => {
+                let mut failure = failure.clone();
+                failure.message = format!("build {number} gave no livepatch: {}", failure.message);
+                let identity = &self.inner.options.builder_identity;
+                if failure.class == FailureClass::FitUnproven
+                    && identity.builds_kernels_of(&build.target.release)
+                {
+                    // What the builder says is for clients that can send more.
+                    failure.hint = HOW_TO_PROVE.to_owned();
+                }
+                Err(AppError::Refused(Box::new(failure)))
+            }
+            (state, _) => Err(AppError::NoLivepatch { number, state }),
         }
-        (BuildState::Failed, Some(failure)) => {
-            let mut failure = failure.clone();
-            failure.message = format!("build {number} gave no livepatch: {}", failure.message);
-            Err(AppError::Refused(Box::new(failure)))
-        }
-        (state, _) => Err(AppError::NoLivepatch { number, state }),
     }
 }

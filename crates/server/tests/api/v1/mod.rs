@@ -2,7 +2,9 @@
 
 mod access;
 mod hostile;
+mod room;
 mod sessions;
+mod wire;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use elivepatch_api::{AuditQuery, CompleteRequest, FailRequest, ListBuildsQuery};
 use elivepatch_model::{BuildState, Failure, FailureClass, Sha256Digest};
+use elivepatch_server::app::V1Options;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::{
     MODULE, OTHER_SESSION, PARTS, SESSION, answered, fetch, finish_build, has_ordered, order,
     refused, send,
 };
-use crate::support::{CONFIG, PATCH, RELEASE, Server, manifest, number};
+use crate::support::{BUILT_RELEASE, CONFIG, PATCH, RELEASE, Server, Setup, V1, manifest, number};
 
 #[tokio::test]
 async fn agent_is_the_first_elivepatchs() {
@@ -93,19 +94,49 @@ async fn version_of_the_source_is_enough_when_the_config_says_the_rest() {
 }
 
 #[tokio::test]
-async fn kernel_that_is_built_here_goes_without_proof_only_where_the_policy_allows_it() {
-    for (server, accepted) in
-        [(Server::new().await, false), (Server::that_allows_unproven().await, true)]
+async fn kernel_that_is_built_here_goes_without_proof_only_where_both_keys_say_so() {
+    for (allow_unproven, accept_unproven) in
+        [(false, false), (true, false), (false, true), (true, true)]
     {
-        let waiting = send(&server.app, order("6.1.176-mine", SESSION, &PARTS));
+        let v1 = Some(V1Options { accept_unproven, ..V1 });
+        let server = Server::with(Setup { allow_unproven, v1, ..Setup::default() }).await;
+        let waiting = send(&server.app, order(BUILT_RELEASE, SESSION, &PARTS));
         let (lease, _) = server.claim_soon().await;
-        assert_eq!(lease.build.options.accept_unproven, accepted);
+        assert_eq!(lease.build.options.accept_unproven, allow_unproven && accept_unproven);
         waiting.abort();
         let waiting = send(&server.app, order(RELEASE, OTHER_SESSION, &PARTS));
         let (lease, _) = server.claim_soon().await;
         assert!(!lease.build.options.accept_unproven, "a stock kernel can be proven");
         waiting.abort();
     }
+}
+
+#[tokio::test]
+async fn who_cannot_prove_anything_is_told_which_keys_would_do() {
+    let server = Server::that_allows_unproven().await;
+    let fail = async |version, session| {
+        let waiting = send(&server.app, order(version, session, &PARTS));
+        let (_, worker) = server.claim_soon().await;
+        let failure = Failure::new(
+            FailureClass::FitUnproven,
+            "nothing proves that the kernel is the one that the target runs",
+            "send the running kernel's /proc/kallsyms",
+        );
+        worker.fail(&FailRequest { failure }).await.expect("told");
+        let (status, posted) = refused(waiting.await.expect("no panic")).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(posted.error.failure_class(), Some(FailureClass::FitUnproven));
+        let (_, fetched) = refused(server.send(fetch(session)).await).await;
+        (posted.error.hint, fetched.error.hint)
+    };
+    let (posted, fetched) = fail(BUILT_RELEASE, SESSION).await;
+    for hint in [posted, fetched] {
+        assert!(hint.contains("allow_unproven = true under [policy]"), "{hint}");
+        assert!(hint.contains("accept_unproven = true under [compat]"), "{hint}");
+    }
+    // A stock kernel is proven by its package: no key would change that.
+    let (posted, _) = fail(RELEASE, OTHER_SESSION).await;
+    assert_eq!(posted, "send the running kernel's /proc/kallsyms");
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ impl Place {
             cve: CveOptions::default(),
             inventories: Some(counted.clone()),
             host_report_seconds: 900,
-            serves_v1: false,
+            v1: None,
             manifest_key: None,
             builder_identity: BuilderIdentity::default(),
         };
