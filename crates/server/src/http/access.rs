@@ -12,7 +12,7 @@ use axum::{
 use elivepatch_api::v1;
 use elivepatch_model::{AccessToken, Role};
 
-use super::{HttpError, Reach, upload::discard_rest};
+use super::{HttpError, Reach, proxy, upload::discard_rest};
 use crate::{App, AppError, app::Caller};
 
 /// Who may use a route.
@@ -161,14 +161,23 @@ async fn check(app: &App, reach: Reach, parts: &mut Parts) -> Result<Option<Call
     }
     if rule == Some(Who::OldClient) {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        return app.v1_caller(peer).map(Some).map_err(refuse);
+        let caller = app.v1_caller(peer).map_err(refuse)?;
+        if !reach.wants_tokens() {
+            proxy::refuse(&parts.headers).map_err(refuse)?;
+        }
+        return Ok(Some(caller));
     }
     let caller = match bearer(&parts.headers) {
         Some(token) => Some(app.caller(token).await.map_err(|error| {
             report_wrong_token(&parts.extensions, token, &error);
             refuse(error)
         })?),
-        None if !reach.wants_tokens() => Some(Caller::anybody_here()),
+        None if !reach.wants_tokens() => {
+            if rule != Some(Who::AnybodyHere) {
+                proxy::refuse(&parts.headers).map_err(refuse)?;
+            }
+            Some(Caller::anybody_here())
+        }
         None if rule == Some(Who::AnybodyHere) && reach.is_loopback() => return Ok(None),
         None => None,
     };

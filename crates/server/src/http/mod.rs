@@ -6,6 +6,7 @@ mod extract;
 mod form_body;
 mod openapi;
 mod origin;
+mod proxy;
 mod router;
 mod upload;
 mod v1;

@@ -9,6 +9,7 @@ mod lease;
 mod openapi;
 mod origin;
 mod outcome;
+mod proxy;
 mod rebuild;
 mod submit;
 mod support;
