@@ -5,7 +5,7 @@ use elivepatch_server::{
     config::{Overrides, Places, template},
 };
 
-use super::{certificate, make_directory};
+use super::{certificate, make_cache_directory, make_directory};
 use crate::{arguments::Arguments, error::CommandError, manifest_key, owner};
 
 /// Writes the commented config file, makes the directories and says what comes next.
@@ -32,11 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         return Err(exists());
     }
     make_directory(&config.data_directory)?;
-    if !config.cache_directory.is_dir() {
-        make_directory(&config.cache_directory)?;
-        // The data directory may be there already, made for the user of the server.
-        owner::give_to_owner_of(&config.data_directory, &config.cache_directory)?;
-    }
+    make_cache_directory(&config)?;
     let file = fs_err::OpenOptions::new().write(true).create_new(true).open(&path);
     let mut file = file.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => exists(),

@@ -25,7 +25,7 @@ use elivepatch_server::{
     config::{ConfigError, Places},
 };
 
-use crate::{arguments::Arguments, error::CommandError};
+use crate::{arguments::Arguments, error::CommandError, owner};
 
 /// Reads the config. A file that nobody named and that is not there is no error: all keys have
 /// defaults.
@@ -60,9 +60,11 @@ fn wait_for<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T,
     runtime.block_on(work)
 }
 
-/// Opens the cache of a config; one that is not there yet is not made.
+/// Opens the cache of a config; one that is not there yet is not made. From here on the command is run by its owner: what
+/// root alone may read must have been read before.
 fn open_cache(config: &ServerConfig) -> Result<Cache, CommandError> {
     let directory = &config.cache_directory;
+    owner::become_owner_of(directory)?;
     if !directory.is_dir() {
         return Err(CommandError::input(
             anyhow::anyhow!("there is no cache directory {directory}"),
@@ -70,6 +72,23 @@ fn open_cache(config: &ServerConfig) -> Result<Cache, CommandError> {
         ));
     }
     Cache::open(directory).map_err(failed)
+}
+
+/// Makes the cache directory where it is not there yet, and goes on as its owner, for what makes something in it.
+fn enter_cache(config: &ServerConfig) -> Result<(), CommandError> {
+    make_cache_directory(config)?;
+    owner::become_owner_of(&config.cache_directory)
+}
+
+/// Makes the cache directory where it is not there yet. The data directory may be there already, made for the user of the
+/// server: then it is his.
+fn make_cache_directory(config: &ServerConfig) -> Result<(), CommandError> {
+    let directory = &config.cache_directory;
+    if directory.is_dir() {
+        return Ok(());
+    }
+    make_directory(directory)?;
+    owner::give_to_owner_of(&config.data_directory, directory)
 }
 
 /// What a failure of the builder is to a command.

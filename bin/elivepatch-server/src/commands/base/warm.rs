@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::{
     arguments::{Arguments, WarmArguments},
-    commands::{Talker, failed, load_config, make_directory},
+    commands::{Talker, enter_cache, failed, load_config},
     error::CommandError,
     report, runner,
 };
@@ -21,12 +21,13 @@ use crate::{
 /// this base meanwhile waits for it, and any other goes on.
 pub fn run(arguments: &Arguments, warm: &WarmArguments) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    make_directory(&config.cache_directory)?;
     let Kernel { target, config_text, baseline } = match (&warm.facts, &warm.release) {
         (Some(path), _) => read_facts(path)?,
         (None, Some(release)) => named_kernel(release, warm)?,
         (None, None) => unreachable!("the command line has one of them"),
     };
+    // What the command line names is read by now, also what only root may read.
+    enter_cache(&config)?;
     give_way();
     let text = match config_text {
         Some(text) => text,

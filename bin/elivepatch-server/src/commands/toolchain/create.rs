@@ -6,7 +6,7 @@ use elivepatch_server::config::Places;
 use super::find;
 use crate::{
     arguments::Arguments,
-    commands::{Talker, failed, load_config, make_directory},
+    commands::{Talker, enter_cache, failed, load_config},
     error::CommandError,
     runner,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Makes the toolchain root of a recipe; one that is there and whole is left as it is.
 pub fn run(arguments: &Arguments, name: &str) -> Result<(), CommandError> {
     let config = load_config(arguments, &Places::of_this_user())?;
-    make_directory(&config.cache_directory)?;
+    enter_cache(&config)?;
     // As for a build: others read what is made here, whatever the caller's mask.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let cache = Cache::open(&config.cache_directory).map_err(failed)?;
