@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use elivepatch_docs::{Mark, Page, anchors, links, pages, repository};
+use elivepatch_docs::{Mark, Page, Place, anchors, links, pages, repository};
 
 /// What may stand behind an opening fence.
 const LANGUAGES: [&str; 10] =
@@ -35,6 +35,9 @@ fn every_block_says_what_it_is_and_every_command_where_it_is_run() {
             Some(Mark::NotRun(reason)) => not_run.push(format!("{block}: {reason}")),
             Some(Mark::Run { .. }) if !block.is_commands() => {
                 wrong.push(format!("{block}: {:?} is not run", block.language));
+            }
+            Some(Mark::Run { place: Place::Package, .. }) if block.page != "docs/install.md" => {
+                wrong.push(format!("{block}: scripts/install-guide.sh reads docs/install.md only"));
             }
             None if block.is_commands() => {
                 wrong.push(format!("{block}: commands without a mark; {HOW_TO_MARK}"))
