@@ -29,21 +29,10 @@ ready=$output/ready
 maintainer=
 [ -z "${DEBEMAIL:-}" ] || maintainer="${DEBFULLNAME:-elivepatch} <$DEBEMAIL>"
 
-install_packages binutils dpkg-dev help2man lintian rpm
+install_packages binutils dpkg-dev lintian rpm
 
-# packager NAME VERSION: a program of crates.io that makes packages, in the cache.
-packager() {
-    place=$cache_directory/tools/$1-$2
-    if [ ! -x "$place/bin/$1" ]; then
-        say "installing $1 $2 from crates.io; it takes some minutes, once"
-        CARGO_TARGET_DIR=$place.build cargo install --locked --root "$place" "$1@$2" >&2 ||
-            fail "$1 could not be installed" "is crates.io reachable?"
-        rm -rf "$place.build"
-    fi
-    printf '%s\n' "$place/bin/$1"
-}
-cargo_deb=$(packager cargo-deb 3.8.0)
-cargo_generate_rpm=$(packager cargo-generate-rpm 0.21.1)
+cargo_deb=$(cargo_program cargo-deb 3.8.0)
+cargo_generate_rpm=$(cargo_program cargo-generate-rpm 0.21.1)
 
 if [ $# -eq 2 ]; then
     client=$1
@@ -59,17 +48,20 @@ rm -rf "$output"
 mkdir -p "$ready/release"
 strip -o "$ready/release/elivepatch" "$client"
 strip -o "$ready/release/elivepatch-server" "$server"
-version=$(cargo metadata --no-deps --format-version 1 --locked |
-    sed 's/.*"name":"elivepatch","version":"\([^"]*\)".*/\1/')
+version=$(workspace_version)
 
-# manual PROGRAM SECTION WHAT: what --help says, as a manual page.
-manual() {
-    help2man --no-info --section="$2" --name="$3" --output="$ready/release/$1.$2" "$ready/release/$1" ||
-        fail "help2man cannot run $1" "was it built for this machine?"
-    gzip --no-name --best --keep "$ready/release/$1.$2"
-}
-manual elivepatch 1 "patch the running kernel without a reboot"
-manual elivepatch-server 8 "build livepatches, and tell hosts what to run"
+for program in elivepatch elivepatch-server; do
+    documents "$ready/release/$program" "$ready/release"
+done
+# A page must not name one that is not there.
+for page in "$ready"/release/man/man?/*; do
+    for other in $(sed -n '/^\.SH "SEE ALSO"/,/^\.SH/p' "$page" | grep -o 'elivepatch[a-z\\-]*\\fR([18])' |
+        sed 's/\\fR(/./; s/)//; s/\\//g'); do
+        [ -e "$ready/release/man/man${other##*.}/$other" ] ||
+            fail "${page##*/} names the page $other, which is not there" "look at src/manual of the program"
+    done
+done
+gzip --no-name --best "$ready"/release/man/man?/*
 
 # Debian's form of a changelog; what users see is in CHANGELOG.md, which is in the packages, too.
 for package in elivepatch elivepatch-server; do
