@@ -8,7 +8,7 @@ PART ?= all
 # What is compiled once takes half the disk without what only helps to compile it again.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help demo test test-full bench compare build client packages test-packages images book check dependencies clean
+.PHONY: help demo test test-full bench compare build client packages test-packages dist test-dist images book check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
@@ -20,6 +20,7 @@ help:
 	@echo 'make build      only compile the programs: target/release/elivepatch{,-server}'
 	@echo 'make client     the client as one small static file: target/client/elivepatch'
 	@echo 'make packages   packages for Debian and RPM: target/packages; make test-packages installs and removes them'
+	@echo 'make dist       a release: target/dist; make test-dist makes it twice and compares the bytes'
 	@echo 'make images     a container image of the server: target/images'
 	@echo 'make book       the documentation as pages: target/book/index.html'
 	@echo 'make check      format, lints and documentation'
@@ -41,6 +42,12 @@ packages: dependencies
 
 test-packages:
 	@scripts/test-packages.sh
+
+dist: dependencies
+	@scripts/dist.sh
+
+test-dist: dependencies
+	@scripts/test-dist.sh
 
 images:
 	@scripts/images.sh

@@ -86,6 +86,7 @@ a_small_master() {
     }
     an_eclass git-r3 'PROPERTIES="live"' 'BDEPEND="dev-vcs/git"' git-r3_src_unpack
     an_eclass linux-info linux-info_pkg_setup 'EXPORT_FUNCTIONS pkg_setup'
+    an_eclass shell-completion newbashcomp newfishcomp newzshcomp
     an_eclass systemd systemd_dounit systemd_newunit
     an_eclass toolchain-funcs tc-is-cross-compiler
     for package in $(words RDEPEND) acct-group/kvm dev-lang/rust; do

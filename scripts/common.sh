@@ -130,15 +130,6 @@ debian_root() {
     mv "$archive.partial.tar" "$archive"
 }
 
-# static_client PROFILE: builds the client as one file that needs no library, and prints its path.
-static_client() {
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$1" \
-        --target x86_64-unknown-linux-gnu --bin elivepatch
-    directory=$1
-    [ "$1" != dev ] || directory=debug
-    echo "${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/$directory/elivepatch"
-}
-
 # cargo_program NAME VERSION OPTION…: the path of a program of crates.io, which is compiled once into the cache. The
 # options are those of cargo install.
 cargo_program() {
@@ -148,9 +139,37 @@ cargo_program() {
     place=$cache_directory/tools/$name-$version
     if [ ! -x "$place/bin/$name" ]; then
         say "installing $name $version from crates.io; it takes some minutes, once"
-        CARGO_TARGET_DIR=$place.build cargo install --locked --root "$place" "$@" "$name@$version" >&2 ||
+        env -u RUSTC_WRAPPER -u RUSTFLAGS CARGO_TARGET_DIR="$place.build" \
+            cargo install --locked --root "$place" "$@" "$name@$version" >&2 ||
             fail "$name could not be installed" "is crates.io reachable?"
         rm -rf "$place.build"
     fi
     printf '%s\n' "$place/bin/$name"
+}
+
+# workspace_version: the version in Cargo.toml, which all programs have.
+workspace_version() {
+    sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml
+}
+
+# static_client PROFILE: builds the client as one file that needs no library, and prints its path.
+static_client() {
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$1" \
+        --target x86_64-unknown-linux-gnu --package elivepatch --bin elivepatch
+    directory=$1
+    [ "$1" != dev ] || directory=debug
+    echo "${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/$directory/elivepatch"
+}
+
+# documents PROGRAM DIRECTORY: what the program tells of itself, as packages take it: the manual's pages below man, and
+# completions below completions, each under the name that its shell looks for.
+documents() {
+    name=${1##*/}
+    "$1" man --output "$2/man" || fail "$1 does not run" "was it built for this machine?"
+    for shell in bash zsh fish; do
+        mkdir -p "$2/completions/$shell"
+    done
+    "$1" completions bash > "$2/completions/bash/$name"
+    "$1" completions zsh > "$2/completions/zsh/_$name"
+    "$1" completions fish > "$2/completions/fish/$name.fish"
 }

@@ -9,15 +9,16 @@ command -v apt-get >/dev/null ||
 
 # A C compiler for crates that hold C; then what the server runs: the archive (apt, curl, keys),
 # toolchain roots (mmdebstrap, dpkg), the sandbox (bubblewrap, util-linux), trials (QEMU), signatures of
-# modules (openssl); and what only tests use: a browser for what is written as HTML, a token for keys, and the
-# program that manifests are verified with by hand.
+# modules (openssl); and what only tests use: a browser for what is written as HTML, a token for keys, the program that
+# manifests are verified with by hand, and readers of the manual and shells for completions.
 install_packages \
     ca-certificates gcc libc6-dev make pkg-config \
     curl debian-archive-keyring mmdebstrap xz-utils zstd \
     bubblewrap util-linux \
     qemu-system-x86 busybox-static \
     openssl \
-    chromium softhsm2 libengine-pkcs11-openssl minisign
+    chromium softhsm2 libengine-pkcs11-openssl minisign \
+    man-db mandoc bash zsh fish
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 use_cargo

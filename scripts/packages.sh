@@ -29,7 +29,7 @@ ready=$output/ready
 maintainer=
 [ -z "${DEBEMAIL:-}" ] || maintainer="${DEBFULLNAME:-elivepatch} <$DEBEMAIL>"
 
-install_packages binutils dpkg-dev help2man lintian rpm
+install_packages binutils dpkg-dev lintian rpm
 
 cargo_deb=$(cargo_program cargo-deb 3.8.0)
 cargo_generate_rpm=$(cargo_program cargo-generate-rpm 0.21.1)
@@ -48,17 +48,20 @@ rm -rf "$output"
 mkdir -p "$ready/release"
 strip -o "$ready/release/elivepatch" "$client"
 strip -o "$ready/release/elivepatch-server" "$server"
-version=$(cargo metadata --no-deps --format-version 1 --locked |
-    sed 's/.*"name":"elivepatch","version":"\([^"]*\)".*/\1/')
+version=$(workspace_version)
 
-# manual PROGRAM SECTION WHAT: what --help says, as a manual page.
-manual() {
-    help2man --no-info --section="$2" --name="$3" --output="$ready/release/$1.$2" "$ready/release/$1" ||
-        fail "help2man cannot run $1" "was it built for this machine?"
-    gzip --no-name --best --keep "$ready/release/$1.$2"
-}
-manual elivepatch 1 "patch the running kernel without a reboot"
-manual elivepatch-server 8 "build livepatches, and tell hosts what to run"
+for program in elivepatch elivepatch-server; do
+    documents "$ready/release/$program" "$ready/release"
+done
+# A page must not name one that is not there.
+for page in "$ready"/release/man/man?/*; do
+    for other in $(sed -n '/^\.SH "SEE ALSO"/,/^\.SH/p' "$page" | grep -o 'elivepatch[a-z\\-]*\\fR([18])' |
+        sed 's/\\fR(/./; s/)//; s/\\//g'); do
+        [ -e "$ready/release/man/man${other##*.}/$other" ] ||
+            fail "${page##*/} names the page $other, which is not there" "look at src/manual of the program"
+    done
+done
+gzip --no-name --best "$ready"/release/man/man?/*
 
 # Debian's form of a changelog; what users see is in CHANGELOG.md, which is in the packages, too.
 for package in elivepatch elivepatch-server; do

@@ -220,6 +220,11 @@ if [ "$full" = yes ]; then
 fi
 
 if [ "$full" = yes ]; then
+    say "a release, made twice"
+    scripts/test-dist.sh
+fi
+
+if [ "$full" = yes ]; then
     say "the same patches by kpatch-build"
     scripts/compare.sh
 fi

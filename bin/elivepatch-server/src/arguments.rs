@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use elivepatch_manual::Shell;
 use elivepatch_model::{HostName, KernelRelease, Role, Tag, TokenId};
 use elivepatch_server::{
     app::{CveId, LinuxVersion},
@@ -12,8 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{host_arguments::HostCommand, old_arguments::OldArguments, times};
 
 /// Exit codes, for the end of the help.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 something you gave cannot be used, 2 usage, \
-    3 something could not be made or is damaged, 4 network (address in use), 70 a bug.";
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   something that was given cannot be used
+  2   usage: the command line cannot be understood
+  3   something could not be made, or is damaged
+  4   the network: the address is in use, or not of this machine
+  70  a bug in elivepatch";
 
 /// Builds livepatches for Linux kernels.
 ///
@@ -80,6 +87,22 @@ pub enum Command {
         /// Keep packages here, whatever the config says.
         #[command(flatten)]
         cache: CacheArguments,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Write the manual pages of all commands.
+    #[command(hide = true)]
+    Man {
+        /// Where man8 is made; man looks into /usr/local/share/man.
+        #[arg(long, value_name = "DIRECTORY")]
+        output: Utf8PathBuf,
+        /// The seconds since 1970 of the day that stands on the pages [default: today].
+        #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide_env_values = true)]
+        date: Option<i64>,
     },
 }
 
@@ -358,7 +381,9 @@ impl Command {
             | Self::Audit(_)
             | Self::Certificate
             | Self::ManifestKey
-            | Self::ModuleKey { .. } => None,
+            | Self::ModuleKey { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
             Self::KernelConfig { cache, .. } => Some(cache),
             Self::Gc(arguments) => Some(&arguments.cache),
             Self::Toolchain(command) => Some(match command {

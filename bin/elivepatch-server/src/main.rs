@@ -8,6 +8,7 @@ mod host_arguments;
 mod housekeeping;
 mod logging;
 mod manifest_key;
+mod manual;
 mod old_arguments;
 mod owner;
 mod report;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Some(Command::Audit(audit)) => commands::audit::run(&arguments, audit),
         Some(Command::Certificate) => commands::certificate::run(&arguments),
         Some(Command::Gc(gc)) => commands::gc::run(&arguments, gc),
+        Some(Command::Completions { shell }) => commands::completions::run(*shell),
+        Some(Command::Man { output, date }) => commands::man::run(output, *date),
         Some(Command::CheckConfig) => commands::check_config::run(&arguments),
     };
     match result {

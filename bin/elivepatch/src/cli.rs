@@ -1,4 +1,4 @@
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::{
     classic::ClassicArgs,
@@ -7,6 +7,7 @@ use crate::{
         builds::BuildsArgs,
         cancel::CancelArgs,
         check::CheckArgs,
+        completions::CompletionsArgs,
         cve::CveArgs,
         drop::DropArgs,
         facts::FactsArgs,
@@ -14,10 +15,11 @@ use crate::{
             ViewArgs, agent::AgentArgs, apply::ApplyArgs, boot::BootArgs, enrol::EnrolArgs,
             guard::GuardArgs, revert::RevertArgs, unlock::UnlockArgs,
         },
+        man::ManArgs,
         rebuild::RebuildArgs,
         show::ShowArgs,
     },
-    exit::{CVE_HELP, EXIT_CODES, STATUS_HELP, VERDICTS},
+    exit::{CVE_HELP, EXIT_CODES, STATUS_HELP, VERDICTS, program_help},
     later::Later,
 };
 
@@ -30,7 +32,8 @@ use crate::{
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = EXIT_CODES
+    after_help = program_help(),
+    mut_args = below_a_heading
 )]
 pub struct Cli {
     /// What to do; without a command: build
@@ -48,6 +51,19 @@ pub struct Cli {
     /// Print the version
     #[arg(short, long, action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// Puts the options of a build below a heading of their own, and leaves to the short help those without which none
+/// begins: newcomers are to see the commands.
+fn below_a_heading(argument: Arg) -> Arg {
+    let is_one_of = |names: &[&str]| names.contains(&argument.get_id().as_str());
+    if is_one_of(&["color", "version"]) {
+        return argument;
+    }
+    let is_first = is_one_of(&["cve", "patches", "url"]);
+    argument
+        .help_heading("Options without a command, as of elivepatch build")
+        .hide_short_help(!is_first)
 }
 
 /// The commands.
@@ -103,6 +119,11 @@ pub enum Command {
     Show(Later<ShowArgs>),
     /// Cancel a build, also for everybody who joined it with an equal request
     Cancel(Later<CancelArgs>),
+    /// Print completions for a shell
+    Completions(Later<CompletionsArgs>),
+    /// Write the manual pages of all commands
+    #[command(hide = true)]
+    Man(Later<ManArgs>),
 }
 
 /// When to colour. (The variants have no text: clap would show it, and it says nothing new.)

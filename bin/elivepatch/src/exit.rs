@@ -21,6 +21,22 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+/// What the program's own help text has below its options.
+pub fn program_help() -> String {
+    format!("{EXAMPLES}\n\n{EXIT_CODES}")
+}
+
+/// What people come for first, as the program's help text shows it.
+const EXAMPLES: &str = "\
+Examples, with the server in ELIVEPATCH_URL:
+  elivepatch check fix.patch                   whether a patch can be a livepatch, without a server
+  elivepatch --patch fix.patch                 build a livepatch for the running kernel
+  elivepatch apply livepatch_fix_1a2b3c4d.ko   load it, as root
+  elivepatch status                            how this machine stands
+  elivepatch cve --dry-run                     which CVEs matter on the running kernel
+
+elivepatch COMMAND --help, or man elivepatch-COMMAND, has the options of a command.";
+
 /// The exit codes, as the help text shows them.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -83,5 +99,25 @@ field \"error\". docs/patchability.md explains every reason.";
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn examples_of_the_help_are_command_lines() {
+        let examples: Vec<&str> =
+            EXAMPLES.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+        assert!(examples.len() > 3, "{EXAMPLES}");
+        for line in examples {
+            let (command, _) = line.split_once("   ").expect("what it does");
+            Cli::try_parse_from(command.split_whitespace())
+                .unwrap_or_else(|error| panic!("{command}: {error}"));
+        }
     }
 }

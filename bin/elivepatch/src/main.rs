@@ -19,6 +19,7 @@ mod live;
 mod livepatch_report;
 mod manifest_file;
 mod manifest_key;
+mod manual;
 mod output;
 mod problem;
 mod progress;

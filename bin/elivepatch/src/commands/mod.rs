@@ -4,10 +4,12 @@ pub mod build;
 pub mod builds;
 pub mod cancel;
 pub mod check;
+pub mod completions;
 pub mod cve;
 pub mod drop;
 pub mod facts;
 pub mod host;
+pub mod man;
 pub mod options;
 pub mod order;
 pub mod rebuild;
@@ -47,6 +49,8 @@ pub async fn run(cli: Cli) -> Result<Exit, Problem> {
         Some(Command::Rebuild(arguments)) => rebuild::run(&arguments).await,
         Some(Command::Show(arguments)) => show::run(&arguments).await,
         Some(Command::Cancel(arguments)) => cancel::run(&arguments).await,
+        Some(Command::Completions(arguments)) => completions::run(&arguments),
+        Some(Command::Man(arguments)) => man::run(&arguments),
     }
 }
 

@@ -5,7 +5,7 @@ EAPI=8
 
 RUST_MIN_VER="1.95.0"
 
-inherit cargo git-r3 linux-info systemd
+inherit cargo git-r3 linux-info shell-completion systemd toolchain-funcs
 
 DESCRIPTION="Patches the running kernel without a reboot: client and agent"
 HOMEPAGE="https://wiki.gentoo.org/wiki/Elivepatch"
@@ -34,6 +34,14 @@ src_unpack() {
 
 src_compile() {
 	cargo_src_compile --package elivepatch --bin elivepatch
+	# It tells what it is itself.
+	if ! tc-is-cross-compiler; then
+		local program="$(cargo_target_dir)/elivepatch" shell
+		"${program}" man --output "${T}/man" || die
+		for shell in bash zsh fish; do
+			"${program}" completions "${shell}" > "${T}/${shell}" || die
+		done
+	fi
 }
 
 src_test() {
@@ -42,6 +50,12 @@ src_test() {
 
 src_install() {
 	dobin "$(cargo_target_dir)/elivepatch"
+	if [[ -d ${T}/man ]]; then
+		doman "${T}"/man/man1/*
+		newbashcomp "${T}/bash" elivepatch
+		newzshcomp "${T}/zsh" _elivepatch
+		newfishcomp "${T}/fish" elivepatch.fish
+	fi
 
 	newinitd packaging/openrc/elivepatch-agent elivepatch-agent
 	newconfd packaging/openrc/elivepatch-agent.confd elivepatch-agent

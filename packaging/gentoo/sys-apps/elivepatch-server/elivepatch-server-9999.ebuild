@@ -5,7 +5,7 @@ EAPI=8
 
 RUST_MIN_VER="1.95.0"
 
-inherit cargo git-r3 systemd toolchain-funcs
+inherit cargo git-r3 shell-completion systemd toolchain-funcs
 
 DESCRIPTION="Makes livepatches of source patches, for any kernel: server and worker"
 HOMEPAGE="https://wiki.gentoo.org/wiki/Elivepatch"
@@ -49,9 +49,14 @@ src_unpack() {
 
 src_compile() {
 	cargo_src_compile --package elivepatch-server-bin --bin elivepatch-server
-	# All keys of the config, for the documentation.
+	# It tells what it is itself; and all keys of the config are for the documentation.
 	if ! tc-is-cross-compiler; then
-		"$(cargo_target_dir)/elivepatch-server" init --config "${T}/server.toml" \
+		local program="$(cargo_target_dir)/elivepatch-server" shell
+		"${program}" man --output "${T}/man" || die
+		for shell in bash zsh fish; do
+			"${program}" completions "${shell}" > "${T}/${shell}" || die
+		done
+		"${program}" init --config "${T}/server.toml" \
 			--data-directory "${T}/data" --cache-directory "${T}/cache" || die
 		sed -i -e "s:^\(data\|cache\)_directory = \"${T}/:#&:" "${T}/server.toml" || die
 	fi
@@ -63,6 +68,12 @@ src_test() {
 
 src_install() {
 	dobin "$(cargo_target_dir)/elivepatch-server"
+	if [[ -d ${T}/man ]]; then
+		doman "${T}"/man/man8/*
+		newbashcomp "${T}/bash" elivepatch-server
+		newzshcomp "${T}/zsh" _elivepatch-server
+		newfishcomp "${T}/fish" elivepatch-server.fish
+	fi
 
 	newinitd packaging/openrc/elivepatch-server elivepatch-server
 	newconfd packaging/openrc/elivepatch-server.confd elivepatch-server
