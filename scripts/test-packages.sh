@@ -259,5 +259,27 @@ expect "the user stays" inside id elivepatch
 left=$(left_behind)
 expect "nothing else is left behind${left:+: $left}" [ -z "$left" ]
 
+say "what docs/install.md shows, from its text"
+# Debian's file names, and what is installed from source.
+mkdir -p "$root/guide/packages" "$root/guide/docs"
+cp "$directory"/*.deb "$root/guide/packages"
+cp docs/install.md "$root/guide/docs"
+cp -r packaging scripts/install-guide.sh "$root/guide"
+dpkg-deb --fsys-tarfile "$directory"/elivepatch-server_*.deb |
+    tar --extract --to-stdout ./usr/bin/elivepatch-server > "$root/guide/elivepatch-server"
+printf '[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/bin/sh -c "%s"\n' \
+    '/guide/install-guide.sh /guide >/guide/said 2>&1; systemctl poweroff' \
+    > "$root/etc/systemd/system/guide.service"
+ln -s ../guide.service "$root/etc/systemd/system/graphical.target.wants/guide.service"
+umount "$root/proc" "$root/dev"
+SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout --kill-after=10 400 systemd-nspawn --quiet --directory="$root" \
+    --machine="elivepatch-guide-$$" --register=no --keep-unit --private-network --console=pipe --boot \
+    > "$place/boot" 2>&1 < /dev/null &
+container=$!
+wait "$container" || true
+container=
+cat "$root/guide/said"
+expect "each block does what it says" has_text guide/said '^install-guide: all of it'
+
 [ "$failures" -eq 0 ] || fail "$failures things are not as they should be" "they are marked WRONG above"
 printf '\ntest-packages: install, upgrade, remove and purge are as they should be\n'
