@@ -192,7 +192,10 @@ const TOKEN_REVOKE: Page = Page {
     command: "token revoke",
     description: "",
     files: &[DATA],
-    examples: &[("elivepatch-server token revoke 3", "By the id that token list shows.")],
+    examples: &[(
+        "elivepatch-server token revoke 5f1b0c9d2e3a",
+        "By the id that token list shows.",
+    )],
     see_also: &[],
 };
 
