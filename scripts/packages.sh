@@ -48,6 +48,8 @@ rm -rf "$output"
 mkdir -p "$ready/release"
 strip -o "$ready/release/elivepatch" "$client"
 strip -o "$ready/release/elivepatch-server" "$server"
+# What the first elivepatch's client was called: as this the program loads what it has built.
+ln -s elivepatch "$ready/release/elivepatch-client"
 version=$(workspace_version)
 
 for program in elivepatch elivepatch-server; do

@@ -105,6 +105,7 @@ say "the client: install"
 # Without dependencies but what Debian always has: it must do without the archive.
 expect "dpkg installs it" inside dpkg --install /packages/elivepatch.deb
 expect "the program runs" inside elivepatch --version
+expect "also as the first client was called" inside elivepatch-client --version
 for unit in $units; do
     expect "$unit is enabled" enabled "$unit"
 done
@@ -126,6 +127,7 @@ expect "the state is there" there var/lib/elivepatch/state.json
 say "the client: remove"
 expect "dpkg removes it" inside dpkg --remove elivepatch
 expect "the program is gone" not there usr/bin/elivepatch
+expect "and its old name" not there usr/bin/elivepatch-client
 expect "the config stays" there etc/elivepatch/agent.toml
 expect "the state stays" there var/lib/elivepatch/livepatches/digest
 expect "no unit is started any more" not enabled elivepatch-boot

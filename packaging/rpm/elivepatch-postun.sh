@@ -6,3 +6,6 @@ if [ -d /run/systemd/system ]; then
         systemctl try-restart elivepatch-agent.service >/dev/null 2>&1 || :
     fi
 fi
+if [ "$1" -eq 0 ] && [ "$(readlink /usr/bin/elivepatch-client)" = elivepatch ]; then
+    rm -f /usr/bin/elivepatch-client
+fi

@@ -50,6 +50,8 @@ src_test() {
 
 src_install() {
 	dobin "$(cargo_target_dir)/elivepatch"
+	# What the first elivepatch's client was called: as this it loads what it has built.
+	dosym elivepatch /usr/bin/elivepatch-client
 	if [[ -d ${T}/man ]]; then
 		doman "${T}"/man/man1/*
 		newbashcomp "${T}/bash" elivepatch
