@@ -64,6 +64,7 @@ for page in "$ready"/release/man/man?/*; do
     done
 done
 gzip --no-name --best "$ready"/release/man/man?/*
+ln -s elivepatch.1.gz "$ready/release/man/man1/elivepatch-client.1.gz"
 
 # Debian's form of a changelog; what users see is in CHANGELOG.md, which is in the packages, too.
 for package in elivepatch elivepatch-server; do
