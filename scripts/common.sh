@@ -155,7 +155,7 @@ workspace_version() {
 # static_client PROFILE: builds the client as one file that needs no library, and prints its path.
 static_client() {
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$1" \
-        --target x86_64-unknown-linux-gnu --package elivepatch --bin elivepatch
+        --target x86_64-unknown-linux-gnu --package elivepatch --bin elivepatch || return 1
     directory=$1
     [ "$1" != dev ] || directory=debug
     echo "${CARGO_TARGET_DIR:-$PWD/target}/x86_64-unknown-linux-gnu/$directory/elivepatch"

@@ -38,7 +38,7 @@ CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/dist-build
 export CARGO_TARGET_DIR CARGO_INCREMENTAL=0
 mkdir -p "$CARGO_TARGET_DIR"
 
-install_packages binutils git gzip python3-minimal
+install_packages binutils git gzip python3
 
 # Where sources are on this machine, and how that is called in the release. Of several that fit, compilers take the
 # last.

@@ -39,7 +39,7 @@ rm -rf /etc/elivepatch
 mkdir -p /var/cache/elivepatch
 mount --bind "$2" /var/cache/elivepatch
 echo '127.0.0.1 localhost patches patches.example' > /etc/hosts
-ip link set lo up
+busybox ip link set lo up
 echo ready
 exec sleep infinity
 "#;

@@ -43,6 +43,15 @@ pub fn refuse_other_owner(directory: &Utf8Path) -> Result<(), CommandError> {
     Err(CommandError::input(error, owner.hint()))
 }
 
+/// Whether root alone can change where a path leads: nothing on the way that is there belongs to somebody else.
+pub fn is_roots_path(path: &Utf8Path) -> bool {
+    let is_roots = |place: &Utf8Path| match std::fs::symlink_metadata(place) {
+        Ok(metadata) => metadata.uid() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    path.ancestors().filter(|place| !place.as_str().is_empty()).all(is_roots)
+}
+
 /// Gives what root has just made to the owner of `directory`.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ use std::{
 
 use clap::CommandFactory;
 
-use crate::{cli::Cli, exit::Exit, problem::Problem};
+use crate::{classic::Understood, cli::Cli, exit::Exit, problem::Problem};
 
 fn main() -> ExitCode {
     report_panics();
@@ -47,21 +47,24 @@ fn main() -> ExitCode {
         output::say(&Cli::command().render_help().ansi().to_string());
         return Exit::Usage.into();
     }
-    let cli = match classic::command_line() {
-        Ok(cli) => cli,
+    let Understood { cli, warnings } = match classic::command_line() {
+        Ok(understood) => understood,
         Err(problem) => return problem.report().into(),
     };
     cli.color.apply();
     // A panic becomes an exit code. Nothing of what it may have left half-done is looked at again.
-    match catch_unwind(AssertUnwindSafe(|| run(cli))) {
+    match catch_unwind(AssertUnwindSafe(|| run(cli, &warnings))) {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(problem)) => problem.report().into(),
         Err(_) => Exit::Bug.into(),
     }
 }
 
-fn run(mut cli: Cli) -> Result<Exit, Problem> {
+fn run(mut cli: Cli, warnings: &[String]) -> Result<Exit, Problem> {
     classic::set_up(&mut cli)?;
+    for warning in warnings {
+        problem::warn(warning);
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Problem::new(Exit::Bug, "cannot start the asynchronous runtime").caused_by(&error)

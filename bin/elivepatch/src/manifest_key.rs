@@ -24,16 +24,25 @@ pub struct ManifestKeyArgs {
 
 /// The keys of an option; none when it is empty, as a variable of the environment may be.
 #[derive(Debug, Clone)]
-struct GivenKeys(Option<TrustedKeys>);
+struct GivenKeys {
+    text: String,
+    keys: Option<TrustedKeys>,
+}
 
 fn given_keys(text: &str) -> Result<GivenKeys, String> {
-    TrustedKeys::parse_or_read(text).map(GivenKeys).map_err(|error| with_causes(&error))
+    let keys = TrustedKeys::parse_or_read(text).map_err(|error| with_causes(&error))?;
+    Ok(GivenKeys { text: text.to_owned(), keys })
 }
 
 impl ManifestKeyArgs {
     /// The keys that were given.
     pub fn keys(&self) -> Option<TrustedKeys> {
-        self.manifest_key.as_ref().and_then(|given| given.0.clone())
+        self.manifest_key.as_ref().and_then(|given| given.keys.clone())
+    }
+
+    /// The same as they were given, for another command.
+    pub fn given(&self) -> Option<&str> {
+        self.manifest_key.as_ref().filter(|given| given.keys.is_some()).map(|given| &*given.text)
     }
 
     /// Whose manifests are taken here.

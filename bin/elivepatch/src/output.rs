@@ -25,7 +25,7 @@ pub enum Level {
 /// What becomes of talk.
 struct Talk {
     /// What is not said yet; `None`: everything is said at once.
-    held: Option<Vec<(Level, String)>>,
+    held: Option<Vec<String>>,
     /// The least that is said.
     least: Level,
     /// Where it goes; `None`: to standard error.
@@ -45,9 +45,9 @@ pub fn hold() {
 
 /// Says what was kept, and all that follows at once.
 pub fn release() {
-    let mut talk = talk();
-    for (level, text) in talk.held.take().unwrap_or_default() {
-        talk.say(level, &text);
+    let held = talk().held.take();
+    for text in held.unwrap_or_default() {
+        say_to_user(&text);
     }
 }
 
@@ -77,25 +77,30 @@ pub fn say(text: &str) {
 /// The same with how much it matters.
 pub fn say_at(level: Level, text: &str) {
     let mut talk = talk();
+    if level < talk.least {
+        return;
+    }
+    // The log has all of it, at its time.
+    let is_logged = talk.write_to_log(level, text);
+    if is_logged && level < Level::Error {
+        return;
+    }
     match talk.held.as_mut() {
-        Some(held) => held.push((level, text.to_owned())),
-        None => talk.say(level, text),
+        Some(held) => held.push(text.to_owned()),
+        None => say_to_user(text),
     }
 }
 
 impl Talk {
-    fn say(&mut self, level: Level, text: &str) {
-        if level < self.least {
-            return;
-        }
-        let is_logged = match &mut self.log {
-            Some(log) => log.write_all(&log_lines(level, text)).is_ok(),
-            None => false,
-        };
-        if !is_logged || level == Level::Error {
-            let _ = writeln!(anstream::stderr(), "{text}");
-        }
+    /// Whether there is a log that takes it.
+    fn write_to_log(&mut self, level: Level, text: &str) -> bool {
+        let log = self.log.as_mut();
+        log.is_some_and(|log| log.write_all(&log_lines(level, text)).is_ok())
     }
+}
+
+fn say_to_user(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// Lines as the first elivepatch wrote them, without colours: `26 Nov 2026 20:59:01 UTC: NOTICE  : text`.

@@ -273,8 +273,13 @@ fn api_of_the_first_elivepatch_is_on_where_no_tokens_are_wanted_or_when_it_is_sw
 
 #[test]
 fn limits_of_the_first_elivepatchs_clients_are_not_0() {
-    let compat = parse("[compat]\norders = 9\n").expect("valid").compat;
-    assert_eq!((compat.orders, compat.orders_per_day, compat.kernels_per_day), (9, 100, 4));
+    let limits = |text: &str| {
+        let limits = parse(text).expect("valid").v1_limits();
+        [limits.orders, limits.orders_per_day, limits.kernels_per_day]
+    };
+    let network = "listen = \"0.0.0.0:5000\"\n[compat]\norders = 9\n";
+    assert_eq!(limits(network), [Some(9), Some(100), Some(4)]);
+    assert_eq!(limits("[compat]\norders = 9\n"), [Some(9), None, None], "v2 has none there");
     for key in ["orders", "orders_per_day", "kernels_per_day"] {
         let told = error(&format!("[compat]\n{key} = 0\n"));
         let expected = format!("line 2: compat.{key}: 0 is too little; 1 is the least");

@@ -2,7 +2,7 @@ use camino::Utf8Path;
 use elivepatch_server::{
     ServerConfig,
     app::FixSource,
-    config::{CompatSection, Places},
+    config::{Places, V1Limits},
     tls::MadeCertificate,
 };
 
@@ -25,11 +25,14 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         false => "every user of this machine, without a token",
     };
     anstream::println!("access:           {access}");
-    let CompatSection { orders, orders_per_day, kernels_per_day, .. } = config.compat;
+    let V1Limits { orders, orders_per_day, kernels_per_day } = config.v1_limits();
+    let shown = |limit: Option<u32>| limit.map_or("no limit".to_owned(), |limit| limit.to_string());
     let v1 = match config.serves_v1() {
         true => format!(
-            "answered, without a token: {orders} builds at a time, {orders_per_day} a day, for {kernels_per_day} new \
-             kernels"
+            "answered, without a token; builds at a time: {}; a day: {}; new kernels a day: {}",
+            shown(orders),
+            shown(orders_per_day),
+            shown(kernels_per_day)
         ),
         false => "off".to_owned(),
     };

@@ -89,6 +89,10 @@ fn make_cache_directory(config: &ServerConfig) -> Result<(), CommandError> {
     if directory.is_dir() {
         return Ok(());
     }
+    // Where somebody else could put a link in its way, it is made with his rights.
+    if !owner::is_roots_path(directory) {
+        owner::become_owner_of(&config.data_directory)?;
+    }
     make_directory(directory)?;
     owner::give_to_owner_of(&config.data_directory, directory)
 }

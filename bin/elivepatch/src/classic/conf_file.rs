@@ -1,6 +1,6 @@
 //! The config file of the first elivepatch: `--conf_file FILE`, in the form of Python's `configparser`.
 
-use std::{ffi::OsString, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use configparser::ini::{Ini, IniDefault};
@@ -66,19 +66,29 @@ fn parse(text: String) -> Result<Settings, Fault> {
         let what = format!("it has no section [{SECTION}]");
         return Err((what, "begin it with the line [Defaults]"));
     };
-    let keys = for_all.into_iter().flatten().chain(keys);
-    let mut settings = Settings::new();
+    let mut settings = settings_of(for_all.into_iter().flatten())?;
+    settings.extend(settings_of(keys)?);
+    Ok(settings.into_iter().collect())
+}
+
+/// The settings of one section.
+fn settings_of(
+    keys: impl IntoIterator<Item = (String, Option<String>)>,
+) -> Result<BTreeMap<String, String>, Fault> {
+    let mut settings = BTreeMap::new();
     for (key, value) in keys {
-        let name = key.to_lowercase().replace('_', "-");
-        let value = value.unwrap_or_default();
-        if value.contains("%(") {
-            let what = format!("{} refers to another key", printable(&key));
-            return Err((what, "write the value in full"));
+        let shown = printable(&key);
+        let Some(value) = value else {
+            return Err((format!("{shown} has no value"), "write a switch as cve = true"));
+        };
+        if value.replace("%%", "").contains("%(") {
+            return Err((format!("{shown} refers to another key"), "write the value in full"));
         }
-        settings.retain(|(other, _)| *other != name);
-        settings.push((name, value.replace("%%", "%")));
+        let name = key.to_lowercase().replace('_', "-");
+        if settings.insert(name, value.replace("%%", "%")).is_some() {
+            return Err((format!("{shown} stands there twice"), "leave one of them"));
+        }
     }
-    settings.sort();
     Ok(settings)
 }
 
@@ -95,6 +105,7 @@ pub fn arguments(
     let is_given = |option: &&Arg| {
         given.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
     };
+    let mut seen: Vec<(&str, &str)> = Vec::new();
     let mut winning: Vec<&Arg> = command.get_arguments().filter(is_given).collect();
     let (mut arguments, mut unknown) = (Vec::new(), Vec::new());
     // CVE mode came before patches.
@@ -105,6 +116,12 @@ pub fn arguments(
             unknown.push(printable(name));
             continue;
         };
+        let id = option.get_id().as_str();
+        if let Some((other, _)) = seen.iter().find(|(_, seen)| *seen == id) {
+            let message = format!("{other} and {name} are the same option");
+            return Err(Problem::input(message).hint("leave one of them"));
+        }
+        seen.push((name, id));
         if value.is_empty() || is_given(&option) || goes_with_none_of(option, &winning, command) {
             continue;
         }

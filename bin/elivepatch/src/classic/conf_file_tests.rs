@@ -48,6 +48,8 @@ fn file_that_python_refuses_is_refused() {
         ("url = a\n[Defaults]\n", "before its first section"),
         ("[Defaults\nurl = a\n", "line 1"),
         ("[Defaults]\nurl = %(host)s:5000\nhost = a\n", "url refers to another key"),
+        ("[Defaults]\ncve\n", "cve has no value"),
+        ("[Defaults]\nlog-output = a\nLog_Output = b\n", "stands there twice"),
     ] {
         let fault = settings(text).expect_err(text);
         assert!(fault.contains(part), "{text:?}: {fault}");
@@ -102,7 +104,9 @@ fn several_patches_stand_on_lines_of_their_own() {
 }
 
 #[test]
-fn what_is_neither_on_nor_off_is_refused() {
+fn what_can_mean_two_things_is_refused() {
+    let problem = added("kernel = 1.2.3\nkernel_version = 1.2.3", &[]).expect_err("one option");
+    assert!(problem.contains("kernel and kernel-version are the same option"), "{problem}");
     let problem = added("cve = maybe", &[]).expect_err("maybe");
     assert!(problem.contains("cve is neither on nor off: maybe"), "{problem}");
 }

@@ -7,8 +7,10 @@ mod log_level;
 use std::{
     env,
     ffi::{OsStr, OsString},
+    io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    sync::LazyLock,
 };
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
@@ -16,10 +18,14 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 pub use self::log_level::LogLevel;
 use crate::{
     cli::Cli,
-    commands::build::BuildArgs,
+    commands::{
+        build::BuildArgs,
+        host::{StateArgs, apply::Module},
+    },
     exit::Exit,
     output,
-    problem::{Problem, warn},
+    problem::Problem,
+    text::printable_lines,
 };
 
 /// What the first elivepatch's program was called. Under this name it loads what it has built, as it always did.
@@ -53,24 +59,37 @@ pub struct ClassicArgs {
     pub log_output: Option<PathBuf>,
 }
 
+/// The command line as it was understood.
+pub struct Understood {
+    /// What it says.
+    pub cli: Cli,
+    /// What is to be warned of, when it is known where to.
+    pub warnings: Vec<String>,
+}
+
+/// Where this program is: a package may replace it while a build goes on.
+static PROGRAM: LazyLock<io::Result<PathBuf>> = LazyLock::new(env::current_exe);
+
 /// Reads the command line, and the config file that it names.
 ///
 /// # Errors
 /// When there is something wrong with that file. A command line that cannot be understood ends the program here.
-pub fn command_line() -> Result<Cli, Problem> {
+pub fn command_line() -> Result<Understood, Problem> {
     let given: Vec<OsString> = env::args_os().collect();
     let matches = Cli::command().get_matches_from(&given);
+    let mut warnings = Vec::new();
     let matches = match matches.subcommand_name() {
         Some(_) => matches,
-        None => with_conf_file(given.clone(), matches)?,
+        None => with_conf_file(given.clone(), matches, &mut warnings)?,
     };
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| {
         Problem::new(Exit::Bug, "the command line cannot be read twice").caused_by(&error)
     })?;
     if cli.command.is_none() && given.first().is_some_and(|program| is_old_name(program)) {
+        LazyLock::force(&PROGRAM);
         act_as_before(&mut cli.build);
     }
-    Ok(cli)
+    Ok(Understood { cli, warnings })
 }
 
 /// Makes hold what is said of how much is said, and where.
@@ -98,15 +117,18 @@ pub fn set_up(arguments: &mut Cli) -> Result<(), Problem> {
 }
 
 /// The same with what the config file says, if one is named.
-fn with_conf_file(given: Vec<OsString>, matches: ArgMatches) -> Result<ArgMatches, Problem> {
+fn with_conf_file(
+    given: Vec<OsString>,
+    matches: ArgMatches,
+    warnings: &mut Vec<String>,
+) -> Result<ArgMatches, Problem> {
     let Some(path) = matches.get_one::<PathBuf>("conf_file") else { return Ok(matches) };
     let shown = path.display();
     let settings = conf_file::read(path)?;
     let (more, unknown) = conf_file::arguments(&settings, &Cli::command(), &matches)
         .map_err(|problem| problem.aside(format!("in the config file {shown}")))?;
-    for key in unknown {
-        warn(&format!("{key} in {shown} is no option of elivepatch: it is passed over"));
-    }
+    let warning = |key| format!("{key} in {shown} is no option of elivepatch: it is passed over");
+    warnings.extend(unknown.into_iter().map(warning));
     // The command line by itself was understood: what is wrong now is in the file.
     Cli::command().try_get_matches_from(given.into_iter().chain(more)).map_err(|error| {
         let text = error.render().to_string();
@@ -135,28 +157,40 @@ fn act_as_before(build: &mut BuildArgs) {
 }
 
 /// Loads a module as the first elivepatch did for who is not root: through sudo, which asks for a password if need
-/// be.
+/// be, and lets nothing of the environment through. What was said meanwhile is not shown when `module` is to be loaded
+/// quietly and is.
 ///
 /// # Errors
 /// When it is not loaded; why was said by then, by sudo or by what it has run.
-pub fn apply_through_sudo(module: &Path) -> Result<(), Problem> {
-    let hint = format!("load it as root: elivepatch apply {}", module.display());
-    let program = env::current_exe().map_err(|error| {
+pub fn apply_through_sudo(module: &Module<'_>) -> Result<(), Problem> {
+    let path = module.path.display();
+    let hint = format!("load it as root: elivepatch apply {path}");
+    let program = PROGRAM.as_ref().map_err(|error| {
         Problem::input("cannot find this program to run it through sudo")
-            .caused_by(&error)
+            .caused_by(error)
             .hint(&hint)
     })?;
-    let ended = Command::new("sudo").arg(program).arg("apply").arg(module).status();
-    let status = ended.map_err(|error| {
+    let mut command = Command::new("sudo");
+    command.arg(program).arg("apply");
+    if let Some(keys) = module.key.given() {
+        command.arg("--manifest-key").arg(keys);
+    }
+    if let Some(directory) = StateArgs::of_environment().state_directory {
+        command.arg("--state-directory").arg(directory);
+    }
+    let ended = command.arg("--").arg(module.path).stderr(Stdio::piped()).output();
+    let ended = ended.map_err(|error| {
         Problem::input("only root can load a livepatch, and sudo cannot be run")
             .caused_by(&error)
             .hint(&hint)
     })?;
-    match status.success() {
+    if !(module.quiet && ended.status.success()) {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        output::say(printable_lines(&said).trim_end());
+    }
+    match ended.status.success() {
         true => Ok(()),
-        false => {
-            Err(Problem::new(Exit::Host, format!("{} is not loaded", module.display())).hint(hint))
-        }
+        false => Err(Problem::new(Exit::Host, format!("{path} is not loaded")).hint(hint)),
     }
 }
 

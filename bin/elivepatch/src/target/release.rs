@@ -54,24 +54,26 @@ impl Origin {
 }
 
 /// Works out the release: the first source that has one, in the order of [`Origin`]. When `--kernel` only says which
-/// source the config is of, as users of the first elivepatch did, it counts last.
+/// source the config is of, as users of the first elivepatch did, the release is what was made of that.
 ///
 /// `None` when no source has one.
 pub fn detect(evidence: &Evidence<'_>) -> Option<Detected> {
     let config = evidence.config;
-    let is_source = |version: &&KernelRelease| config.is_of_source(version);
+    let is_source = |version: &&KernelRelease| {
+        let is_whole = version.suffix().is_empty() || config.header_version() == Some(*version);
+        is_whole && config.is_of_source(version)
+    };
     let source = evidence.requested.filter(is_source);
     let requested = evidence.requested.filter(|requested| !is_source(requested)).cloned();
     let running = evidence.running.filter(|_| evidence.config_is_running).cloned();
     let named = evidence.file_name.and_then(release_in_file_name);
-    let named = named.filter(|named| source != Some(named));
     let sources = [
         (Origin::Requested, requested),
         (Origin::Running, running),
+        (Origin::Header, release_in_header(config).filter(|_| source.is_some())),
         (Origin::FileName, named),
         (Origin::BuildSalt, config.build_salt_release()),
         (Origin::Header, release_in_header(config)),
-        (Origin::Requested, source.cloned()),
     ];
     let mut found = sources.into_iter().filter_map(|(origin, release)| Some((origin, release?)));
     let (origin, release) = found.next()?;
@@ -89,8 +91,8 @@ pub fn detect(evidence: &Evidence<'_>) -> Option<Detected> {
 fn doubt(release: &KernelRelease, other: Origin, said: &KernelRelease) -> Option<String> {
     let agrees = match other {
         // Distributions number their releases in their own way (Debian's 6.1.0-50 is 6.1.176):
-        // only the series must agree. What is asked for comes last where it is the version in the header.
-        Origin::Header | Origin::Requested => release.series() == said.series(),
+        // only the series must agree.
+        Origin::Header => release.series() == said.series(),
         _ => release == said,
     };
     (!agrees).then(|| format!("{} says {said}, not {release}", other.describe()))
@@ -148,13 +150,14 @@ mod tests {
 
     #[test]
     fn version_of_the_source_leads_to_the_release_that_was_made_of_it() {
+        // Somebody's own kernel with Debian's config: it has kept the salt.
         let debian = config("6.1.176", DEBIAN, "");
         let asked = release("6.1.176");
         let mut evidence = evidence(&debian);
         evidence.requested = Some(&asked);
-        assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::BuildSalt, 0));
+        assert_eq!(found(&evidence), ("6.1.176".to_owned(), Origin::Header, 1));
         evidence.file_name = Some("config-6.1.176");
-        assert_eq!(found(&evidence), (DEBIAN.to_owned(), Origin::BuildSalt, 0));
+        assert_eq!(found(&evidence), ("6.1.176".to_owned(), Origin::Header, 1));
         let gentoo = config("5.1.6-gentoo", "", "-mine");
         let asked = release("5.1.6");
         (evidence.requested, evidence.config, evidence.file_name) = (Some(&asked), &gentoo, None);
@@ -162,9 +165,15 @@ mod tests {
         let running = release("5.1.6-gentoo-mine-00001-gdeadbeef");
         (evidence.running, evidence.config_is_running) = (Some(&running), true);
         assert_eq!(found(&evidence).0, running.to_string());
-        let other = release("5.1.60");
-        evidence.requested = Some(&other);
-        assert_eq!(found(&evidence).0, "5.1.60", "it is no other version's");
+        for other in ["5.1.60", "5.1.6-gentoo-other"] {
+            let other = release(other);
+            let evidence = Evidence { requested: Some(&other), ..evidence };
+            assert_eq!(found(&evidence).0, other.as_str(), "it is no other version's");
+        }
+        let revised = config("5.1.6-gentoo-r1", "", "");
+        let earlier = release("5.1.6-gentoo");
+        let evidence = Evidence { requested: Some(&earlier), config: &revised, ..evidence };
+        assert_eq!(found(&evidence).0, "5.1.6-gentoo", "another revision can be asked for");
     }
 
     #[test]

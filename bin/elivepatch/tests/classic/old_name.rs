@@ -38,6 +38,7 @@ impl OldDesk {
         let mut command = Command::new(&self.program);
         command.args(line).args(more).current_dir(self.desk.path());
         command.env("PATH", format!("{}:/usr/bin:/bin", self.desk.path().join("bin").display()));
+        command.env("ELIVEPATCH_STATE_DIRECTORY", "/nowhere");
         command.env_remove("ELIVEPATCH_URL").stdin(Stdio::null());
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -67,7 +68,10 @@ fn module_is_where_it_was_and_loaded_through_sudo() {
     assert!(!ended.stdout.contains("load it:"), "it is loaded: {ended:#?}");
     assert_eq!(old.read("myfile.ko").expect("the module"), MODULE);
     let called = String::from_utf8(old.read("called").expect("sudo ran")).expect("text");
-    assert_eq!(called, format!("{} apply ./myfile.ko\n", old.program.display()));
+    assert_eq!(
+        called,
+        format!("{} apply --state-directory /nowhere -- ./myfile.ko\n", old.program.display())
+    );
 }
 
 #[test]

@@ -33,11 +33,12 @@ pub(super) enum OrderedBy {
 }
 
 impl OrderedBy {
-    /// Orders of v2 go before those of v1.0, and those before the CVE runs, which nobody waits for.
+    /// Orders of v2 go first, then its CVE runs, and then strangers. Where they go first one after the other, their
+    /// builds could fill whole days.
     pub(super) fn priority(self) -> i32 {
         match self {
             Self::V2 => 0,
-            Self::V1 => -1,
+            Self::V1 => -20,
         }
     }
 }

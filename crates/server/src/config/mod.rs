@@ -28,7 +28,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use access::{AccessSection, TlsSection, Tokens};
 pub use cache::CacheSection;
-pub use compat::CompatSection;
+pub use compat::{CompatSection, V1Limits};
 pub use debian::DebianSection;
 pub use error::{ConfigError, ConfigProblem};
 pub use feed::{DEFAULT_STALE_DAYS, FeedSection};
@@ -157,6 +157,11 @@ impl ServerConfig {
     /// Whether the REST API v1.0 is answered.
     pub fn serves_v1(&self) -> bool {
         self.compat.v1.unwrap_or(!self.wants_tokens())
+    }
+
+    /// How much its clients get.
+    pub fn v1_limits(&self) -> V1Limits {
+        self.compat.v1_limits(self.wants_tokens())
     }
 
     /// What should be said of the REST API v1.0 as it is set up.

@@ -4,9 +4,17 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::AppError;
 
-/// What proxies add beside all that begins with [`X_FORWARDED`]: RFC 7239, RFC 9110, and what nginx's manual sets.
-const HEADERS: [HeaderName; 3] =
-    [header::FORWARDED, header::VIA, HeaderName::from_static("x-real-ip")];
+/// What proxies add beside all that begins with [`X_FORWARDED`]: RFC 7239, RFC 9110, what nginx's manual sets, and what
+/// content delivery networks do.
+const HEADERS: [HeaderName; 7] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
 
 /// How the names of others of their headers begin: -For, -Host, -Proto, -Server.
 const X_FORWARDED: &str = "x-forwarded-";

@@ -112,7 +112,7 @@ pub struct Module<'a> {
 /// Loads a module that was stored just now.
 pub fn module(module: &Module<'_>) -> Result<(), Problem> {
     if module.through_sudo && !rustix::process::geteuid().is_root() {
-        return classic::apply_through_sudo(module.path);
+        return classic::apply_through_sudo(module);
     }
     let directory = StateArgs::of_environment().directory().trusting(module.key.keys());
     let applying =

@@ -86,8 +86,8 @@ fn not_installed(recipe: &Recipe, is_root: bool, finished: &Finished) -> Failure
         }
         (None, false) => (
             message,
-            "this user may not make it here: let root do it, with the same config, by elivepatch-server \
-             toolchain create; the build's log has the whole output",
+            "this user may not make it here: give him subordinate ids, or install fakechroot and fakeroot; the build's \
+             log has the whole output",
         ),
     };
     failure(message, hint).with_details(finished.last_lines(12))
@@ -111,8 +111,8 @@ fn unprivileged_mode(name: &str) -> Result<&'static str, Failure> {
          /etc/subgid, newuidmap), and fakechroot is not installed",
         format!(
             "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids \
-             100000-165535 USER (of id {user}). Or make it as root, with the same config: \
-             elivepatch-server toolchain create {name}"
+             100000-165535 USER (of id {user}); or: apt-get install fakechroot fakeroot. Then: elivepatch-server \
+             toolchain create {name}"
         ),
     ))
 }
