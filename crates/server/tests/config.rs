@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use elivepatch_server::{
     ServerConfig,
-    config::{ConfigError, Overrides, Places, TlsOverride, template},
+    config::{CompatSection, ConfigError, Overrides, Places, TlsOverride, template},
 };
 
 fn parse(text: &str) -> Result<ServerConfig, ConfigError> {
@@ -45,6 +45,11 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert!(config.tls.key.take().is_some());
     // Without it, it hangs on the address.
     assert_eq!(config.compat.v1.take(), Some(true));
+    // Where no tokens are wanted there are no limits but those that are named.
+    let limits = config.v1_limits();
+    let limits = [limits.orders, limits.orders_per_day, limits.kernels_per_day];
+    assert_eq!(limits, [Some(4), Some(100), Some(4)]);
+    config.compat = CompatSection::default();
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
     // The key for manifests is in the data directory, and modules are signed by nobody.
