@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a release, into target/dist: the programs, the packages, the source, lists of what is in them, and checksums.
-# The same commit gives the same bytes, wherever it is made (docs/install.md, Releases).
+# The same commit is to give the same bytes, wherever it is made (docs/install.md, Releases); test-dist.sh compares.
 #
 # usage: scripts/dist.sh [--dirty]
 #   --dirty   go on with changes that are not committed; the release's source then lacks them
