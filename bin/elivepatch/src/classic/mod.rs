@@ -34,6 +34,9 @@ const OLD_NAME: &str = "elivepatch-client";
 /// Where the first elivepatch put the module, in the current directory.
 const OLD_OUTPUT: &str = "myfile.ko";
 
+const CONF_FILE_HELP: &str = "Take options from FILE, an INI file: below [Defaults] stand long options without their \
+    dashes, such as url = HOST:PORT; those of the command line win";
+
 /// Arguments of a build that have no meaning in CVE mode.
 const OF_BUILDS: [&str; 6] = ["patches", "no_wait", "follow", "verbose", "alone", "drop"];
 
@@ -46,9 +49,8 @@ pub struct ClassicArgs {
     /// Forget what the last run for this kernel said
     #[arg(short = 'l', long, conflicts_with_all = OF_BUILDS)]
     pub clear: bool,
-    /// Take options from FILE, an INI file: below [Defaults] stand long options without their dashes, such as
-    /// url = HOST:PORT; those of the command line win
-    #[arg(short = 'c', long = "conf_file", alias = "conf-file", value_name = "FILE")]
+    /// The config file. (The help is apart: rustdoc would take the section's name for a link.)
+    #[arg(short = 'c', long = "conf_file", alias = "conf-file", value_name = "FILE", help = CONF_FILE_HELP)]
     pub conf_file: Option<PathBuf>,
     /// How much is said: debug or info, also what the build's tools print; notice, as without it; warning or error,
     /// no more than that
