@@ -63,7 +63,7 @@ fn pages_are_read_without_a_warning() {
         assert_eq!(said, "", "mandoc");
         // As lintian has it.
         let mut man = Command::new("man");
-        man.args(["--warnings", "-E", "UTF-8", "-T", "utf8", "-Z", "-l"]).arg(&page);
+        man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"]).arg(&page);
         let Output { status, stderr, .. } =
             man.env("MANWIDTH", "80").env("MANROFFSEQ", "").output().expect("man runs");
         assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
