@@ -1,6 +1,8 @@
 //! Finds the command lines of the two programs in shell scripts and in sentences. It knows as much of the shell as the
 //! documentation uses.
 
+use clap::{Command, error::ErrorKind};
+
 use crate::{link::codes, page::pages};
 
 /// How one of the two programs is called.
@@ -20,12 +22,33 @@ const PROGRAMS: [&str; 2] = ["elivepatch", "elivepatch-server"];
 const RUNNERS: [&str; 7] =
     ["runuser", "sudo", "ssh", "podman-compose", "nohup", "timeout", "setsid"];
 
-/// All calls of a program in the documentation: those of blocks, whole, and those within sentences, which are often
-/// but the beginning of one.
+/// The command lines that the documentation shows of a program and that it does not read, each with its page, its line
+/// and what the program says.
 ///
 /// # Panics
-/// When there are none, or a page cannot be read.
-pub fn all_invocations(program: &str) -> [Vec<Invocation>; 2] {
+/// When the documentation shows hardly any, or a page cannot be read.
+pub fn unread(program: &Command) -> Vec<String> {
+    let [whole, begun] = all_invocations(program.get_name());
+    let mut unread = Vec::new();
+    for call in whole {
+        if let Err(error) = program.clone().try_get_matches_from(call.words()) {
+            unread.push(format!("{}: {error}", call.place));
+        }
+    }
+    for call in begun {
+        // What it would ask for is missing; what is there must be right.
+        let words = call.words().into_iter().chain(["--help".to_owned()]);
+        let error = program.clone().try_get_matches_from(words).expect_err("it asks for help");
+        if error.kind() != ErrorKind::DisplayHelp {
+            unread.push(format!("{}: {error}", call.place));
+        }
+    }
+    unread
+}
+
+/// All calls of a program in the documentation: those of blocks, whole, and those within sentences, which are often
+/// but the beginning of one.
+fn all_invocations(program: &str) -> [Vec<Invocation>; 2] {
     let pages = pages();
     let blocks = pages.iter().flat_map(|page| &page.blocks).filter(|block| block.is_commands());
     let whole = blocks.flat_map(|block| invocations(&block.script(), &block.to_string()));

@@ -20,6 +20,6 @@ mod page;
 mod placeholder;
 
 pub use block::{Block, Mark, Place};
-pub use command::{Invocation, all_invocations, invocations};
+pub use command::{Invocation, invocations, unread};
 pub use link::{anchors, links};
 pub use page::{Page, pages, repository};

@@ -1,6 +1,7 @@
 use std::{io, path::Path};
 
 use clap::Command;
+use jiff::Timestamp;
 
 use crate::page;
 
@@ -44,15 +45,24 @@ impl Manual {
     }
 }
 
+/// The day that stands on the pages, such as `2026-11-26`: that of these seconds since 1970 in UTC, or today.
+///
+/// # Errors
+/// When there is no such day.
+pub fn day(seconds: Option<i64>) -> Result<String, jiff::Error> {
+    let time = seconds.map_or_else(|| Ok(Timestamp::now()), Timestamp::from_second)?;
+    Ok(time.strftime("%Y-%m-%d").to_string())
+}
+
 /// Writes a page for the program and for each of its commands that is not hidden, into the directory of their section
-/// below this one (`man1`). The number of pages is returned.
+/// below this one (`man1`), with the [`day`] on it. The number of pages is returned.
 ///
 /// # Errors
 /// When a file or the directory cannot be written.
 pub fn write_pages(
     command: Command,
     manual: &Manual,
-    date: &str,
+    day: &str,
     directory: &Path,
 ) -> io::Result<usize> {
     let directory = directory.join(format!("man{}", manual.section));
@@ -60,7 +70,7 @@ pub fn write_pages(
     let root = built(command);
     let commands = all(&root);
     for (command, words) in &commands {
-        let text = page::render(&root, command, manual, manual.page(words), date)?;
+        let text = page::render(&root, command, manual, manual.page(words), day)?;
         std::fs::write(directory.join(file_name(command, manual)), text)?;
     }
     Ok(commands.len())

@@ -1,18 +1,13 @@
 use camino::Utf8Path;
 use clap::CommandFactory;
-use elivepatch_manual::write_pages;
-use jiff::Timestamp;
+use elivepatch_manual::{day, write_pages};
 
 use crate::{arguments::Arguments, error::CommandError, manual::manual, report};
 
 /// Writes the manual pages.
 pub fn run(directory: &Utf8Path, date: Option<i64>) -> Result<(), CommandError> {
-    let day = match date {
-        Some(seconds) => Timestamp::from_second(seconds)
-            .map_err(|error| CommandError::input(error, "give seconds since 1970 with --date"))?,
-        None => Timestamp::now(),
-    };
-    let day = day.strftime("%Y-%m-%d").to_string();
+    let day = day(date)
+        .map_err(|error| CommandError::input(error, "give seconds since 1970 with --date"))?;
     let count = write_pages(Arguments::command(), &manual(), &day, directory.as_std_path())
         .map_err(|error| {
             let error = anyhow::Error::new(error)

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
-use elivepatch_manual::write_pages;
+use elivepatch_manual::{day, write_pages};
 
 use crate::{cli::Cli, exit::Exit, manual::manual, output::say, problem::Problem};
 
@@ -18,12 +18,8 @@ pub struct ManArgs {
 
 /// Writes the manual pages.
 pub fn run(arguments: &ManArgs) -> Result<Exit, Problem> {
-    let day = match arguments.date {
-        Some(seconds) => jiff::Timestamp::from_second(seconds)
-            .map_err(|error| Problem::input("there is no such day").caused_by(&error))?,
-        None => jiff::Timestamp::now(),
-    };
-    let day = day.strftime("%Y-%m-%d").to_string();
+    let day = day(arguments.date)
+        .map_err(|error| Problem::input("--date: there is no such day").caused_by(&error))?;
     let directory = &arguments.output;
     let count = write_pages(Cli::command(), &manual(), &day, directory).map_err(|error| {
         Problem::input(format!("cannot write manual pages into {}", directory.display()))
