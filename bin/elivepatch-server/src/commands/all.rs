@@ -6,7 +6,7 @@ use elivepatch_model::{Failure, Sha256Digest};
 use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
     app::{DataDirectoryError, StoreError, V1Options},
-    config::{Places, V1Limits},
+    config::Places,
     connections::{self, ConnectionLimits},
     public_router,
     tls::ServerCertificate,
@@ -123,13 +123,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
 }
 
 fn v1_options(config: &ServerConfig) -> V1Options {
-    let V1Limits { orders, orders_per_day, kernels_per_day } = config.v1_limits();
-    V1Options {
-        accept_unproven: config.compat.accept_unproven,
-        orders: orders.unwrap_or(u32::MAX),
-        orders_per_day: orders_per_day.unwrap_or(u32::MAX),
-        kernels_per_day: kernels_per_day.unwrap_or(u32::MAX),
-    }
+    V1Options { accept_unproven: config.compat.accept_unproven, limits: config.v1_limits() }
 }
 
 /// Puts the workers' builds back into the queue. When that fails, as on a full disk, the next start

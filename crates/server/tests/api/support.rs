@@ -18,6 +18,7 @@ use elivepatch_model::{
 use elivepatch_server::{
     App, AppOptions, Reach, RouterTransport,
     app::{SecretKey, V1Options, generate_keys},
+    config::V1Limits,
     public_router, worker_router,
 };
 use http::{Request, Response};
@@ -61,8 +62,11 @@ impl Default for Setup {
 }
 
 /// As it is by default.
-pub const V1: V1Options =
-    V1Options { accept_unproven: false, orders: 4, orders_per_day: 100, kernels_per_day: 4 };
+pub const V1: V1Options = V1Options { accept_unproven: false, limits: V1_LIMITS };
+
+/// How much they get.
+pub const V1_LIMITS: V1Limits =
+    V1Limits { orders: Some(4), orders_per_day: Some(100), kernels_per_day: Some(4) };
 
 impl Server {
     pub async fn new() -> Self {
@@ -94,7 +98,8 @@ impl Server {
     }
 
     /// A server that does, with these limits.
-    pub async fn with_v1(v1: V1Options) -> Self {
+    pub async fn with_v1_limits(limits: V1Limits) -> Self {
+        let v1 = V1Options { limits, ..V1 };
         Self::with(Setup { v1: Some(v1), ..Setup::default() }).await
     }
 

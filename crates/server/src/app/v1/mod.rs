@@ -10,6 +10,7 @@ mod room;
 use elivepatch_model::{KernelRelease, Role, SessionId};
 
 use super::{App, AppError, Caller};
+use crate::config::V1Limits;
 
 pub use intake::{V1Intake, V1Outcome};
 pub use room::V1Place;
@@ -24,12 +25,8 @@ const NOT_THE_PATCHES: &str = "These are not the patches you are looking for";
 pub struct V1Options {
     /// Whether their orders for kernels that are built here are taken without proof, where the policy allows that.
     pub accept_unproven: bool,
-    /// How many builds of theirs wait or run at the same time.
-    pub orders: u32,
-    /// How many builds they order in a day.
-    pub orders_per_day: u32,
-    /// For how many kernels that nobody had ordered for they order in a day.
-    pub kernels_per_day: u32,
+    /// How much of the server they get.
+    pub limits: V1Limits,
 }
 
 /// What an old client says of itself.

@@ -8,8 +8,10 @@ use elivepatch_store::SessionLoad;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::V1Options;
-use crate::app::{App, AppError, error::RETRY_AFTER_SECONDS, now, order::Order};
+use crate::{
+    app::{App, AppError, error::RETRY_AFTER_SECONDS, now, order::Order},
+    config::V1Limits,
+};
 
 /// How many of their orders come in at the same time; others wait. They have nothing of the turns of v2.
 const UPLOADS_AT_A_TIME: usize = 2;
@@ -72,7 +74,7 @@ impl App {
                 retry_after_seconds: RETRY_AFTER_SECONDS,
             }
         })?;
-        self.v1_options()?.has_room(&self.v1_load().await?)?;
+        self.v1_options()?.limits.has_room(&self.v1_load().await?)?;
         Ok(V1Place { _permit: permit })
     }
 
@@ -82,14 +84,14 @@ impl App {
         order: &Order,
         config: Sha256Digest,
     ) -> Result<(), AppError> {
-        let options = self.v1_options()?;
-        options.has_room_for_build(&self.v1_load().await?)?;
+        let limits = self.v1_options()?.limits;
+        limits.has_room_for_build(&self.v1_load().await?)?;
+        let Some(limit) = limits.kernels_per_day else { return Ok(()) };
         let store = self.store();
         if store.knows_kernel(&order.target.release, config, &order.baseline).await? {
             return Ok(());
         }
         let kernels = store.kernels_of_sessions(a_day_ago()).await?;
-        let limit = options.kernels_per_day;
         if kernels < limit.into() {
             return Ok(());
         }
@@ -111,11 +113,12 @@ impl App {
     }
 }
 
-impl V1Options {
+impl V1Limits {
     /// Whether there may be one more request.
     fn has_room(&self, load: &SessionLoad) -> Result<(), AppError> {
-        let orders = self.orders;
-        if load.unfinished >= orders.into() {
+        if let Some(orders) = self.orders
+            && load.unfinished >= orders.into()
+        {
             return Err(AppError::Busy {
                 message: format!(
                     "{} builds that were ordered by the REST API v1.0 wait or run already",
@@ -145,8 +148,9 @@ impl V1Options {
     /// Whether there may be one more build.
     fn has_room_for_build(&self, load: &SessionLoad) -> Result<(), AppError> {
         self.has_room(load)?;
-        let orders_per_day = self.orders_per_day;
-        if load.builds >= orders_per_day.into() {
+        if let Some(orders_per_day) = self.orders_per_day
+            && load.builds >= orders_per_day.into()
+        {
             return Err(AppError::Busy {
                 message: format!(
                     "{} builds were ordered by the REST API v1.0 in the last 24 hours",

@@ -6,7 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use elivepatch_api::{ErrorCode, ListBuildsQuery, client::NamedPatch};
 use elivepatch_model::BuildState;
-use elivepatch_server::app::V1Options;
+use elivepatch_server::config::V1Limits;
 use futures::{StreamExt as _, stream};
 use http::{Request, Response, StatusCode};
 use tokio::task::JoinHandle;
@@ -15,7 +15,9 @@ use super::{
     GET_FILES, OTHER_SESSION, PARTS, SESSION, fetch, finish_build, has_ordered, order, refused,
     send,
 };
-use crate::support::{BUILT_RELEASE, CONFIG, PATCH, RELEASE, Server, V1, build_request, number};
+use crate::support::{
+    BUILT_RELEASE, CONFIG, PATCH, RELEASE, Server, V1_LIMITS, build_request, number,
+};
 
 /// How many orders come in at the same time, and how many are answered.
 const UPLOADS: usize = 2;
@@ -146,7 +148,7 @@ async fn more_requests_than_are_answered_are_refused_before_anything_of_them_is_
 
 #[tokio::test]
 async fn orders_beyond_their_limit_are_refused_before_anything_of_them_is_read() {
-    let server = Server::with_v1(V1Options { orders: 2, ..V1 }).await;
+    let server = Server::with_v1_limits(V1Limits { orders: Some(2), ..V1_LIMITS }).await;
     let waiting = [0, 1].map(|index| send(&server.app, other_order(index)));
     for index in [0, 1] {
         has_ordered(&server, &session(index)).await;
@@ -172,7 +174,7 @@ async fn orders_beyond_their_limit_are_refused_before_anything_of_them_is_read()
 
 #[tokio::test]
 async fn limit_holds_for_orders_that_come_at_the_same_time() {
-    let server = Server::with_v1(V1Options { orders: 1, ..V1 }).await;
+    let server = Server::with_v1_limits(V1Limits { orders: Some(1), ..V1_LIMITS }).await;
     // More than one of them may pass the look at the head.
     let orders: Vec<_> = (0..8).map(|index| send(&server.app, other_order(index))).collect();
     let began = Instant::now();
@@ -193,7 +195,7 @@ async fn limit_holds_for_orders_that_come_at_the_same_time() {
 
 #[tokio::test]
 async fn builds_of_a_day_are_limited_and_what_was_built_is_given_all_the_same() {
-    let server = Server::with_v1(V1Options { orders_per_day: 2, ..V1 }).await;
+    let server = Server::with_v1_limits(V1Limits { orders_per_day: Some(2), ..V1_LIMITS }).await;
     for index in [0, 1] {
         let waiting = send(&server.app, other_order(index));
         finish_build(&server).await;
@@ -215,7 +217,9 @@ async fn builds_of_a_day_are_limited_and_what_was_built_is_given_all_the_same() 
 
 #[tokio::test]
 async fn kernels_that_nobody_had_ordered_for_are_limited() {
-    let server = Server::with_v1(V1Options { kernels_per_day: 2, orders: 9, ..V1 }).await;
+    let server =
+        Server::with_v1_limits(V1Limits { kernels_per_day: Some(2), orders: Some(9), ..V1_LIMITS })
+            .await;
     // Somebody who has a token orders for this one, which then is nobody's news.
     server.submit("a.patch").await;
     let ordered = async |index, version: &str, has: &[&str], config: &str| {
@@ -241,6 +245,20 @@ async fn kernels_that_nobody_had_ordered_for_are_limited() {
     // Those that are known are served.
     ordered(6, BUILT_RELEASE, &[first], CONFIG).await;
     ordered(7, RELEASE, &[], CONFIG).await;
+}
+
+#[tokio::test]
+async fn nothing_is_refused_where_there_are_no_limits() {
+    let none = V1Limits { orders: None, orders_per_day: None, kernels_per_day: None };
+    let server = Server::with_v1_limits(none).await;
+    let waiting = [0, 1, 2, 3, 4, 5].map(|index| {
+        let config = format!("{CONFIG}CONFIG_NR_CPUS={index}\n");
+        send(&server.app, order_of(index, BUILT_RELEASE, &[], &config))
+    });
+    for index in 0..waiting.len() {
+        has_ordered(&server, &session(index)).await;
+    }
+    waiting.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
