@@ -16,22 +16,7 @@ overlay=$PWD/packaging/gentoo
 # The last ones that run with bash 5.2, which Debian 12 has: later ones know EAPI 9, and end when bash does not.
 pkgcheck_version=0.10.36
 pkgcore_version=0.12.30
-environment=$cache_directory/tools/pkgcheck-$pkgcheck_version
-
-command -v python3 >/dev/null || fail "python3 is not here" "apt-get install python3 python3-venv"
-if [ ! -x "$environment/bin/pkgcheck" ]; then
-    say "installing pkgcheck $pkgcheck_version from PyPI"
-    rm -rf "$environment.partial" "$environment"
-    mkdir -p "$cache_directory/tools"
-    python3 -m venv "$environment.partial" ||
-        fail "python3 cannot make an environment" "apt-get install python3-venv"
-    "$environment.partial/bin/pip" install --quiet "pkgcheck==$pkgcheck_version" "pkgcore==$pkgcore_version" ||
-        fail "pkgcheck could not be installed" "is PyPI reachable? Look at: pip config list"
-    # The programs of an environment name it by its path: it is moved by making it again in its place.
-    python3 -m venv --upgrade "$environment.partial"
-    sed -i "s,$environment.partial,$environment," "$environment.partial"/bin/*
-    mv "$environment.partial" "$environment"
-fi
+environment=$(python_environment pkgcheck "$pkgcheck_version" "pkgcore==$pkgcore_version")
 
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
@@ -51,10 +36,11 @@ an_eclass() {
     {
         echo "# Copyright 1999-2026 Gentoo Authors"
         echo "# Distributed under the terms of the GNU General Public License v2"
+        printf '\n# @ECLASS: %s\n# @MAINTAINER:\n# elivepatch\n# @BLURB: stands for it\n' "${eclass##*/}"
         for line; do
             case $line in
                 *[!a-z_0-9-]*) printf '%s\n' "$line" ;;
-                *) printf '# @FUNCTION: %s\n# @DESCRIPTION: none\n%s() { :; }\n' "$line" "$line" ;;
+                *) printf '\n# @FUNCTION: %s\n# @DESCRIPTION: none\n%s() { :; }\n' "$line" "$line" ;;
             esac
         done
     } > "$eclass"
@@ -80,7 +66,8 @@ a_small_master() {
             'KEYWORDS="~amd64"'
         an_eclass acct-user ': "${DESCRIPTION:="System user: ${PN}"}"' 'SLOT="0"' 'KEYWORDS="~amd64"' acct-user_add_deps \
             'acct-user_add_deps() { RDEPEND+=" ${ACCT_USER_GROUPS[*]/#/acct-group/}"; }'
-        an_eclass cargo 'inherit toolchain-funcs' 'IUSE="debug"' 'BDEPEND="dev-lang/rust"' cargo_live_src_unpack \
+        an_eclass rust rust_pkg_setup 'EXPORT_FUNCTIONS pkg_setup'
+        an_eclass cargo '# @PROVIDES: rust' 'inherit rust toolchain-funcs' 'IUSE="debug"' 'BDEPEND="dev-lang/rust"' cargo_live_src_unpack \
             cargo_src_unpack cargo_src_compile cargo_src_test cargo_src_install cargo_target_dir \
             'EXPORT_FUNCTIONS src_unpack src_compile src_test src_install'
     }
@@ -130,6 +117,13 @@ location = $master
 [elivepatch]
 location = $overlay
 END
+
+# What pkgcheck does not see: of two eclasses with the same phase, only the last one's is called. Both of these have
+# pkg_setup, and cargo does not go on without its own.
+for ebuild in "$overlay"/*/*/*.ebuild; do
+    ! grep -q '^inherit .*cargo.*linux-info' "$ebuild" || grep -q '^	rust_pkg_setup$' "$ebuild" ||
+        fail "${ebuild##*/}: pkg_setup of linux-info takes the place of cargo's" "call rust_pkg_setup in a pkg_setup of its own"
+done
 
 # The overlay is in a larger git repository, whose history pkgcheck would look for commits of packages in.
 cd "$place"

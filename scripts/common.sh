@@ -147,6 +147,35 @@ cargo_program() {
     printf '%s\n' "$place/bin/$name"
 }
 
+# python_environment NAME VERSION REQUIREMENT…: the directory of a Python environment with this package of PyPI, and
+# with what else it is to be made with. It is made once, in the cache.
+python_environment() {
+    name=$1
+    version=$2
+    shift 2
+    environment=$cache_directory/tools/$name-$version
+    if [ ! -d "$environment" ]; then
+        say "installing $name $version from PyPI"
+        command -v python3 >/dev/null || fail "python3 is not here" "apt-get install python3 python3-venv"
+        mkdir -p "$cache_directory/tools"
+        staging=$(mktemp -d "$environment.XXXXXX")
+        python3 -m venv "$staging" >&2 || {
+            rm -rf "$staging"
+            fail "python3 cannot make an environment" "apt-get install python3-venv"
+        }
+        "$staging/bin/pip" install --quiet "$name==$version" "$@" >&2 || {
+            rm -rf "$staging"
+            fail "$name could not be installed" "is PyPI reachable? Look at: pip config list"
+        }
+        # The programs of an environment name it by its path: it is moved by making it again in its place.
+        python3 -m venv --upgrade "$staging" >&2
+        grep -l -I -F "$staging" "$staging"/bin/* | xargs -r sed -i "s,$staging,$environment,"
+        # Of two that do this at the same time, one is enough.
+        mv -T "$staging" "$environment" 2>/dev/null || rm -rf "$staging"
+    fi
+    printf '%s\n' "$environment"
+}
+
 # workspace_version: the version in Cargo.toml, which all programs have.
 workspace_version() {
     sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml

@@ -113,8 +113,12 @@ expect "the config is a conffile" inside sh -c "dpkg-query --show --showformat='
 expect "the agent's config can be read" inside sh -c 'elivepatch agent --once 2>&1 | grep "not registered"'
 inside systemd-tmpfiles --create elivepatch.conf
 expect "only root sees the state" owner_is var/lib/elivepatch "root:root 700"
-mkdir -p "$root/var/lib/elivepatch/livepatches/digest"
-echo '{}' > "$root/var/lib/elivepatch/state.json"
+# All that the client keeps there, and what a run from cron stores there.
+mkdir -p "$root/var/lib/elivepatch/livepatches/digest" "$root/var/lib/elivepatch/cve"
+for name in state.json history.jsonl enrolment.json agent.json host.lock agent.lock cve/told.json livepatch_a_1.ko \
+    livepatch_a_1.ko.manifest.json livepatch_a_1.ko.manifest.json.minisig; do
+    echo '{}' > "$root/var/lib/elivepatch/$name"
+done
 
 say "the client: upgrade"
 inside systemctl disable elivepatch-agent >/dev/null 2>&1
@@ -272,6 +276,7 @@ dpkg-deb --fsys-tarfile "$directory"/elivepatch-server_*.deb |
 printf '[Unit]\nAfter=multi-user.target\n[Service]\nExecStart=/bin/sh -c "%s"\n' \
     '/guide/install-guide.sh /guide >/guide/said 2>&1; systemctl poweroff' \
     > "$root/etc/systemd/system/guide.service"
+mkdir -p "$root/etc/systemd/system/graphical.target.wants"
 ln -s ../guide.service "$root/etc/systemd/system/graphical.target.wants/guide.service"
 umount "$root/proc" "$root/dev"
 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout --kill-after=10 400 systemd-nspawn --quiet --directory="$root" \

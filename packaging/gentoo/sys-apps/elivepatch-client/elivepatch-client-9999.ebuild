@@ -22,6 +22,12 @@ QA_FLAGS_IGNORED="usr/bin/elivepatch"
 # Livepatches are modules that the kernel takes only with these.
 CONFIG_CHECK="~LIVEPATCH ~MODULES ~MODULE_UNLOAD ~KALLSYMS_ALL"
 
+# Both eclasses have one, and only the last would be called.
+pkg_setup() {
+	linux-info_pkg_setup
+	rust_pkg_setup
+}
+
 src_unpack() {
 	if [[ -z ${EGIT_REPO_URI} ]]; then
 		eerror "It is not known where elivepatch is cloned from."
