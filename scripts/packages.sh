@@ -102,11 +102,32 @@ as_user=
 lintian $as_user --profile debian --fail-on error,warning --tag-display-limit 0 "$output"/*.deb ||
     fail "lintian found something" "mend it, or justify it in packaging/debian/PACKAGE/lintian-overrides"
 
-for package in "$output"/*.rpm; do
-    say "what is in ${package##*/}"
-    rpm --query --list --package "$package"
-    rpm --query --requires --package "$package" | sed 's/^/requires: /'
+# contents PACKAGE.rpm: its files but for manual and documentation, with mode, owner and flags, and what it requires but
+# for the C library.
+contents() {
+    rpm --query --package "$1" \
+        --queryformat '[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES} %{FILEFLAGS:fflags}\n]' |
+        grep -v -e ' /usr/share/man/' -e ' /usr/share/doc/' | sed 's/ $//'
+    rpm --query --requires --package "$1" | sed 's/ = .*//' |
+        grep -v -e '^rpmlib(' -e '^rtld(' -e '^ld-linux' -e '^lib[a-z_]*\.so' | sort -u | sed 's/^/requires: /'
+}
+for package in elivepatch elivepatch-server; do
+    for file in "$output/$package"-[0-9]*.rpm; do :; done
+    say "what is in ${file##*/}"
+    contents "$file" > "$settings/contents"
+    diff -u "packaging/rpm/$package.contents" "$settings/contents" ||
+        fail "the RPM package $package has other contents than packaging/rpm/$package.contents says" \
+            "mend the package, or that file where it is meant"
+    for page in "$package" "$package-completions"; do
+        rpm --query --list --package "$file" | grep -q "^/usr/share/man/man[18]/$page\.[18]\.gz$" ||
+            fail "the RPM package $package has no manual page $page" "see its assets in Cargo.toml"
+    done
+    for script in POSTIN PREUN POSTUN; do
+        rpm --query --package "$file" --queryformat "%{$script}" > "$settings/script"
+        grep -q systemctl "$settings/script" || fail "$package has no script $script" "see its Cargo.toml"
+        sh -n "$settings/script" || fail "the script $script of $package cannot be read" "mend it in packaging/rpm"
+    done
     # The digests of header and content; it is not signed.
-    rpm --checksig --nosignature "$package"
+    rpm --checksig --nosignature "$file"
 done
 ls -l "$output"
