@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a release, into target/dist: the programs, the packages, the source, lists of what is in them, and checksums.
-# The same commit is to give the same bytes, wherever it is made (docs/install.md, Releases); test-dist.sh compares.
+# The same commit gives the same bytes, wherever it is made (docs/install.md, Releases); test-dist.sh compares.
 #
 # usage: scripts/dist.sh [--dirty]
 #   --dirty   go on with changes that are not committed; the release's source then lacks them
@@ -68,15 +68,16 @@ if [ "$(cat "$ELIVEPATCH_DIST_ARGUMENTS" 2>/dev/null)
 fi
 RUSTC_WRAPPER=$PWD/scripts/remapped-rustc.sh
 export ELIVEPATCH_DIST_ARGUMENTS CFLAGS RUSTC_WRAPPER
-# What else a user may have set would be seen in the programs.
-unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CXXFLAGS
+# What else a user may have set would be seen in the programs. Empty, it wins over what cargo's config files say.
+unset CARGO_ENCODED_RUSTFLAGS CXXFLAGS
+export RUSTFLAGS=
 
 say "compiling the client, static and small"
 client=$(static_client client)
 say "compiling the server"
 cargo build --release --locked --package elivepatch-server-bin --bin elivepatch-server
 server=$CARGO_TARGET_DIR/release/elivepatch-server
-unset RUSTC_WRAPPER CFLAGS
+unset RUSTC_WRAPPER CFLAGS RUSTFLAGS
 
 output=$PWD/target/dist
 work=$CARGO_TARGET_DIR/work
@@ -124,7 +125,7 @@ for program in elivepatch elivepatch-server; do
     [ "$program" = elivepatch ] || package=elivepatch-server-bin
     cargo tree --locked --package "$package" --edges normal --target "$target" --prefix none --format '{p}' \
         > "$work/$program.tree"
-    (cd "$work/source" && "$cargo_cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 --describe crate \
+    (cd "$work/source" && "$cargo_cyclonedx" cyclonedx --quiet --format json --spec-version 1.5 \
         --target "$target" --no-build-deps --manifest-path "bin/$program/Cargo.toml" \
         --override-filename "$program.sbom")
     scripts/sbom.py make "$work/source/bin/$program/$program.sbom.json" "$work/source" "$work/$program.tree" \

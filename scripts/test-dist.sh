@@ -20,7 +20,7 @@ place=${CARGO_TARGET_DIR:-$PWD/target}/test-dist
 commit=$(git rev-parse HEAD)
 first=$place/one
 second="$place/second/with-a-longer-name/checkout"
-install_packages faketime
+install_packages faketime python3-venv
 
 # clone DIRECTORY: this commit, without what is not committed.
 clone() {
@@ -93,6 +93,18 @@ while read -r file; do
 done < "$place/one.list"
 
 say "what the checksums and lists say"
+python=$(python_environment cyclonedx-python-lib 11.12.0 'cyclonedx-python-lib[json-validation]')/bin/python
+for list in "$one"/*.cdx.json; do
+    # The schema that CycloneDX has published, which comes with its own library.
+    "$python" - "$list" <<'END' || differ "${list##*/} is not in the form of CycloneDX 1.5"
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+if error := JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1], encoding="utf-8").read()):
+    sys.exit(f"{error}")
+END
+done
 (cd "$one" && sha256sum --quiet --check SHA256SUMS) || differ "SHA256SUMS does not fit"
 listed=$(sed 's/^[^ ]*  //' "$one/SHA256SUMS" | LC_ALL=C sort)
 [ "$listed" = "$(LC_ALL=C ls "$one" | grep -v -x SHA256SUMS | LC_ALL=C sort)" ] || differ "SHA256SUMS does not name all files"
