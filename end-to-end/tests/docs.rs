@@ -231,7 +231,7 @@ fn host() {
             "echo --to $(basename livepatch_third_*.ko .ko)",
         )
         // Nothing is locked out there.
-        .instead_of("elivepatch unlock", "! elivepatch unlock")
+        .instead_of("elivepatch unlock", r#"sh -c '! "$0" "$@"' elivepatch unlock"#)
         .before("elivepatch drop", Place::Host, "elivepatch apply livepatch_fix_*.ko")
         .instead_of("--patch FILE", &format!("--patch third.patch --url {URL}"))
         .instead_of("drop FIX", &format!("drop second.patch --url {URL}"))

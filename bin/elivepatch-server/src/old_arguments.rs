@@ -25,6 +25,10 @@ pub struct OldArguments {
     /// Say more in the log, as RUST_LOG=debug does.
     #[arg(short, long)]
     pub debug: bool,
+    /// Taken, and nothing comes of it: requests are answered at the same time anyway. The first elivepatch's server did
+    /// nothing about it either.
+    #[arg(short = 'T', long = "threaded", hide = true)]
+    _threaded: bool,
     /// Encrypt connections with this certificate, a PEM file; or with one that the server makes itself.
     #[arg(short = 'C', long, value_name = "FILE|adhoc")]
     ssl_cert: Option<Utf8PathBuf>,

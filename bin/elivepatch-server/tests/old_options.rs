@@ -98,6 +98,15 @@ fn debug_says_more_in_the_log() {
 }
 
 #[test]
+fn threaded_is_taken_and_changes_nothing() {
+    let home = Home::new("listen = \"127.0.0.1:0\"\n");
+    for option in ["-T", "--threaded"] {
+        let server = home.start(&[option]);
+        assert!(ask(&server.url, "/api/v2/health").starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
 fn certificate_adhoc_is_the_servers_own() {
     let home = Home::new("listen = \"127.0.0.1:0\"\n");
     for option in ["-C", "--ssl-cert"] {

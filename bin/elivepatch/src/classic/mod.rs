@@ -20,11 +20,14 @@ use crate::{
     cli::Cli,
     commands::{
         build::BuildArgs,
-        host::{StateArgs, apply::Module},
+        host::{
+            StateArgs,
+            apply::{IS_ACTIVE_ALREADY, Module},
+        },
     },
     exit::Exit,
     output,
-    problem::Problem,
+    problem::{Problem, warn},
     text::printable_lines,
 };
 
@@ -47,7 +50,7 @@ pub struct ClassicArgs {
     #[arg(short = 'e', long, conflicts_with_all = OF_BUILDS)]
     pub cve: bool,
     /// Forget what the last run for this kernel said
-    #[arg(short = 'l', long, conflicts_with_all = OF_BUILDS)]
+    #[arg(short = 'l', long)]
     pub clear: bool,
     /// The config file. (The help is apart: rustdoc would take the section's name for a link.)
     #[arg(short = 'c', long = "conf_file", alias = "conf-file", value_name = "FILE", help = CONF_FILE_HELP)]
@@ -100,7 +103,8 @@ pub fn command_line() -> Result<Understood, Problem> {
 /// When the log cannot be written.
 pub fn set_up(arguments: &mut Cli) -> Result<(), Problem> {
     let ClassicArgs { cve, clear, debug, log_output, .. } = &arguments.classic;
-    if *clear && !*cve {
+    let forgets_nothing = *clear && !*cve;
+    if forgets_nothing && arguments.build.patches.is_empty() {
         return Err(Problem::usage("--clear is about CVEs only")
             .hint("give it with --cve: elivepatch --cve --clear"));
     }
@@ -108,14 +112,17 @@ pub fn set_up(arguments: &mut Cli) -> Result<(), Problem> {
         arguments.build.verbose |= level.shows_tools();
         output::say_from(level.least());
     }
-    match log_output {
-        Some(path) => output::log_to(path).map_err(|error| {
+    if let Some(path) = log_output {
+        output::log_to(path).map_err(|error| {
             Problem::input(format!("cannot write the log {}", path.display()))
                 .caused_by(&error)
                 .hint("name a file in a directory that is there with --log_output FILE")
-        }),
-        None => Ok(()),
+        })?;
     }
+    if forgets_nothing {
+        warn("--clear is about CVEs only: it is passed over");
+    }
+    Ok(())
 }
 
 /// The same with what the config file says, if one is named.
@@ -159,8 +166,8 @@ fn act_as_before(build: &mut BuildArgs) {
 }
 
 /// Loads a module as the first elivepatch did for who is not root: through sudo, which asks for a password if need
-/// be, and lets nothing of the environment through. What was said meanwhile is not shown when `module` is to be loaded
-/// quietly and is.
+/// be, and lets nothing of the environment through. When `module` is to be loaded quietly, it is not told that it is
+/// active already.
 ///
 /// # Errors
 /// When it is not loaded; why was said by then, by sudo or by what it has run.
@@ -186,8 +193,9 @@ pub fn apply_through_sudo(module: &Module<'_>) -> Result<(), Problem> {
             .caused_by(&error)
             .hint(&hint)
     })?;
-    if !(module.quiet && ended.status.success()) {
-        let said = String::from_utf8_lossy(&ended.stderr);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    if !(module.quiet && ended.status.success() && is_no_news(&said)) {
+        output::release();
         output::say(printable_lines(&said).trim_end());
     }
     match ended.status.success() {
@@ -196,11 +204,23 @@ pub fn apply_through_sudo(module: &Module<'_>) -> Result<(), Problem> {
     }
 }
 
+/// Whether nothing is said but that the livepatch was loaded before.
+fn is_no_news(said: &str) -> bool {
+    said.lines().all(|line| line.ends_with(IS_ACTIVE_ALREADY))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn only_that_it_is_active_already_is_no_news() {
+        assert!(is_no_news("livepatch_fix_1a2b3c4d is active already\n"));
+        assert!(!is_no_news("warning: it takes out a livepatch\na is active already\n"));
+        assert!(!is_no_news("livepatch_fix_1a2b3c4d is active (0.4 s)\n"));
+    }
 
     #[test]
     fn old_name_loads_what_it_has_built_and_the_new_one_does_not() {

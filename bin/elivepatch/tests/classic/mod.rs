@@ -97,6 +97,9 @@ fn clear_forgets_what_the_last_run_said() {
         assert_eq!(run(&[]), "", "nothing is new");
         assert!(!run(&[spelling]).is_empty());
         desk.run(&[spelling, "-a", RELEASE]).expect(2, &["--clear is about CVEs", "--cve --clear"]);
+        let build = Double::start(success());
+        desk.build(&build.url, &[spelling, "--force"])
+            .expect(0, &["warning: --clear is about CVEs"]);
     }
 }
 

@@ -35,10 +35,14 @@ impl OldDesk {
 
     fn run(&self, url: &str, more: &[&str]) -> Ended {
         let line = ["-p", "meminfo.patch", "-k", "config", "-u", url];
+        self.run_line(&[&line[..], more].concat())
+    }
+
+    fn run_line(&self, line: &[&str]) -> Ended {
         let mut command = Command::new(&self.program);
-        command.args(line).args(more).current_dir(self.desk.path());
+        command.args(line).current_dir(self.desk.path());
         command.env("PATH", format!("{}:/usr/bin:/bin", self.desk.path().join("bin").display()));
-        command.env("ELIVEPATCH_STATE_DIRECTORY", "/nowhere");
+        command.env("ELIVEPATCH_STATE_DIRECTORY", self.state());
         command.env_remove("ELIVEPATCH_URL").stdin(Stdio::null());
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -50,6 +54,10 @@ impl OldDesk {
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.desk.path().join("state")
     }
 
     fn read(&self, name: &str) -> Option<Vec<u8>> {
@@ -70,8 +78,28 @@ fn module_is_where_it_was_and_loaded_through_sudo() {
     let called = String::from_utf8(old.read("called").expect("sudo ran")).expect("text");
     assert_eq!(
         called,
-        format!("{} apply --state-directory /nowhere -- ./myfile.ko\n", old.program.display())
+        format!(
+            "{} apply --state-directory {} -- ./myfile.ko\n",
+            old.program.display(),
+            old.state().display()
+        )
     );
+}
+
+#[test]
+fn cve_mode_loads_what_is_stored_also_when_nothing_is_new() {
+    let (old, server) = (OldDesk::new(0), Double::start(cve::with(CveScript::finished())));
+    let line = ["--cve", "-a", RELEASE, "-u", &server.url];
+    let first = old.run_line(&line);
+    first.expect(5, &[]);
+    assert!(first.stdout.starts_with("1 fixed live"), "{first:#?}");
+    assert_eq!(old.read("myfile.ko").expect("the module"), MODULE);
+    assert!(old.read("called").is_some(), "it is loaded: {first:#?}");
+    fs::remove_file(old.desk.path().join("called")).expect("own file");
+    server.change(|script| script.cves.looked = 0);
+    let second = old.run_line(&line);
+    assert_eq!((second.code, &*second.stdout, &*second.stderr), (Some(0), "", ""));
+    assert!(old.read("called").is_some(), "it may have been taken out meanwhile");
 }
 
 #[test]

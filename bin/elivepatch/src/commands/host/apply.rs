@@ -17,7 +17,7 @@ use crate::{
     live,
     manifest_file::read_signature,
     manifest_key::{self, ManifestKeyArgs},
-    output::{data, say},
+    output::{data, release, say},
     problem::{Problem, warn},
     server::{Server, ServerArgs},
     text::{duration, printable},
@@ -93,6 +93,9 @@ pub async fn run(arguments: &ApplyArgs) -> Result<Exit, Problem> {
     outcome
 }
 
+/// What is said, after its name, of a livepatch that was loaded before.
+pub const IS_ACTIVE_ALREADY: &str = "is active already";
+
 /// A module that lies beside its manifest and is to be loaded.
 pub struct Module<'a> {
     /// Where it is.
@@ -143,8 +146,10 @@ fn load(
     drop(host);
     match applied {
         Applied::AlreadyActive if quiet => {}
-        Applied::AlreadyActive => say(&format!("{name} is active already")),
+        Applied::AlreadyActive => say(&format!("{name} {IS_ACTIVE_ALREADY}")),
         Applied::Loaded { took, replaced, unwritten } => {
+            // Something was done, and what was said on the way belongs to it.
+            release();
             for problem in unwritten {
                 warn(&format!("{problem}: it may not be loaded at the next boot"));
             }
