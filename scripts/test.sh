@@ -214,6 +214,7 @@ fi
 if [ "$full" = yes ]; then
     say "the units, the overlay and the packages"
     scripts/check-units.sh
+    scripts/check-openrc.sh "$ELIVEPATCH_TEST_PROGRAMS/elivepatch-server"
     scripts/check-gentoo.sh
     scripts/packages.sh
     scripts/test-packages.sh
