@@ -8,7 +8,7 @@ PART ?= all
 # What is compiled once takes half the disk without what only helps to compile it again.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: help demo test test-full bench compare build client packages test-packages dist test-dist images book check dependencies clean
+.PHONY: help demo test test-full bench compare build client packages test-packages dist test-dist images test-images book check dependencies clean
 
 help:
 	@echo 'make demo       build two livepatches for a real Debian kernel, tried in a virtual machine'
@@ -21,7 +21,7 @@ help:
 	@echo 'make client     the client as one small static file: target/client/elivepatch'
 	@echo 'make packages   packages for Debian and RPM: target/packages; make test-packages installs and removes them'
 	@echo 'make dist       a release: target/dist; make test-dist makes it twice and compares the bytes'
-	@echo 'make images     a container image of the server: target/images'
+	@echo 'make images     a container image of the server: target/images; make test-images runs it by podman'
 	@echo 'make book       the documentation as pages: target/book/index.html'
 	@echo 'make check      format, lints and documentation'
 
@@ -51,6 +51,9 @@ test-dist: dependencies
 
 images:
 	@scripts/images.sh
+
+test-images:
+	@scripts/test-images.sh
 
 book:
 	@scripts/book.sh

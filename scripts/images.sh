@@ -60,8 +60,12 @@ debian_root "$place/root.tar" \
     --hook-dir=/usr/share/mmdebstrap/hooks/file-mirror-automount \
     --customize-hook='chroot "$1" systemd-tmpfiles --create elivepatch-server.conf' \
     --customize-hook='sed -i "s/^#listen = .*/listen = \"0.0.0.0:8420\"/" "$1/etc/elivepatch/server.toml"' \
-    --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"'
+    --customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/resolv.conf" "$1/etc/hostname"'
 
+# Commands that are run in the container beside the server look for the config where XDG_CONFIG_HOME says, for they are
+# not root. The server itself names it, so that it does not start without.
+config=/etc/elivepatch/server.toml
+config_home=XDG_CONFIG_HOME=/etc
 created=$(date --utc --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%Y-%m-%dT%H:%M:%SZ)
 rm -f "$image"
 case $maker in
@@ -69,8 +73,8 @@ case $maker in
         say "the image, by buildah"
         container=$(own_buildah from scratch)
         own_buildah add --quiet "$container" "$place/root.tar" / >/dev/null
-        own_buildah config --user elivepatch --port 8420/tcp --workingdir / --cmd '' \
-            --entrypoint '["/usr/bin/elivepatch-server","--config","/etc/elivepatch/server.toml"]' \
+        own_buildah config --user elivepatch --port 8420/tcp --workingdir / --env "$config_home" \
+            --entrypoint '["/usr/bin/elivepatch-server"]' --cmd "--config $config" \
             --volume /var/lib/elivepatch-server --volume /var/cache/elivepatch-server \
             --label "org.opencontainers.image.version=$version" \
             --label org.opencontainers.image.licenses=GPL-3.0-or-later "$container"
@@ -84,8 +88,8 @@ case $maker in
         umoci raw add-layer --image "$place/layout:server" "$place/root.tar"
         umoci config --image "$place/layout:server" --created "$created" --architecture amd64 --os linux \
             --config.user elivepatch --config.exposedports 8420/tcp --config.workingdir / \
-            --config.entrypoint /usr/bin/elivepatch-server --config.entrypoint --config \
-            --config.entrypoint /etc/elivepatch/server.toml \
+            --config.env "$config_home" --config.entrypoint /usr/bin/elivepatch-server \
+            --config.cmd --config --config.cmd "$config" \
             --config.volume /var/lib/elivepatch-server --config.volume /var/cache/elivepatch-server \
             --config.label "org.opencontainers.image.version=$version" \
             --config.label org.opencontainers.image.licenses=GPL-3.0-or-later

@@ -218,6 +218,9 @@ if [ "$full" = yes ]; then
     scripts/check-gentoo.sh
     scripts/packages.sh
     scripts/test-packages.sh
+    say "the container image, by both of its makers"
+    scripts/test-images.sh --with buildah
+    scripts/test-images.sh --with umoci
 fi
 
 if [ "$full" = yes ]; then
