@@ -148,7 +148,10 @@ as_shown() {
     shown "$1" > "$place/shown"
     sed "s,$compose,$place/compose.yaml," "$place/shown" > "$place/script"
     [ "$(wc -l < "$place/script")" -eq 1 ] || { cat "$place/script"; echo "this is not one command"; return 1; }
-    sh -e "$place/script"
+    sh -e "$place/script" > "$place/output" 2>&1 || { cat "$place/output"; return 1; }
+    cat "$place/output"
+    # podman-compose ends well whatever podman says.
+    ! tr -d '\r' < "$place/output" | grep -q '^exit code: [1-9]'
 }
 
 say "what is in the image"
