@@ -44,6 +44,9 @@ else
     server=${CARGO_TARGET_DIR:-$PWD/target}/release/elivepatch-server
 fi
 
+# Packages of RPM have the times of files that are older than that: a clone's are when it was made.
+find packaging docs LICENSE CHANGELOG.md README.md -type f -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
 rm -rf "$output"
 mkdir -p "$ready/release"
 strip -o "$ready/release/elivepatch" "$client"

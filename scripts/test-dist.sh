@@ -116,9 +116,10 @@ for program in elivepatch elivepatch-server; do
         "$one/$program"-[0-9]*-x86_64-linux* || differ "the list of $program"
 done
 for file in "$one"/*.deb; do
+    dpkg-deb --contents "$file" > "$place/contents"
     for wanted in /usr/share/man/ /usr/share/bash-completion/completions/ /usr/share/zsh/vendor-completions/ \
         /usr/share/fish/vendor_completions.d/; do
-        dpkg-deb --contents "$file" | grep -q "$wanted.*elivepatch" || differ "${file##*/} has nothing in $wanted"
+        grep -q "$wanted.*elivepatch" "$place/contents" || differ "${file##*/} has nothing in $wanted"
     done
 done
 [ "$failures" -eq 0 ] || fail "$failures things are not as they should be" "they are marked WRONG above"
