@@ -55,30 +55,9 @@ image=target/images/elivepatch-server.tar
 compose=packaging/oci/compose.yaml
 name=localhost/elivepatch-server:latest
 
-failures=0
-# expect WHAT COMMAND…: the command must succeed.
-expect() {
-    what=$1
-    shift
-    if "$@" > "$place/said" 2>&1; then
-        echo "ok    $what"
-    else
-        echo "WRONG $what"
-        sed 's/^/      /' "$place/said"
-        failures=$((failures + 1))
-    fi
-}
-not() { ! "$@"; }
+. scripts/expect.sh
 equal() { [ "$1" = "$2" ] || { printf 'it is: %s\nnot:   %s\n' "$1" "$2"; return 1; }; }
 empty() { [ -z "$1" ] || { printf '%s\n' "$1"; return 1; }; }
-# wait_for COMMAND…: until it succeeds, for a minute.
-wait_for() {
-    for _ in $(seq 60); do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 1
-    done
-    "$@"
-}
 
 say "what the image says of itself"
 skopeo inspect --config "oci-archive:$image" > "$place/image.json"

@@ -34,20 +34,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-failures=0
-# expect WHAT COMMAND…: the command must succeed.
-expect() {
-    what=$1
-    shift
-    if "$@" > "$place/said" 2>&1; then
-        echo "ok    $what"
-    else
-        echo "WRONG $what"
-        sed 's/^/      /' "$place/said"
-        failures=$((failures + 1))
-    fi
-}
-not() { ! "$@"; }
+. scripts/expect.sh
 inside() {
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"
 }
@@ -55,14 +42,6 @@ there() { [ -e "$root/$1" ] || [ -L "$root/$1" ]; }
 has_text() { grep -q -- "$2" "$root/$1"; }
 owner_is() { [ "$(inside stat --format='%U:%G %a' "/$1")" = "$2" ]; }
 enabled() { [ "$(inside systemctl is-enabled "$1")" = enabled ]; }
-# wait_for COMMAND…: until it succeeds, for a minute.
-wait_for() {
-    for _ in $(seq 60); do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 1
-    done
-    return 1
-}
 
 # next_version PACKAGE: the same package with a higher version, and with a config that its maintainer changed.
 next_version() {

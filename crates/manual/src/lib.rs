@@ -9,4 +9,4 @@ mod pages;
 
 pub use check::problems;
 pub use completions::{Shell, completions};
-pub use pages::{Entry, Manual, Page, day, page_names, write_pages};
+pub use pages::{Entry, Manual, Page, day, write_pages};
