@@ -30,6 +30,7 @@ mod stage;
 mod system;
 mod told_machine;
 mod wait;
+mod worker;
 
 pub use api::Api;
 pub use case::{Case, Refusal, all_are_refused, all_become_livepatches};
@@ -55,3 +56,4 @@ pub use stage::Stage;
 pub use system::RegisteredSystem;
 pub use told_machine::ToldMachine;
 pub use wait::{BUILD_LIMIT, SHORT_LIMIT, wait_until};
+pub use worker::TestWorker;

@@ -26,6 +26,8 @@ pub struct ServerOptions {
     pub work_directory: Option<PathBuf>,
     /// Where its packages, toolchain roots and bases are; those of all tests when absent.
     pub shared_cache: Option<PathBuf>,
+    /// Whether workers of other machines are to build, and none here.
+    pub without_workers: bool,
 }
 
 /// A real server with records of its own. It shares packages, toolchain root and base with all
@@ -36,6 +38,7 @@ pub struct TestServer {
     /// `127.0.0.1:PORT`, the same after each start.
     address: String,
     data_directory: PathBuf,
+    without_workers: bool,
     place: tempfile::TempDir,
 }
 
@@ -58,8 +61,13 @@ impl TestServer {
         };
         fs::write(place.path().join("server.toml"), config).expect("own directory");
         let data_directory = options.data_directory.unwrap_or_else(|| place.path().join("data"));
-        let mut server =
-            Self { child: None, address: "127.0.0.1:0".to_owned(), data_directory, place };
+        let mut server = Self {
+            child: None,
+            address: "127.0.0.1:0".to_owned(),
+            data_directory,
+            without_workers: options.without_workers,
+            place,
+        };
         server.restart();
         server
     }
@@ -75,6 +83,7 @@ impl TestServer {
         let begin = self.log().len();
         let mut command = bound_to_this_test(&program("elivepatch-server"));
         command
+            .arg(if self.without_workers { "serve" } else { "all" })
             .arg("--config")
             .arg(self.place.path().join("server.toml"))
             .args(["--listen", &self.address, "--data-directory"])
@@ -209,7 +218,7 @@ impl Drop for TestServer {
 }
 
 /// A cache directory that has its own place for work, and shares all else.
-fn lay_out_cache(cache: &Path, shared: &Path, work: Option<&Path>) {
+pub(crate) fn lay_out_cache(cache: &Path, shared: &Path, work: Option<&Path>) {
     fs::create_dir_all(cache).expect("own directory");
     for name in ["apt", "packages", "toolchain-roots", "bases"] {
         let target = shared.join(name);

@@ -160,8 +160,13 @@ fn cves() {
 
 #[test]
 fn run_a_server() {
+    // The machine that builds is the server's here, and has the group of no package.
+    let worker = "timeout --preserve-status 30 elivepatch-server worker --data-directory /srv/worker/data \
+        --cache-directory /srv/worker/cache 2>&1 | tee worker.log; grep 'the server takes this worker' worker.log #";
     Play::of("docs/run-a-server.md")
         .learn("elivepatch builds", "5d2f…", Place::Server, FINGERPRINT)
+        .instead_of("-o root -g elivepatch ", "")
+        .instead_of("elivepatch-server worker  ", worker)
         .carry("elivepatch enrol", "web-1.token")
         .instead_of("--token-file -", "--token-file - <web-1.token")
         .stop_server_before("cp -r /var/backups/elivepatch/. ")

@@ -6,7 +6,7 @@ use elivepatch_manual::Shell;
 use elivepatch_model::{HostName, KernelRelease, Role, Tag, TokenId};
 use elivepatch_server::{
     app::{CveId, LinuxVersion},
-    config::{Overrides, Places},
+    config::{Overrides, Places, WorkerSection},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,6 +44,10 @@ pub struct Arguments {
 pub enum Command {
     /// Run the API and its workers in one process (the default).
     All(ServeArguments),
+    /// Run the API without workers: those of other machines build.
+    Serve(ServeArguments),
+    /// Build for a server on another machine, with its config's section [worker].
+    Worker(WorkerArguments),
     /// Write a commented config file and make the directories.
     Init(AllArguments),
     /// Read the config, show what it says, and name every problem.
@@ -223,8 +227,8 @@ pub enum TokenCommand {
 /// What `token create` takes.
 #[derive(Debug, Args)]
 pub struct TokenCreateArguments {
-    /// What it allows: read, submit (also order and cancel builds), admin (everything), or host: to enrol one
-    /// host, once.
+    /// What it allows: read, submit (also order and cancel builds), admin (everything else), worker (to build for
+    /// the server), or host: to enrol one host, once.
     #[arg(long, value_name = "ROLE")]
     pub role: Role,
     /// Whose it is; for people, in lists and in the audit log.
@@ -353,6 +357,53 @@ pub struct ServeArguments {
     old: OldArguments,
 }
 
+/// What a worker takes.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// The server to build for, such as https://patches.example.org:8420, whatever the config says.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The SHA-256 of its certificate: it must have this one, whoever has signed it.
+    #[arg(long, value_name = "SHA256")]
+    server_certificate: Option<String>,
+    /// A file with a token of the role worker.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<Utf8PathBuf>,
+    /// What this machine is called on the server [default: its host name].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Keep nothing but a lock and what is needed for a moment here, whatever the config says.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_directory: Option<Utf8PathBuf>,
+    /// Keep packages, toolchain roots and bases here, whatever the config says.
+    #[arg(long, value_name = "DIRECTORY")]
+    cache_directory: Option<Utf8PathBuf>,
+}
+
+impl WorkerArguments {
+    /// Puts what is given in the place of what the config says.
+    pub fn apply(&self, section: &mut WorkerSection) {
+        let absolute =
+            |path: &Utf8PathBuf| camino::absolute_utf8(path).unwrap_or_else(|_| path.clone());
+        let over = |given: &Option<String>, own: &mut Option<String>| {
+            if given.is_some() {
+                own.clone_from(given);
+            }
+        };
+        // Those are the other server's.
+        if self.url.is_some() && self.url != section.server {
+            section.certificate = None;
+            section.token_file = None;
+        }
+        over(&self.url, &mut section.server);
+        over(&self.server_certificate, &mut section.certificate);
+        over(&self.name, &mut section.name);
+        if let Some(path) = &self.token_file {
+            section.token_file = Some(absolute(path));
+        }
+    }
+}
+
 /// What wins over the config file.
 #[derive(Debug, Args)]
 pub struct AllArguments {
@@ -372,6 +423,8 @@ impl Command {
     fn cache(&self) -> Option<&CacheArguments> {
         match self {
             Self::All(_)
+            | Self::Serve(_)
+            | Self::Worker(_)
             | Self::Init(_)
             | Self::CheckConfig
             | Self::Feed(_)
@@ -412,7 +465,7 @@ impl Arguments {
     /// The options of the first elivepatch's server.
     pub fn old(&self) -> &OldArguments {
         match &self.command {
-            Some(Command::All(serve)) => &serve.old,
+            Some(Command::All(serve) | Command::Serve(serve)) => &serve.old,
             _ => &self.serve.old,
         }
     }
@@ -429,13 +482,18 @@ impl Arguments {
     /// The values that win over the config file.
     pub fn overrides(&self) -> Overrides {
         let all = match &self.command {
-            Some(Command::All(serve)) => &serve.all,
+            Some(Command::All(serve) | Command::Serve(serve)) => &serve.all,
             Some(Command::Init(all)) => all,
             _ => &self.serve.all,
         };
         let old = self.old();
         let own = self.command.as_ref().and_then(Command::cache);
-        let cache_directory = own.map_or(&all.cache_directory, |own| &own.cache_directory);
+        let (data_directory, cache_directory) = match &self.command {
+            Some(Command::Worker(worker)) => (&worker.data_directory, &worker.cache_directory),
+            _ => {
+                (&all.data_directory, own.map_or(&all.cache_directory, |own| &own.cache_directory))
+            }
+        };
         // A path on the command line is relative to where the command was given.
         let absolute =
             |path: &Utf8PathBuf| camino::absolute_utf8(path).unwrap_or_else(|_| path.clone());
@@ -445,7 +503,7 @@ impl Arguments {
             port: old.port,
             jobs: old.jobs,
             tls: old.tls(absolute).ok().flatten(),
-            data_directory: all.data_directory.as_ref().map(absolute),
+            data_directory: data_directory.as_ref().map(absolute),
             cache_directory: cache_directory.as_ref().map(absolute),
         }
     }

@@ -1,4 +1,4 @@
-//! The server: `elivepatch-server` runs the API and one worker in one process.
+//! The server: `elivepatch-server` runs the API and its workers in one process, or either of them.
 
 mod actor;
 mod arguments;
@@ -21,12 +21,15 @@ mod worker;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
+use commands::all::Building;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(report::panicked));
     let arguments = Arguments::read();
     let result = match &arguments.command {
-        None | Some(Command::All(_)) => commands::all::run(&arguments),
+        None | Some(Command::All(_)) => commands::all::run(&arguments, Building::Here),
+        Some(Command::Serve(_)) => commands::all::run(&arguments, Building::Elsewhere),
+        Some(Command::Worker(worker)) => commands::worker::run(&arguments, worker),
         Some(Command::Init(_)) => commands::init::run(&arguments),
         Some(Command::KernelConfig { release, .. }) => {
             commands::kernel_config::run(&arguments, release)

@@ -37,6 +37,7 @@ pub fn say(message: &str) {
 /// How many builds run at the same time, for people.
 pub fn workers(count: u32) -> String {
     match count {
+        0 => "none here: builds wait for workers of other machines".to_owned(),
         1 => "1, so one build at a time".to_owned(),
         count => format!("{count}, so up to {count} builds at the same time"),
     }

@@ -14,7 +14,7 @@ use elivepatch_server::{
     app::{Inventories, Inventory},
 };
 
-use crate::{error::CommandError, source_options::source_options};
+use crate::{error::CommandError, report, source_options::source_options};
 
 /// What the worker needs of a builder. Calls block.
 pub trait BuildRunner: Send + Sync {
@@ -176,6 +176,22 @@ pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError>
         CommandError::input(error, hint)
     })?;
     Ok(Arc::new(builder))
+}
+
+/// Says what a builder can do, and what will not work.
+pub fn announce(runner: &dyn BuildRunner, unsigned: Option<&Failure>) {
+    for line in runner.describe() {
+        anstream::eprintln!("worker: {line}");
+    }
+    for (source, failure) in runner.unusable_sources() {
+        report::warn(&format!(
+            "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
+            failure.hint
+        ));
+    }
+    if let Some(failure) = unsigned {
+        report::warn(&format!("builds will fail: {failure}; {}", failure.hint));
+    }
 }
 
 /// The config of a stock kernel in the archive that the server looks in.

@@ -1,10 +1,12 @@
-//! What the listener needs of the process.
+//! What a server or worker needs of the process.
 
 use std::sync::Arc;
 
 use elivepatch_server::tls::ServerCertificate;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::CommandError;
 
 /// Lets the process open as many files as it may. The limit that it begins with, most often 1024, is there for programs
 /// that use select(2) (systemd.exec(5), LimitNOFILE=).
@@ -16,12 +18,27 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Reads certificate and key again with each SIGHUP, as after they were renewed. Does not end.
+/// Waits until somebody wants the process to end.
+///
+/// # Errors
+/// When the system does not tell.
+pub async fn wait_for_signal() -> Result<(), CommandError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::bug)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::bug)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Reads certificate and key again with each SIGHUP, as after they were renewed; a process without them is not to end by
+/// it. Does not end.
 pub async fn renew(certificate: Option<Arc<ServerCertificate>>) {
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
     while hang_up.recv().await.is_some() {
         let Some(certificate) = &certificate else {
-            tracing::info!("SIGHUP: connections are not encrypted, there is nothing to read again");
+            tracing::info!("SIGHUP: there is no certificate to read again");
             continue;
         };
         match certificate.read_again() {

@@ -109,7 +109,10 @@ fn options_that_do_not_go_together_are_told() {
     let home = Home::new("");
     let error = home.fails(&create(&["admin", "--tag", "web"]), 1);
     assert!(error.contains("error: --tag is for tokens that enrol a host"), "{error}");
-    assert!(home.fails(&create(&["root"]), 2).contains("is no role: read, submit, admin or host"));
+    assert!(
+        home.fails(&create(&["root"]), 2)
+            .contains("is no role: read, submit, admin, host or worker")
+    );
     let error = home.fails(&create(&["read", "--expires", "1y"]), 2);
     assert!(error.contains("write it in days, hours or minutes, such as 24h or 90d"), "{error}");
     assert!(home.fails(&create(&["host", "--host", "a/b"]), 2).contains("is no name of a host"));

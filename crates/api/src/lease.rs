@@ -4,12 +4,15 @@
 //! and every write carries the token: a worker that lost its lease can change nothing.
 
 use elivepatch_model::{
-    Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, Failure, Fix,
-    Manifest, PatchRecord, ProbeRecord, RebuildOf, Sha256Digest, TargetFacts,
+    Architecture, BehaviourCheck, BuildEvent, BuildKey, BuildNumber, BuildOptions, BuilderStamp,
+    Failure, Fix, Manifest, PatchRecord, ProbeRecord, RebuildOf, Sha256Digest, TargetFacts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// The header in which the token of a lease goes with every call for a leased build.
+pub const LEASE_HEADER: &str = "elivepatch-lease";
 
 /// A secret that proves the right to write to a leased build: 32 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -28,6 +31,8 @@ impl std::fmt::Debug for LeaseToken {
 pub struct ClaimRequest {
     /// The worker's name, unique among the workers.
     pub worker: String,
+    /// What its builder is: the server leases builds only to one that makes the same of them as its own.
+    pub builder: BuilderStamp,
     /// The architectures that it builds for.
     pub architectures: Vec<Architecture>,
     /// The releases of which it has a base ready: such builds are preferred.

@@ -45,7 +45,7 @@ pub use host::{
 };
 pub use lease::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
-    Lease, LeaseToken, LeasedBuild,
+    LEASE_HEADER, Lease, LeaseToken, LeasedBuild,
 };
 pub use livepatch::LivepatchResource;
 pub use rebuild::{RebuildParts, RebuildRequest};

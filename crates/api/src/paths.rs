@@ -26,11 +26,11 @@ pub const WITHDRAWALS: &str = "/api/v2/withdrawals";
 pub const EXPOSURE: &str = "/api/v2/exposure";
 /// `GET`: who asked for, assigned and loaded what.
 pub const AUDIT: &str = "/api/v2/audit";
-/// `GET`: health of the server and its worker.
+/// `GET`: health of the server and its workers.
 pub const HEALTH: &str = "/api/v2/health";
 /// `GET`: version of the server.
 pub const VERSION: &str = "/api/v2/version";
 /// `GET`: the OpenAPI document.
 pub const OPENAPI: &str = "/api/v2/openapi.json";
-/// `POST`: a worker asks for work. Leases are served to workers only, on a router of their own.
+/// `POST`: a worker asks for work. What is below `/worker/v2` is for workers only.
 pub const LEASES: &str = "/worker/v2/leases";

@@ -93,7 +93,15 @@ impl Builder {
         if let Some(signer) = self.signer() {
             common.push_str(&format!(" signer {}", signer.identity()));
         }
-        BuilderIdentity { common, sources: self.sources.identities() }
+        let BuilderOptions { header_objects, probe_header_objects, allow_unproven, debian, .. } =
+            &self.options;
+        // By the names that the server's config has for them.
+        let rules = format!(
+            "header_objects = {header_objects}, cve_header_objects = {probe_header_objects}, allow_unproven = \
+             {allow_unproven}, suites = {:?}",
+            debian.suites
+        );
+        BuilderIdentity { common, sources: self.sources.identities(), rules }
     }
 
     /// What it can do, one line each, for people.

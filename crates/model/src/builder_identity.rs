@@ -1,4 +1,6 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{KernelRelease, ReleasePattern, Sha256Digest, SourceTemplate, TargetFacts};
 
@@ -9,6 +11,9 @@ pub struct BuilderIdentity {
     pub common: String,
     /// The sources of the server's config, in the order in which they are asked.
     pub sources: Vec<SourceIdentity>,
+    /// What the config lets it take on, in words: it decides whether there is a livepatch, not what it is, and is in no
+    /// build's key.
+    pub rules: String,
 }
 
 /// What of a source decides a builder's results.
@@ -42,12 +47,66 @@ pub struct NamedIdentity {
     pub content: Option<Sha256Digest>,
 }
 
+/// A builder's identity as a worker says it: two builders with the same stamp make the same of a request, as
+/// far as their machines' limits of time, memory and disk allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BuilderStamp {
+    /// [`BuilderIdentity::common`].
+    pub common: String,
+    /// The digest of [`BuilderIdentity::sources`].
+    pub sources: Sha256Digest,
+    /// [`BuilderIdentity::rules`].
+    pub rules: String,
+}
+
+impl BuilderStamp {
+    /// Version and revision of its code.
+    pub fn version(&self) -> &str {
+        self.common.split(' ').next().unwrap_or_default()
+    }
+}
+
 impl SourceIdentity {
     /// Whether it gives sources that kernels are built from here, and no stock kernels.
     fn builds_kernels(&self) -> bool {
         match self {
             Self::Tree { .. } => true,
             Self::Named(named) => named.builds_kernels,
+        }
+    }
+
+    /// Writes all of it, so that no two identities have the same text: a line for each part, and none of them
+    /// has a line break.
+    fn write_whole(&self, text: &mut String) {
+        let mut line = |name: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "{name} {value}").expect("a String takes everything");
+        };
+        match self {
+            Self::Tree { release, digest } => {
+                line("tree", release);
+                line("digest", digest);
+            }
+            Self::Named(NamedIdentity {
+                releases,
+                digest,
+                builds_kernels,
+                places,
+                files,
+                content,
+            }) => {
+                line("named", digest);
+                releases.iter().for_each(|pattern| line("release", pattern));
+                line("builds-kernels", builds_kernels);
+                places.iter().for_each(|place| line("place", place));
+                for (name, digest) in files {
+                    line("file", &format_args!("{digest} {name:?}"));
+                }
+                if let Some(content) = content {
+                    line("content", content);
+                }
+            }
         }
     }
 
@@ -87,6 +146,16 @@ impl SymbolUse {
 }
 
 impl BuilderIdentity {
+    /// The whole of it, short enough to be sent with each question for work.
+    pub fn stamp(&self) -> BuilderStamp {
+        let mut text = String::new();
+        for source in &self.sources {
+            source.write_whole(&mut text);
+        }
+        let sources = Sha256Digest::of(text.as_bytes());
+        BuilderStamp { common: self.common.clone(), sources, rules: self.rules.clone() }
+    }
+
     /// What of it decides about builds for a release: another release's source does not.
     pub fn of_builds_for(&self, release: &KernelRelease) -> String {
         let mut text = self.common.clone();

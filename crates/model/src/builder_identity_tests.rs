@@ -31,7 +31,11 @@ fn debian() -> SourceIdentity {
 }
 
 fn words(sources: &[SourceIdentity], name: &str) -> String {
-    let identity = BuilderIdentity { common: "0.2.0+abc".to_owned(), sources: sources.to_vec() };
+    let identity = BuilderIdentity {
+        common: "0.2.0+abc".to_owned(),
+        sources: sources.to_vec(),
+        ..BuilderIdentity::default()
+    };
     identity.of_builds_for(&release(name))
 }
 
@@ -124,5 +128,46 @@ fn symbols_are_needed_where_the_server_may_build_the_kernel() {
         assert_eq!(needs(&sources, version, has_baseline), decide, "{version:?}");
         let sources = [debian(), tree.clone()];
         assert_eq!(needs(&sources, version, has_baseline), decide, "{version:?}");
+    }
+}
+
+#[test]
+fn stamp_is_that_of_the_same_builder_only() {
+    let stamp = |sources: &[SourceIdentity]| {
+        let identity = BuilderIdentity {
+            common: "1.2.0+a b c".to_owned(),
+            sources: sources.to_vec(),
+            rules: "x 1".to_owned(),
+        };
+        identity.stamp()
+    };
+    let whole = || NamedIdentity {
+        places: vec!["/srv/{release}.tar".parse().expect("a template")],
+        files: BTreeMap::from([("/srv/6.1.0.tar".to_owned(), Sha256Digest::of(b"file"))]),
+        content: Some(Sha256Digest::of(b"content")),
+        ..named(&["6.1.*"], b"one")
+    };
+    let of = |named: NamedIdentity| stamp(&[SourceIdentity::Named(named)]);
+    assert_eq!(of(whole()), of(whole()));
+    assert_eq!(of(whole()).version(), "1.2.0+a");
+    let others = [
+        stamp(&[]),
+        stamp(&[tree("6.1.0", b"one")]),
+        stamp(&[tree("6.1.1", b"one")]),
+        stamp(&[tree("6.1.0", b"two")]),
+        stamp(&[tree("6.1.0", b"one"), tree("6.1.1", b"one")]),
+        stamp(&[tree("6.1.1", b"one"), tree("6.1.0", b"one")]),
+        of(whole()),
+        of(NamedIdentity { digest: Sha256Digest::of(b"two"), ..whole() }),
+        of(NamedIdentity { releases: Vec::new(), ..whole() }),
+        of(NamedIdentity { builds_kernels: false, ..whole() }),
+        of(NamedIdentity { places: Vec::new(), ..whole() }),
+        of(NamedIdentity { files: BTreeMap::new(), ..whole() }),
+        of(NamedIdentity { content: None, ..whole() }),
+    ];
+    let allowing = BuilderStamp { rules: "x 2".to_owned(), ..of(whole()) };
+    assert!(!others.contains(&allowing));
+    for (index, one) in others.iter().enumerate() {
+        assert!(!others[..index].contains(one), "{index}: {one:?}");
     }
 }

@@ -348,11 +348,11 @@ failure_classes! {
          then submit again.";
     /// The worker that had the build was lost too often.
     WorkerLost = "worker-lost", Infrastructure,
-        "Look in the server's log for why the server stopped, such as lack of memory. Then \
-         submit again.";
+        "Look in the log of the server, or of the worker where another machine builds, for why \
+         it stopped, such as lack of memory or of a network. Then submit again.";
     /// Something in elivepatch itself is wrong.
     Internal = "internal", Infrastructure,
-        "Report it with the server's log.";
+        "Report it with the log of the server, and of the worker where another machine builds.";
     /// In the answer of a newer server: a class that this version does not know.
     Unknown = "unknown", Patch,
         "Update elivepatch: the server knows more reasons than this version does.";

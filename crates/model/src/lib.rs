@@ -50,7 +50,9 @@ pub use build::{BuildEvent, BuildState, Step, StepName, StepState};
 pub use build_key::{BuildKey, BuildKeyInput};
 pub use build_number::BuildNumber;
 pub use build_options::BuildOptions;
-pub use builder_identity::{BuilderIdentity, NamedIdentity, SourceIdentity, SymbolUse};
+pub use builder_identity::{
+    BuilderIdentity, BuilderStamp, NamedIdentity, SourceIdentity, SymbolUse,
+};
 pub use built_files::{BuiltFiles, LeftOut};
 pub use clamp::clamp_line;
 pub use config::{ConfigDifference, ConfigError, ConfigValue, KernelConfig};

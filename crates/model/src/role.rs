@@ -15,16 +15,18 @@ pub enum Role {
     Admin,
     /// One host: report for itself, be told what is assigned to it, and fetch that.
     Host,
+    /// One machine that builds: lease builds and hand over their livepatches, and nothing else.
+    Worker,
 }
 
 /// A word that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no role: read, submit, admin or host")]
+#[error("{0:?} is no role: read, submit, admin, host or worker")]
 pub struct RoleError(String);
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 4] = [Self::Admin, Self::Submit, Self::Host, Self::Read];
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Submit, Self::Host, Self::Worker, Self::Read];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Role {
             Self::Submit => "submit",
             Self::Admin => "admin",
             Self::Host => "host",
+            Self::Worker => "worker",
         }
     }
 }

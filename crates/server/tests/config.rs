@@ -50,6 +50,10 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     let limits = [limits.orders, limits.orders_per_day, limits.kernels_per_day];
     assert_eq!(limits, [Some(4), Some(100), Some(4)]);
     config.compat = CompatSection::default();
+    // Without these it is no machine that only builds.
+    let worker = std::mem::take(&mut config.worker);
+    assert!(worker.server.is_some() && worker.certificate.is_some());
+    assert!(worker.token_file.is_some() && worker.name.is_some());
     // Nothing is read from the network unasked.
     assert!(config.feed.source.take().is_some());
     // The key for manifests is in the data directory, and modules are signed by nobody.
@@ -59,7 +63,7 @@ fn template_says_the_defaults_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(config, defaults);
     assert_eq!(config.manifest_key(), "/var/lib/elivepatch/manifest.key");
     let keys = on.iter().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
-    assert_eq!(keys, 97, "a key without documentation, or documentation without a key");
+    assert_eq!(keys, 101, "a key without documentation, or documentation without a key");
 }
 
 #[test]

@@ -3,8 +3,9 @@ use jiff::Timestamp;
 use sqlx::{Sqlite, Transaction};
 
 use crate::{
-    Store, StoreError,
+    LeaseProof, Store, StoreError,
     events::{append_state, end_steps},
+    lease::require_lease,
     row::to_json,
 };
 
@@ -79,6 +80,18 @@ impl Store {
         let builds = take_back(&mut transaction, rows, end, now).await?;
         transaction.commit().await?;
         Ok(builds)
+    }
+
+    /// Gives a build back that its worker does not end: it waits for another one, and has not lost an attempt.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the proof does not hold.
+    pub async fn release(&self, proof: &LeaseProof, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.write().await?;
+        require_lease(&mut transaction, proof, now).await?;
+        requeue(&mut transaction, proof.number, Loss::Free, None, now).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 }
 

@@ -1,21 +1,17 @@
 use std::{sync::Arc, time::Duration};
 
 use elivepatch_api::client::Client;
-use elivepatch_builder::remove_work_directory;
-use elivepatch_model::{Failure, Sha256Digest};
+use elivepatch_model::Failure;
 use elivepatch_server::{
     App, AppError, AppOptions, Reach, RouterTransport, ServerConfig, WorkerEnd,
-    app::{DataDirectoryError, StoreError, V1Options},
+    app::{StoreError, V1Options},
     config::Places,
     connections::{self, ConnectionLimits},
     public_router,
     tls::ServerCertificate,
     worker_router,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{load_config, make_directory};
@@ -25,14 +21,23 @@ use crate::{
     housekeeping, logging, manifest_key, owner, report,
     runner::{self, BuildRunner},
     serving,
-    worker::{self, Pool},
+    worker::{self, Pool, WorkerName},
 };
 
 /// How long the workers and open connections get to end when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Where builds are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Building {
+    /// Also in this process.
+    Here,
+    /// By workers of other machines only.
+    Elsewhere,
+}
+
 /// Runs the API and the workers until a signal ends them.
-pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
+pub fn run(arguments: &Arguments, building: Building) -> Result<(), CommandError> {
     logging::start(arguments.old().debug);
     serving::raise_file_limit();
     let config = load_config(arguments, &Places::of_this_user())?;
@@ -43,13 +48,13 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
         .enable_all()
         .build()
         .map_err(CommandError::bug)?;
-    let result = runtime.block_on(serve(&config));
+    let result = runtime.block_on(serve(&config, building));
     // A build that does not stop in time must not hold the process; its tools die with it.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
 }
 
-async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
+async fn serve(config: &ServerConfig, building: Building) -> Result<(), CommandError> {
     // First what fails fast. Whoever connects already is answered when the rest is ready.
     let certificate = super::certificate::open(config)?.map(Arc::new);
     let listener = listen(config).await?;
@@ -69,7 +74,18 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     let app = App::open(options).await.map_err(open_error)?;
     let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
     worker::release(&app, WorkerEnd::Died).await.map_err(open_error)?;
-    announce(config, &listener, certificate.as_deref(), runner.as_ref(), unsigned.as_ref());
+    let workers = match building {
+        Building::Here => config.builder.workers,
+        Building::Elsewhere => 0,
+    };
+    announce(
+        config,
+        workers,
+        &listener,
+        certificate.as_deref(),
+        runner.as_ref(),
+        unsigned.as_ref(),
+    );
     announce_access(config, &app).await.map_err(open_error)?;
     let reach = match (config.listen.ip().is_loopback(), config.wants_tokens()) {
         (true, false) => Reach::Loopback,
@@ -79,7 +95,7 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     let chores = app.start_chores();
     let sweeper = housekeeping::start(app.clone(), Arc::clone(&runner));
     let stop = CancellationToken::new();
-    let mut workers = pool(config, &app, runner, stop.clone())?.start(config.builder.workers);
+    let mut workers = pool(config, &app, runner, stop.clone())?.start(workers);
     let mut server = tokio::spawn({
         let router = public_router(app.clone(), reach);
         let limits = ConnectionLimits::default();
@@ -88,10 +104,14 @@ async fn serve(config: &ServerConfig) -> Result<(), CommandError> {
     let renewal = tokio::spawn(serving::renew(certificate));
     // None of them ends by itself: half a server would only look like one.
     let outcome = tokio::select! {
-        signal = wait_for_signal() => signal,
-        ended = workers.join_next() => {
-            Err(ended_by_itself("worker", ended.and_then(Result::err)))
-        }
+        signal = serving::wait_for_signal() => signal,
+        Some(ended) = workers.join_next() => Err(match ended {
+            Ok(Some(refusal)) => {
+                CommandError::bug(anyhow::Error::new(refusal).context("the server refuses its worker"))
+            }
+            Ok(None) => ended_by_itself("worker", None),
+            Err(error) => ended_by_itself("worker", Some(error)),
+        }),
         ended = &mut server => Err(ended_by_itself("listener", ended.err())),
     };
     tracing::info!("stopping");
@@ -149,16 +169,10 @@ fn pool(
     runner: Arc<dyn BuildRunner>,
     stop: CancellationToken,
 ) -> Result<Pool, CommandError> {
-    // Named after the data directory, which is locked: no other server works in it, and what lies
-    // there was left by an earlier run.
-    let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
-    let work_directory = config.cache_directory.join("work").join(name);
-    remove_work_directory(&work_directory)
-        .map_err(|error| CommandError::input(error, format!("sudo rm -r {work_directory}")))?;
-    make_directory(&work_directory)?;
     let transport = RouterTransport::new(worker_router(app.clone()));
     let client = Client::new(Arc::new(transport));
-    Ok(Pool { client, runner, work_directory, stop })
+    let work_directory = worker::work_directory(config)?;
+    Ok(Pool { client, runner, name: WorkerName::Inside, work_directory, stop })
 }
 
 async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
@@ -183,6 +197,7 @@ async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {
 
 fn announce(
     config: &ServerConfig,
+    workers: u32,
     listener: &TcpListener,
     certificate: Option<&ServerCertificate>,
     runner: &dyn BuildRunner,
@@ -199,19 +214,8 @@ fn announce(
     }
     anstream::eprintln!("data:  {}", config.data_directory);
     anstream::eprintln!("cache: {}", config.cache_directory);
-    anstream::eprintln!("workers: {}", report::workers(config.builder.workers));
-    for line in runner.describe() {
-        anstream::eprintln!("worker: {line}");
-    }
-    for (source, failure) in runner.unusable_sources() {
-        report::warn(&format!(
-            "builds that need it will fail: the [[source]] {source} cannot be used: {failure}; {}",
-            failure.hint
-        ));
-    }
-    if let Some(failure) = unsigned {
-        report::warn(&format!("builds will fail: {failure}; {}", failure.hint));
-    }
+    anstream::eprintln!("workers: {}", report::workers(workers));
+    runner::announce(runner, unsigned);
     for problem in super::fix::source_problems(config) {
         report::warn(&format!("a source of fixes cannot be used: {problem}"));
     }
@@ -238,23 +242,10 @@ async fn announce_access(config: &ServerConfig, app: &App) -> Result<(), AppErro
     Ok(())
 }
 
-async fn wait_for_signal() -> Result<(), CommandError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::bug)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::bug)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
 fn open_error(error: AppError) -> CommandError {
     let hint = match &error {
-        AppError::DataDirectory(DataDirectoryError::InUse { .. }) => {
-            "stop the other server, or give another directory with --data-directory"
-        }
-        AppError::DataDirectory(DataDirectoryError::Unusable { .. })
-        | AppError::Store(StoreError::Blob { .. }) => {
+        AppError::DataDirectory(error) => super::data_directory_hint(error),
+        AppError::Store(StoreError::Blob { .. }) => {
             "give a directory that this user can write in with --data-directory"
         }
         AppError::Store(StoreError::Newer { .. }) => {

@@ -6,7 +6,7 @@ use elivepatch_server::{
     tls::MadeCertificate,
 };
 
-use super::load_config;
+use super::{load_config, worker};
 use crate::{arguments::Arguments, error::CommandError, manifest_key, owner, report, runner};
 
 /// Reads the config, shows what it says, and names every problem.
@@ -45,6 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<(), CommandError> {
     anstream::println!("cache directory:  {}", config.cache_directory);
     anstream::println!("queue limit:      {} builds", config.queue_limit);
     anstream::println!("workers:          {}", report::workers(config.builder.workers));
+    if let Some(server) = worker::named_server(&config)? {
+        anstream::println!("builds for:       {server}, by elivepatch-server worker");
+    }
     match config.builder.jobs {
         0 => anstream::println!("jobs:             one for each core"),
         jobs => anstream::println!("jobs:             {jobs}"),

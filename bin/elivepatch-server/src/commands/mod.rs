@@ -18,12 +18,14 @@ pub mod manifest_key;
 pub mod module_key;
 pub mod token;
 pub mod toolchain;
+pub mod worker;
 
 use camino::Utf8Path;
 use elivepatch_builder::{Cache, HousekeepingError, Observer};
 use elivepatch_model::{BuildEvent, Failure, Fault};
 use elivepatch_server::{
     ServerConfig,
+    app::DataDirectoryError,
     config::{ConfigError, Places},
 };
 
@@ -137,9 +139,21 @@ impl Observer for Talker {
     }
 }
 
+/// What to do about a data directory that cannot be used.
+fn data_directory_hint(error: &DataDirectoryError) -> &'static str {
+    match error {
+        DataDirectoryError::InUse { .. } => {
+            "a machine is a server or a worker: stop the other one, or give another directory with --data-directory"
+        }
+        DataDirectoryError::Unusable { .. } => {
+            "give a directory that this user can write in with --data-directory"
+        }
+    }
+}
+
 /// Makes a directory that only this user can look into, whatever the umask. One that is there keeps
 /// its mode.
-fn make_directory(path: &Utf8Path) -> Result<(), CommandError> {
+pub fn make_directory(path: &Utf8Path) -> Result<(), CommandError> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let make = || {
         if path.is_dir() {

@@ -124,8 +124,15 @@ async fn make(config: &ServerConfig, store: &Store, new: &NewToken) -> Result<()
     } else {
         let role = new.role;
         report::say(&format!("the token {id} has the role {role}, {until}; it is shown only now"));
-        report::say(&format!("the client takes it from a file: {options} --token-file FILE"));
-        if !config.wants_tokens() {
+        report::say(&match role {
+            Role::Worker => {
+                format!(
+                    "on the machine that builds: elivepatch-server worker {options} --token-file FILE"
+                )
+            }
+            _ => format!("the client takes it from a file: {options} --token-file FILE"),
+        });
+        if role != Role::Worker && !config.wants_tokens() {
             report::say(
                 "note: this server asks for no tokens, because only its own machine reaches it \
                  ([access] in the config)",

@@ -1,6 +1,6 @@
 //! The pages of what sets a server up and keeps it in order.
 
-use elivepatch_manual::Page;
+use elivepatch_manual::{Entry, Page};
 
 use super::{CACHE, CONFIG, DATA};
 
@@ -14,6 +14,38 @@ const ALL: Page = Page {
     )],
     see_also: &["elivepatch-server-check-config(8)"],
 };
+
+const SERVE: Page = Page {
+    command: "serve",
+    description: "For a server whose builds are all done on other machines, by elivepatch-server worker. Otherwise it is \
+        as without a command; also the cache is used, for what is asked about kernels.",
+    files: &[CONFIG, DATA, CACHE],
+    examples: &[("elivepatch-server serve", "Serve, and build nothing here.")],
+    see_also: &["elivepatch-server-worker(8)", "elivepatch-server-all(8)"],
+};
+
+const WORKER: Page = Page {
+    command: "worker",
+    description: "Any number of machines may build for a server, each with a token of its own and a copy of the server's \
+        config. They ask the server for work over HTTPS; nothing connects to them. A worker ends with 1 when the server \
+        does not take it: when its token is not valid, or its version or sources of kernels are not the server's. \
+        SIGTERM gives the builds under way back.",
+    files: &[CONFIG, WORKER_DATA, CACHE],
+    examples: &[
+        ("elivepatch-server worker", "As the config's section [worker] says."),
+        (
+            "elivepatch-server worker --url https://patches.example.org:8420 --token-file worker.token",
+            "For a server whose certificate the system trusts.",
+        ),
+    ],
+    see_also: &["elivepatch-server-token(8)", "elivepatch-server-serve(8)"],
+};
+
+/// What the data directory is to a worker.
+const WORKER_DATA: Entry = (
+    "/var/lib/elivepatch-server",
+    "A lock, and nothing that matters: the data_directory of the config as packages have it.",
+);
 
 const INIT: Page = Page {
     command: "init",
@@ -115,8 +147,10 @@ const COMPLETIONS: Page = Page {
 };
 
 /// All of them.
-pub const PAGES: [Page; 10] = [
+pub const PAGES: [Page; 12] = [
     ALL,
+    SERVE,
+    WORKER,
     INIT,
     CHECK_CONFIG,
     AUDIT,

@@ -2,6 +2,7 @@
 //! double, since a real build takes a kernel's packages and minutes. The end-to-end tests run the
 //! real one.
 
+mod remote;
 mod runs;
 mod side_by_side;
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_api::{
     BuildRequest, BuildResource,
-    client::{Client, NamedPatch, RequestTexts},
+    client::{Client, ClientError, NamedPatch, RequestTexts},
 };
 use elivepatch_builder::{
     BuildOrder, FinishedBuild, HousekeepingError, InventoryError, KernelInventory, Observer, Swept,
@@ -31,7 +32,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pool, release};
+use super::{Pool, WorkerName, release};
 use crate::runner::BuildRunner;
 
 const RELEASE: &str = "6.1.0-50-cloud-amd64";
@@ -40,15 +41,35 @@ const CONFIG: &str = "CONFIG_X86_64=y\nCONFIG_MODULES=y\nCONFIG_LIVEPATCH=y\n\
 const PATCH: &str = "--- a/fs/proc/meminfo.c\n+++ b/fs/proc/meminfo.c\n\
     @@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
 
+/// A builder of a kernel that is built here: then its symbols are wanted.
+fn identity() -> BuilderIdentity {
+    BuilderIdentity {
+        sources: vec![SourceIdentity::Tree {
+            release: RELEASE.parse().expect("a release"),
+            digest: Sha256Digest::of(b"source"),
+        }],
+        ..BuilderIdentity::default()
+    }
+}
+
 /// Does what the test says instead of building.
-struct Script<F>(F);
+struct Script<F> {
+    does: F,
+    identity: BuilderIdentity,
+}
+
+impl<F> Script<F> {
+    fn new(does: F) -> Self {
+        Self { does, identity: identity() }
+    }
+}
 
 impl<F> BuildRunner for Script<F>
 where
     F: Fn(&BuildOrder, &dyn Observer, &Utf8Path) -> Result<FinishedBuild, Failure> + Send + Sync,
 {
     fn identity(&self) -> BuilderIdentity {
-        BuilderIdentity::default()
+        self.identity.clone()
     }
 
     fn warm_releases(&self) -> Vec<String> {
@@ -81,7 +102,7 @@ where
         observer: &dyn Observer,
         work: &Utf8Path,
     ) -> Result<FinishedBuild, Failure> {
-        (self.0)(order, observer, work)
+        (self.does)(order, observer, work)
     }
 
     fn probe(
@@ -90,7 +111,7 @@ where
         observer: &dyn Observer,
         work: &Utf8Path,
     ) -> Result<ProbeRecord, Failure> {
-        let Manifest { engine, functions, .. } = (self.0)(order, observer, work)?.manifest;
+        let Manifest { engine, functions, .. } = (self.does)(order, observer, work)?.manifest;
         let (adaptations, fit) = (Vec::new(), FitRecord::default());
         Ok(ProbeRecord { engine, functions, adaptations, fit })
     }
@@ -108,7 +129,7 @@ struct Fixture {
     app: App,
     client: Client,
     stop: CancellationToken,
-    workers: JoinSet<()>,
+    workers: JoinSet<Option<ClientError>>,
     work_directory: Utf8PathBuf,
     _chores: ChoreRunner,
     _directory: Option<TempDir>,
@@ -163,14 +184,7 @@ impl Fixture {
             host_report_seconds: 900,
             v1: None,
             cve,
-            // A kernel that is built here: then its symbols are wanted.
-            builder_identity: BuilderIdentity {
-                sources: vec![SourceIdentity::Tree {
-                    release: RELEASE.parse().expect("a release"),
-                    digest: Sha256Digest::of(b"source"),
-                }],
-                ..BuilderIdentity::default()
-            },
+            builder_identity: identity(),
         })
         .await
         .expect("an app");
@@ -181,7 +195,8 @@ impl Fixture {
         let stop = CancellationToken::new();
         let pool = Pool {
             client: client(worker_router(app.clone())),
-            runner: Arc::new(Script(script)),
+            runner: Arc::new(Script::new(script)),
+            name: WorkerName::Inside,
             work_directory: work_directory.clone(),
             stop: stop.clone(),
         };

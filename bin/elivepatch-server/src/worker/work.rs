@@ -1,6 +1,9 @@
 //! One leased build: fetch, run, send what happens, hand over the outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,7 +16,8 @@ use elivepatch_builder::{
     remove_work_directory,
 };
 use elivepatch_model::{
-    BuildEvent, Failure, FailureClass, ProbeRecord, Sha256Digest, Step, StepName, StepState, limits,
+    BuildEvent, Failure, FailureClass, Fault, ProbeRecord, Sha256Digest, Step, StepName, StepState,
+    limits, with_causes,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +34,35 @@ const SEND_ATTEMPTS: u32 = 5;
 /// How long to rest in between.
 const SEND_REST: Duration = Duration::from_secs(1);
 
+/// For how long a call is made again while the server cannot be reached, as when it is started anew: as long as a lease
+/// lasts.
+const AWAY_LIMIT: Duration = elivepatch_server::LEASE_DURATION;
+
+/// What to do about what only a log tells.
+const SEE_THE_LOG: &str =
+    "see the log of the server, or of the worker where another machine builds";
+
+/// How long a worker that stops tries to give its build back.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a build's end says of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The build failed by the machine's fault.
+    MachineFailed,
+    /// Nothing.
+    Other,
+}
+
 /// Does the build and reports its outcome, unless it was cancelled, its lease was lost, or the
-/// worker stops.
+/// worker stops: then it is given back at once.
 pub async fn run(
     lease: Lease,
     client: LeaseClient,
     runner: Arc<dyn BuildRunner>,
     work_directory: &Utf8Path,
     stop: &CancellationToken,
-) {
+) -> End {
     let number = lease.build.number;
     tracing::info!(build = %number, attempt = lease.build.attempt, "build begins");
     let outbox = Arc::new(Outbox::new());
@@ -48,9 +72,14 @@ pub async fn run(
     let heart = tokio::spawn(beat(client.clone(), every, over.clone()));
     let canceller = tokio::spawn({
         let (outbox, over) = (Arc::clone(&outbox), over.clone());
+        let (client, stop) = (client.clone(), stop.clone());
         async move {
             over.cancelled().await;
             outbox.cancel();
+            // Before the build has ended and its directory is gone, which may take longer than there is time.
+            if stop.is_cancelled() {
+                give_back(&client).await;
+            }
         }
     });
     let sender_done = CancellationToken::new();
@@ -60,17 +89,73 @@ pub async fn run(
         over.clone(),
         sender_done.clone(),
     ));
-    let outcome = attempt(&lease, &client, runner, &outbox, work_directory).await;
+    let outcome = attempt(&lease, &client, runner, &outbox, work_directory, &over).await;
     sender_done.cancel();
     // It ends by itself after the last events; it does not panic.
     let _ = sender.await;
-    if over.is_cancelled() {
-        tracing::info!(build = %number, "build dropped: cancelled, lost or stopping");
+    let mut end = End::Other;
+    if stop.is_cancelled() {
+        // It does not panic, and ends in a few seconds.
+        let _ = canceller.await;
     } else {
-        hand_over(&client, outcome).await;
+        canceller.abort();
+        if over.is_cancelled() {
+            tracing::info!(build = %number, "build dropped: cancelled or lost");
+        } else {
+            if let Err(failure) = &outcome
+                && failure.class.fault() == Fault::Infrastructure
+            {
+                end = End::MachineFailed;
+            }
+            hand_over(&client, outcome, &over).await;
+        }
     }
     heart.abort();
-    canceller.abort();
+    end
+}
+
+/// Gives a build back that is cut off because the worker stops. Where that fails, the server waits until the lease ends.
+async fn give_back(client: &LeaseClient) {
+    let number = client.number();
+    match tokio::time::timeout(RELEASE_LIMIT, client.release()).await {
+        Ok(Ok(())) => tracing::info!(build = %number, "build given back: this worker stops"),
+        Ok(Err(error)) if is_lease_lost(&error) => {
+            tracing::info!(build = %number, "build dropped: the server has it back");
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(build = %number, "build not given back: {}", with_causes(&error));
+        }
+        Err(_) => tracing::warn!(build = %number, "build not given back: the server is silent"),
+    }
+}
+
+/// How long it is waited for a server that cannot be reached.
+struct Patience<'a> {
+    began: Instant,
+    over: &'a CancellationToken,
+}
+
+impl<'a> Patience<'a> {
+    /// For one call of a build, which ends when `over` is told.
+    fn new(over: &'a CancellationToken) -> Self {
+        Self { began: Instant::now(), over }
+    }
+
+    /// Whether a call that gave this is to be made again. Rests before it says so.
+    async fn is_left<T>(&self, result: &Result<T, ClientError>) -> bool {
+        if !result.as_ref().is_err_and(is_away) || self.began.elapsed() >= AWAY_LIMIT {
+            return false;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SEND_REST) => true,
+            () = self.over.cancelled() => false,
+        }
+    }
+}
+
+/// Whether a call never came to the server, or its answer never came back.
+fn is_away(error: &ClientError) -> bool {
+    error.is_passing() && !matches!(error, ClientError::Api { .. })
 }
 
 /// What a build came to.
@@ -86,9 +171,16 @@ async fn attempt(
     runner: Arc<dyn BuildRunner>,
     outbox: &Arc<Outbox>,
     work_directory: &Utf8Path,
+    over: &CancellationToken,
 ) -> Result<Done, Failure> {
-    let order = fetch_order(lease, client)
-        .await
+    let patience = Patience::new(over);
+    let order = loop {
+        let order = fetch_order(lease, client).await;
+        if !patience.is_left(&order).await {
+            break order;
+        }
+    };
+    let order = order
         .map_err(|error| from_client(&error, "the config and the patches could not be fetched"))?;
     let directory = tempfile::Builder::new()
         .prefix(&format!("build-{}-", lease.build.number))
@@ -109,7 +201,7 @@ async fn attempt(
         .unwrap_or_else(|panic| Err(internal(&format!("the builder panicked: {panic}"))));
     let done = match built {
         Ok(Built::Livepatch(built)) => {
-            let published = publish(client, outbox, *built).await;
+            let published = publish(client, outbox, *built, over).await;
             published.map(|request| Done::Livepatch(Box::new(request)))
         }
         Ok(Built::Probe(probe)) => Ok(Done::Probe(CompleteProbeRequest { probe })),
@@ -192,6 +284,7 @@ async fn publish(
     client: &LeaseClient,
     outbox: &Outbox,
     built: FinishedBuild,
+    over: &CancellationToken,
 ) -> Result<CompleteRequest, Failure> {
     let began = std::time::Instant::now();
     let step = |state, summary: Option<String>| {
@@ -204,7 +297,14 @@ async fn publish(
         .await
         .map_err(|error| from_io(&error, &format!("cannot read {}", built.module)))?;
     let size = module.len();
-    let uploaded = client.upload_module(Bytes::from(module)).await;
+    let module = Bytes::from(module);
+    let patience = Patience::new(over);
+    let uploaded = loop {
+        let uploaded = client.upload_module(module.clone()).await;
+        if !patience.is_left(&uploaded).await {
+            break uploaded;
+        }
+    };
     if let Err(error) = uploaded {
         step(StepState::Failed, None);
         let failure = from_client(&error, "the module could not be handed over");
@@ -216,13 +316,13 @@ async fn publish(
 
 /// Hands over the outcome. When the server refuses it, hands over that: a build that nobody ends
 /// would wait for its lease to run out, and be built again for the same refusal.
-async fn hand_over(client: &LeaseClient, outcome: Result<Done, Failure>) {
+async fn hand_over(client: &LeaseClient, outcome: Result<Done, Failure>, over: &CancellationToken) {
     let number = client.number();
-    let Err(mut error) = report(client, outcome).await else { return };
+    let Err(mut error) = report(client, outcome, over).await else { return };
     if let Some(refusal) = refusal(&error) {
         let failure = internal(&format!("the server refused the outcome: {refusal}"));
         tracing::error!(build = %number, %error, "the outcome was refused");
-        match report(client, Err(failure)).await {
+        match report(client, Err(failure), over).await {
             Ok(()) => return,
             Err(next) => error = next,
         }
@@ -235,14 +335,22 @@ async fn hand_over(client: &LeaseClient, outcome: Result<Done, Failure>) {
     }
 }
 
-async fn report(client: &LeaseClient, outcome: Result<Done, Failure>) -> Result<(), ClientError> {
+async fn report(
+    client: &LeaseClient,
+    outcome: Result<Done, Failure>,
+    over: &CancellationToken,
+) -> Result<(), ClientError> {
     let mut attempts = 0;
+    let patience = Patience::new(over);
     loop {
         let sent = match &outcome {
             Ok(Done::Livepatch(complete)) => client.complete(complete).await,
             Ok(Done::Probe(found)) => client.complete_probe(found).await,
             Err(failure) => client.fail(&FailRequest { failure: failure.clone() }).await,
         };
+        if patience.is_left(&sent).await {
+            continue;
+        }
         attempts += 1;
         match sent {
             Err(error) if !is_refused(&error) && attempts < SEND_ATTEMPTS => {
@@ -281,6 +389,8 @@ async fn send_events(
 ) {
     let mut waiting = Batches::default();
     let mut attempts_at_end = 0;
+    // Begun when nothing more comes.
+    let mut patience = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(SEND_EVERY) => {}
@@ -303,7 +413,13 @@ async fn send_events(
                     tracing::error!(build = %client.number(), error, "events were refused");
                     waiting.sent(request.events.len());
                 }
-                Err(_) => {
+                Err(error) => {
+                    let sent = Err::<(), _>(error);
+                    if last
+                        && patience.get_or_insert_with(|| Patience::new(&over)).is_left(&sent).await
+                    {
+                        break;
+                    }
                     attempts_at_end += u32::from(last);
                     tokio::time::sleep(SEND_REST).await;
                     break;
@@ -347,7 +463,7 @@ fn from_client(error: &ClientError, what: &str) -> Failure {
         }
         _ => FailureClass::Internal,
     };
-    Failure::new(class, format!("{what}: {error}"), "see the log of the server")
+    Failure::new(class, format!("{what}: {error}"), SEE_THE_LOG)
 }
 
 fn from_io(error: &std::io::Error, what: &str) -> Failure {
@@ -355,12 +471,12 @@ fn from_io(error: &std::io::Error, what: &str) -> Failure {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Failure::new(
             FailureClass::DiskFull,
             format!("{what}: the disk is full"),
-            "make room on the disk of the server's cache directory, then submit again",
+            "make room on the disk of the cache directory of the machine that builds, then submit again",
         ),
         _ => internal(&format!("{what}: {error}")),
     }
 }
 
 fn internal(message: &str) -> Failure {
-    Failure::new(FailureClass::Internal, message, "see the log of the server")
+    Failure::new(FailureClass::Internal, message, SEE_THE_LOG)
 }

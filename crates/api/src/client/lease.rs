@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use elivepatch_model::{BuildNumber, Sha256Digest};
-use http::{Method, StatusCode, header};
+use http::{HeaderName, Method, StatusCode};
 
 use super::{
     Client, ClientError,
@@ -10,8 +10,12 @@ use super::{
 };
 use crate::{
     ClaimRequest, CompleteProbeRequest, CompleteRequest, EventsRequest, FailRequest, Heartbeat,
-    Lease, LeaseToken, paths,
+    LEASE_HEADER, Lease, LeaseToken, paths,
 };
+
+/// How long the server may take for a call of a leased build that brings little: a third of the time that a lease lasts,
+/// so that a connection which died without a word does not cost the lease.
+const LEASE_CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Client {
     /// Asks for work. `None` when there was none for as long as the claim waits.
@@ -97,12 +101,21 @@ impl LeaseClient {
         self.client.send_for_nothing(self.call(Method::POST, "fail").json(fail)).await
     }
 
+    /// Gives the build back, as a worker does that stops: it waits for another one, and loses no attempt.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn release(&self) -> Result<(), ClientError> {
+        self.client.send_for_nothing(self.call(Method::POST, "release")).await
+    }
+
     /// Gets the config or a patch of the build by its digest, at most `limit_bytes`.
     ///
     /// # Errors
     /// As for any call; [`ClientError::Digest`] when other bytes come.
     pub async fn blob(&self, digest: Sha256Digest, limit_bytes: u64) -> Result<Bytes, ClientError> {
-        let answer = self.client.send(self.call(Method::GET, &format!("blobs/{digest}"))).await?;
+        let call = self.call(Method::GET, &format!("blobs/{digest}")).timeout(ANSWER_TIMEOUT);
+        let answer = self.client.send(call).await?;
         let bytes = self.client.collect(answer.into_body(), "a blob", limit_bytes).await?;
         if Sha256Digest::of(&bytes) != digest {
             return Err(ClientError::Digest { url: self.client.peer().to_owned(), digest });
@@ -112,6 +125,7 @@ impl LeaseClient {
 
     fn call(&self, method: Method, what: &str) -> Call {
         Call::new(method, format!("/worker/v2/builds/{}/{what}", self.number))
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.0))
+            .header(HeaderName::from_static(LEASE_HEADER), self.token.0.clone())
+            .timeout(LEASE_CALL_TIMEOUT)
     }
 }

@@ -229,6 +229,7 @@ async fn lease_calls_carry_the_token_and_check_the_digest() {
     ]);
     let claim = ClaimRequest {
         worker: "one".to_owned(),
+        builder: elivepatch_model::BuilderIdentity::default().stamp(),
         architectures: vec![Architecture::X86_64],
         warm_releases: Vec::new(),
         wait_seconds: 0,
@@ -241,5 +242,7 @@ async fn lease_calls_carry_the_token_and_check_the_digest() {
     let requests = script.requests.lock().expect("no panic");
     assert_eq!(requests[0].uri().path(), "/worker/v2/leases");
     assert_eq!(requests[1].uri().path(), format!("/worker/v2/builds/3/blobs/{digest}"));
-    assert_eq!(requests[1].headers()["authorization"], "Bearer secret");
+    assert_eq!(requests[1].headers()[crate::LEASE_HEADER], "secret");
+    // Where the access token goes, of a worker on another machine.
+    assert!(!requests[1].headers().contains_key("authorization"));
 }

@@ -22,15 +22,19 @@ pub enum DataDirectoryError {
     },
 }
 
-/// Held while a server runs on a data directory. A second server would take the first one's
-/// builds for those of a dead worker. The system lets go of it when the process ends in any way.
+/// Held while a server or a worker runs on a data directory. A second one would remove the first one's work directories,
+/// and a second server would take the first one's builds for those of a dead worker. The system lets go of it when the process ends in any way.
 #[derive(Debug)]
-pub(super) struct DataDirectoryLock {
+pub struct DataDirectoryLock {
     _file: File,
 }
 
 impl DataDirectoryLock {
-    pub(super) fn take(directory: &Utf8Path) -> Result<Self, DataDirectoryError> {
+    /// Locks a directory, which must exist.
+    ///
+    /// # Errors
+    /// When it is locked already, or cannot be written in.
+    pub fn take(directory: &Utf8Path) -> Result<Self, DataDirectoryError> {
         let unusable = |source| DataDirectoryError::Unusable { path: directory.to_owned(), source };
         let file = File::create(directory.join("lock")).map_err(unusable)?;
         match file.try_lock() {

@@ -65,6 +65,14 @@ pub enum AppError {
     /// The path does not know the method.
     #[error("this path does not know the method {0}")]
     MethodNotAllowed(String),
+    /// A worker's builder would not make of a request what the server's makes.
+    #[error("{message}")]
+    OtherBuilder {
+        /// What is different.
+        message: String,
+        /// How to make them equal.
+        hint: &'static str,
+    },
     /// A worker asks for a blob that is not one of its build's.
     #[error("build {number} has no blob with this digest")]
     NotOfBuild {
@@ -145,7 +153,9 @@ impl AppError {
             | Self::NoSuchCve(_)
             | Self::SignsNothing => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::NoLivepatch { .. } | Self::ModuleGone { .. } => ErrorCode::Conflict,
+            Self::NoLivepatch { .. } | Self::ModuleGone { .. } | Self::OtherBuilder { .. } => {
+                ErrorCode::Conflict
+            }
             Self::DataDirectory(_) | Self::Thread(_) | Self::Sign(_) | Self::Panicked(_) => {
                 ErrorCode::Internal
             }
@@ -207,6 +217,7 @@ impl AppError {
             | Self::Unauthorized { hint, .. }
             | Self::Forbidden { hint, .. }
             | Self::Busy { hint, .. } => return hint.clone(),
+            Self::OtherBuilder { hint, .. } => return (*hint).to_owned(),
             Self::NoSuchText { .. } => {
                 return "send it along: elivepatch rebuild MANIFEST --config FILE PATCH…"
                     .to_owned();

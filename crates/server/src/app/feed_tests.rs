@@ -69,7 +69,10 @@ impl Place {
             inventories: None,
             host_report_seconds: 900,
             v1: None,
-            builder_identity: BuilderIdentity { common: "test".to_owned(), sources: Vec::new() },
+            builder_identity: BuilderIdentity {
+                common: "test".to_owned(),
+                ..BuilderIdentity::default()
+            },
         };
         App::open(options).await.expect("an app")
     }

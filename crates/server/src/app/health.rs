@@ -26,7 +26,10 @@ impl App {
             .workers(since)
             .await?
             .into_iter()
-            .map(|worker| WorkerHealth { name: worker.name, last_seen: worker.last_seen })
+            .map(|worker| WorkerHealth {
+                name: public_name(&worker.name).to_owned(),
+                last_seen: worker.last_seen,
+            })
             .collect();
         let mut problems = self.inner.chores.problems();
         if workers.is_empty() {
@@ -78,4 +81,9 @@ impl App {
             }
         }
     }
+}
+
+/// A worker's name for everybody: without the id of the token that it comes with.
+fn public_name(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_token, name)| name)
 }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use elivepatch_api::{ClaimRequest, Heartbeat, Lease, LeaseToken, LeasedBuild};
 use elivepatch_model::{
-    BuildEvent, BuildNumber, BuildState, Failure, Manifest, ProbeRecord, Sha256Digest, clamp_line,
-    limits,
+    BuildEvent, BuildNumber, BuildState, BuilderStamp, Failure, Manifest, ProbeRecord,
+    Sha256Digest, clamp_line, limits,
 };
 use elivepatch_store::{
     BlobReader, BlobWriter, Claim, ClaimedBuild, LeaseProof, Renewal, WorkerEnd,
 };
 
-use super::{App, AppError, now};
+use super::{App, AppError, Caller, now};
 
 /// How often a worker renews its lease: a cancelled build stops within this time.
 const HEARTBEAT_SECONDS: u32 = 3;
@@ -25,6 +25,12 @@ const LOG_LINE_BYTES: usize = 10_000;
 /// The longest name of something that progresses, or of its unit, in characters.
 const PROGRESS_CHARACTERS: usize = 200;
 
+/// The longest version that is shown, in characters.
+const VERSION_CHARACTERS: usize = 80;
+
+/// The longest rules that are shown, in characters.
+const RULES_CHARACTERS: usize = 400;
+
 /// The longest name of a worker, in bytes.
 const WORKER_NAME_BYTES: usize = 64;
 
@@ -32,8 +38,12 @@ impl App {
     /// Leases a build to a worker. Waits for one as long as the request says.
     ///
     /// # Errors
-    /// When the worker's name is not usable.
-    pub async fn claim(&self, request: &ClaimRequest) -> Result<Option<Lease>, AppError> {
+    /// When the worker's name is not usable, or its builder would not make the same as the server's.
+    pub async fn claim(
+        &self,
+        caller: &Caller,
+        request: &ClaimRequest,
+    ) -> Result<Option<Lease>, AppError> {
         let name = &request.worker;
         if name.is_empty() || name.len() > WORKER_NAME_BYTES || name.chars().any(char::is_control) {
             return Err(AppError::bad_request(
@@ -41,8 +51,18 @@ impl App {
                 format!("send 1 to {WORKER_NAME_BYTES} printable characters"),
             ));
         }
+        let own = &self.inner.builder_stamp;
+        if request.builder != *own {
+            tracing::warn!(worker = name, caller = caller.actor(), "a worker has another builder");
+            return Err(other_builder(&request.builder, own));
+        }
+        // No worker of another machine takes the name of one inside, nor of one that has another token.
+        let worker = match &caller.token {
+            Some(token) => format!("{token}/{name}"),
+            None => name.clone(),
+        };
         let claim = Claim {
-            worker: name.clone(),
+            worker,
             architectures: request.architectures.clone(),
             warm_releases: request.warm_releases.clone(),
         };
@@ -52,6 +72,7 @@ impl App {
         loop {
             self.expire_leases().await?;
             if let Some(claimed) = self.store().claim(&claim, now()).await? {
+                tracing::info!(build = %claimed.build.number, worker = claim.worker, "leased");
                 self.wakeups().build_changed(claimed.build.number);
                 return Ok(Some(lease(claimed)));
             }
@@ -159,6 +180,16 @@ impl App {
         Ok(())
     }
 
+    /// Puts a build back into the queue whose worker stops.
+    ///
+    /// # Errors
+    /// When the lease has ended.
+    pub async fn release(&self, proof: &LeaseProof) -> Result<(), AppError> {
+        self.store().release(proof, now()).await?;
+        self.announce_taken_back(&[proof.number], "its worker stops");
+        Ok(())
+    }
+
     /// Opens one of the texts of a leased build, or the module that it replaces.
     ///
     /// # Errors
@@ -212,6 +243,35 @@ impl App {
             self.wakeups().queue_grew(*number);
         }
     }
+}
+
+/// What is said to a worker whose builder has not the server's stamp: builds are known by keys that hold the server's
+/// builder, and another one's results would be kept under them.
+fn other_builder(its: &BuilderStamp, own: &BuilderStamp) -> AppError {
+    let (message, hint) = if its.version() != own.version() {
+        let shown = |stamp: &BuilderStamp| clamp_line(stamp.version(), VERSION_CHARACTERS);
+        (
+            format!("the worker has elivepatch-server {}, the server {}", shown(its), shown(own)),
+            "install the server's version on the worker's machine",
+        )
+    } else if its.common != own.common {
+        (
+            "the worker's toolchain recipes, or the key that it signs modules with, are not the server's".to_owned(),
+            "give it what the server's config has: toolchain_recipes and [signing], with the files that they name",
+        )
+    } else if its.rules != own.rules {
+        let shown = |stamp: &BuilderStamp| clamp_line(&stamp.rules, RULES_CHARACTERS);
+        (
+            format!("the worker's config has {}, the server's has {}", shown(its), shown(own)),
+            "give it what the server's config has under [builder], [policy] and [debian]",
+        )
+    } else {
+        (
+            "the worker's sources of kernels are not the server's".to_owned(),
+            "give it the [[source]] sections of the server's config, in their order, with the files that they name",
+        )
+    };
+    AppError::OtherBuilder { message, hint }
 }
 
 /// The event with each of its texts within its limit, whatever the worker sent.

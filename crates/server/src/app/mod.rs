@@ -31,6 +31,7 @@ mod wakeups;
 use std::{sync::Arc, time::Duration};
 
 use camino::Utf8PathBuf;
+use elivepatch_model::BuilderStamp;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -43,7 +44,7 @@ pub use bundle::{
 };
 pub use chores::{ChoreRecord, ChoreRunner};
 pub use cve_policy::CvePolicy;
-pub use data_directory::DataDirectoryError;
+pub use data_directory::{DataDirectoryError, DataDirectoryLock};
 pub use elivepatch_bundle::{BundleError, KeyError, KeyId, PublicKey, SecretKey, generate_keys};
 pub use elivepatch_cve::{
     CveId, LinuxVersion,
@@ -66,7 +67,6 @@ pub use v1::{V1Intake, V1Options, V1Outcome, V1Place, V1Session};
 
 use checker::Checker;
 use chores::ChoreBoard;
-use data_directory::DataDirectoryLock;
 use wakeups::Wakeups;
 
 /// How many submissions come in at the same time; others wait. Each takes up to some 300 kB of
@@ -118,6 +118,8 @@ pub struct App {
 struct Inner {
     store: Store,
     options: AppOptions,
+    /// What workers' builders must be.
+    builder_stamp: BuilderStamp,
     wakeups: Wakeups,
     chores: ChoreBoard,
     checker: Checker,
@@ -168,6 +170,7 @@ impl App {
         let fixes = fixes::Fixes::new(&options.cve.fixes);
         let inner = Inner {
             store,
+            builder_stamp: options.builder_identity.stamp(),
             options,
             wakeups: Wakeups::new(),
             chores: ChoreBoard::default(),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{
     AccessSection, BuilderSection, CacheSection, CompatSection, ConfigError, DebianSection,
     FeedSection, FixesSection, HostsSection, PolicySection, ServerConfig, SigningSection,
-    SourceSection, TlsSection,
+    SourceSection, TlsSection, WorkerSection,
 };
 
 /// The file as it is written: every key may be absent, no other key may be there.
@@ -23,6 +23,7 @@ pub(super) struct ConfigFile {
     cache: CacheSection,
     compat: CompatSection,
     builder: BuilderSection,
+    worker: WorkerSection,
     policy: PolicySection,
     feed: FeedSection,
     fixes: Vec<FixesSection>,
@@ -59,6 +60,7 @@ impl ConfigFile {
             tls: self.tls,
             compat: self.compat,
             builder: self.builder,
+            worker: self.worker,
             policy: self.policy,
             feed: self.feed,
             fixes: self.fixes,

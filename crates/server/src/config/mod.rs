@@ -21,6 +21,7 @@ mod source_problems;
 mod source_template;
 mod template;
 mod validate;
+mod worker;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,6 +44,7 @@ pub use policy::{
 pub use signing::SigningSection;
 pub use source::{SourceKindName, SourceSection};
 pub use template::template;
+pub use worker::WorkerSection;
 
 /// How many builds may wait when the config does not say. At ten seconds a build this is almost
 /// three hours of work.
@@ -71,6 +73,8 @@ pub struct ServerConfig {
     pub compat: CompatSection,
     /// How builds are run.
     pub builder: BuilderSection,
+    /// Whom this machine builds for, when it only builds.
+    pub worker: WorkerSection,
     /// What requests may ask for, and which fixes are built.
     pub policy: PolicySection,
     /// Where the CVE feed comes from.
@@ -134,6 +138,7 @@ impl ServerConfig {
             tls: TlsSection::default(),
             compat: CompatSection::default(),
             builder: BuilderSection::default(),
+            worker: WorkerSection::default(),
             policy: PolicySection::default(),
             feed: FeedSection::default(),
             fixes: Vec::new(),

@@ -3,7 +3,7 @@ use camino::Utf8Path;
 use super::{
     DEFAULT_CVE_HEADER_OBJECTS, DEFAULT_LIVEPATCH_FUNCTIONS, DEFAULT_LIVEPATCH_OBJECTS,
     MOST_WORKERS, Overrides, Places, ServerConfig, access_template::ACCESS, compat::COMPAT,
-    fixes_template::FIXES, signing_template::SIGNING, source_template::SOURCES,
+    fixes_template::FIXES, signing_template::SIGNING, source_template::SOURCES, worker::WORKER,
 };
 
 /// The config file that `elivepatch-server init` writes: every key with its meaning, its default
@@ -99,7 +99,7 @@ pub fn template(places: &Places, chosen: &Overrides) -> String {
 # this is false, each build makes two copies of it: 3 GB, and up to a minute.
 #overlay = {overlay}
 
-[policy]
+{WORKER}[policy]
 # Whether a request may ask for a livepatch even where it is not proven that what the server compiles
 # equals the kernel that runs (elivepatch build --accept-unproven). A livepatch that does not fit can
 # crash the machine or corrupt its data; what protects from that then is only the trial, which runs on

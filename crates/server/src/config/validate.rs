@@ -46,6 +46,9 @@ pub(super) fn problems(config: &ServerConfig, text: &str) -> Vec<ConfigProblem> 
     for (key, message) in config.tls.problems() {
         found.add(key, message);
     }
+    for (key, message) in config.worker.problems() {
+        found.add(key, message);
+    }
     directories(config, &mut found);
     found.at_least("queue_limit", config.queue_limit.into(), 1);
     let builder = &config.builder;

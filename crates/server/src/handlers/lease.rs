@@ -15,14 +15,15 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     App, AppError,
-    http::{ApiJson, ApiPath, HttpError, LeaseHeader},
+    http::{ApiJson, ApiPath, CalledBy, HttpError, LeaseHeader},
 };
 
 pub(crate) async fn claim(
     State(app): State<App>,
+    CalledBy(caller): CalledBy,
     ApiJson(request): ApiJson<ClaimRequest>,
 ) -> Result<Response, HttpError> {
-    Ok(match app.claim(&request).await? {
+    Ok(match app.claim(&caller, &request).await? {
         Some(lease) => axum::Json(lease).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
@@ -85,6 +86,14 @@ pub(crate) async fn fail(
     ApiJson(request): ApiJson<FailRequest>,
 ) -> Result<StatusCode, HttpError> {
     app.fail(&proof, &request.failure).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn release(
+    State(app): State<App>,
+    LeaseHeader(proof): LeaseHeader,
+) -> Result<StatusCode, HttpError> {
+    app.release(&proof).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -36,6 +36,9 @@ enum Who {
     AdminOrHost,
     /// Readers, and hosts to which the build is assigned that the path names.
     ReaderOrAssigned,
+    /// Machines that build. Nobody else, and nobody without a token anywhere: who hands over a livepatch says what it
+    /// fixes, and others load it for that.
+    Worker,
 }
 
 /// The one table: method, route, and who may use it. A route that is not in it answers nobody.
@@ -88,6 +91,15 @@ const RULES: &[(&str, &str, Who)] = &[
     ("POST", v1::GET_FILES, Who::OldClient),
     ("GET", v1::SEND_LIVEPATCH, Who::OldClient),
     ("POST", v1::SEND_LIVEPATCH, Who::OldClient),
+    ("POST", "/worker/v2/leases", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/heartbeat", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/events", Who::Worker),
+    ("PUT", "/worker/v2/builds/{number}/module", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/complete", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/complete-probe", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/fail", Who::Worker),
+    ("POST", "/worker/v2/builds/{number}/release", Who::Worker),
+    ("GET", "/worker/v2/builds/{number}/blobs/{digest}", Who::Worker),
 ];
 
 impl Who {
@@ -96,6 +108,7 @@ impl Who {
         match self {
             Self::Submitter => Role::Submit,
             Self::Admin | Self::AdminOrHost => Role::Admin,
+            Self::Worker => Role::Worker,
             Self::Anybody
             | Self::AnybodyHere
             | Self::OldClient
@@ -172,6 +185,7 @@ async fn check(app: &App, reach: Reach, parts: &mut Parts) -> Result<Option<Call
             report_wrong_token(&parts.extensions, token, &error);
             refuse(error)
         })?),
+        None if rule == Some(Who::Worker) => return Err(refuse(AppError::without_worker_token())),
         None if !reach.wants_tokens() => {
             if rule != Some(Who::AnybodyHere) {
                 proxy::refuse(&parts.headers).map_err(refuse)?;
@@ -210,7 +224,7 @@ async fn may(app: &App, who: Who, caller: &Caller, parts: &mut Parts) -> Result<
     if let Some(host) = &caller.host {
         return Ok(match who {
             Who::Anybody | Who::AnybodyHere => true,
-            Who::OldClient | Who::Reader | Who::Submitter | Who::Admin => false,
+            Who::OldClient | Who::Reader | Who::Submitter | Who::Admin | Who::Worker => false,
             Who::ReaderOrHost | Who::AdminOrHost => {
                 parameter(parts, "name").await.as_deref() == Some(host.as_str())
             }
@@ -224,6 +238,8 @@ async fn may(app: &App, who: Who, caller: &Caller, parts: &mut Parts) -> Result<
         });
     }
     Ok(match (caller.role, who.role()) {
+        (Role::Worker, _) => matches!(who, Who::Worker | Who::AnybodyHere),
+        (_, Role::Worker) => false,
         (Role::Admin, _) => true,
         (Role::Submit, needed) => needed != Role::Admin,
         (Role::Read, needed) => needed == Role::Read,
@@ -330,11 +346,12 @@ mod tests {
         routes.insert(("GET".to_owned(), paths::OPENAPI.to_owned()));
         let rules: BTreeSet<_> = RULES
             .iter()
-            // Nor what is there for old clients only; tests/api/v1.rs asks each of its routes.
-            .filter(|(.., who)| *who != Who::OldClient)
+            // Nor what is there for old clients and for workers only; tests/api/v1.rs and remote_workers.rs ask for each of
+            // those routes.
+            .filter(|(.., who)| !matches!(who, Who::OldClient | Who::Worker))
             .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
             .collect();
-        assert_eq!(rules.len(), RULES.len() - 6, "a route with two rules");
+        assert_eq!(rules.len(), RULES.len() - 6 - 9, "a route with two rules");
         assert_eq!(routes, rules);
     }
 

@@ -3,8 +3,9 @@
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
-    http::{StatusCode, header, request::Parts},
+    http::{StatusCode, request::Parts},
 };
+use elivepatch_api::LEASE_HEADER;
 use elivepatch_model::BuildNumber;
 use elivepatch_store::LeaseProof;
 use serde::de::DeserializeOwned;
@@ -100,15 +101,13 @@ impl<S: Send + Sync> FromRequestParts<S> for LeaseHeader {
             number: BuildNumber,
         }
         let ApiPath(InPath { number }) = ApiPath::from_request_parts(parts, state).await?;
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(|| {
-                let hint = "send the header authorization: Bearer TOKEN";
-                AppError::bad_request("the token of the lease is missing", hint)
-            })?;
+        let token =
+            parts.headers.get(LEASE_HEADER).and_then(|value| value.to_str().ok()).ok_or_else(
+                || {
+                    let hint = format!("send the header {LEASE_HEADER}: TOKEN");
+                    AppError::bad_request("the token of the lease is missing", hint)
+                },
+            )?;
         Ok(Self(LeaseProof::new(number, token)))
     }
 }

@@ -1,5 +1,5 @@
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     middleware,
     routing::{get, post, put},
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     App, AppError,
+    app::Caller,
     handlers::{
         artifacts, assessments, assignments, audit, builds, enrolments, events, exposure, holds,
         hosts, lease, rebuilds, runs, service, v1, withdrawals,
@@ -51,7 +52,7 @@ pub fn public_router(app: App, reach: Reach) -> Router {
             async move { axum::Json(document) }
         }),
     );
-    let router = router.merge(v1_routes());
+    let router = router.merge(v1_routes()).merge(worker_routes());
     let other_sites = move |request, next| refuse_other_sites(reach, request, next);
     let asked = app.clone();
     let access = move |request, next| authorise(asked.clone(), reach, request, next);
@@ -116,10 +117,16 @@ pub(super) fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(service::version))
 }
 
-/// The lease protocol for workers. It is served inside the process only: workers have no tokens.
+/// The lease protocol for the workers inside the process, which need no token.
 pub fn worker_router(app: App) -> Router {
+    let inside = Extension(Caller::worker_inside());
+    finish(worker_routes(), app, |router| router.layer(inside))
+}
+
+/// The lease protocol. It is not in the OpenAPI document: server and workers are of the same version.
+fn worker_routes() -> Router<App> {
     let build = |rest: &str| format!("/worker/v2/builds/{{number}}/{rest}");
-    let router = Router::new()
+    Router::new()
         .route(paths::LEASES, post(lease::claim))
         .route(&build("heartbeat"), post(lease::heartbeat))
         .route(&build("events"), post(lease::events))
@@ -127,8 +134,8 @@ pub fn worker_router(app: App) -> Router {
         .route(&build("complete"), post(lease::complete))
         .route(&build("complete-probe"), post(lease::complete_probe))
         .route(&build("fail"), post(lease::fail))
-        .route(&build("blobs/{digest}"), get(lease::blob));
-    finish(router, app, |router| router)
+        .route(&build("release"), post(lease::release))
+        .route(&build("blobs/{digest}"), get(lease::blob))
 }
 
 /// Adds what all routers have; `guard` is asked before anything but the form of errors.

@@ -18,19 +18,19 @@ use tower::ServiceExt;
 use crate::support::{RELEASE, Server, api_error, text};
 
 /// A server with a store that is open beside it, as the command line's is.
-struct Guarded {
-    server: Server,
-    store: Store,
+pub struct Guarded {
+    pub server: Server,
+    pub store: Store,
 }
 
 impl Guarded {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let server = Server::new().await;
         let store = Store::open(&server.directory).await.expect("a second one");
         Self { server, store }
     }
 
-    async fn token(&self, kind: TokenKind, role: Role) -> AccessToken {
+    pub async fn token(&self, kind: TokenKind, role: Role) -> AccessToken {
         let new = NewToken {
             kind,
             role,
@@ -43,11 +43,11 @@ impl Guarded {
         self.store.create_token(&new, "root on the server", now).await.expect("made")
     }
 
-    async fn credential(&self, role: Role) -> String {
+    pub async fn credential(&self, role: Role) -> String {
         self.token(TokenKind::Credential, role).await.reveal()
     }
 
-    async fn ask(
+    pub async fn ask(
         &self,
         reach: Reach,
         method: &str,
@@ -67,7 +67,7 @@ impl Guarded {
         api_error(self.ask(Reach::Network, method, path, token).await).await
     }
 
-    async fn enrol(&self, name: &str) -> EnrolmentAnswer {
+    pub async fn enrol(&self, name: &str) -> EnrolmentAnswer {
         let token = self.token(TokenKind::Enrolment, Role::Host).await.reveal();
         self.client().enrol(&token, &enrolment(name)).await.expect("enrolled")
     }
@@ -88,9 +88,9 @@ fn enrolment(name: &str) -> EnrolmentRequest {
 /// Who may use the routes of the document: written down here again, so that a change of the server's table is
 /// seen. `-`: without a token; `h`: a host, about nothing that is its own.
 const ALLOWED: &[(&str, &str)] = &[
-    ("GET /api/v2/health", "- read submit admin h"),
+    ("GET /api/v2/health", "- read submit admin worker h"),
     ("POST /api/v2/enrolments", ""),
-    ("GET /api/v2/version", "read submit admin h"),
+    ("GET /api/v2/version", "read submit admin worker h"),
     ("GET /api/v2/openapi.json", "read submit admin"),
     ("GET /api/v2/builds", "read submit admin"),
     ("POST /api/v2/builds", "submit admin"),
@@ -150,7 +150,7 @@ async fn each_role_may_use_its_routes_and_no_others() {
     let guarded = Guarded::new().await;
     let allowed: BTreeMap<&str, &str> = ALLOWED.iter().copied().collect();
     let mut callers = vec![("-", None)];
-    for role in [Role::Read, Role::Submit, Role::Admin] {
+    for role in [Role::Read, Role::Submit, Role::Admin, Role::Worker] {
         callers.push((role.as_str(), Some(guarded.credential(role).await)));
     }
     callers.push(("h", Some(guarded.enrol("web-1").await.token)));

@@ -93,6 +93,7 @@ async fn server(releases: &'static [&'static str]) -> Place {
                 release: BUILT.parse().expect("a release"),
                 digest: Sha256Digest::of(b"a source tree"),
             }],
+            ..BuilderIdentity::default()
         },
     })
     .await

@@ -19,7 +19,7 @@ async fn every_error_has_the_same_form() {
         (get("/api/v2/builds?limit=0"), ErrorCode::BadRequest),
         (get("/api/v2/builds?state=lost"), ErrorCode::BadRequest),
         (get("/api/v2/builds?page=2"), ErrorCode::BadRequest),
-        (get("/worker/v2/leases"), ErrorCode::NotFound),
+        (get("/worker/v2/leases"), ErrorCode::MethodNotAllowed),
         (
             Request::delete("/api/v2/builds").body(Body::empty()).expect("a request"),
             ErrorCode::MethodNotAllowed,

@@ -11,6 +11,7 @@ mod origin;
 mod outcome;
 mod proxy;
 mod rebuild;
+mod remote_workers;
 mod submit;
 mod support;
 mod target;

@@ -116,13 +116,7 @@ impl Server {
             inventories: None,
             host_report_seconds: 900,
             v1: setup.v1,
-            builder_identity: BuilderIdentity {
-                common: "test builder".to_owned(),
-                sources: vec![SourceIdentity::Tree {
-                    release: BUILT_RELEASE.parse().expect("a release"),
-                    digest: Sha256Digest::of(b"a source tree"),
-                }],
-            },
+            builder_identity: builder_identity(),
         })
         .await
         .expect("an app");
@@ -206,6 +200,17 @@ impl Server {
     }
 }
 
+pub fn builder_identity() -> BuilderIdentity {
+    BuilderIdentity {
+        common: "test builder".to_owned(),
+        sources: vec![SourceIdentity::Tree {
+            release: BUILT_RELEASE.parse().expect("a release"),
+            digest: Sha256Digest::of(b"a source tree"),
+        }],
+        rules: "header_objects 2000".to_owned(),
+    }
+}
+
 pub fn build_request() -> BuildRequest {
     BuildRequest {
         target: TargetFacts::new(RELEASE.parse().expect("a release"), Architecture::X86_64),
@@ -217,6 +222,7 @@ pub fn build_request() -> BuildRequest {
 pub fn claim_request(wait_seconds: u32) -> ClaimRequest {
     ClaimRequest {
         worker: "worker-a".to_owned(),
+        builder: builder_identity().stamp(),
         architectures: vec![Architecture::X86_64],
         warm_releases: vec![],
         wait_seconds,

@@ -23,6 +23,12 @@ impl Caller {
         Self { role: Role::Admin, token: None, name, host: None }
     }
 
+    /// A worker in the server's own process.
+    pub fn worker_inside() -> Self {
+        let name = "a worker of this server".to_owned();
+        Self { role: Role::Worker, token: None, name, host: None }
+    }
+
     fn of(token: TokenRecord) -> Self {
         Self { role: token.role, token: Some(token.id), name: token.name, host: token.host }
     }
@@ -48,6 +54,16 @@ impl AppError {
         Self::Unauthorized {
             message: "this server wants a token with each request".to_owned(),
             hint: HOW_TO_GET_ONE.to_owned(),
+        }
+    }
+
+    /// The same, of what only workers may ask for.
+    pub(crate) fn without_worker_token() -> Self {
+        Self::Unauthorized {
+            message: "workers come with a token, also on the server's own machine".to_owned(),
+            hint: "on the server: elivepatch-server token create --role worker; then on the machine that builds: \
+                   elivepatch-server worker --token-file FILE"
+                .to_owned(),
         }
     }
 
@@ -135,14 +151,17 @@ impl App {
         Ok(Caller::of(record))
     }
 
-    /// Whether any token can be used.
+    /// Whether any token can be used by a person or a host.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn has_tokens(&self) -> Result<bool, AppError> {
         let now = now();
         let tokens = self.store().tokens().await?;
-        Ok(tokens.iter().any(|token| token.state(now) == TokenState::Valid))
+        let is_used = |token: &TokenRecord| {
+            token.role != Role::Worker && token.state(now) == TokenState::Valid
+        };
+        Ok(tokens.iter().any(is_used))
     }
 
     /// Whether a host may have a build's livepatch: it is assigned to it, and was not withdrawn.
