@@ -21,7 +21,7 @@ help:
 	@echo 'make client     the client as one small static file: target/client/elivepatch'
 	@echo 'make packages   packages for Debian and RPM: target/packages; make test-packages installs and removes them'
 	@echo 'make dist       a release: target/dist; make test-dist makes it twice and compares the bytes'
-	@echo 'make images     a container image of the server: target/images; make test-images runs it by podman'
+	@echo 'make images     container images of server and worker: target/images; make test-images runs them by podman'
 	@echo 'make book       the documentation as pages: target/book/index.html'
 	@echo 'make check      format, lints and documentation'
 

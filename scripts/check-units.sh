@@ -10,7 +10,8 @@ command -v systemd-analyze >/dev/null ||
 # NAME LIMIT: the most that `systemd-analyze security` may find, from 0 (closed) to 10. What is open in a unit, and
 # why, is said in the unit. Those of boot and shutdown run for a second each, before anything else is there.
 limits='elivepatch-agent.service 3.0
-elivepatch-server.service 3.3'
+elivepatch-server.service 3.3
+elivepatch-worker.service 3.3'
 
 # A machine with the programs that the units name, so that it is seen when one names another.
 root=$(mktemp -d)

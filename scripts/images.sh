@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes a container image of the server, with the worker that is in its process, into target/images: from the Debian
-# package and this machine's archive, without a registry.
+# Makes two container images into target/images: the server, with the worker that is in its process, and a worker for
+# a server elsewhere. Both are of one Debian, made from the package and this machine's archive, without a registry.
 #
 # usage: scripts/images.sh [--with buildah|umoci] [PACKAGE.deb]
-#   --with        what makes the image; else buildah where it is installed and works, or umoci
+#   --with        what makes the images; else buildah where it is installed and works, or umoci
 #   PACKAGE.deb   the package of the server; else the one in target/packages (make packages)
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,7 +33,6 @@ fi
 
 output=$PWD/target/images
 version=$(dpkg-deb --field "$package" Version)
-image=$output/elivepatch-server.tar
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
@@ -67,35 +66,43 @@ debian_root "$place/root.tar" \
 config=/etc/elivepatch/server.toml
 config_home=XDG_CONFIG_HOME=/etc
 created=$(date --utc --date="@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%Y-%m-%dT%H:%M:%SZ)
-rm -f "$image"
+version_label=org.opencontainers.image.version=$version
+licence_label=org.opencontainers.image.licenses=GPL-3.0-or-later
+program=/usr/bin/elivepatch-server
+port=8420/tcp
+name_of() { echo "localhost/elivepatch-$1:latest"; }
+archive_of() { echo "$output/elivepatch-$1.tar"; }
+rm -f "$(archive_of server)" "$(archive_of worker)"
+say "the images, by $maker"
 case $maker in
     buildah)
-        say "the image, by buildah"
         container=$(own_buildah from scratch)
         own_buildah add --quiet "$container" "$place/root.tar" / >/dev/null
-        own_buildah config --user elivepatch --port 8420/tcp --workingdir / --env "$config_home" \
-            --entrypoint '["/usr/bin/elivepatch-server"]' --cmd "--config $config" \
+        own_buildah config --user elivepatch --workingdir / --env "$config_home" --entrypoint "[\"$program\"]" \
             --volume /var/lib/elivepatch-server --volume /var/cache/elivepatch-server \
-            --label "org.opencontainers.image.version=$version" \
-            --label org.opencontainers.image.licenses=GPL-3.0-or-later "$container"
-        own_buildah commit --quiet --rm "$container" \
-            "oci-archive:$image:localhost/elivepatch-server:latest" >/dev/null
+            --label "$version_label" --label "$licence_label" "$container"
+        own_buildah config --cmd "worker --config $config" "$container"
+        own_buildah commit --quiet "$container" "oci-archive:$(archive_of worker):$(name_of worker)" >/dev/null
+        own_buildah config --cmd "--config $config" --port "$port" "$container"
+        own_buildah commit --quiet --rm "$container" "oci-archive:$(archive_of server):$(name_of server)" >/dev/null
         ;;
     umoci)
-        say "the image, by umoci"
-        umoci init --layout "$place/layout"
-        umoci new --image "$place/layout:server"
-        umoci raw add-layer --image "$place/layout:server" "$place/root.tar"
-        umoci config --image "$place/layout:server" --created "$created" --architecture amd64 --os linux \
-            --config.user elivepatch --config.exposedports 8420/tcp --config.workingdir / \
-            --config.env "$config_home" --config.entrypoint /usr/bin/elivepatch-server \
-            --config.cmd --config --config.cmd "$config" \
+        layout=$place/layout
+        umoci init --layout "$layout"
+        umoci new --image "$layout:both"
+        umoci raw add-layer --image "$layout:both" "$place/root.tar"
+        umoci config --image "$layout:both" --created "$created" --architecture amd64 --os linux \
+            --config.user elivepatch --config.workingdir / --config.env "$config_home" --config.entrypoint "$program" \
             --config.volume /var/lib/elivepatch-server --config.volume /var/cache/elivepatch-server \
-            --config.label "org.opencontainers.image.version=$version" \
-            --config.label org.opencontainers.image.licenses=GPL-3.0-or-later
-        skopeo --insecure-policy copy --quiet "oci:$place/layout:server" \
-            "oci-archive:$image:localhost/elivepatch-server:latest"
+            --config.label "$version_label" --config.label "$licence_label"
+        umoci config --image "$layout:both" --tag server --created "$created" --config.exposedports "$port" \
+            --config.cmd --config --config.cmd "$config"
+        umoci config --image "$layout:both" --tag worker --created "$created" \
+            --config.cmd worker --config.cmd --config --config.cmd "$config"
+        for what in server worker; do
+            skopeo --insecure-policy copy --quiet "oci:$layout:$what" "oci-archive:$(archive_of "$what"):$(name_of "$what")"
+        done
         ;;
 esac
-ls -l "$image"
-echo "load it with: podman load --input $image"
+ls -l "$output"
+echo "load one with: podman load --input $(archive_of server)"

@@ -58,7 +58,8 @@ install -m 755 "$directory/elivepatch-server" /usr/bin/
 block 3 "$directory"
 serves
 systemctl disable --now elivepatch-server
-rm -f /usr/bin/elivepatch-server /etc/systemd/system/elivepatch-server.service
+rm -f /usr/bin/elivepatch-server /etc/systemd/system/elivepatch-server.service \
+    /etc/systemd/system/elivepatch-worker.service
 rm -f /usr/lib/sysusers.d/elivepatch-server.conf /usr/lib/tmpfiles.d/elivepatch-server.conf
 
 # The server of before ran as root, from its own unit.

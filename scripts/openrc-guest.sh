@@ -176,6 +176,30 @@ expect "it stops" rc-service $service stop
 expect "and nothing of it stays" nothing_stays elivepatch
 expect "nor the process" not kill -0 "$ended"
 
+echo "== a machine that only builds"
+cp -p $conf_d /root/conf_d
+cp -p $config /root/config
+expect "a token of that role is made" \
+    sh -c 'elivepatch-server token create --role worker > /root/worker.token'
+install -m 640 -g elivepatch /root/worker.token /etc/elivepatch/worker.token
+# Nobody listens there.
+printf '[worker]\nserver = "http://127.0.0.1:9"\ntoken_file = "/etc/elivepatch/worker.token"\n' >> $config
+echo 'ELIVEPATCH_SERVER_COMMAND="worker"' >> $conf_d
+expect "it starts" rc-service $service start
+expect "it asks its server for work, and goes on asking" wait_for grep 'cannot ask for work' $log
+expect "it says for whom it builds" grep '^builds for: http://127.0.0.1:9, as ' $log
+expect "it runs as elivepatch" runs_as elivepatch elivepatch
+expect "it listens nowhere" refused 8420
+before=$(server)
+expect "it can be told to reload" rc-service $service reload
+expect "which does it no harm" wait_for grep 'there is no certificate to read again' $log
+expect "it is the same process" is "$(server)" "$before"
+expect "it stops" rc-service $service stop
+expect "and nothing of it stays" nothing_stays elivepatch
+cp -p /root/conf_d $conf_d
+cp -p /root/config $config
+rm /etc/elivepatch/worker.token
+
 echo "== another user"
 groupadd --system livepatchers
 useradd --system --gid livepatchers --home-dir $data --shell /usr/sbin/nologin builder

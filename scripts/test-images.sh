@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the container image of the server, looks at what is in it, and does with it what docs/install.md shows, by
-# podman and podman-compose, in a network and a list of processes of their own. Of the machine's images and containers
-# nothing is touched; target/images has the image that was tested.
+# Makes the container images of server and worker, looks at what is in them, and does with them what docs/install.md
+# shows, by podman and podman-compose, in a network and a list of processes of their own. Of the machine's images and
+# containers nothing is touched; target/images has the images that were tested.
 #
 # usage: scripts/test-images.sh [--with buildah|umoci] [PACKAGE.deb]
-#   --with        what makes the image, as scripts/images.sh takes it
+#   --with        what makes the images, as scripts/images.sh takes it
 #   PACKAGE.deb   the package of the server; else the one in target/packages (make packages)
 set -eu
 cd "$(dirname "$0")/.."
@@ -52,8 +52,11 @@ fi
 place=$2
 package=$3
 image=target/images/elivepatch-server.tar
+worker_image=target/images/elivepatch-worker.tar
 compose=packaging/oci/compose.yaml
+worker_compose=packaging/oci/worker.compose.yaml
 name=localhost/elivepatch-server:latest
+worker_name=localhost/elivepatch-worker:latest
 
 . scripts/expect.sh
 equal() { [ "$1" = "$2" ] || { printf 'it is: %s\nnot:   %s\n' "$1" "$2"; return 1; }; }
@@ -83,6 +86,16 @@ expect "it is for this kind of machine" equal "$(jq --raw-output '.os + "/" + .a
 expect "nothing else is in its environment" equal "$(of_image '.Env | map(select(test("^PATH=") | not)) | join(" ")')" \
     XDG_CONFIG_HOME=/etc
 expect "it is stopped by SIGTERM" equal "$(of_image '.StopSignal // ""')" ''
+# The worker's is the same Debian; only what is started is another thing.
+skopeo inspect --config "oci-archive:$worker_image" > "$place/worker.json"
+for file in image worker; do
+    jq '{os, architecture, rootfs, config: (.config | del(.Cmd, .ExposedPorts))}' "$place/$file.json" > "$place/$file.same"
+done
+expect "the worker's image has the same system, user, volumes and labels" \
+    cmp "$place/image.same" "$place/worker.same"
+expect "it builds for another server" \
+    equal "$(jq --raw-output '.config.Cmd | join(" ")' "$place/worker.json")" "worker --config /etc/elivepatch/server.toml"
+expect "and has no port" equal "$(jq --raw-output '.config.ExposedPorts // {} | length' "$place/worker.json")" 0
 
 # podman's own state, of which nothing is the machine's. /dev/shm has its locks.
 for directory in /run /dev/shm /var/lib/cni /var/lib/containers; do
@@ -114,18 +127,20 @@ SETTINGS
 export CONTAINERS_STORAGE_CONF="$place/storage.conf" CONTAINERS_CONF="$place/containers.conf"
 unset CONTAINER_HOST XDG_RUNTIME_DIR COMPOSE_FILE COMPOSE_PROJECT_NAME 2>/dev/null || true
 
-# The compose file as it is, but for these: not every machine can give what it says.
-sed "s/^      nofile: .*/      nofile: $files\n      nproc: $processes/" "$compose" > "$place/compose.yaml"
+# The compose files as they are, but for these: not every machine can give what it says.
+for file in "$compose" "$worker_compose"; do
+    sed "s/^      nofile: .*/      nofile: $files\n      nproc: $processes/" "$file" > "$place/${file##*/}"
+done
 
 # shown PATTERN: the commands of docs/install.md, below Containers, that begin so, each in one line.
 shown() {
     awk '/^## /{ here = $2 == "Containers" } /^```/{ block = !block; next } here && block' docs/install.md |
         sed -e ':more; /\\$/{ N; s/\\\n */ /; b more }' | grep -- "^$1"
 }
-# as_shown PATTERN: runs them, with the compose file of above.
+# as_shown PATTERN: runs them, with the compose files of above.
 as_shown() {
     shown "$1" > "$place/shown"
-    sed "s,$compose,$place/compose.yaml," "$place/shown" > "$place/script"
+    sed "s,packaging/oci/,$place/," "$place/shown" > "$place/script"
     [ "$(wc -l < "$place/script")" -eq 1 ] || { cat "$place/script"; echo "this is not one command"; return 1; }
     sh -e "$place/script" > "$place/output" 2>&1 || { cat "$place/output"; return 1; }
     cat "$place/output"
@@ -134,7 +149,7 @@ as_shown() {
 }
 
 say "what is in the image"
-expect "podman loads it as docs/install.md shows" as_shown 'podman load'
+expect "podman loads it as docs/install.md shows" as_shown 'podman load .*-server'
 expect "under the name that the compose file has" equal "$name" "$(sed -n 's/^    image: //p' "$compose")"
 root=$(podman image mount "$name") || fail "podman does not read the image" "podman info"
 expect "its user is no other name for root" \
@@ -175,7 +190,7 @@ say "the compose file, by podman-compose"
 # in_server COMMAND…: in the container of the compose file, as the image's user.
 in_server() { podman exec "$container" "$@"; }
 status_of() { podman exec "$container" sed -n "s/^$1:[[:space:]]*//p" /proc/1/status; }
-expect "it is up as docs/install.md shows" as_shown 'podman-compose .* up'
+expect "it is up as docs/install.md shows" as_shown "podman-compose --file $compose up"
 container=$(podman ps --all --quiet | head -n 1)
 expect "there is a container" [ -n "$container" ]
 health() { curl --silent --fail --insecure "https://localhost:$port/api/v2/health"; }
@@ -232,7 +247,7 @@ expect "it is stopped" composed stop
 expect "by itself, and ends well" \
     equal "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$container")" "exited 0"
 expect "the container is removed" composed down
-expect "a new one is up" as_shown 'podman-compose .* up'
+expect "a new one is up" as_shown "podman-compose --file $compose up"
 expect "which answers" wait_for health
 expect "it has the token of the old one" ask builds --header "authorization: Bearer $token"
 expect "it is removed, too" composed down
@@ -244,6 +259,56 @@ container=elivepatch
 expect "it answers" wait_for health
 expect "it can have no capability, either" equal "$(status_of CapBnd) $(status_of NoNewPrivs)" "0000000000000000 1"
 expect "a command finds its config" in_server elivepatch-server token create --role admin
+
+say "a worker, for that server"
+expect "podman loads it as docs/install.md shows" as_shown 'podman load .*-worker'
+expect "under the name that the compose file has" equal "$worker_name" "$(sed -n 's/^    image: //p' "$worker_compose")"
+in_worker_compose() { sed -n "/^    $1:/,/^    [a-z]/s/^ *- //p" "$worker_compose"; }
+expect "which is as closed as the server's" \
+    equal "$(in_worker_compose cap_drop; in_worker_compose security_opt)" "$(in_compose cap_drop; in_compose security_opt)"
+expect "and has its volumes" equal "$(in_worker_compose volumes | sed 's/^[^:]*://' | grep ^/ | grep -v : | sort)" "$volumes"
+# What the reader writes. The server is reached by an address of this machine, as from another one.
+address=$(ip -4 -oneline address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+expect "this machine has an address that is not its own only" [ -n "$address" ]
+fingerprint=$(podman exec "$container" elivepatch-server certificate 2>/dev/null)
+podman exec "$container" elivepatch-server token create --role worker --name builder-1 > "$place/worker.token" 2>/dev/null
+{
+    podman exec "$container" cat /etc/elivepatch/server.toml
+    printf '\n[worker]\nserver = "https://%s:%s"\ncertificate = "%s"\ntoken_file = "/etc/elivepatch/worker.token"\n' \
+        "$address" "$port" "$fingerprint"
+    printf 'name = "builder-1"\n'
+} > "$place/server.toml"
+chmod 644 "$place/server.toml" "$place/worker.token"
+up_worker="podman-compose --file $worker_compose up"
+expect "it is up as docs/install.md shows" as_shown "$up_worker"
+worker=$(podman ps --all --quiet --filter "ancestor=$worker_name" | head -n 1)
+expect "there is a container" [ -n "$worker" ]
+taken() { podman logs "$worker" 2>&1 | grep "the server takes this worker"; }
+expect "the server takes it, over HTTPS" wait_for taken
+expect "and lists it as one that asks for work" sh -c "curl --silent --fail --insecure \
+    https://localhost:$port/api/v2/health | jq --exit-status '.workers | map(.name) | index(\"builder-1-1\") != null'"
+status_of_worker() { podman exec "$worker" sed -n "s/^$1:[[:space:]]*//p" /proc/1/status; }
+expect "it runs as the image's user" equal "$(podman exec "$worker" id --user --name)" "$user"
+expect "it can have no capability" \
+    equal "$(status_of_worker CapBnd) $(status_of_worker CapPrm)" "0000000000000000 0000000000000000"
+expect "nor any new privilege" equal "$(status_of_worker NoNewPrivs)" 1
+expect "it has made the sandbox of its builds" \
+    sh -c "podman logs '$worker' 2>&1 | grep \"sandbox: bubblewrap as the server's own user\""
+expect "bases are shared by overlay" sh -c "podman logs '$worker' 2>&1 | grep 'bases are shared by overlay'"
+composed_worker() { podman-compose --file "$place/worker.compose.yaml" "$@"; }
+expect "it is stopped" composed_worker stop
+expect "by itself, and ends well" \
+    equal "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$worker")" "exited 0"
+expect "it is removed" composed_worker down
+podman exec "$container" elivepatch-server token create --role submit > "$place/worker.token" 2>/dev/null
+expect "it is started with a token of another role" \
+    not podman run --rm --cap-drop all --security-opt no-new-privileges --security-opt seccomp=unconfined \
+    --security-opt unmask=ALL --volume "$place/server.toml:/etc/elivepatch/server.toml:ro" \
+    --volume "$place/worker.token:/etc/elivepatch/worker.token:ro" "$worker_name"
+cp "$place/said" "$place/refused"
+expect "and ends with the reason" grep "this needs the role worker; the token has the role submit" "$place/refused"
+
+say "the end of the server"
 expect "it ends by SIGTERM" podman kill --signal TERM "$container"
 ended() { [ "$(podman inspect --format '{{.State.Running}}' "$container")" = false ]; }
 expect "at once" wait_for ended
@@ -257,4 +322,4 @@ cp "$place/said" "$place/refused"
 expect "and says that there can be no sandbox" grep "cannot make a sandbox" "$place/refused"
 
 [ "$failures" -eq 0 ] || fail "$failures things are not as they should be" "they are marked WRONG above"
-printf '\ntest-images: the image is as it should be, and does what docs/install.md shows\n'
+printf '\ntest-images: the images are as they should be, and do what docs/install.md shows\n'

@@ -137,6 +137,8 @@ expect "apt installs it" inside apt-get install --quiet --yes --no-install-recom
 expect "its user is there" inside id elivepatch
 expect "and may use KVM" inside sh -c 'id --groups --name elivepatch | grep -q kvm'
 expect "its unit is enabled" enabled elivepatch-server
+expect "that of a machine that only builds is there" there usr/lib/systemd/system/elivepatch-worker.service
+expect "and is not enabled" not enabled elivepatch-worker
 # As the boot of the machine does.
 inside systemd-tmpfiles --create elivepatch-server.conf
 expect "the data is its user's" owner_is var/lib/elivepatch-server "elivepatch:elivepatch 750"
@@ -151,6 +153,7 @@ expect "apt upgrades it" inside apt-get install --quiet --yes -o Dpkg::Options::
     /packages/elivepatch-server-next.deb
 expect "the config is as it was changed" has_text etc/elivepatch/server.toml '^listen = "127.0.0.1:8421"'
 expect "that of the package is beside it" there etc/elivepatch/server.toml.dpkg-dist
+expect "the worker's unit is off still" not enabled elivepatch-worker
 expect "the token is still there" inside sh -c 'elivepatch-server token list | grep -q admin'
 
 # What is asked of the booted Debian, and how it says that it is done.
@@ -173,6 +176,31 @@ run journal journalctl --no-pager --unit elivepatch-server
 run security systemd-analyze --no-pager security elivepatch-server
 run stop systemctl stop elivepatch-server
 run result sh -c 'test "$(systemctl show --property Result --value elivepatch-server)" = success'
+# A worker, for another server on this machine: its unit takes the place of the server's.
+run other sh -c '
+    install -d -o elivepatch -g elivepatch /srv/other
+    sed -e "s,^listen = .*,listen = \"127.0.0.1:8422\"," -e "s,/var/lib/elivepatch-server,/srv/other/data," \
+        -e "s,/var/cache/elivepatch-server,/srv/other/cache," /etc/elivepatch/server.toml > /srv/other/server.toml
+    setsid runuser -u elivepatch -- elivepatch-server serve --config /srv/other/server.toml > /srv/other/log 2>&1 &
+    for _ in $(seq 60); do curl --silent --fail http://127.0.0.1:8422/api/v2/health && break; sleep 1; done
+    runuser -u elivepatch -- elivepatch-server token create --role worker --config /srv/other/server.toml > /srv/other/token'
+run worker sh -c '
+    install -o root -g elivepatch -m 640 /srv/other/token /etc/elivepatch/worker.token
+    printf "\n[worker]\nserver = \"http://127.0.0.1:8422\"\ntoken_file = \"/etc/elivepatch/worker.token\"\n" \
+        >> /etc/elivepatch/server.toml
+    systemctl start elivepatch-server
+    systemctl start elivepatch-worker
+    for _ in $(seq 60); do
+        journalctl --no-pager --unit elivepatch-worker | grep "the server takes this worker" && exit
+        sleep 1
+    done
+    exit 1'
+run instead sh -c '! systemctl is-active elivepatch-server'
+run worker-journal journalctl --no-pager --unit elivepatch-worker
+run worker-stop systemctl stop elivepatch-worker
+run worker-result sh -c 'test "$(systemctl show --property Result --value elivepatch-worker)" = success'
+pkill -f /srv/other/server.toml
+rm -rf /srv/other /etc/elivepatch/worker.token
 run client dpkg --install /packages/elivepatch.deb
 run boot systemctl is-active elivepatch-boot elivepatch-shutdown
 run agent systemctl show --property ConditionResult --value elivepatch-agent
@@ -214,6 +242,12 @@ if [ -s "$root/asked" ]; then
     expect "it reads its certificate again" said reload
     expect "its config is looked at by root" said config
     expect "it stops" said result
+    expect "a server that builds nothing itself runs beside it" said other
+    expect "the worker's unit runs, and that server takes it" said worker
+    expect "in the place of the server's unit" said instead
+    expect "its sandbox is made within the unit's limits" \
+        sh -c "sed -n '/^== worker-journal\$/,/^== worker-journal ended/p' '$root/asked' | grep -q 'sandbox: bubblewrap as'"
+    expect "it stops" said worker-result
     expect "the client's units run after its install" said boot
     expect "and after its upgrade" said still
     expect "the agent waits for the machine to be registered" \

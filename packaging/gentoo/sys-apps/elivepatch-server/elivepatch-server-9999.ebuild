@@ -77,7 +77,7 @@ src_install() {
 
 	newinitd packaging/openrc/elivepatch-server elivepatch-server
 	newconfd packaging/openrc/elivepatch-server.confd elivepatch-server
-	systemd_dounit packaging/systemd/elivepatch-server.service
+	systemd_dounit packaging/systemd/elivepatch-{server,worker}.service
 
 	insinto /etc/elivepatch
 	doins packaging/server.toml
