@@ -46,7 +46,7 @@ pub enum Command {
     All(ServeArguments),
     /// Run the API without workers: those of other machines build.
     Serve(ServeArguments),
-    /// Build for a server on another machine, with its config's section [worker].
+    /// Build for a server on another machine, which the section `worker` of the config names.
     Worker(WorkerArguments),
     /// Write a commented config file and make the directories.
     Init(AllArguments),
@@ -360,7 +360,7 @@ pub struct ServeArguments {
 /// What a worker takes.
 #[derive(Debug, Args)]
 pub struct WorkerArguments {
-    /// The server to build for, such as https://patches.example.org:8420, whatever the config says.
+    /// The server to build for: its address with scheme and port, whatever the config says.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// The SHA-256 of its certificate: it must have this one, whoever has signed it.
@@ -391,7 +391,7 @@ impl WorkerArguments {
             }
         };
         // Those are the other server's.
-        if self.url.is_some() && self.url != section.server {
+        if section.server.is_some() && self.url.is_some() && self.url != section.server {
             section.certificate = None;
             section.token_file = None;
         }
@@ -534,6 +534,32 @@ mod tests {
         let Some(TlsOverride::Files { certificate, key }) = tls else { panic!("{tls:?}") };
         assert!(certificate.is_absolute() && certificate.ends_with("certificate.pem"));
         assert!(key.is_absolute() && key.ends_with("key.pem"));
+    }
+
+    #[test]
+    fn certificate_and_token_of_the_config_go_with_its_server_only() {
+        let of = |config: Option<&str>, line: &[&str]| {
+            let all = ["elivepatch-server", "worker"].into_iter().chain(line.iter().copied());
+            let Some(Command::Worker(worker)) =
+                Arguments::try_parse_from(all).expect("a command line").command
+            else {
+                panic!("another command");
+            };
+            let mut section = WorkerSection {
+                server: config.map(str::to_owned),
+                certificate: Some("pin".to_owned()),
+                token_file: Some("/token".into()),
+                name: None,
+            };
+            worker.apply(&mut section);
+            (section.certificate.is_some(), section.token_file.is_some())
+        };
+        assert_eq!(of(Some("https://a"), &[]), (true, true));
+        assert_eq!(of(Some("https://a"), &["--url", "https://a"]), (true, true));
+        assert_eq!(of(None, &["--url", "https://a"]), (true, true));
+        assert_eq!(of(Some("https://a"), &["--url", "https://b"]), (false, false));
+        let own = ["--url", "https://b", "--token-file", "/other"];
+        assert_eq!(of(Some("https://a"), &own), (false, true));
     }
 
     /// The documentation shows no command and no option that is not there.
