@@ -17,6 +17,7 @@ mod serving;
 mod source_options;
 mod times;
 mod worker;
+mod worker_arguments;
 
 use std::process::ExitCode;
 

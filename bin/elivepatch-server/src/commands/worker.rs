@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{data_directory_hint, load_config, make_directory};
 use crate::{
-    arguments::{Arguments, WorkerArguments},
+    arguments::Arguments,
     error::CommandError,
     housekeeping, logging, owner, report, runner, serving,
     worker::{Pool, WorkerName, work_directory},
+    worker_arguments::WorkerArguments,
 };
 
 /// How long the workers get to end when the process stops: a build that is under way is given back before.
