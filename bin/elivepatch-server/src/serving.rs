@@ -1,6 +1,6 @@
 //! What a server or worker needs of the process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use elivepatch_server::tls::ServerCertificate;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,6 +16,24 @@ pub fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }
+}
+
+/// How long workers and open connections get to end when the process stops.
+pub const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Does what serves or builds, on a runtime of its own.
+///
+/// # Errors
+/// Those of the work, or that the system gives no threads.
+pub fn run(work: impl Future<Output = Result<(), CommandError>>) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::bug)?;
+    let result = runtime.block_on(work);
+    // A build that does not stop in time must not hold the process; its tools die with it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    result
 }
 
 /// Waits until somebody wants the process to end.

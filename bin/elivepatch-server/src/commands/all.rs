@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use elivepatch_api::client::Client;
 use elivepatch_model::Failure;
@@ -24,9 +24,6 @@ use crate::{
     worker::{self, Pool, WorkerName},
 };
 
-/// How long the workers and open connections get to end when the server stops.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
-
 /// Where builds are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Building {
@@ -44,14 +41,7 @@ pub fn run(arguments: &Arguments, building: Building) -> Result<(), CommandError
     owner::refuse_other_owner(&config.data_directory)?;
     make_directory(&config.data_directory)?;
     make_directory(&config.cache_directory)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    let result = runtime.block_on(serve(&config, building));
-    // A build that does not stop in time must not hold the process; its tools die with it.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    result
+    serving::run(serve(&config, building))
 }
 
 async fn serve(config: &ServerConfig, building: Building) -> Result<(), CommandError> {
@@ -131,7 +121,7 @@ async fn serve(config: &ServerConfig, building: Building) -> Result<(), CommandE
         }
     };
     // What has ended by itself cannot be waited for again.
-    if outcome.is_ok() && tokio::time::timeout(STOP_LIMIT, ended).await.is_err() {
+    if outcome.is_ok() && tokio::time::timeout(serving::STOP_LIMIT, ended).await.is_err() {
         tracing::warn!("something did not end in time and is cut off");
     }
     release(&app).await;

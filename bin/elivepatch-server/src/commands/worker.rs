@@ -1,6 +1,6 @@
 //! A worker on a machine of its own: it builds for a server on another one.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{io::Read, sync::Arc};
 
 use camino::Utf8Path;
 use elivepatch_api::{
@@ -19,9 +19,6 @@ use crate::{
     worker::{Pool, WorkerName, work_directory},
     worker_arguments::WorkerArguments,
 };
-
-/// How long the workers get to end when the process stops: a build that is under way is given back before.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// The largest file that a token is read from, in bytes: a token and some white space.
 const TOKEN_FILE_BYTES: u64 = 4096;
@@ -48,13 +45,7 @@ pub fn run(arguments: &Arguments, given: &WorkerArguments) -> Result<(), Command
     make_directory(&config.cache_directory)?;
     let user_agent = format!("elivepatch-server/{}", env!("CARGO_PKG_VERSION"));
     let client = Client::over_http_as(server.clone(), &user_agent, &access).map_err(refused)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::bug)?;
-    let result = runtime.block_on(work(&config, &server, client));
-    // A build that does not stop in time must not hold the process; its tools die with it.
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    let result = serving::run(work(&config, &server, client));
     drop(lock);
     result
 }
@@ -99,7 +90,7 @@ async fn work(
     tracing::info!("stopping");
     stop.cancel();
     let ended = async { while workers.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_LIMIT, ended).await.is_err() {
+    if tokio::time::timeout(serving::STOP_LIMIT, ended).await.is_err() {
         tracing::warn!("something did not end in time and is cut off");
     }
     renewal.abort();
