@@ -4,15 +4,18 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
-use axum::{BoxError, body::Body};
+use axum::{
+    BoxError,
+    body::{Body, BodyDataStream},
+};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt};
 
 /// The longest headers of a part, in bytes. Ours have 200.
 pub(super) const PART_HEADER_BYTES: usize = 64 * 1024;
@@ -39,9 +42,27 @@ impl Held {
     }
 }
 
+/// The body of a request, which a parser reads, and who wants to have it read without one.
+#[derive(Clone)]
+pub(super) struct SharedBody(Arc<Mutex<BodyDataStream>>);
+
+impl SharedBody {
+    pub(super) fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(body.into_data_stream())))
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+    }
+}
+
 /// A body that feeds a multipart parser in small pieces, and fails when it swallows too many.
 pub(super) struct FormBody {
-    body: BoxStream<'static, Result<Bytes, axum::Error>>,
+    body: SharedBody,
     rest: Bytes,
     /// Whether the parser has just got a piece, and should look at it before it asks for more: it
     /// reads for as long as something is there.
@@ -51,8 +72,7 @@ pub(super) struct FormBody {
 
 impl FormBody {
     /// The body with its bounds.
-    pub(super) fn bound(body: Body, held: Held) -> Body {
-        let body = body.into_data_stream().boxed();
+    pub(super) fn bound(body: SharedBody, held: Held) -> Body {
         Body::from_stream(Self { body, rest: Bytes::new(), pause: false, held })
     }
 }

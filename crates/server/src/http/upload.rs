@@ -10,11 +10,12 @@ use axum::{
     },
     http::StatusCode,
 };
+use bytes::Bytes;
 use elivepatch_api::{BuildSubmission, RunSubmission};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 
 use super::{
-    form_body::{FormBody, Held, PART_HEADER_BYTES},
+    form_body::{FormBody, Held, PART_HEADER_BYTES, SharedBody},
     router::SUBMISSION_BYTES,
 };
 use crate::{
@@ -65,6 +66,7 @@ pub(crate) async fn receive_run(
 struct Form {
     parts: Multipart,
     held: Held,
+    body: SharedBody,
 }
 
 /// Reads the form part by part into what takes it. One that is refused is read to its end, in the time that it has: a
@@ -73,8 +75,9 @@ async fn receive<I: TakesParts>(mut intake: I, request: Request) -> Result<I, Ap
     let mut form = Form::of::<I>(request).await?;
     in_time(async {
         let received = form.receive(&mut intake).await;
-        if received.is_err() {
-            form.discard(SUBMISSION_BYTES).await;
+        // Nobody's client sends such headers.
+        if received.is_err() && !form.held.is_exceeded() {
+            discard(form.body, SUBMISSION_BYTES).await;
         }
         received
     })
@@ -91,7 +94,7 @@ pub(super) async fn receive_v1_form<I: TakesParts>(
     match in_time(form.receive(&mut intake)).await {
         Ok(()) => Ok(intake),
         Err(error) => {
-            beside_the_answer(async move { form.discard(REST_BYTES).await });
+            beside_the_answer(discard(form.body, REST_BYTES));
             Err(error)
         }
     }
@@ -108,15 +111,17 @@ async fn in_time(receive: impl Future<Output = Result<(), AppError>>) -> Result<
 impl Form {
     async fn of<I: TakesParts>(request: Request) -> Result<Self, AppError> {
         let held = Held::default();
-        let request = request.map(|body| FormBody::bound(body, held.clone()));
+        let (head, body) = request.into_parts();
+        let body = SharedBody::new(body);
+        let request = Request::from_parts(head, FormBody::bound(body.clone(), held.clone()));
         let parts = Multipart::from_request(request, &())
             .await
             .map_err(|rejection| AppError::bad_request(rejection.body_text(), I::FORM_HINT))?;
-        Ok(Self { parts, held })
+        Ok(Self { parts, held, body })
     }
 
     async fn receive<I: TakesParts>(&mut self, intake: &mut I) -> Result<(), AppError> {
-        let Self { parts, held } = self;
+        let Self { parts, held, .. } = self;
         while let Some(mut field) =
             parts.next_field().await.map_err(|error| malformed::<I>(&error, held))?
         {
@@ -131,24 +136,12 @@ impl Form {
         }
         Ok(())
     }
-
-    /// Reads what is left, but not more than so many bytes.
-    async fn discard(&mut self, mut left: usize) {
-        while let Ok(Some(mut field)) = self.parts.next_field().await {
-            self.held.given_out();
-            while let Ok(Some(chunk)) = field.chunk().await {
-                self.held.given_out();
-                let Some(rest) = left.checked_sub(chunk.len()) else { return };
-                left = rest;
-            }
-        }
-    }
 }
 
 async fn next_chunk<I: TakesParts>(
     field: &mut Field<'_>,
     held: &Held,
-) -> Result<Option<bytes::Bytes>, AppError> {
+) -> Result<Option<Bytes>, AppError> {
     let chunk = field.chunk().await.map_err(|error| malformed::<I>(&error, held))?;
     held.given_out();
     Ok(chunk)
@@ -156,14 +149,16 @@ async fn next_chunk<I: TakesParts>(
 
 /// Has the rest of a body read that nobody wants, as far as that is worth it. Does not wait for that.
 pub(super) fn discard_rest(body: Body) {
-    let mut stream = body.into_data_stream();
-    beside_the_answer(async move {
-        let mut left = REST_BYTES;
-        while let Some(Ok(chunk)) = stream.next().await {
-            let Some(rest) = left.checked_sub(chunk.len()) else { return };
-            left = rest;
-        }
-    });
+    beside_the_answer(discard(body.into_data_stream(), REST_BYTES));
+}
+
+/// Reads what is left of a body, but not more than so many bytes, and looks at none of it.
+async fn discard(mut body: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin, limit: usize) {
+    let mut left = limit;
+    while let Some(Ok(chunk)) = body.next().await {
+        let Some(rest) = left.checked_sub(chunk.len()) else { return };
+        left = rest;
+    }
 }
 
 /// Reads while the answer is sent and after it. When that ends the connection closes, whatever is still to come.

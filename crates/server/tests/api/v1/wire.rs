@@ -105,6 +105,28 @@ async fn client_that_sends_all_before_it_looks_reads_why_its_order_was_refused()
 }
 
 #[tokio::test]
+async fn client_that_sends_all_before_it_looks_reads_which_part_was_refused() {
+    let listening = Listening::of(Server::new().await).await;
+    for (name, status, part) in
+        [("main_patch", "422", "1048576 bytes"), ("other", "400", "there is no part")]
+    {
+        let begin = format!("--f00\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        let half = 3 * MIB / 2;
+        let mut connection = listening.begin(GET_FILES, SESSION, begin.len() + 2 * half).await;
+        connection.write_all(begin.as_bytes()).await.expect("sent");
+        assert_eq!(send_bytes(&mut connection, half).await, half);
+        // It is refused by now, and the line is slow.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!(send_bytes(&mut connection, half).await, half);
+        let mut answer = String::new();
+        let read = connection.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends").expect("read");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+        assert!(answer.contains(part), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn order_that_is_refused_while_it_comes_in_is_not_read_to_its_end() {
     let listening = Listening::of(Server::new().await).await;
     let mut connection = listening.begin(GET_FILES, SESSION, 100 * MIB).await;
