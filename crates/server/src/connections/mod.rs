@@ -44,7 +44,7 @@ pub struct ConnectionLimits {
     pub head: Duration,
     /// How long nothing may come of a request's body, and nothing of an answer be taken.
     pub pause: Duration,
-    /// How long a request's body may take as a whole.
+    /// How long a request's body may take as a whole, from when it is first asked for.
     pub body: Duration,
     /// How many connections are open at the same time; further ones wait in the kernel's queue.
     pub connections: usize,

@@ -196,6 +196,31 @@ async fn body_that_stops_coming_ends_the_connection_and_a_slow_one_does_not() {
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
 
+/// Reads a body only when the time of one has gone by.
+async fn read_late(body: axum::body::Body) -> String {
+    tokio::time::sleep(LIMIT_OF_LATE_BODIES * 2).await;
+    let bytes = axum::body::to_bytes(body, 64).await.expect("it may still come");
+    format!("{} bytes", bytes.len())
+}
+
+const LIMIT_OF_LATE_BODIES: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn time_of_a_body_begins_when_the_server_reads_it() {
+    let limits = ConnectionLimits { body: LIMIT_OF_LATE_BODIES, ..ConnectionLimits::default() };
+    let router = Router::new().route("/late", post(read_late));
+    let (address, _stop, _ended) = listen_with(None, limits, router).await;
+    let mut connection = TcpStream::connect(address).await.expect("connected");
+    let head =
+        "POST /late HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: 8\r\n\r\nabcd";
+    connection.write_all(head.as_bytes()).await.expect("sent");
+    // Half of it comes a little after the server begins to read: it has not come when it looks first.
+    tokio::time::sleep(LIMIT_OF_LATE_BODIES * 2 + LIMIT_OF_LATE_BODIES / 4).await;
+    connection.write_all(b"efgh").await.expect("sent");
+    let answer = rest_of(&mut connection).await;
+    assert!(answer.ends_with("8 bytes"), "{answer}");
+}
+
 #[tokio::test]
 async fn further_connections_wait_until_there_is_room() {
     let limits = ConnectionLimits { connections: 2, ..short() };
