@@ -76,7 +76,8 @@ impl Store {
         })
     }
 
-    /// Whether any build, however it ended, was for the kernel with this release, config and patches.
+    /// Whether any build was for the kernel with this release, config and patches, however it ended, unless the
+    /// server had no source of it.
     ///
     /// # Errors
     /// When the database fails.
@@ -87,7 +88,8 @@ impl Store {
         baseline: &[PatchRecord],
     ) -> Result<bool, StoreError> {
         let known: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM builds WHERE config = ? AND release = ? AND baseline = ?)",
+            "SELECT EXISTS (SELECT 1 FROM builds WHERE config = ? AND release = ? AND baseline = ?
+                                AND failure ->> '$.class' IS NOT 'release-unknown')",
         )
         .bind(config.to_string())
         .bind(release.as_str())
@@ -97,7 +99,8 @@ impl Store {
         Ok(known)
     }
 
-    /// How many kernels sessions have ordered for since `since` for which there was no build before.
+    /// How many kernels sessions have ordered for since `since` for which there was no build before. Those of which the
+    /// server has no source do not count: nothing was built for them.
     ///
     /// # Errors
     /// When the database fails.
@@ -105,9 +108,11 @@ impl Store {
         let kernels: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM builds AS first
               WHERE number IN (SELECT build FROM sessions WHERE made_at >= ?1) AND submitted_at >= ?1
+                AND failure ->> '$.class' IS NOT 'release-unknown'
                 AND NOT EXISTS (SELECT 1 FROM builds AS earlier
                                  WHERE earlier.config = first.config AND earlier.number < first.number
-                                   AND earlier.release = first.release AND earlier.baseline = first.baseline)",
+                                   AND earlier.release = first.release AND earlier.baseline = first.baseline
+                                   AND earlier.failure ->> '$.class' IS NOT 'release-unknown')",
         )
         .bind(since.as_microsecond())
         .fetch_one(&self.readers)

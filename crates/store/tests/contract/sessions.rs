@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use elivepatch_model::{BuildNumber, PatchRecord, SessionId, Sha256Digest};
+use elivepatch_model::{BuildNumber, FailureClass, PatchRecord, SessionId, Sha256Digest};
 use elivepatch_store::SessionLoad;
 
-use crate::support::{Fixture, RELEASE, after, now};
+use crate::support::{Fixture, RELEASE, after, failure, now, proof};
 
 fn session(last: char) -> SessionId {
     format!("6b7f3c1e-0f5d-4a2b-9c3d-1e2f3a4b5c6{last}").parse().expect("a random UUID")
@@ -90,4 +90,27 @@ async fn kernel_is_new_once_and_only_sessions_count() {
     assert_eq!(kernels().await, 2);
     let later = after(Duration::from_secs(1));
     assert_eq!(store.kernels_of_sessions(later).await.expect("counted"), 0);
+}
+
+#[tokio::test]
+async fn kernel_that_the_server_has_no_source_of_takes_no_room() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let kernels = async || store.kernels_of_sessions(now()).await.expect("counted");
+    let release = RELEASE.parse().expect("a release");
+    let knows = async || {
+        let config = store.build(BuildNumber(1)).await.expect("there").config;
+        store.knows_kernel(&release, config, &[]).await.expect("asked")
+    };
+    let build = fixture.queue("a").await;
+    store.begin_session(&session('0'), build, now()).await.expect("new");
+    assert_eq!((kernels().await, knows().await), (1, true), "nobody knows yet");
+    let claimed = fixture.claim().await;
+    let failure = failure(FailureClass::ReleaseUnknown);
+    store.fail(&proof(&claimed), &failure, now()).await.expect("failed");
+    assert_eq!((kernels().await, knows().await), (0, false));
+    // When there is a source it is as new as any.
+    let build = fixture.queue("a").await;
+    store.begin_session(&session('1'), build, now()).await.expect("new");
+    assert_eq!((kernels().await, knows().await), (1, true));
 }
