@@ -109,11 +109,12 @@ fn threaded_is_taken_and_changes_nothing() {
 #[test]
 fn certificate_adhoc_is_the_servers_own() {
     let home = Home::new("listen = \"127.0.0.1:0\"\n");
-    for option in ["-C", "--ssl-cert"] {
+    let certificates = ["-C", "--ssl-cert"].map(|option| {
         let server = home.start(&[option, "adhoc"]);
         assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
-    }
-    assert!(home.path("data/tls/certificate.pem").exists());
+        std::fs::read(home.path("data/tls/certificate.pem")).expect("it is there")
+    });
+    assert_eq!(certificates[0], certificates[1], "the same after each start");
 }
 
 #[test]

@@ -101,6 +101,14 @@ pub enum AppError {
         /// Where it stands.
         state: BuildState,
     },
+    /// The same for who ordered it by the REST API v1.0, and knows no other path.
+    #[error("build {number} is {state} and has no livepatch")]
+    NoLivepatchOfSession {
+        /// The build.
+        number: BuildNumber,
+        /// Where it stands.
+        state: BuildState,
+    },
     /// The module of a build that is to be given to hosts is not on the disk any more.
     #[error("the module of build {number} is not in the data directory any more")]
     ModuleGone {
@@ -153,9 +161,10 @@ impl AppError {
             | Self::NoSuchCve(_)
             | Self::SignsNothing => ErrorCode::NotFound,
             Self::MethodNotAllowed(_) => ErrorCode::MethodNotAllowed,
-            Self::NoLivepatch { .. } | Self::ModuleGone { .. } | Self::OtherBuilder { .. } => {
-                ErrorCode::Conflict
-            }
+            Self::NoLivepatch { .. }
+            | Self::NoLivepatchOfSession { .. }
+            | Self::ModuleGone { .. }
+            | Self::OtherBuilder { .. } => ErrorCode::Conflict,
             Self::DataDirectory(_) | Self::Thread(_) | Self::Sign(_) | Self::Panicked(_) => {
                 ErrorCode::Internal
             }
@@ -235,6 +244,13 @@ impl AppError {
             }
             Self::NoLivepatch { number, .. } => {
                 return format!("follow GET /api/v2/builds/{number}/events until it is finished");
+            }
+            Self::NoLivepatchOfSession { state, .. } if state.is_finished() => {
+                return "order it again, with another UUID".to_owned();
+            }
+            Self::NoLivepatchOfSession { .. } => {
+                return "GET send_livepatch with the same UUID gives it as soon as it is there"
+                    .to_owned();
             }
             Self::ModuleGone { number } => {
                 return format!(

@@ -346,7 +346,7 @@ mod tests {
         routes.insert(("GET".to_owned(), paths::OPENAPI.to_owned()));
         let rules: BTreeSet<_> = RULES
             .iter()
-            // Nor what is there for old clients and for workers only; tests/api/v1.rs and remote_workers.rs ask for each of
+            // Nor what is there for old clients and for workers only; tests/api/v1/ and remote_workers.rs ask for each of
             // those routes.
             .filter(|(.., who)| !matches!(who, Who::OldClient | Who::Worker))
             .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))

@@ -12,7 +12,7 @@ impl App {
     /// Returns when a build has ended and there is a module.
     ///
     /// # Errors
-    /// When there is none: the build has failed or was cancelled, or the server stops.
+    /// When there is none: the build has failed or was cancelled, its livepatch was withdrawn, or the server stops.
     pub(super) async fn end_of(&self, number: BuildNumber) -> Result<(), AppError> {
         let mut waiter = self.wakeups().event_waiter(number);
         while !self.store().build_state(number).await?.is_finished() {
@@ -20,7 +20,9 @@ impl App {
                 break;
             }
         }
-        self.has_module(&self.store().build(number).await?)
+        let build = self.store().build(number).await?;
+        self.has_module(&build)?;
+        self.is_not_withdrawn(&build).await
     }
 
     /// The module that a session ordered.
@@ -38,17 +40,7 @@ impl App {
         self.has_module(&build).map_err(|error| {
             AppError::not_the_patches(format!("{}; {}", error.message(), error.hint()))
         })?;
-        if let Some(manifest) = &build.manifest
-            && let Some(withdrawal) = self.store().withdrawal(manifest.module.digest).await?
-        {
-            let reason = match withdrawal.reason.as_str() {
-                "" => String::new(),
-                reason => format!(": {reason}"),
-            };
-            return Err(AppError::not_the_patches(format!(
-                "the livepatch of build {number} was withdrawn{reason}"
-            )));
-        }
+        self.is_not_withdrawn(&build).await?;
         match self.module(number).await {
             Err(AppError::Store(StoreError::NoSuchBlob(_))) => {
                 let gone = AppError::ModuleGone { number };
@@ -83,7 +75,23 @@ impl App {
                 }
                 Err(AppError::Refused(Box::new(failure)))
             }
-            (state, _) => Err(AppError::NoLivepatch { number, state }),
+            (state, _) => Err(AppError::NoLivepatchOfSession { number, state }),
         }
+    }
+
+    /// Whether the livepatch of a build may be given out, when there is one.
+    async fn is_not_withdrawn(&self, build: &BuildRecord) -> Result<(), AppError> {
+        let Some(manifest) = &build.manifest else { return Ok(()) };
+        let Some(withdrawal) = self.store().withdrawal(manifest.module.digest).await? else {
+            return Ok(());
+        };
+        let reason = match withdrawal.reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        Err(AppError::not_the_patches(format!(
+            "the livepatch of build {} was withdrawn{reason}",
+            build.number
+        )))
     }
 }

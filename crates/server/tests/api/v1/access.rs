@@ -7,7 +7,10 @@ use http::{Request, StatusCode};
 use serde_json::json;
 use tower::ServiceExt;
 
-use super::{GET_FILES, PARTS, SEND_LIVEPATCH, SESSION, fetch, finish_build, order, refused, send};
+use super::{
+    GET_FILES, OTHER_SESSION, PARTS, SEND_LIVEPATCH, SESSION, fetch, finish_build, order, refused,
+    send,
+};
 use crate::support::{RELEASE, Server, text};
 
 #[tokio::test]
@@ -20,9 +23,12 @@ async fn withdrawn_livepatch_is_not_given_out() {
     let withdraw = Request::post("/api/v2/withdrawals").header("content-type", "application/json");
     let withdrawn = server.send(withdraw.body(Body::from(body)).expect("a request")).await;
     assert!(withdrawn.status().is_success(), "{}", text(withdrawn).await);
-    let (status, body) = refused(server.send(fetch(SESSION)).await).await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
-    assert!(body.error.hint.contains("was withdrawn: it hangs"), "{body:?}");
+    // Nor is an equal order answered as if there were one.
+    for request in [fetch(SESSION), order(RELEASE, OTHER_SESSION, &PARTS), fetch(OTHER_SESSION)] {
+        let (status, body) = refused(server.send(request).await).await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        assert!(body.error.hint.contains("was withdrawn: it hangs"), "{body:?}");
+    }
 }
 
 #[tokio::test]

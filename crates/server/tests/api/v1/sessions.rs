@@ -175,6 +175,7 @@ async fn cancelled_build_ends_the_wait_with_an_error() {
     let (status, body) = refused(waiting.await.expect("no panic")).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(body.message.contains("build 1 is cancelled"), "{body:?}");
+    assert!(body.error.hint.contains("with another UUID"), "{body:?}");
 }
 
 #[tokio::test]
@@ -203,6 +204,7 @@ async fn server_that_stops_lets_nobody_wait() {
     let (status, body) = refused(waiting.await.expect("no panic")).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(body.message.contains("build 1 is running"), "{body:?}");
+    assert!(body.error.hint.contains("GET send_livepatch with the same UUID"), "{body:?}");
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
