@@ -24,9 +24,7 @@ pub fn read(
     config: Option<&KernelConfig>,
     missing: &mut Vec<Missing>,
 ) -> MachineFacts {
-    let os_release = read_text(&root.join("etc/os-release"))
-        .or_else(|_| read_text(&root.join("usr/lib/os-release")));
-    let distribution = os_release
+    let distribution = os_release_of(root)
         .map_err(|error| why(&error))
         .and_then(|text| os_release::read(&text).ok_or_else(|| "os-release names none".to_owned()));
     let loaded_modules =
@@ -62,6 +60,15 @@ pub fn read(
         module_signatures_enforced: enforced,
         livepatch_possible,
     }
+}
+
+/// Whether Portage looks after the machine below `root`: it is a Gentoo, or of its kind.
+pub fn is_gentoo(root: &Path) -> bool {
+    os_release_of(root).is_ok_and(|text| os_release::is_of_kind(&text, "gentoo"))
+}
+
+fn os_release_of(root: &Path) -> io::Result<String> {
+    read_text(&root.join("etc/os-release")).or_else(|_| read_text(&root.join("usr/lib/os-release")))
 }
 
 /// The livepatches that are loaded.

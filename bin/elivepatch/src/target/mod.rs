@@ -14,7 +14,7 @@ pub mod running;
 use std::path::Path;
 
 use elivepatch_facts::Missing;
-use elivepatch_model::{Architecture, KernelRelease, MachineFacts, TargetFacts};
+use elivepatch_model::{Architecture, KernelRelease, TargetFacts};
 
 use self::{
     baseline::{Baseline, BaselineArgs},
@@ -169,12 +169,33 @@ fn from_config(
              run elivepatch facts --output FILE on the machine to be patched, and give --facts FILE"
         ));
     }
+    if named.is_none()
+        && let Some(origin) = unsent_portage_patches(kernel.root(), &release)
+    {
+        warn(&format!(
+            "the patches {origin} below /etc/portage/patches are not sent, since this is not the kernel that runs; when \
+             they are in it name their directory with --baseline PATH, otherwise say --no-baseline"
+        ));
+    }
     Ok(Target {
         facts: TargetFacts::new(release, architecture),
         config: config.text,
         kallsyms: None,
         baseline: named.unwrap_or_default(),
     })
+}
+
+/// What the patches are of that Portage compiles into such a kernel, where there are some. Nobody knows whether the kernel
+/// is of this machine.
+fn unsent_portage_patches(root: &Path, release: &KernelRelease) -> Option<String> {
+    if !machine::is_gentoo(root) {
+        return None;
+    }
+    match gentoo::find(root, release) {
+        Ok(baseline) => (!baseline.patches.is_empty()).then_some(baseline.origin),
+        // They cannot be read; then they are not sent either.
+        Err(_) => Some(format!("of the kernel {release}")),
+    }
 }
 
 /// Collects all facts of a kernel that runs; `config` names its config where the distribution did not
@@ -239,7 +260,7 @@ fn collect(
     let machine = machine::read(kernel.root(), known, &mut missing);
     let baseline = match named {
         Some(named) => named,
-        None if is_gentoo(&machine) => gentoo::find(kernel.root(), &release)?,
+        None if machine::is_gentoo(kernel.root()) => gentoo::find(kernel.root(), &release)?,
         None => Baseline::default(),
     };
     let facts = TargetFacts {
@@ -283,10 +304,6 @@ fn built_by(kernel: &RunningKernel) -> (Option<String>, Option<String>) {
         Some(built_by) => (Some(built_by.compiler), built_by.linker),
         None => (None, None),
     }
-}
-
-fn is_gentoo(machine: &MachineFacts) -> bool {
-    machine.distribution.as_ref().is_some_and(|distribution| distribution.id == "gentoo")
 }
 
 #[cfg(test)]

@@ -6,16 +6,11 @@ use elivepatch_model::{Distribution, limits::FACT_BYTES};
 ///
 /// The file is anybody's: what is no assignment, no plain text or too long is left out.
 pub fn read(text: &str) -> Option<Distribution> {
-    // As in a shell, the last assignment of a name holds.
     let find = |name: &str| {
-        let mut values = text.lines().rev().filter_map(|line| {
-            let (found, value) = line.trim().split_once('=')?;
-            (found == name).then(|| unquote(value)).flatten()
-        });
         let is_fact = |value: &String| {
             (1..=FACT_BYTES).contains(&value.len()) && !value.chars().any(char::is_control)
         };
-        values.next().filter(is_fact)
+        value_of(text, name).filter(is_fact)
     };
     let is_id = |id: &String| {
         id.bytes().all(|byte| {
@@ -24,6 +19,21 @@ pub fn read(text: &str) -> Option<Distribution> {
     };
     let id = find("ID").filter(is_id)?;
     Some(Distribution { id, version: find("VERSION_ID"), name: find("PRETTY_NAME") })
+}
+
+/// Whether the text is that of a distribution, or of one that is made of it (`ID_LIKE`).
+pub fn is_of_kind(text: &str, id: &str) -> bool {
+    let kinds = value_of(text, "ID_LIKE").unwrap_or_default();
+    value_of(text, "ID").as_deref() == Some(id) || kinds.split_whitespace().any(|kind| kind == id)
+}
+
+/// What is assigned to a name. As in a shell, the last assignment holds.
+fn value_of(text: &str, name: &str) -> Option<String> {
+    let mut values = text.lines().rev().filter_map(|line| {
+        let (found, value) = line.trim().split_once('=')?;
+        (found == name).then(|| unquote(value)).flatten()
+    });
+    values.next()
 }
 
 /// The value of an assignment: a word, or a text in single or double quotes; within the latter a
@@ -72,6 +82,20 @@ mod tests {
         assert_eq!(shown(gentoo).as_deref(), Some("gentoo, none, Gentoo Linux"));
         let escaped = "ID=x\nID=y\nPRETTY_NAME=\"a \\\"b\\\" \\$c\"\n";
         assert_eq!(shown(escaped).as_deref(), Some("y, none, a \"b\" $c"));
+    }
+
+    #[test]
+    fn distribution_is_of_its_own_kind_and_of_those_that_it_is_made_of() {
+        for (text, expected) in [
+            ("ID=gentoo\n", true),
+            ("ID=calculate\nID_LIKE=gentoo\n", true),
+            ("ID=x\nID_LIKE=\"y gentoo\"\n", true),
+            ("ID=debian\n", false),
+            ("ID=x\nID_LIKE=gentoolike\n", false),
+            ("NAME=gentoo\n", false),
+        ] {
+            assert_eq!(is_of_kind(text, "gentoo"), expected, "{text}");
+        }
     }
 
     #[test]
