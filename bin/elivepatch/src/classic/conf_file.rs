@@ -1,6 +1,10 @@
 //! The config file of the first elivepatch: `--conf_file FILE`, in the form of Python's `configparser`.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::Path,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use configparser::ini::{Ini, IniDefault};
@@ -45,6 +49,7 @@ pub fn read(path: &Path) -> Result<Settings, Problem> {
 type Fault = (String, &'static str);
 
 fn parse(text: String) -> Result<Settings, Fault> {
+    refuse_repeated(&text)?;
     let mut form = IniDefault::default();
     form.default_section = NO_SECTION.to_owned();
     form.comment_symbols = vec!['#', ';'];
@@ -69,6 +74,29 @@ fn parse(text: String) -> Result<Settings, Fault> {
     let mut settings = settings_of(for_all.into_iter().flatten())?;
     settings.extend(settings_of(keys)?);
     Ok(settings.into_iter().collect())
+}
+
+/// Refuses a section or a key that stands there twice, as Python does: the parser takes the last one.
+fn refuse_repeated(text: &str) -> Result<(), Fault> {
+    let twice = |shown: String| Err((format!("{shown} stands there twice"), "leave one of them"));
+    let (mut sections, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    // What is indented goes on with the value of the line before.
+    let begins = |line: &&str| !line.starts_with(|c: char| c.is_whitespace() || "#;".contains(c));
+    for line in text.lines().filter(|line| !line.is_empty()).filter(begins) {
+        if let Some(section) = line.strip_prefix('[') {
+            let name = section.split(']').next().unwrap_or_default();
+            if !sections.insert(name) {
+                return twice(format!("[{}]", printable(name)));
+            }
+            keys.clear();
+            continue;
+        }
+        let key = line.split(['=', ':']).next().unwrap_or_default().trim_end();
+        if !keys.insert(key) {
+            return twice(printable(key));
+        }
+    }
+    Ok(())
 }
 
 /// The settings of one section.

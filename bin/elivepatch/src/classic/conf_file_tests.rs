@@ -50,10 +50,21 @@ fn file_that_python_refuses_is_refused() {
         ("[Defaults]\nurl = %(host)s:5000\nhost = a\n", "url refers to another key"),
         ("[Defaults]\ncve\n", "cve has no value"),
         ("[Defaults]\nlog-output = a\nLog_Output = b\n", "stands there twice"),
+        ("[Defaults]\nurl = a\nurl = b\n", "url stands there twice"),
+        ("[Defaults]\nurl = a\nurl: a\n", "url stands there twice"),
+        ("[Defaults]\nurl = a\n[x]\n[Defaults]\ndebug = b\n", "[Defaults] stands there twice"),
     ] {
         let fault = settings(text).expect_err(text);
         assert!(fault.contains(part), "{text:?}: {fault}");
     }
+}
+
+#[test]
+fn key_may_stand_in_other_sections_and_in_a_value_too() {
+    let text = "[x]\nurl = b\n[Defaults]\nurl = a\npatch = c\n  patch = d\n# url = e\n";
+    let expected = [("patch", "c\npatch = d"), ("url", "a")];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(settings(text), Ok(expected.to_vec()));
 }
 
 #[test]
