@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 command -v apt-get >/dev/null ||
-    fail "apt-get is not here" "elivepatch's server runs on Debian: it fetches kernels with apt"
+    fail "apt-get is not here" "make build, demo and test install what they need with apt, on Debian; docs/install.md has what to do elsewhere"
 
 # A C compiler for crates that hold C; then what the server runs: the archive (apt, curl, keys),
 # toolchain roots (mmdebstrap, dpkg), the sandbox (bubblewrap, util-linux), trials (QEMU), signatures of
