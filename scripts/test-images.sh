@@ -140,7 +140,7 @@ shown() {
 # as_shown PATTERN: runs them, with the compose files of above.
 as_shown() {
     shown "$1" > "$place/shown"
-    sed "s,packaging/oci/,$place/," "$place/shown" > "$place/script"
+    sed "s,packaging/oci/,$place/,g" "$place/shown" > "$place/script"
     [ "$(wc -l < "$place/script")" -eq 1 ] || { cat "$place/script"; echo "this is not one command"; return 1; }
     sh -e "$place/script" > "$place/output" 2>&1 || { cat "$place/output"; return 1; }
     cat "$place/output"
@@ -243,9 +243,17 @@ expect "nothing is written beside the volumes" \
         grep -v -x -E '/(etc|run|proc|sys|dev)|/run/\.containerenv|/etc/(mtab|hosts|hostname|resolv\.conf)' || true)"
 
 composed() { podman-compose --file "$place/compose.yaml" "$@"; }
+# ended_well CONTAINER: by itself, after SIGTERM.
+ended_well() { equal "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$1")" "exited 0"; }
+# at_boot: what podman-restart.service starts, by its own command.
+podman_restart=/usr/lib/systemd/system/podman-restart.service
+at_boot() { LOGGING=--log-level=error sh -c "$(sed -n 's/^ExecStart=//p' "$podman_restart")"; }
 expect "it is stopped" composed stop
-expect "by itself, and ends well" \
-    equal "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$container")" "exited 0"
+expect "by itself, and ends well" ended_well "$container"
+expect "podman-restart starts what is to be started at boot" at_boot
+expect "it answers again" wait_for health
+expect "it is stopped once more" composed stop
+expect "and ends well" ended_well "$container"
 expect "the container is removed" composed down
 expect "a new one is up" as_shown "podman-compose --file $compose up"
 expect "which answers" wait_for health
@@ -271,14 +279,23 @@ expect "and has its volumes" equal "$(in_worker_compose volumes | sed 's/^[^:]*:
 address=$(ip -4 -oneline address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
 expect "this machine has an address that is not its own only" [ -n "$address" ]
 fingerprint=$(podman exec "$container" elivepatch-server certificate 2>/dev/null)
-podman exec "$container" elivepatch-server token create --role worker --name builder-1 > "$place/worker.token" 2>/dev/null
+(
+    umask 077
+    podman exec "$container" elivepatch-server token create --role worker --name builder-1 2>/dev/null \
+        > "$place/worker.token"
+)
 {
     podman exec "$container" cat /etc/elivepatch/server.toml
     printf '\n[worker]\nserver = "https://%s:%s"\ncertificate = "%s"\ntoken_file = "/etc/elivepatch/worker.token"\n' \
         "$address" "$port" "$fingerprint"
     printf 'name = "builder-1"\n'
 } > "$place/server.toml"
-chmod 644 "$place/server.toml" "$place/worker.token"
+expect "the files are given to the image's user as docs/install.md shows" as_shown 'chown'
+expect "and to nobody else" as_shown 'chmod'
+group=$(stat --format=%g "$place/worker.token")
+expect "the group is not root's" not equal "$group" 0
+expect "the files are not for others" \
+    equal "$(stat --format='%u %a' "$place/worker.token" "$place/server.toml" | uniq)" "0 640"
 up_worker="podman-compose --file $worker_compose up"
 expect "it is up as docs/install.md shows" as_shown "$up_worker"
 worker=$(podman ps --all --quiet --filter "ancestor=$worker_name" | head -n 1)
@@ -297,8 +314,9 @@ expect "it has made the sandbox of its builds" \
 expect "bases are shared by overlay" sh -c "podman logs '$worker' 2>&1 | grep 'bases are shared by overlay'"
 composed_worker() { podman-compose --file "$place/worker.compose.yaml" "$@"; }
 expect "it is stopped" composed_worker stop
-expect "by itself, and ends well" \
-    equal "$(podman inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$worker")" "exited 0"
+expect "by itself, and ends well" ended_well "$worker"
+expect "it is started at boot, too" \
+    equal "$(podman inspect --format '{{.HostConfig.RestartPolicy.Name}}' "$worker")" always
 expect "it is removed" composed_worker down
 podman exec "$container" elivepatch-server token create --role submit > "$place/worker.token" 2>/dev/null
 expect "it is started with a token of another role" \
