@@ -108,17 +108,17 @@ cp "$work/programs/elivepatch-server" "$work/dist/elivepatch-server-$version-x86
 for program in elivepatch elivepatch-server; do
     documents "$work/programs/$program" "$work/elivepatch-manual-$version"
 done
-# Without users and times.
+# Without users and times. Not through a pipe: sh sees only the end of its last command.
 tar --create --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-    --mode=go=rX,u+rw,a-s --directory "$work" "elivepatch-manual-$version" |
-    gzip --no-name --best > "$work/dist/elivepatch-manual-$version.tar.gz"
-git archive --format=tar --prefix="elivepatch-$version/" HEAD |
-    gzip --no-name --best > "$work/dist/elivepatch-$version.tar.gz"
+    --mode=go=rX,u+rw,a-s --directory "$work" "elivepatch-manual-$version" > "$work/manual.tar"
+gzip --no-name --best < "$work/manual.tar" > "$work/dist/elivepatch-manual-$version.tar.gz"
+git archive --format=tar --prefix="elivepatch-$version/" HEAD > "$work/source.tar"
+gzip --no-name --best < "$work/source.tar" > "$work/dist/elivepatch-$version.tar.gz"
 
 say "what each program is compiled of"
 cargo_cyclonedx=$(cargo_program cargo-cyclonedx 0.5.9)
 # It writes beside every Cargo.toml.
-git archive --format=tar HEAD | tar --extract --directory "$work/source"
+tar --extract --directory "$work/source" --strip-components=1 < "$work/source.tar"
 [ "$dirty" = no ] || cp Cargo.lock "$work/source"
 for program in elivepatch elivepatch-server; do
     package=$program

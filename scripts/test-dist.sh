@@ -107,6 +107,22 @@ done
 (cd "$one" && sha256sum --quiet --check SHA256SUMS) || differ "SHA256SUMS does not fit"
 listed=$(sed 's/^[^ ]*  //' "$one/SHA256SUMS" | LC_ALL=C sort)
 [ "$listed" = "$(LC_ALL=C ls "$one" | grep -v -x SHA256SUMS | LC_ALL=C sort)" ] || differ "SHA256SUMS does not name all files"
+# What is unpacked is made a tree of git: the same files, modes and links have the same digest. What git stores for that
+# goes beside the repository.
+for file in "$one"/elivepatch-[0-9]*.tar.gz; do
+    rm -rf "$place/unpacked"
+    mkdir -p "$place/unpacked/objects"
+    tar --extract --file="$file" --directory="$place/unpacked"
+    unpacked=$place/unpacked/${file##*/}
+    unpacked=${unpacked%.tar.gz}
+    tree=$(
+        export GIT_INDEX_FILE="$place/unpacked/index" GIT_OBJECT_DIRECTORY="$place/unpacked/objects"
+        cd "$unpacked" && git --git-dir="$first/.git" --work-tree=. add --all --force . &&
+            git --git-dir="$first/.git" write-tree
+    ) || tree=none
+    [ "$tree" = "$(git rev-parse "$commit^{tree}")" ] || differ "${file##*/} is not the source of $commit"
+    rm -rf "$place/unpacked"
+done
 for program in elivepatch elivepatch-server; do
     package=$program
     [ "$program" = elivepatch ] || package=elivepatch-server-bin
