@@ -7,8 +7,13 @@
 set -eu
 directory=$1
 export DEBIAN_FRONTEND=noninteractive HOME=/root
-# What the page has one answer: the config that is there is kept.
-echo 'Dpkg::Options { "--force-confold"; };' > /etc/apt/apt.conf.d/install-guide
+# What the page's reader answers: yes, and the config that is there is kept. What is only recommended is not to be had
+# here.
+cat > /etc/apt/apt.conf.d/install-guide <<'END'
+Dpkg::Options { "--force-confold"; };
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+END
 
 # shown NUMBER: the block with this number, of those that are marked for here, with what is the reader's own.
 shown() {
@@ -40,9 +45,10 @@ serves() {
     return 1
 }
 
-# anew: nothing of elivepatch is installed any more.
+# anew: nothing of elivepatch is installed any more, nor what was installed for it only.
 anew() {
     dpkg --purge elivepatch elivepatch-server
+    apt-get autoremove --purge --quiet
     rm -rf /var/lib/elivepatch /var/lib/elivepatch-server /var/cache/elivepatch-server /etc/elivepatch
 }
 
@@ -55,8 +61,16 @@ elivepatch-server host list
 
 anew
 install -m 755 "$directory/elivepatch-server" /usr/bin/
+! command -v bwrap || { echo "what the server needs is there before it is installed"; exit 1; }
 block 3 "$directory"
 serves
+# What the package depends on: the server does not ask for all of it at its start.
+dpkg-deb --field "$directory"/packages/elivepatch-server_*.deb Depends | tr ',' '\n' |
+    sed 's/^ *//; s/ (.*//; /|/d; /^$/d' > "$directory/depends"
+while read -r package; do
+    dpkg-query --show --showformat='${db:Status-Status}\n' "$package" | grep -q -x installed ||
+        { echo "$package is missing in block 3"; exit 1; }
+done < "$directory/depends"
 systemctl disable --now elivepatch-server
 rm -f /usr/bin/elivepatch-server /etc/systemd/system/elivepatch-server.service \
     /etc/systemd/system/elivepatch-worker.service
