@@ -55,5 +55,6 @@ pub(super) fn watched(body: Incoming, pause: Duration, limit: Duration) -> Body 
             }
         }
     };
-    Body::from_stream(stream::unfold(Some(pieces), next))
+    // Who reads it may ask again when it has ended.
+    Body::from_stream(stream::unfold(Some(pieces), next).fuse())
 }

@@ -15,7 +15,7 @@ use axum::{
     body::{Body, BodyDataStream},
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::Fuse};
 
 /// The longest headers of a part, in bytes. Ours have 200.
 pub(super) const PART_HEADER_BYTES: usize = 64 * 1024;
@@ -42,13 +42,14 @@ impl Held {
     }
 }
 
-/// The body of a request, which a parser reads, and who wants to have it read without one.
+/// The body of a request, which a parser reads, and who wants to have it read without one. It may be asked again when it
+/// has ended.
 #[derive(Clone)]
-pub(super) struct SharedBody(Arc<Mutex<BodyDataStream>>);
+pub(super) struct SharedBody(Arc<Mutex<Fuse<BodyDataStream>>>);
 
 impl SharedBody {
     pub(super) fn new(body: Body) -> Self {
-        Self(Arc::new(Mutex::new(body.into_data_stream())))
+        Self(Arc::new(Mutex::new(body.into_data_stream().fuse())))
     }
 }
 

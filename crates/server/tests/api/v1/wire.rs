@@ -162,3 +162,20 @@ async fn session_that_was_seen_is_answered_before_anything_of_it_has_come() {
     let answer = answer_on(&mut connection).await;
     assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("was seen before"), "{answer}");
 }
+
+#[tokio::test]
+async fn form_of_v2_that_is_refused_at_its_end_is_told_why() {
+    let listening = Listening::of(Server::new().await).await;
+    let part = "--f00\r\nContent-Disposition: form-data; name=\"request\"\r\n\r\n";
+    for (form, status, told) in [
+        (format!("{part}{{}}\r\n--f00--\r\n"), "400", "missing field"),
+        (format!("{part}{{}}"), "400", "the multipart form cannot be read"),
+        (String::new(), "400", "the multipart form cannot be read"),
+    ] {
+        let mut connection = listening.begin("/api/v2/builds", SESSION, form.len()).await;
+        connection.write_all(form.as_bytes()).await.expect("sent");
+        let answer = answer_on(&mut connection).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{form:?}: {answer}");
+        assert!(answer.contains(told), "{form:?}: {answer}");
+    }
+}
