@@ -80,21 +80,32 @@ fn parse(text: String) -> Result<Settings, Fault> {
 fn refuse_repeated(text: &str) -> Result<(), Fault> {
     let twice = |shown: String| Err((format!("{shown} stands there twice"), "leave one of them"));
     let (mut sections, mut keys) = (BTreeSet::new(), BTreeSet::new());
-    // What is indented goes on with the value of the line before.
-    let begins = |line: &&str| !line.starts_with(|c: char| c.is_whitespace() || "#;".contains(c));
-    for line in text.lines().filter(|line| !line.is_empty()).filter(begins) {
-        if let Some(section) = line.strip_prefix('[') {
-            let name = section.split(']').next().unwrap_or_default();
-            if !sections.insert(name) {
-                return twice(format!("[{}]", printable(name)));
-            }
-            keys.clear();
+    let mut section = NO_SECTION;
+    // How far the key is indented whose value goes on: with lines that are indented further.
+    let mut key_indent = None;
+    for line in text.lines() {
+        let shown = line.trim_start();
+        if shown.is_empty() || shown.starts_with(['#', ';']) {
             continue;
         }
-        let key = line.split(['=', ':']).next().unwrap_or_default().trim_end();
-        if !keys.insert(key) {
+        let indent = line.len() - shown.len();
+        if key_indent.is_some_and(|key| indent > key) {
+            continue;
+        }
+        if let Some(rest) = shown.strip_prefix('[') {
+            section = rest.split(']').next().unwrap_or_default();
+            key_indent = None;
+            // What holds for every section may be said in several places.
+            if !sections.insert(section) && section != FOR_ALL {
+                return twice(format!("[{}]", printable(section)));
+            }
+            continue;
+        }
+        let key = shown.split(['=', ':']).next().unwrap_or_default().trim_end();
+        if !keys.insert((section, key)) {
             return twice(printable(key));
         }
+        key_indent = Some(indent);
     }
     Ok(())
 }

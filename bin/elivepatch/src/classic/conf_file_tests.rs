@@ -52,6 +52,8 @@ fn file_that_python_refuses_is_refused() {
         ("[Defaults]\nlog-output = a\nLog_Output = b\n", "stands there twice"),
         ("[Defaults]\nurl = a\nurl = b\n", "url stands there twice"),
         ("[Defaults]\nurl = a\nurl: a\n", "url stands there twice"),
+        ("[Defaults]\n url = a\n url = b\n", "url stands there twice"),
+        ("[DEFAULT]\nurl = a\n[Defaults]\n[DEFAULT]\nurl = b\n", "url stands there twice"),
         ("[Defaults]\nurl = a\n[x]\n[Defaults]\ndebug = b\n", "[Defaults] stands there twice"),
     ] {
         let fault = settings(text).expect_err(text);
@@ -65,6 +67,8 @@ fn key_may_stand_in_other_sections_and_in_a_value_too() {
     let expected = [("patch", "c\npatch = d"), ("url", "a")];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(settings(text), Ok(expected.to_vec()));
+    let in_two_places = "[DEFAULT]\nurl = a\n[Defaults]\n[DEFAULT]\npatch = c\n";
+    assert_eq!(settings(in_two_places).map(|settings| settings.len()), Ok(2));
 }
 
 #[test]

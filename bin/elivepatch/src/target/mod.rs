@@ -173,8 +173,8 @@ fn from_config(
         && let Some(origin) = unsent_portage_patches(kernel.root(), &release)
     {
         warn(&format!(
-            "the patches {origin} below /etc/portage/patches are not sent, since this is not the kernel that runs; when \
-             they are in it name their directory with --baseline PATH, otherwise say --no-baseline"
+            "Portage's patches {origin} are not sent, since this is not the kernel that runs; when they are in it name \
+             their directory with --baseline PATH, otherwise say --no-baseline"
         ));
     }
     Ok(Target {
