@@ -78,7 +78,6 @@ fn parse(text: String) -> Result<Settings, Fault> {
 
 /// Refuses a section or a key that stands there twice, as Python does: the parser takes the last one.
 fn refuse_repeated(text: &str) -> Result<(), Fault> {
-    let twice = |shown: String| Err((format!("{shown} stands there twice"), "leave one of them"));
     let (mut sections, mut keys) = (BTreeSet::new(), BTreeSet::new());
     let mut section = NO_SECTION;
     // How far the key is indented whose value goes on: with lines that are indented further.
@@ -97,17 +96,21 @@ fn refuse_repeated(text: &str) -> Result<(), Fault> {
             key_indent = None;
             // What holds for every section may be said in several places.
             if !sections.insert(section) && section != FOR_ALL {
-                return twice(format!("[{}]", printable(section)));
+                return Err(twice(&format!("[{}]", printable(section))));
             }
             continue;
         }
         let key = shown.split(['=', ':']).next().unwrap_or_default().trim_end();
         if !keys.insert((section, key)) {
-            return twice(printable(key));
+            return Err(twice(&printable(key)));
         }
         key_indent = Some(indent);
     }
     Ok(())
+}
+
+fn twice(shown: &str) -> Fault {
+    (format!("{shown} stands there twice"), "leave one of them")
 }
 
 /// The settings of one section.
@@ -125,7 +128,7 @@ fn settings_of(
         }
         let name = key.to_lowercase().replace('_', "-");
         if settings.insert(name, value.replace("%%", "%")).is_some() {
-            return Err((format!("{shown} stands there twice"), "leave one of them"));
+            return Err(twice(&shown));
         }
     }
     Ok(settings)

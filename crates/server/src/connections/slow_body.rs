@@ -55,6 +55,5 @@ pub(super) fn watched(body: Incoming, pause: Duration, limit: Duration) -> Body 
             }
         }
     };
-    // Who reads it may ask again when it has ended.
-    Body::from_stream(stream::unfold(Some(pieces), next).fuse())
+    Body::from_stream(stream::unfold(Some(pieces), next))
 }
