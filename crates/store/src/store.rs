@@ -51,13 +51,12 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
+        let lock = lock_for_opening(directory).await.map_err(|error| open_error(error.into()))?;
         let writer = pool_options()
             .max_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(|error| open_error(error.into()))?;
-        let lock =
-            lock_for_migrations(directory).await.map_err(|error| open_error(error.into()))?;
         let migrated = MIGRATIONS.run(&writer).await;
         drop(lock);
         migrated.map_err(|error| match error {
@@ -88,9 +87,10 @@ impl Store {
     }
 }
 
-/// Keeps other processes from bringing the database up to date at the same time: SQLite has no lock that holds over
-/// several transactions, and a command may be given while the server starts for the first time.
-async fn lock_for_migrations(directory: &Utf8Path) -> std::io::Result<std::fs::File> {
+/// Keeps other processes from making the database or bringing it up to date at the same time, for a command may be
+/// given while the server starts for the first time. SQLite has no lock that holds over several transactions, and a
+/// connection that finds another one changing a new database to WAL is refused at once, without [`BUSY_TIMEOUT`].
+async fn lock_for_opening(directory: &Utf8Path) -> std::io::Result<std::fs::File> {
     let path = directory.join("elivepatch.sqlite3.lock");
     let lock = move || {
         let mut options = std::fs::OpenOptions::new();
