@@ -90,12 +90,12 @@ impl Store {
 /// Keeps other processes from making the database or bringing it up to date at the same time, for a command may be
 /// given while the server starts for the first time. SQLite has no lock that holds over several transactions, and a
 /// connection that finds another one changing a new database to WAL is refused at once, without [`BUSY_TIMEOUT`].
-async fn lock_for_opening(directory: &Utf8Path) -> std::io::Result<std::fs::File> {
+async fn lock_for_opening(directory: &Utf8Path) -> std::io::Result<fs_err::File> {
     let path = directory.join("elivepatch.sqlite3.lock");
     let lock = move || {
-        let mut options = std::fs::OpenOptions::new();
+        let mut options = fs_err::OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).open(path)?;
-        file.lock()?;
+        file.file().lock()?;
         Ok(file)
     };
     tokio::task::spawn_blocking(lock).await.unwrap_or_else(|error| Err(error.into()))
