@@ -1,5 +1,6 @@
-use elivepatch_model::{BuildNumber, BuildState, StepState};
+use elivepatch_model::{BuildNumber, BuildState, RunNumber, StepState};
 use jiff::Timestamp;
+use sqlx::{Sqlite, Transaction};
 
 use crate::{
     Store, StoreError,
@@ -25,18 +26,61 @@ impl Store {
         if state.is_finished() {
             return Err(StoreError::Finished { number, state });
         }
-        // The token stays: by it the worker is told apart from a stranger when it is told.
-        sqlx::query(
-            "UPDATE builds SET state = 'cancelled', finished_at = ?, module = NULL, lease_deadline = NULL
-             WHERE number = ?",
-        )
-        .bind(now.as_microsecond())
-        .bind(number.0)
-        .execute(&mut *transaction)
-        .await?;
-        end_steps(&mut transaction, number, StepState::Failed).await?;
-        append_state(&mut transaction, number, BuildState::Cancelled, None, now).await?;
+        cancel_unfinished(&mut transaction, number, now).await?;
         transaction.commit().await?;
         Ok(())
     }
+    /// Cancels the probes of a run that wait or run, and gives them: for a run that has ended, whose probes nobody
+    /// else wants.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cancel_probes(
+        &self,
+        run: RunNumber,
+        now: Timestamp,
+    ) -> Result<Vec<BuildNumber>, StoreError> {
+        let mut transaction = self.write().await?;
+        let probes = cancel_probes(&mut transaction, run, now).await?;
+        transaction.commit().await?;
+        Ok(probes)
+    }
+}
+
+/// [`Store::cancel_probes`] within a transaction.
+pub(crate) async fn cancel_probes(
+    transaction: &mut Transaction<'_, Sqlite>,
+    run: RunNumber,
+    now: Timestamp,
+) -> Result<Vec<BuildNumber>, StoreError> {
+    let probes: Vec<i64> = sqlx::query_scalar(
+        "SELECT number FROM builds WHERE probe_of = ? AND state IN ('queued', 'running')",
+    )
+    .bind(run.0)
+    .fetch_all(&mut **transaction)
+    .await?;
+    let probes: Vec<_> = probes.into_iter().map(BuildNumber).collect();
+    for probe in &probes {
+        cancel_unfinished(transaction, *probe, now).await?;
+    }
+    Ok(probes)
+}
+
+/// Cancels a build that is known to wait or run.
+async fn cancel_unfinished(
+    transaction: &mut Transaction<'_, Sqlite>,
+    number: BuildNumber,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // The token stays: by it the worker is told apart from a stranger when it is told.
+    sqlx::query(
+        "UPDATE builds SET state = 'cancelled', finished_at = ?, module = NULL, lease_deadline = NULL
+         WHERE number = ?",
+    )
+    .bind(now.as_microsecond())
+    .bind(number.0)
+    .execute(&mut **transaction)
+    .await?;
+    end_steps(transaction, number, StepState::Failed).await?;
+    append_state(transaction, number, BuildState::Cancelled, None, now).await
 }

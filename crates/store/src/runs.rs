@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::{
     KeptBlob, Store, StoreError,
     blobs::record_blob,
+    cancel::cancel_probes,
     row::{from_json, parse_digest, to_json},
     time::from_column,
 };
@@ -383,7 +384,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Cancels a run that is not finished. Gives the probes of it that wait or run: nobody but another run
+    /// Cancels a run that is not finished, and its probes that wait or run, which it gives: nobody but another run
     /// can want them, and that orders them anew.
     ///
     /// # Errors
@@ -407,14 +408,9 @@ impl Store {
             .bind(number.0)
             .execute(&mut *transaction)
             .await?;
-        let probes: Vec<i64> = sqlx::query_scalar(
-            "SELECT number FROM builds WHERE probe_of = ? AND state IN ('queued', 'running')",
-        )
-        .bind(number.0)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let probes = cancel_probes(&mut transaction, number, now).await?;
         transaction.commit().await?;
-        Ok(probes.into_iter().map(BuildNumber).collect())
+        Ok(probes)
     }
 }
 

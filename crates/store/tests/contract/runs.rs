@@ -154,8 +154,18 @@ async fn cancelled_run_tells_the_probes_that_it_leaves_behind() {
     new.options = BuildOptions { probe: true, ..BuildOptions::default() };
     new.probe_of = Some(run);
     let number = store.submit(&new, 10, now()).await.expect("queued").build.number;
+    let ordinary = fixture.queue("ordinary").await;
     assert_eq!(store.cancel_run(run, now()).await.expect("cancelled"), [number]);
     assert_eq!(store.run(run).await.expect("there").state, RunState::Cancelled);
+    assert_eq!(store.build(number).await.expect("there").state, BuildState::Cancelled);
+    // A step of the run that was under way orders one more.
+    let mut late = fixture.new_build("late").await;
+    late.options = new.options;
+    late.probe_of = Some(run);
+    let late = store.submit(&late, 10, now()).await.expect("queued").build.number;
+    assert_eq!(store.cancel_probes(run, now()).await.expect("cancelled"), [late]);
+    assert_eq!(store.build(late).await.expect("there").state, BuildState::Cancelled);
+    assert_eq!(store.build(ordinary).await.expect("there").state, BuildState::Queued);
 }
 
 #[tokio::test]

@@ -243,6 +243,8 @@ impl App {
             results: results.collect(),
         };
         if !self.store().step_run(number, &step, now()).await? {
+            // It was cancelled meanwhile: what this step has ordered since then was not there yet.
+            self.cancel_probes(number).await;
             return Ok(());
         }
         if run.state.is_finished() {
@@ -250,11 +252,7 @@ impl App {
             let class = run.failure.as_ref().map(|failure| failure.class.as_str());
             tracing::info!(run = %number, state = %run.state, livepatch, class, "CVE run ended");
             if run.state == RunState::Failed {
-                let under_way = run.progress.units.iter().filter_map(|unit| match unit.trial {
-                    UnitState::UnderWay { probe, .. } => Some(probe),
-                    _ => None,
-                });
-                self.cancel_builds(under_way.collect()).await;
+                self.cancel_probes(number).await;
             }
         }
         Ok(())
@@ -276,6 +274,7 @@ impl App {
             results: Vec::new(),
         };
         self.store().step_run(number, &step, now()).await?;
+        self.cancel_probes(number).await;
         Ok(())
     }
 }

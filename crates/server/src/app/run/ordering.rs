@@ -1,6 +1,6 @@
 //! The builds that a run orders: ordinary ones, so that whatever was built once is joined.
 
-use elivepatch_model::{BuildKey, BuildNumber, BuildOptions, Sha256Digest};
+use elivepatch_model::{BuildKey, BuildNumber, BuildOptions, RunNumber, Sha256Digest};
 use elivepatch_store::{BuildRecord, NewBuild, StoreError};
 
 use super::{advance::Run, combination::Place};
@@ -103,18 +103,22 @@ impl App {
         }
     }
 
-    /// Cancels builds that nobody wants any more. What cannot be cancelled has ended.
-    pub(super) async fn cancel_builds(&self, builds: Vec<BuildNumber>) {
-        for build in builds {
-            match self.store().cancel(build, now()).await {
-                Ok(()) => self.wakeups().build_changed(build),
-                Err(StoreError::Finished { .. }) => {}
-                Err(error) => tracing::warn!(
-                    build = %build,
-                    error = &error as &dyn std::error::Error,
-                    "a probe could not be cancelled"
-                ),
-            }
+    /// Cancels the probes of a run that has ended: nobody wants them any more.
+    pub(super) async fn cancel_probes(&self, run: RunNumber) {
+        match self.store().cancel_probes(run, now()).await {
+            Ok(probes) => self.probes_ended(&probes),
+            Err(error) => tracing::warn!(
+                %run,
+                error = &error as &dyn std::error::Error,
+                "the probes of the run could not be cancelled"
+            ),
+        }
+    }
+
+    /// Tells who waits for probes, as their workers do, that they were cancelled.
+    pub(super) fn probes_ended(&self, probes: &[BuildNumber]) {
+        for probe in probes {
+            self.wakeups().build_changed(*probe);
         }
     }
 }

@@ -56,9 +56,9 @@ impl App {
     ) -> Result<RunResource, AppError> {
         let probes = self.store().cancel_run(number, now()).await?;
         tracing::info!(run = %number, by = caller.actor(), "CVE run cancelled");
+        self.probes_ended(&probes);
         let subject = format!("run {number}");
         self.note(caller, AuditAction::RunCancelled, &subject, json!({})).await;
-        self.cancel_builds(probes).await;
         self.run(number).await
     }
 }
