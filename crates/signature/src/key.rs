@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{File, Permissions},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -184,16 +184,22 @@ pub fn generate_keys(secret: &Utf8Path, public: &Utf8Path) -> Result<(KeyId, Str
     Ok((id, key))
 }
 
+/// Puts a file where none is, whole or not at all: another process may look for it at any time.
 fn write(path: &Utf8Path, mode: u32, text: &str) -> Result<(), KeyError> {
-    let failed = |source| KeyError::Write { path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = file.map_err(failed)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|error| {
-        // A half of a key is none, and it was not there before.
-        let _ = std::fs::remove_file(path);
-        failed(error)
-    })
+    let directory = match path.parent() {
+        Some(parent) if parent.as_str() != "" => parent,
+        _ => Utf8Path::new("."),
+    };
+    let put = || {
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        File::open(directory)?.sync_all()
+    };
+    put().map_err(|source| KeyError::Write { path: path.to_owned(), source })
 }
 
 fn read(path: &Utf8Path) -> Result<String, KeyError> {

@@ -295,6 +295,7 @@ async fn server_that_stops_ends_although_somebody_is_in_a_handshake() {
 async fn renewed_certificate_is_used_when_it_is_read_again() {
     let served = serve().await;
     let before = served.pin();
+    std::fs::remove_file(&served.place.certificate).expect("own file");
     make_certificate(&served.place, Ipv4Addr::LOCALHOST.into()).expect("made");
     served.ask("https", Some(before)).await.expect("nobody has read it yet");
     served.certificate.read_again().expect("it fits");

@@ -38,12 +38,12 @@ impl MadeCertificate {
 }
 
 /// Makes a certificate that signs itself, for the machine's host name, `localhost` and the address that the server
-/// listens on. The key is written first: a certificate that is there has its key.
+/// listens on. The key is written first: a certificate that is there has its key. What another process has made
+/// meanwhile stays, for somebody may know its fingerprint already.
 ///
 /// # Errors
 /// When it cannot be made or written.
 pub fn make_certificate(place: &MadeCertificate, listen: IpAddr) -> Result<(), TlsError> {
-    let (certificate, key) = make(listen).map_err(TlsError::NotMade)?;
     let directory = place.certificate.parent().expect("it is in a directory");
     let unwritable = |path: &Utf8Path| {
         let path = path.to_owned();
@@ -51,9 +51,23 @@ pub fn make_certificate(place: &MadeCertificate, listen: IpAddr) -> Result<(), T
     };
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(unwritable(directory))?;
+    let lock = directory.join("lock");
+    let _lock = take(&lock).map_err(unwritable(&lock))?;
+    if place.exists() {
+        return Ok(());
+    }
+    let (certificate, key) = make(listen).map_err(TlsError::NotMade)?;
     write(directory, &place.key, &key, 0o600).map_err(unwritable(&place.key))?;
     write(directory, &place.certificate, &certificate, 0o644)
         .map_err(unwritable(&place.certificate))
+}
+
+/// Waits until no other process makes a certificate in this place.
+fn take(lock: &Utf8Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// Certificate and key, in PEM.

@@ -31,3 +31,21 @@ fn key_is_for_its_owner_only_and_belongs_to_the_certificate() {
     let missing = place.key.with_extension("missing");
     ServerCertificate::read(&missing, &place.key).expect_err("it is not there");
 }
+
+#[test]
+fn certificate_is_made_once_also_by_several_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = Utf8PathBuf::try_from(directory.path().to_owned()).expect("UTF-8");
+    let place = MadeCertificate::of(&path);
+    let fingerprint = || {
+        make_certificate(&place, Ipv4Addr::LOCALHOST.into()).expect("made");
+        let certificate = ServerCertificate::read(&place.certificate, &place.key);
+        certificate.expect("it belongs to its key").fingerprint()
+    };
+    std::thread::scope(|scope| {
+        let made: Vec<_> = (0..8).map(|_| scope.spawn(fingerprint)).collect();
+        for made in made {
+            assert_eq!(made.join().expect("no panic"), fingerprint());
+        }
+    });
+}
