@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use elivepatch_server::tls::ServerCertificate;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::CommandError;
 
@@ -50,10 +50,18 @@ pub async fn wait_for_signal() -> Result<(), CommandError> {
     Ok(())
 }
 
+/// SIGHUP from now on, which ends the process no more. To be called before anything that takes its time: a service
+/// may be told to reload while it starts.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn hang_up() -> Result<Signal, CommandError> {
+    signal(SignalKind::hangup()).map_err(CommandError::bug)
+}
+
 /// Reads certificate and key again with each SIGHUP, as after they were renewed; a process without them is not to end by
 /// it. Does not end.
-pub async fn renew(certificate: Option<Arc<ServerCertificate>>) {
-    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+pub async fn renew(mut hang_up: Signal, certificate: Option<Arc<ServerCertificate>>) {
     while hang_up.recv().await.is_some() {
         let Some(certificate) = &certificate else {
             tracing::info!("SIGHUP: there is no certificate to read again");

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use camino::Utf8PathBuf;
 use elivepatch_api::client::Client;
 use elivepatch_model::Failure;
 use elivepatch_server::{
@@ -21,7 +22,7 @@ use crate::{
     housekeeping, logging, manifest_key, owner, report,
     runner::{self, BuildRunner},
     serving,
-    worker::{self, Pool, WorkerName},
+    worker::{self, Pool, WorkPlace, WorkerName},
 };
 
 /// Where builds are done.
@@ -45,6 +46,7 @@ pub fn run(arguments: &Arguments, building: Building) -> Result<(), CommandError
 }
 
 async fn serve(config: &ServerConfig, building: Building) -> Result<(), CommandError> {
+    let hang_up = serving::hang_up()?;
     // First what fails fast. Whoever connects already is answered when the rest is ready.
     let certificate = super::certificate::open(config)?.map(Arc::new);
     let listener = listen(config).await?;
@@ -85,13 +87,14 @@ async fn serve(config: &ServerConfig, building: Building) -> Result<(), CommandE
     let chores = app.start_chores();
     let sweeper = housekeeping::start(app.clone(), Arc::clone(&runner));
     let stop = CancellationToken::new();
-    let mut workers = pool(config, &app, runner, stop.clone())?.start(workers);
+    let place = WorkPlace::take(config)?;
+    let mut workers = pool(&app, runner, place.directory.clone(), stop.clone()).start(workers);
     let mut server = tokio::spawn({
         let router = public_router(app.clone(), reach);
         let limits = ConnectionLimits::default();
         connections::serve(listener, certificate.clone(), router, limits, stop.clone())
     });
-    let renewal = tokio::spawn(serving::renew(certificate));
+    let renewal = tokio::spawn(serving::renew(hang_up, certificate));
     // None of them ends by itself: half a server would only look like one.
     let outcome = tokio::select! {
         signal = serving::wait_for_signal() => signal,
@@ -154,15 +157,14 @@ fn ended_by_itself(task: &str, error: Option<tokio::task::JoinError>) -> Command
 }
 
 fn pool(
-    config: &ServerConfig,
     app: &App,
     runner: Arc<dyn BuildRunner>,
+    work_directory: Utf8PathBuf,
     stop: CancellationToken,
-) -> Result<Pool, CommandError> {
+) -> Pool {
     let transport = RouterTransport::new(worker_router(app.clone()));
     let client = Client::new(Arc::new(transport));
-    let work_directory = worker::work_directory(config)?;
-    Ok(Pool { client, runner, name: WorkerName::Inside, work_directory, stop })
+    Pool { client, runner, name: WorkerName::Inside, work_directory, stop }
 }
 
 async fn listen(config: &ServerConfig) -> Result<TcpListener, CommandError> {

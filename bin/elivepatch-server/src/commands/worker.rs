@@ -16,7 +16,7 @@ use crate::{
     arguments::Arguments,
     error::CommandError,
     housekeeping, logging, owner, report, runner, serving,
-    worker::{Pool, WorkerName, work_directory},
+    worker::{Pool, WorkPlace, WorkerName},
     worker_arguments::WorkerArguments,
 };
 
@@ -55,6 +55,7 @@ async fn work(
     server: &ServerUrl,
     client: Client,
 ) -> Result<(), CommandError> {
+    let hang_up = serving::hang_up()?;
     let runner = tokio::task::block_in_place(|| runner::open(config))?;
     let unsigned = tokio::task::block_in_place(|| runner.signing_problem());
     let name = name(config);
@@ -63,14 +64,15 @@ async fn work(
     anstream::eprintln!("cache: {}", config.cache_directory);
     anstream::eprintln!("workers: {}", report::workers(config.builder.workers));
     runner::announce(runner.as_ref(), unsigned.as_ref());
+    let place = WorkPlace::take(config)?;
     let stop = CancellationToken::new();
-    let renewal = tokio::spawn(serving::renew(None));
+    let renewal = tokio::spawn(serving::renew(hang_up, None));
     let sweeper = housekeeping::start_alone(Arc::clone(&runner));
     let pool = Pool {
         client,
         runner,
         name: WorkerName::Elsewhere(name),
-        work_directory: work_directory(config)?,
+        work_directory: place.directory.clone(),
         stop: stop.clone(),
     };
     let mut workers = pool.start(config.builder.workers);

@@ -19,7 +19,7 @@ use elivepatch_model::{Architecture, BuilderStamp, with_causes};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    place::work_directory,
+    place::WorkPlace,
     pool::{Pool, WorkerName, release},
 };
 use crate::runner::BuildRunner;

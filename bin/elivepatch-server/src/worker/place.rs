@@ -1,20 +1,88 @@
-use camino::Utf8PathBuf;
+use std::fs::{File, TryLockError};
+
+use anyhow::Context as _;
+use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::remove_work_directory;
 use elivepatch_model::Sha256Digest;
 use elivepatch_server::ServerConfig;
 
 use crate::{commands::make_directory, error::CommandError};
 
-/// The empty directory in which builds get theirs. It is named after the data directory, which must be locked: nobody
-/// else works in it, and what lies there was left by an earlier run.
-///
-/// # Errors
-/// When it cannot be emptied or made.
-pub fn work_directory(config: &ServerConfig) -> Result<Utf8PathBuf, CommandError> {
-    let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
-    let directory = config.cache_directory.join("work").join(name);
-    remove_work_directory(&directory)
-        .map_err(|error| CommandError::input(error, format!("sudo rm -r {directory}")))?;
-    make_directory(&directory)?;
-    Ok(directory)
+/// How many servers whose data directories have the same path may share a cache, as containers do that have
+/// directories of their own and one cache. A bound on looking for a place, far above what anybody runs.
+const MOST_OF_ONE_NAME: u32 = 100;
+
+/// The directory in which builds get theirs. Nobody else works in it while this is held.
+#[derive(Debug)]
+pub struct WorkPlace {
+    /// The directory.
+    pub directory: Utf8PathBuf,
+    _lock: File,
+}
+
+impl WorkPlace {
+    /// Takes an empty directory in the cache. It is named after the data directory, and numbered where another server
+    /// has that name. What lies there was left by an earlier run.
+    ///
+    /// # Errors
+    /// When it cannot be locked, emptied or made.
+    pub fn take(config: &ServerConfig) -> Result<Self, CommandError> {
+        let all = config.cache_directory.join("work");
+        make_directory(&all)?;
+        let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
+        for number in 1..=MOST_OF_ONE_NAME {
+            let name = if number == 1 { name.clone() } else { format!("{name}-{number}") };
+            let Some(lock) = try_lock(&all.join(format!("{name}.lock")))? else { continue };
+            let directory = all.join(name);
+            remove_work_directory(&directory)
+                .map_err(|error| CommandError::input(error, format!("sudo rm -r {directory}")))?;
+            make_directory(&directory)?;
+            return Ok(Self { directory, _lock: lock });
+        }
+        let error = anyhow::anyhow!("{MOST_OF_ONE_NAME} servers build in {all}");
+        Err(CommandError::input(
+            error,
+            "give this one a cache of its own: cache_directory in the config",
+        ))
+    }
+}
+
+/// Locks a file; `None` when another process has it locked.
+fn try_lock(path: &Utf8Path) -> Result<Option<File>, CommandError> {
+    let opened = File::options().write(true).create(true).truncate(false).open(path);
+    let locked = opened.and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    locked.with_context(|| format!("cannot lock {path}")).map_err(|error| {
+        CommandError::input(error, format!("ls -l {path}: it must be this user's"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use elivepatch_server::config::Places;
+
+    use super::*;
+
+    #[test]
+    fn servers_with_data_directories_of_one_name_do_not_empty_each_others_place() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let cache = Utf8Path::from_path(temporary.path()).expect("UTF-8");
+        let places = Places::of_this_user();
+        let config =
+            ServerConfig { cache_directory: cache.to_owned(), ..ServerConfig::defaults(&places) };
+        let first = WorkPlace::take(&config).expect("a place");
+        let build = first.directory.join("build");
+        std::fs::write(&build, "").expect("own file");
+        let second = WorkPlace::take(&config).expect("another place");
+        assert_ne!(first.directory, second.directory);
+        assert!(build.exists(), "it is under way");
+        let place = first.directory.clone();
+        drop(first);
+        let third = WorkPlace::take(&config).expect("it is free");
+        assert_eq!(third.directory, place);
+        assert!(!build.exists(), "an earlier run left it");
+    }
 }

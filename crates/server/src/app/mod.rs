@@ -146,8 +146,6 @@ impl App {
     pub async fn open(options: AppOptions) -> Result<Self, AppError> {
         let lock = DataDirectoryLock::take(&options.data_directory)?;
         let store = Store::open(&options.data_directory).await?;
-        // This server has the directory to itself: what lies there was left by one that is gone.
-        store.remove_abandoned_uploads(Duration::ZERO).await?;
         Self::over(store, options, Some(lock))
     }
 
