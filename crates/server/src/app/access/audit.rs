@@ -61,12 +61,9 @@ impl App {
         joined: bool,
         mut detail: Value,
     ) {
-        let actor = caller.actor();
         detail["joined"] = json!(joined);
-        let entry = NewAudit { at: now(), actor: &actor, action, subject, detail };
-        let store = self.store();
-        let noted = if joined { store.audit_once(&entry).await } else { store.audit(&entry).await };
-        of_note(noted, &entry);
+        let often = if joined { Often::Once } else { Often::EachTime };
+        write_down(self.store(), &caller.actor(), action, subject, detail, often).await;
     }
 
     /// Writes down that somebody asked for what his role does not allow; again only after a while.
@@ -96,14 +93,40 @@ pub(in crate::app) async fn note(
     subject: &str,
     detail: Value,
 ) {
-    let entry = NewAudit { at: now(), actor, action, subject, detail };
-    of_note(store.audit(&entry).await, &entry);
+    write_down(store, actor, action, subject, detail, Often::EachTime).await;
 }
 
-fn of_note(noted: Result<(), elivepatch_store::StoreError>, entry: &NewAudit<'_>) {
-    if let Err(error) = noted {
-        let error: &dyn std::error::Error = &error;
-        let action = entry.action.as_str();
-        tracing::error!(error, entry.actor, action, entry.subject, "the audit log lacks this");
+/// How often one and the same thing is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Often {
+    EachTime,
+    Once,
+}
+
+/// In a task of its own, for what somebody did is to be in the log also when he hangs up while it waits for the
+/// database.
+async fn write_down(
+    store: &Store,
+    actor: &str,
+    action: AuditAction,
+    subject: &str,
+    detail: Value,
+    often: Often,
+) {
+    let (store, actor, subject) = (store.clone(), actor.to_owned(), subject.to_owned());
+    let writing = tokio::spawn(async move {
+        let entry = NewAudit { at: now(), actor: &actor, action, subject: &subject, detail };
+        let noted = match often {
+            Often::EachTime => store.audit(&entry).await,
+            Often::Once => store.audit_once(&entry).await,
+        };
+        if let Err(error) = noted {
+            let error: &dyn std::error::Error = &error;
+            let action = action.as_str();
+            tracing::error!(error, actor, action, subject, "the audit log lacks this");
+        }
+    });
+    if let Err(error) = writing.await {
+        tracing::error!(%error, "the audit log lacks something");
     }
 }
