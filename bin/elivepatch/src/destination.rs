@@ -98,10 +98,17 @@ impl Destination {
     pub fn put(&self, file: NamedTempFile, path: &Path) -> Result<(), Problem> {
         file.as_file().sync_all().map_err(|error| write_problem(path, &error))?;
         let put = if self.force { file.persist(path) } else { file.persist_noclobber(path) };
-        put.map_err(|error| match error.error.kind() {
-            ErrorKind::AlreadyExists => occupied(path),
-            _ => write_problem(path, &error.error),
-        })?;
+        if let Err(error) = put {
+            // Another client that ordered the same may have been first.
+            let is_equal = |file: &NamedTempFile| {
+                fs::read(file.path()).and_then(|new| Ok(new == fs::read(path)?))
+            };
+            match error.error.kind() {
+                ErrorKind::AlreadyExists if is_equal(&error.file).unwrap_or(false) => {}
+                ErrorKind::AlreadyExists => return Err(occupied(path)),
+                _ => return Err(write_problem(path, &error.error)),
+            }
+        }
         let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
         directory.map_err(|error| write_problem(&self.directory, &error))
     }
@@ -274,6 +281,8 @@ mod tests {
         let forceful = Destination::open(Some(directory.path()), true).expect("a directory");
         forceful.put(new(&forceful), &path).expect("replaced");
         assert_eq!(fs::read(&path).expect("a file"), b"new");
+        // Somebody else who ordered the same was first.
+        careful.put(new(&careful), &path).expect("it is there already");
         assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1);
     }
 
