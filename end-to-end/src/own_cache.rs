@@ -72,7 +72,8 @@ fn copy_base(base: &Path, copy: &Path) {
     fs::create_dir(copy).expect("own directory");
     for entry in fs::read_dir(base).expect("the base").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if ["fit", "originals"].contains(&name.as_str()) || name.starts_with("includes-") {
+        let is_added = |part: &&str| name.starts_with(part);
+        if ["fit", "originals", "includes-", ".tmp"].iter().any(is_added) {
             continue;
         }
         let mut copied = Command::new("cp");

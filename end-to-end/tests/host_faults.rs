@@ -189,11 +189,11 @@ fn state_is_whole_whenever_the_power_goes() {
         done >/dev/null 2>&1
         echo READY
         while true; do
-            elivepatch apply /disk/a.ko
+            elivepatch apply /disk/a.ko >/dev/null 2>&1 && echo WRITTEN
             elivepatch boot --shutdown
             elivepatch apply /disk/b.ko
             elivepatch boot --shutdown
-        done >/dev/null 2>&1
+        done 2>/dev/null
         "#;
     let mut written = false;
     for cut_after in [None, Some(2500), Some(4100), Some(3300)] {
@@ -203,7 +203,7 @@ fn state_is_whole_whenever_the_power_goes() {
             std::thread::sleep(Duration::from_millis(milliseconds));
         } else {
             // So that there is something when the power goes the next time.
-            std::thread::sleep(Duration::from_secs(8));
+            running.wait_for("WRITTEN");
         }
         let said = running.cut();
         // Whatever was there: it is read, and the last livepatch that is not to blame is active.

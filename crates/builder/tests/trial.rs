@@ -255,7 +255,7 @@ fn earlier_livepatch_that_does_not_come_up_is_no_fault_of_the_new_one() {
     let failure = trial.over("trial_unresolved").fails_with(FailureClass::TrialEarlierFailed);
     assert!(failure.message.contains("elivepatch_no_such_function"), "{failure:#?}");
     let Some(mut trial) = both() else { return };
-    trial.options.transition_limit = Duration::from_secs(3);
+    trial.options.transition_limit = Duration::from_secs(8);
     let failure = trial.over("trial_blocked").fails_with(FailureClass::TrialEarlierFailed);
     assert!(failure.message.contains("its transition did not end"), "{failure:#?}");
 }
@@ -307,7 +307,8 @@ fn transition_that_never_ends_names_the_task() {
 #[test]
 fn guest_that_stands_still_is_ended() {
     let Some(mut trial) = Trial::of("trial_hang") else { return };
-    trial.options.time_limit = Duration::from_secs(20);
+    // It must have been booted by then.
+    trial.options.time_limit = Duration::from_secs(45);
     let failure = trial.fails_with(FailureClass::TrialKernelFault);
     assert!(failure.message.contains("while loading the module"), "{failure:#?}");
 }

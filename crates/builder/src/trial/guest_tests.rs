@@ -88,7 +88,9 @@ fn guest_is_killed_at_its_limits() {
     assert!(matches!(silent.end, GuestEnd::Silent), "{silent:?}");
     let stopped = run("exec sleep 30", &plan, &mut |_| false);
     assert!(matches!(stopped.end, GuestEnd::Stopped), "{stopped:?}");
-    let flood = run("exec cat /dev/zero >console.log", &plan, &mut |_| true);
+    let plan = GuestPlan { silence_limit: Duration::from_secs(20), ..plan };
+    let flood = "head -c 64M /dev/zero >console.log; exec sleep 30";
+    let flood = run(flood, &plan, &mut |_| true);
     assert!(matches!(flood.end, GuestEnd::TooMuchOutput), "{flood:?}");
     assert_eq!(flood.console.len() as u64, CONSOLE_BYTES);
 }
