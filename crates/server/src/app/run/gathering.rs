@@ -40,10 +40,35 @@ impl App {
         }
         // Builds are about to rest on them.
         self.fixes_on_disk().await?;
+        let lost = self.lost_fixes(run).await?;
+        if !lost.is_empty() {
+            run.progress.activity = format!("fetching fixes again: {} to go", lost.len());
+            run.progress.unfetched = lost;
+            return Ok(());
+        }
         run.progress.units = units(run);
         run.state = RunState::Trying;
         run.progress.activity = "trying each fix alone".to_owned();
         Ok(())
+    }
+
+    /// The positions of CVEs with a fix of their own branch whose text is not kept: where the disk failed while it
+    /// was written for somebody else, nobody told this run.
+    async fn lost_fixes(&self, run: &Run) -> Result<Vec<usize>, AppError> {
+        let mut lost = Vec::new();
+        for (position, cve) in run.cves.iter().enumerate() {
+            let result = &cve.result;
+            if result.outcome != Some(Outcome::Waiting)
+                || !matches!(result.applicability.fixes(), Some(Fixes::OwnBranch(_)))
+            {
+                continue;
+            }
+            let texts: Vec<_> = result.fixes.iter().map(|fix| fix.digest).collect();
+            if !self.are_kept(&texts).await? {
+                lost.push(position);
+            }
+        }
+        Ok(lost)
     }
 
     /// Takes the config of the stock kernel's package.
