@@ -30,8 +30,9 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
-    /// Cancels the probes of a run that wait or run, and gives them: for a run that has ended, whose probes nobody
-    /// else wants.
+
+    /// Cancels the probes of a run that wait or run, and gives them: for a run that has ended. Another run may have
+    /// joined them, and orders them anew.
     ///
     /// # Errors
     /// When the database fails.
@@ -44,6 +45,22 @@ impl Store {
         let probes = cancel_probes(&mut transaction, run, now).await?;
         transaction.commit().await?;
         Ok(probes)
+    }
+
+    /// The runs that were cancelled or have failed, and of which a probe waits or runs all the same: the server ended
+    /// while it ordered or cancelled them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ended_runs_with_probes(&self) -> Result<Vec<RunNumber>, StoreError> {
+        let runs: Vec<i64> = sqlx::query_scalar(
+            "SELECT DISTINCT probe_of FROM builds JOIN runs ON runs.number = probe_of
+             WHERE builds.state IN ('queued', 'running') AND runs.state IN ('cancelled', 'failed')
+             ORDER BY probe_of",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(runs.into_iter().map(RunNumber).collect())
     }
 }
 

@@ -163,7 +163,9 @@ async fn cancelled_run_tells_the_probes_that_it_leaves_behind() {
     late.options = new.options;
     late.probe_of = Some(run);
     let late = store.submit(&late, 10, now()).await.expect("queued").build.number;
+    assert_eq!(store.ended_runs_with_probes().await.expect("a list"), [run]);
     assert_eq!(store.cancel_probes(run, now()).await.expect("cancelled"), [late]);
+    assert!(store.ended_runs_with_probes().await.expect("a list").is_empty());
     assert_eq!(store.build(late).await.expect("there").state, BuildState::Cancelled);
     assert_eq!(store.build(ordinary).await.expect("there").state, BuildState::Queued);
 }

@@ -94,6 +94,7 @@ impl App {
         let mut busy: HashMap<Id, RunNumber> = HashMap::new();
         let mut at_rest: BTreeSet<RunNumber> = BTreeSet::new();
         let mut failed = false;
+        self.cancel_left_probes().await;
         loop {
             match self.store().unfinished_runs().await {
                 Ok(records) => {

@@ -115,6 +115,21 @@ impl App {
         }
     }
 
+    /// Cancels the probes that an earlier process has left of runs that have ended.
+    pub(super) async fn cancel_left_probes(&self) {
+        match self.store().ended_runs_with_probes().await {
+            Ok(runs) => {
+                for run in runs {
+                    self.cancel_probes(run).await;
+                }
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "probes of ended runs cannot be looked for"
+            ),
+        }
+    }
+
     /// Tells who waits for probes, as their workers do, that they were cancelled.
     pub(super) fn probes_ended(&self, probes: &[BuildNumber]) {
         for probe in probes {
