@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments, given: &WorkerArguments) -> Result<(), Command
     let access = access(&config)?;
     owner::refuse_other_owner(&config.data_directory)?;
     make_directory(&config.data_directory)?;
-    // Two of them would remove each other's work directories.
+    // Two on one data directory are a mistake, such as the service and one at a terminal.
     let lock = DataDirectoryLock::take(&config.data_directory).map_err(|error| {
         let hint = data_directory_hint(&error);
         CommandError::input(error, hint)

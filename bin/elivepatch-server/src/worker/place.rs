@@ -1,10 +1,14 @@
-use std::fs::{File, TryLockError};
+use std::{
+    fs::{File, TryLockError},
+    os::unix::fs::OpenOptionsExt as _,
+};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use elivepatch_builder::remove_work_directory;
 use elivepatch_model::Sha256Digest;
 use elivepatch_server::ServerConfig;
+use rustix::fs::OFlags;
 
 use crate::{commands::make_directory, error::CommandError};
 
@@ -22,7 +26,8 @@ pub struct WorkPlace {
 
 impl WorkPlace {
     /// Takes an empty directory in the cache. It is named after the data directory, and numbered where another server
-    /// has that name. What lies there was left by an earlier run.
+    /// or worker has that name. What lies there, and in those with other numbers that nobody has, was left by an
+    /// earlier run.
     ///
     /// # Errors
     /// When it cannot be locked, emptied or made.
@@ -30,14 +35,23 @@ impl WorkPlace {
         let all = config.cache_directory.join("work");
         make_directory(&all)?;
         let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
+        let mut taken = None;
         for number in 1..=MOST_OF_ONE_NAME {
             let name = if number == 1 { name.clone() } else { format!("{name}-{number}") };
+            let directory = all.join(&name);
+            if taken.is_some() && !directory.exists() {
+                continue;
+            }
             let Some(lock) = try_lock(&all.join(format!("{name}.lock")))? else { continue };
-            let directory = all.join(name);
             remove_work_directory(&directory)
                 .map_err(|error| CommandError::input(error, format!("sudo rm -r {directory}")))?;
-            make_directory(&directory)?;
-            return Ok(Self { directory, _lock: lock });
+            if taken.is_none() {
+                make_directory(&directory)?;
+                taken = Some(Self { directory, _lock: lock });
+            }
+        }
+        if let Some(place) = taken {
+            return Ok(place);
         }
         let error = anyhow::anyhow!("{MOST_OF_ONE_NAME} servers build in {all}");
         Err(CommandError::input(
@@ -49,7 +63,9 @@ impl WorkPlace {
 
 /// Locks a file; `None` when another process has it locked.
 fn try_lock(path: &Utf8Path) -> Result<Option<File>, CommandError> {
-    let opened = File::options().write(true).create(true).truncate(false).open(path);
+    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = File::options();
+    let opened = options.write(true).create(true).truncate(false).custom_flags(nofollow).open(path);
     let locked = opened.and_then(|file| match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -79,10 +95,10 @@ mod tests {
         let second = WorkPlace::take(&config).expect("another place");
         assert_ne!(first.directory, second.directory);
         assert!(build.exists(), "it is under way");
-        let place = first.directory.clone();
-        drop(first);
+        let (place, other) = (first.directory.clone(), second.directory.clone());
+        drop((first, second));
         let third = WorkPlace::take(&config).expect("it is free");
         assert_eq!(third.directory, place);
-        assert!(!build.exists(), "an earlier run left it");
+        assert!(!build.exists() && !other.exists(), "an earlier run left it");
     }
 }

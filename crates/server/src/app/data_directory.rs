@@ -22,8 +22,8 @@ pub enum DataDirectoryError {
     },
 }
 
-/// Held while a server or a worker runs on a data directory. A second one would remove the first one's work directories,
-/// and a second server would take the first one's builds for those of a dead worker. The system lets go of it when the process ends in any way.
+/// Held while a server or a worker runs on a data directory. A second server would take the first one's builds for those
+/// of a dead worker. The system lets go of it when the process ends in any way.
 #[derive(Debug)]
 pub struct DataDirectoryLock {
     _file: File,
