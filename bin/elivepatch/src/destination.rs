@@ -101,10 +101,11 @@ impl Destination {
         if let Err(error) = put {
             // Another client that ordered the same may have been first.
             let is_equal = |file: &NamedTempFile| {
-                fs::read(file.path()).and_then(|new| Ok(new == fs::read(path)?))
+                let new = fs::read(file.path()).map(|new| Sha256Digest::of(&new));
+                new.is_ok_and(|new| matches!(present(path, &new), Ok(Present::Same)))
             };
             match error.error.kind() {
-                ErrorKind::AlreadyExists if is_equal(&error.file).unwrap_or(false) => {}
+                ErrorKind::AlreadyExists if is_equal(&error.file) => {}
                 ErrorKind::AlreadyExists => return Err(occupied(path)),
                 _ => return Err(write_problem(path, &error.error)),
             }

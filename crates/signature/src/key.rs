@@ -197,7 +197,9 @@ fn write(path: &Utf8Path, mode: u32, text: &str) -> Result<(), KeyError> {
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
-        File::open(directory)?.sync_all()
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        // It was not there before.
+        synced.inspect_err(|_| drop(std::fs::remove_file(path)))
     };
     put().map_err(|source| KeyError::Write { path: path.to_owned(), source })
 }
