@@ -58,5 +58,8 @@ fn build_without_room_to_work_fails_by_name_and_leaves_nothing() {
     let build = server.api().build(run.build_number());
     assert_eq!(build.state, BuildState::Failed);
     assert!(build.attempts > 1, "a full disk may pass: it is worth trying again");
-    assert_eq!(files_below(disk.path()), Vec::<String>::new());
+    // But for what says whose place it is.
+    let mut left = files_below(disk.path());
+    left.retain(|file| !file.ends_with(".lock"));
+    assert_eq!(left, Vec::<String>::new());
 }
