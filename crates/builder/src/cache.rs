@@ -167,7 +167,7 @@ impl Cache {
     ///
     /// # Errors
     /// When the lock file cannot be made or locked.
-    pub(crate) fn try_lock(&self, entry: &Utf8Path) -> io::Result<Option<CacheLock>> {
+    pub fn try_lock(&self, entry: &Utf8Path) -> io::Result<Option<CacheLock>> {
         let file = open_shared(&lock_of(entry))?;
         Ok(take_soon(&file)?.then_some(CacheLock { _file: file }))
     }

@@ -52,7 +52,7 @@ mod untrusted_file;
 mod work_directory;
 
 pub use builder::{Builder, index_names};
-pub use cache::{Cache, EntryKind, FEED_MIRROR};
+pub use cache::{Cache, CacheLock, EntryKind, FEED_MIRROR};
 pub use debian::{
     Apt, DebianOptions, MirrorTimes, PackageDirectory, stock_config, stock_releases,
     unpack_source_tarball,

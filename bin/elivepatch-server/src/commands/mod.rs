@@ -100,7 +100,7 @@ fn make_cache_directory(config: &ServerConfig) -> Result<(), CommandError> {
 }
 
 /// What a failure of the builder is to a command.
-fn failed(failure: Failure) -> CommandError {
+pub fn failed(failure: Failure) -> CommandError {
     let hint = failure.hint.clone();
     let details = failure.details.join("; ");
     let fault = failure.class.fault();

@@ -1,16 +1,13 @@
-use std::{
-    fs::{File, TryLockError},
-    os::unix::fs::OpenOptionsExt as _,
-};
-
 use anyhow::Context as _;
-use camino::{Utf8Path, Utf8PathBuf};
-use elivepatch_builder::remove_work_directory;
+use camino::Utf8PathBuf;
+use elivepatch_builder::{Cache, CacheLock, remove_work_directory};
 use elivepatch_model::Sha256Digest;
 use elivepatch_server::ServerConfig;
-use rustix::fs::OFlags;
 
-use crate::{commands::make_directory, error::CommandError};
+use crate::{
+    commands::{failed, make_directory},
+    error::CommandError,
+};
 
 /// How many servers whose data directories have the same path may share a cache, as containers do that have
 /// directories of their own and one cache. A bound on looking for a place, far above what anybody runs.
@@ -21,7 +18,7 @@ const MOST_OF_ONE_NAME: u32 = 100;
 pub struct WorkPlace {
     /// The directory.
     pub directory: Utf8PathBuf,
-    _lock: File,
+    _lock: CacheLock,
 }
 
 impl WorkPlace {
@@ -32,6 +29,7 @@ impl WorkPlace {
     /// # Errors
     /// When it cannot be locked, emptied or made.
     pub fn take(config: &ServerConfig) -> Result<Self, CommandError> {
+        let cache = Cache::open(&config.cache_directory).map_err(failed)?;
         let all = config.cache_directory.join("work");
         make_directory(&all)?;
         let name = Sha256Digest::of(config.data_directory.as_str().as_bytes()).short();
@@ -42,7 +40,15 @@ impl WorkPlace {
             if taken.is_some() && !directory.exists() {
                 continue;
             }
-            let Some(lock) = try_lock(&all.join(format!("{name}.lock")))? else { continue };
+            let locked =
+                cache.try_lock(&directory).with_context(|| format!("cannot lock {directory}"));
+            let locked = locked.map_err(|error| {
+                CommandError::input(
+                    error,
+                    format!("ls -l {directory}.lock: it must be this user's"),
+                )
+            })?;
+            let Some(lock) = locked else { continue };
             remove_work_directory(&directory)
                 .map_err(|error| CommandError::input(error, format!("sudo rm -r {directory}")))?;
             if taken.is_none() {
@@ -61,23 +67,9 @@ impl WorkPlace {
     }
 }
 
-/// Locks a file; `None` when another process has it locked.
-fn try_lock(path: &Utf8Path) -> Result<Option<File>, CommandError> {
-    let nofollow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut options = File::options();
-    let opened = options.write(true).create(true).truncate(false).custom_flags(nofollow).open(path);
-    let locked = opened.and_then(|file| match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    });
-    locked.with_context(|| format!("cannot lock {path}")).map_err(|error| {
-        CommandError::input(error, format!("ls -l {path}: it must be this user's"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
     use elivepatch_server::config::Places;
 
     use super::*;

@@ -103,7 +103,7 @@ impl App {
         }
     }
 
-    /// Cancels the probes of a run that has ended: nobody wants them any more.
+    /// Cancels the probes of a run that has ended. Another run that has joined them orders them anew.
     pub(super) async fn cancel_probes(&self, run: RunNumber) {
         match self.store().cancel_probes(run, now()).await {
             Ok(probes) => self.probes_ended(&probes),
