@@ -47,7 +47,7 @@ Exit codes:
   4    the server or the network is at fault; the same command may pass later
   5    elivepatch cve: done, and a CVE is open that no livepatch fixes
   6    elivepatch apply, revert, boot: the kernel did not take it, it was taken back, or another
-       elivepatch is at work
+       elivepatch is at work; agent --once: not all is well
   70   a bug in elivepatch
   130  interrupted by Ctrl-C; a build that was submitted goes on";
 

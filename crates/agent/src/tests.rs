@@ -279,6 +279,32 @@ fn livepatch_that_harms_the_machine_is_taken_back_and_not_loaded_again() {
 }
 
 #[test]
+fn round_with_trouble_is_not_well_also_when_the_server_wants_nothing() {
+    let (world, around) = (World::new(), Around::default());
+    let directory = place(&world);
+    let mut agent = agent(&world, &directory, &around, "");
+    around.assigns(&world.livepatch("first"), false);
+    round(&mut agent);
+    around.orders(Order::Stay);
+    world.write("proc/sys/kernel/tainted", "4224");
+    round(&mut agent);
+    assert_eq!((world.active(), agent.is_well()), (vec![], false), "it was taken back");
+    round(&mut agent);
+    assert!(agent.is_well(), "{:?}", around.0.said.borrow());
+    let reports = around.0.reports.borrow().len();
+    std::fs::write(world.state().join("state.json"), r#"{"version": 99}"#).expect("written");
+    drop(agent);
+    let mut agent = self::agent(&world, &directory, &around, "");
+    round(&mut agent);
+    assert_eq!(
+        (around.0.reports.borrow().len(), agent.is_well()),
+        (reports, false),
+        "the machine cannot be looked at: {:?}",
+        around.0.said.borrow()
+    );
+}
+
+#[test]
 fn livepatch_is_loaded_after_a_reboot_once_and_not_when_it_is_switched_off() {
     let (world, around) = (World::new(), Around::default());
     let directory = place(&world);

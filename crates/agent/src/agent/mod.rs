@@ -82,6 +82,9 @@ pub struct Agent<'a, S> {
     failures: u32,
     /// Whether the last report was answered.
     has_order_of_now: bool,
+    /// Whether the last round met something that no record keeps: the machine could not be looked at, or was not
+    /// well with its livepatch.
+    had_trouble: bool,
 }
 
 impl<'a, S: Surroundings> Agent<'a, S> {
@@ -114,12 +117,15 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             turn,
             failures,
             has_order_of_now: false,
+            had_trouble: false,
         })
     }
 
-    /// Whether the server has answered the last time, and all that it wants is done or waits for its time.
+    /// Whether the last round met no trouble, the server has answered, and all that it wants is done or waits for
+    /// its time.
     pub fn is_well(&self) -> bool {
-        self.record.unheard.is_none()
+        !self.had_trouble
+            && self.record.unheard.is_none()
             && self.record.failed.is_none()
             && self.record.refused.is_none()
     }
@@ -127,6 +133,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
     /// One round: looks after the machine, reports when that is due, and does what is to be done. Gives how long it
     /// may be waited until the next one.
     pub async fn round(&mut self) -> Duration {
+        self.had_trouble = false;
         self.load_after_boot();
         let mut next_look = self.look_after();
         let due = self.report_at.is_none_or(|at| at <= Instant::now());
@@ -207,6 +214,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             }
             Ok(Guarded::TakenBack { name, health }) => {
                 self.surroundings.say(&format!("{name} was taken back: {}", health.words()));
+                self.had_trouble = true;
                 None
             }
             Err(HostProblem::Busy) => Some(BUSY_PAUSE),
@@ -228,6 +236,7 @@ impl<'a, S: Surroundings> Agent<'a, S> {
             Err(why) => {
                 // Without knowing the machine nothing is told and nothing done.
                 self.surroundings.say(&why);
+                self.had_trouble = true;
                 self.report_at = Some(Instant::now() + FIRST_RETRY);
                 return false;
             }
@@ -372,13 +381,14 @@ impl<'a, S: Surroundings> Agent<'a, S> {
         });
     }
 
-    fn write_record(&self) {
+    fn write_record(&mut self) {
         if let Err(problem) = self.directory.write_agent_record(&self.lock, &self.record) {
             self.say_problem(&problem);
         }
     }
 
-    fn say_problem(&self, problem: &HostProblem) {
+    fn say_problem(&mut self, problem: &HostProblem) {
         self.surroundings.say(&with_causes(problem));
+        self.had_trouble = true;
     }
 }
