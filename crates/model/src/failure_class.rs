@@ -337,7 +337,7 @@ failure_classes! {
     /// The toolchain root could not be made.
     ToolchainFailed = "toolchain-failed", Infrastructure,
         "Do what the hint says; the build's log has the output of mmdebstrap, tar, skopeo or umoci. \
-         Users other than root need a little more (see [operation](operation.md#as-a-service)).";
+         Users other than root need user namespaces (see [operation](operation.md#as-a-service)).";
     /// The base could not be prepared.
     BaseFailed = "base-failed", Infrastructure,
         "Look at the details. If a package is laid out in a new way, report it with the \

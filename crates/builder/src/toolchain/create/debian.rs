@@ -6,7 +6,7 @@ use camino::Utf8Path;
 use elivepatch_model::Failure;
 
 use super::{
-    extract::extract_tar,
+    as_root::AsRoot,
     run::{failure, mortal, run, run_quietly},
 };
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
     toolchain::{Recipe, recipe::UnpackedPackage},
 };
 
-/// Installs the packages of `suites` into `root`. Without root's rights mmdebstrap works in a user
-/// namespace and leaves a tarball, which is unpacked with this user as owner of all: files of
-/// other owners could not be removed again.
+/// Installs the packages of `suites` into `root`, a directory that is not there yet, in one that holds nothing else.
+/// Without root's rights mmdebstrap works in a user namespace, and all files belong to this user: he can remove them
+/// again.
 pub(super) fn install(
     recipe: &Recipe,
     suites: &[String],
@@ -28,9 +28,7 @@ pub(super) fn install(
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
     apt.check_keyring()?;
-    let is_root = rustix::process::geteuid().is_root();
-    let tarball = root.with_extension("tar");
-    // Others than this user read it, in a user namespace, and the cache is closed to them.
+    // Others than this user read it, and the cache is closed to them.
     let configuration = tempfile::NamedTempFile::new().and_then(|file| {
         fs_err::copy(apt.configuration(), file.path())?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
@@ -40,17 +38,18 @@ pub(super) fn install(
     let configuration = configuration.map_err(|error| {
         failure(format!("cannot write a temporary file: {error}"), "look at the disk of /tmp")
     })?;
-    // mmdebstrap starts many programs; a process namespace takes all of them along when it ends.
-    let mut mmdebstrap = mortal("unshare");
-    if is_root {
-        mmdebstrap.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
-    }
-    mmdebstrap.args(["--", "mmdebstrap"]).env("APT_CONFIG", configuration.path());
-    match is_root {
-        true => mmdebstrap.args(["--mode=root", "--format=directory"]),
-        false => mmdebstrap.args([unprivileged_mode(&recipe.name)?, "--format=tar"]),
+    let is_root = rustix::process::geteuid().is_root();
+    let as_root = AsRoot::new()?;
+    let mut mmdebstrap = match is_root {
+        true => with_roots_rights("mmdebstrap"),
+        false => {
+            let mut mmdebstrap = as_root.command("mmdebstrap", root.parent().unwrap_or(root));
+            mmdebstrap.args(WITHOUT_ROOTS_RIGHTS);
+            mmdebstrap
+        }
     };
-    mmdebstrap.arg("--variant=minbase");
+    mmdebstrap.env("APT_CONFIG", configuration.path());
+    mmdebstrap.args(["--mode=root", "--format=directory", "--variant=minbase"]);
     mmdebstrap.arg(format!("--architectures={}", "amd64"));
     mmdebstrap.arg(format!("--include={}", packages.join(",")));
     mmdebstrap.arg("--aptopt=APT::Install-Recommends \"false\"");
@@ -63,70 +62,41 @@ pub(super) fn install(
     mmdebstrap.args(["--dpkgopt=path-exclude=/usr/share/locale/*"]);
     mmdebstrap.args(["--dpkgopt=path-exclude=/usr/share/doc/*"]);
     mmdebstrap.arg("--dpkgopt=path-include=/usr/share/doc/*/copyright");
-    mmdebstrap.arg(&suites[0]).arg(if is_root { root } else { &tarball });
-    mmdebstrap.args(apt.source_lines(suites));
+    mmdebstrap.arg(&suites[0]).arg(root).args(apt.source_lines(suites));
     let finished = run(mmdebstrap, observer)?;
     if !finished.succeeded() {
-        return Err(not_installed(recipe, is_root, &finished));
-    }
-    if !is_root {
-        extract_tar(&tarball, root, observer)?;
-        let _ = fs_err::remove_file(&tarball);
+        return Err(not_installed(recipe, &finished));
     }
     Ok(())
 }
 
-/// mmdebstrap did not make it: for the archive's sake, or for want of rights.
-fn not_installed(recipe: &Recipe, is_root: bool, finished: &Finished) -> Failure {
+/// mmdebstrap starts many programs; a process namespace takes all of them along when it ends.
+fn with_roots_rights(program: &str) -> Command {
+    let mut unshare = mortal("unshare");
+    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--", program]);
+    unshare
+}
+
+/// What mmdebstrap must do otherwise where all ids but one are missing: apt takes no other user; `/dev` of the place
+/// is shown, for that of mmdebstrap has a `devpts` for the user 5; there is no `/sys`, which belongs to the machine;
+/// and no program is left that gives others the rights of this user.
+const WITHOUT_ROOTS_RIGHTS: [&str; 6] = [
+    "--aptopt=APT::Sandbox::User \"root\"",
+    "--skip=chroot/mount/dev",
+    "--skip=chroot/mount/sys",
+    "--extract-hook=mount --bind /dev \"$1/dev\"",
+    "--customize-hook=umount \"$1/dev\"",
+    "--customize-hook=find \"$1\" -xdev -type f -perm /6000 -exec chmod ug-s {} +",
+];
+
+/// mmdebstrap did not make it.
+fn not_installed(recipe: &Recipe, finished: &Finished) -> Failure {
     let message = format!("mmdebstrap could not install the toolchain root {}", recipe.name);
-    let (message, hint) = match (fault_in(&finished.text()), is_root) {
-        (Some(fault), _) => (format!("{message}: {}", fault.meaning), fault.hint),
-        (None, true) => {
-            (message, "the build's log has its whole output; is there room on the disk?")
-        }
-        (None, false) => (
-            message,
-            "this user may not make it here: give him subordinate ids, or install fakechroot and fakeroot; the build's \
-             log has the whole output",
-        ),
+    let (message, hint) = match fault_in(&finished.text()) {
+        Some(fault) => (format!("{message}: {}", fault.meaning), fault.hint),
+        None => (message, "the build's log has its whole output; is there room on the disk?"),
     };
     failure(message, hint).with_details(finished.last_lines(12))
-}
-
-/// How mmdebstrap can work without root's rights.
-fn unprivileged_mode(name: &str) -> Result<&'static str, Failure> {
-    let has = |program: &str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-    };
-    let user = rustix::process::geteuid().as_raw();
-    if has("newuidmap") && has("newgidmap") && has_subordinate_ids(user) {
-        return Ok("--mode=unshare");
-    }
-    if has("fakechroot") && has("fakeroot") {
-        return Ok("--mode=fakechroot");
-    }
-    Err(failure(
-        "a toolchain root cannot be made by this user: it has no subordinate ids (/etc/subuid, \
-         /etc/subgid, newuidmap), and fakechroot is not installed",
-        format!(
-            "as root: apt-get install uidmap; usermod --add-subuids 100000-165535 --add-subgids \
-             100000-165535 USER (of id {user}); or: apt-get install fakechroot fakeroot. Then: elivepatch-server \
-             toolchain create {name}"
-        ),
-    ))
-}
-
-/// Whether getsubids, or the two files that it reads, know ids for a user.
-fn has_subordinate_ids(user: u32) -> bool {
-    let name = Command::new("id").arg("--name").arg("--user").output();
-    let name = name.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let names = [name.unwrap_or_default(), user.to_string()];
-    ["/etc/subuid", "/etc/subgid"].into_iter().all(|file| {
-        let text = fs_err::read_to_string(file).unwrap_or_default();
-        let mut owners = text.lines().filter_map(|line| line.split(':').next());
-        owners.any(|owner| names.iter().any(|name| name == owner))
-    })
 }
 
 /// The packages that are installed in a root, as its own records say.

@@ -33,7 +33,7 @@ pub(super) fn from_tarball(
 /// Unpacks a tar into the new directory `root`. tar itself keeps names with `..` and links that lead
 /// outside from doing harm. Devices are left out, for a sandbox has its own, and owners too: the
 /// sandbox's user is nobody there.
-pub(super) fn extract_tar(
+fn extract_tar(
     tarball: &Utf8Path,
     root: &Utf8Path,
     observer: &dyn Observer,

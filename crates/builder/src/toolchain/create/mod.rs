@@ -1,6 +1,7 @@
 //! Making a toolchain root: its file system is installed or unpacked, some packages are unpacked over
 //! it, and what is in it is written down.
 
+mod as_root;
 mod debian;
 mod extract;
 mod host;
