@@ -49,7 +49,7 @@ pub use old_client::OldSession;
 pub use own_cache::OwnCache;
 pub use play::Play;
 pub use processes::ProcessTree;
-pub use programs::program;
+pub use programs::{program, static_client_path};
 pub use said::{Ran, Said, Used};
 pub use server::{ServerOptions, TestServer};
 pub use stage::Stage;

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     initrd::Initrd,
     material::stock_modules,
-    programs::{bound_to_this_test, program},
+    programs::{bound_to_this_test, static_client_path},
     said::Said,
 };
 
@@ -383,14 +383,7 @@ impl RunningMachine<'_> {
 
 /// The client as one file that needs no library.
 pub(crate) fn static_client() -> Vec<u8> {
-    let path = std::env::var_os("ELIVEPATCH_TEST_STATIC_CLIENT").map_or_else(
-        || {
-            let beside = program("elivepatch");
-            let target = beside.parent().and_then(Path::parent).expect("target/PROFILE");
-            target.join("x86_64-unknown-linux-gnu/debug/elivepatch")
-        },
-        PathBuf::from,
-    );
+    let path = static_client_path();
     // Its debug information would fill the machine's memory.
     let stripped = tempfile::NamedTempFile::new().expect("a file");
     let ran = Command::new("strip").arg("-o").arg(stripped.path()).arg(&path).status();

@@ -20,6 +20,19 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The path of the client as one file that needs no library. `make test` builds it, and names it in
+/// `ELIVEPATCH_TEST_STATIC_CLIENT`.
+pub fn static_client_path() -> PathBuf {
+    env::var_os("ELIVEPATCH_TEST_STATIC_CLIENT").map_or_else(
+        || {
+            let beside = program("elivepatch");
+            let target = beside.parent().and_then(Path::parent).expect("target/PROFILE");
+            target.join("x86_64-unknown-linux-gnu/debug/elivepatch")
+        },
+        PathBuf::from,
+    )
+}
+
 /// Cargo puts programs into `target/PROFILE` and tests into `target/PROFILE/deps`.
 fn beside_test() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own executable");

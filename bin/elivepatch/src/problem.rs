@@ -3,7 +3,7 @@ use std::error::Error;
 use anstyle::{AnsiColor, Style};
 use elivepatch_api::{
     ErrorCode,
-    client::{CertificatePin, ClientError, ServerUrl, TransportError},
+    client::{CertificatePin, ClientError, NameError, ServerUrl, TransportError},
 };
 use elivepatch_model::{Failure, FailureClass, Fault, with_causes};
 use serde::Serialize;
@@ -248,6 +248,9 @@ fn failure_exit(class: FailureClass) -> Exit {
 }
 
 fn unreachable_hint(error: &ClientError, server: &ServerUrl) -> String {
+    if let Some(name) = name_error(error) {
+        return name_hint(name).to_owned();
+    }
     // What rustls says of a certificate, and of what does not speak TLS at all.
     let text = with_causes(error);
     let plain = server.as_str().replacen("https://", "http://", 1);
@@ -263,6 +266,33 @@ fn unreachable_hint(error: &ClientError, server: &ServerUrl) -> String {
         format!("check the address; a server without TLS needs its scheme: --url {plain}")
     } else {
         format!("check the address and that the server listens there: curl {server}/api/v2/version")
+    }
+}
+
+/// Why a host name has no address, when that is behind it.
+fn name_error(error: &ClientError) -> Option<&NameError> {
+    let mut next = Some(error as &dyn Error);
+    while let Some(error) = next {
+        if let Some(name) = error.downcast_ref() {
+            return Some(name);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn name_hint(error: &NameError) -> &'static str {
+    match error {
+        NameError::Unknown { .. } => {
+            "check the name; one that only mDNS or a directory service knows must stand in /etc/hosts"
+        }
+        NameError::NoNameServer { .. } => {
+            "name one in /etc/resolv.conf (nameserver ADDRESS), write the host into /etc/hosts, or give its IP address"
+        }
+        NameError::Unanswered { .. } => {
+            "is the network up, and are these the name servers of this network? Else write the host into /etc/hosts, or \
+             give its IP address"
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{io::Read, sync::Arc};
 use camino::Utf8Path;
 use elivepatch_api::{
     ErrorCode,
-    client::{Client, ClientError, ServerAccess, ServerUrl, TransportError},
+    client::{Client, ClientError, NameSource, ServerAccess, ServerUrl, TransportError},
 };
 use elivepatch_model::AccessToken;
 use elivepatch_server::{ServerConfig, app::DataDirectoryLock, config::Places};
@@ -146,7 +146,8 @@ fn access(config: &ServerConfig) -> Result<ServerAccess, CommandError> {
                 "give what elivepatch-server certificate prints on the server",
             )
         })?;
-    Ok(ServerAccess { token: Some(read_token(path)?), certificate })
+    // This program is linked dynamically.
+    Ok(ServerAccess { token: Some(read_token(path)?), certificate, names: NameSource::System })
 }
 
 fn read_token(path: &Utf8Path) -> Result<AccessToken, CommandError> {

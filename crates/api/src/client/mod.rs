@@ -12,6 +12,7 @@ mod hosts;
 mod http_transport;
 mod lease;
 mod multipart;
+mod names;
 mod runs;
 mod server_url;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use events::EventStream;
 pub use follow::{FollowOptions, Followed};
 pub use http_transport::{HttpTransport, ServerAccess};
 pub use lease::LeaseClient;
+pub use names::{NameError, NameSource};
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{BodyStream, Transport, TransportError, TransportSource};
 

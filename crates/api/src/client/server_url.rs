@@ -2,6 +2,8 @@ use std::{fmt, str::FromStr};
 
 use reqwest::Url;
 
+use super::names::is_of_this_machine;
+
 /// The address of a server: its scheme, host and port, and the path under which it is mounted.
 ///
 /// Without a scheme (`HOST:PORT`, as the first elivepatch had it) it is `http` on the loopback
@@ -122,8 +124,7 @@ fn is_loopback(url: &Url) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<std::net::IpAddr>() {
         Ok(address) => address.is_loopback(),
-        // RFC 6761: these names always mean the machine itself.
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        Err(_) => is_of_this_machine(host),
     }
 }
 

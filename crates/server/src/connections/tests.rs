@@ -85,7 +85,7 @@ async fn listen_with(
 impl Served {
     async fn ask(&self, scheme: &str, pin: Option<CertificatePin>) -> Result<(), ClientError> {
         let url = format!("{scheme}://{}", self.address).parse().expect("an address");
-        let access = ServerAccess { token: None, certificate: pin };
+        let access = ServerAccess { certificate: pin, ..ServerAccess::default() };
         let client = Client::over_http_as(url, "test", &access)?;
         client.health().await.map(drop)
     }
