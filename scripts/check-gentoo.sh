@@ -1,7 +1,11 @@
 #!/bin/sh
 # Checks the overlay in packaging/gentoo with Gentoo's pkgcheck, which comes from PyPI.
 #
-# usage: scripts/check-gentoo.sh
+# Then bash runs the ebuilds' own phases, with stand-ins for what Portage and its eclasses define: for what they install
+# as documentation.
+#
+# usage: scripts/check-gentoo.sh [PROGRAMS]
+#   PROGRAMS   the directory with the two programs, for what the ebuilds have them write
 #   GENTOO_REPOSITORY=DIRECTORY  Gentoo's own repository, which the overlay builds on; else the one of this
 #                                machine in /var/db/repos/gentoo
 #
@@ -12,6 +16,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
+programs=${1:-}
+[ -z "$programs" ] || [ -x "$programs/elivepatch-server" ] || fail "there is no elivepatch-server in $programs" "make build"
 overlay=$PWD/packaging/gentoo
 # The last ones that run with bash 5.2, which Debian 12 has: later ones know EAPI 9, and end when bash does not.
 pkgcheck_version=0.10.36
@@ -125,9 +131,52 @@ for ebuild in "$overlay"/*/*/*.ebuild; do
         fail "${ebuild##*/}: pkg_setup of linux-info takes the place of cargo's" "call rust_pkg_setup in a pkg_setup of its own"
 done
 
+# phases EBUILD PHASE…: does what the ebuild's functions say. Documentation goes to $D, and nothing else is installed.
+cat > "$place/phases" <<'END'
+set -e -u -o pipefail
+for name in inherit cargo_src_compile dobin dosym doman newbashcomp newzshcomp newfishcomp newinitd \
+    newconfd systemd_dounit insinto doins newins diropts keepdir; do
+    eval "$name() { :; }"
+done
+tc-is-cross-compiler() { [[ -z ${programs} ]]; }
+cargo_target_dir() { echo "${programs}"; }
+die() { echo "died: ${1-}" >&2; exit 1; }
+into=
+docinto() { into=$1; }
+dodoc() { mkdir -p "${D}/${into}" && cp "$@" "${D}/${into}"; }
+ELIVEPATCH_REPOSITORY=${ELIVEPATCH_REPOSITORY-}
+source "$1"
+shift
+for phase; do
+    "${phase}"
+done
+END
+phases() { bash "$place/phases" "$@"; }
+export programs D T
+
+say "the documentation that the ebuilds install"
+for ebuild in "$overlay"/sys-apps/*/*.ebuild; do
+    name=${ebuild##*/}
+    D=$place/documentation/$name T=$place/temporary/$name
+    mkdir -p "$D" "$T"
+    phases "$ebuild" src_compile src_install
+    for page in docs/*.md; do
+        cmp -s "$page" "$D/$page" || fail "$name does not install $page" "pages lead to each other: dodoc docs/*.md"
+    done
+    case $programs:$name in
+        ?*:elivepatch-server-*)
+            for line in 'data_directory = "/var/lib' 'cache_directory = "/var/cache'; do
+                grep -q -x "#$line/elivepatch-server\"" "$D/server.toml" ||
+                    fail "the server.toml of $name lacks #$line/elivepatch-server\"" "look at its src_compile"
+            done
+            ! grep -F "$place" "$D/server.toml" || fail "the server.toml of $name names a temporary directory" "look at its src_compile"
+            ;;
+    esac
+done
+
 # The overlay is in a larger git repository, whose history pkgcheck would look for commits of packages in.
 cd "$place"
 export XDG_CACHE_HOME="$place/cache"
 "$environment/bin/pkgcheck" --config "$settings" scan --repo elivepatch --exit error,warning,style ||
     fail "pkgcheck found something" "each line above names a file and what is to be changed"
-echo "packaging/gentoo: pkgcheck finds nothing"
+echo "packaging/gentoo: pkgcheck finds nothing, and the documentation is all there"

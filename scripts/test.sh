@@ -215,7 +215,7 @@ if [ "$full" = yes ]; then
     say "the units, the overlay and the packages"
     scripts/check-units.sh
     scripts/check-openrc.sh "$ELIVEPATCH_TEST_PROGRAMS/elivepatch-server"
-    scripts/check-gentoo.sh
+    scripts/check-gentoo.sh "$ELIVEPATCH_TEST_PROGRAMS"
     scripts/packages.sh
     scripts/test-packages.sh
     say "the container image, by both of its makers"

@@ -77,7 +77,10 @@ src_install() {
 	diropts -m0700
 	keepdir /var/lib/elivepatch
 
-	dodoc CHANGELOG.md README.md docs/{agent,cves,host,install}.md packaging/cron/elivepatch
+	dodoc CHANGELOG.md README.md packaging/cron/elivepatch
+	# All of them: they lead to each other, and README.md to docs.
+	docinto docs
+	dodoc docs/*.md
 }
 
 pkg_postinst() {

@@ -58,7 +58,9 @@ src_compile() {
 		done
 		"${program}" init --config "${T}/server.toml" \
 			--data-directory "${T}/data" --cache-directory "${T}/cache" || die
-		sed -i -e "s:^\(data\|cache\)_directory = \"${T}/:#&:" "${T}/server.toml" || die
+		sed -i -e "s:^data_directory = .*:#data_directory = \"/var/lib/elivepatch-server\":" \
+			-e "s:^cache_directory = .*:#cache_directory = \"/var/cache/elivepatch-server\":" \
+			"${T}/server.toml" || die
 	fi
 }
 
@@ -87,8 +89,11 @@ src_install() {
 	diropts -m0750 -o elivepatch -g elivepatch
 	keepdir /var/lib/elivepatch-server
 
-	dodoc CHANGELOG.md README.md docs/{access,cves,failures,fleet,install,operation,patchability,signing}.md
+	dodoc CHANGELOG.md README.md
 	[[ ! -e ${T}/server.toml ]] || dodoc "${T}/server.toml"
+	# All of them: they lead to each other, and README.md to docs.
+	docinto docs
+	dodoc docs/*.md
 }
 
 pkg_postinst() {
