@@ -2,7 +2,7 @@
 # Checks the overlay in packaging/gentoo with Gentoo's pkgcheck, which comes from PyPI.
 #
 # Then bash runs the ebuilds' own phases, with stand-ins for what Portage and its eclasses define: for what they install
-# as documentation.
+# as documentation, and for whether Portage's user can read the clone that docs/install.md has root make.
 #
 # usage: scripts/check-gentoo.sh [PROGRAMS]
 #   PROGRAMS   the directory with the two programs, for what the ebuilds have them write
@@ -134,16 +134,18 @@ done
 # phases EBUILD PHASE…: does what the ebuild's functions say. Documentation goes to $D, and nothing else is installed.
 cat > "$place/phases" <<'END'
 set -e -u -o pipefail
-for name in inherit cargo_src_compile dobin dosym doman newbashcomp newzshcomp newfishcomp newinitd \
+for name in inherit cargo_src_compile cargo_live_src_unpack dobin dosym doman newbashcomp newzshcomp newfishcomp newinitd \
     newconfd systemd_dounit insinto doins newins diropts keepdir; do
     eval "$name() { :; }"
 done
 tc-is-cross-compiler() { [[ -z ${programs} ]]; }
 cargo_target_dir() { echo "${programs}"; }
+eerror() { echo "$*" >&2; }
 die() { echo "died: ${1-}" >&2; exit 1; }
 into=
 docinto() { into=$1; }
 dodoc() { mkdir -p "${D}/${into}" && cp "$@" "${D}/${into}"; }
+git-r3_src_unpack() { git init --quiet --bare "${T}/clone" && git -C "${T}/clone" fetch --quiet "${EGIT_REPO_URI}"; }
 ELIVEPATCH_REPOSITORY=${ELIVEPATCH_REPOSITORY-}
 source "$1"
 shift
@@ -174,9 +176,50 @@ for ebuild in "$overlay"/sys-apps/*/*.ebuild; do
     esac
 done
 
+# shown WORDS: the line of docs/install.md for Gentoo that begins with these words, with what is the reader's own.
+shown() {
+    line=$(sed -n '/^## Gentoo$/,/^## Containers$/p' docs/install.md | grep "^$1") ||
+        fail "docs/install.md has no line '$1' for Gentoo" "this script runs it from there"
+    echo "$line" | sed -e "s,REPOSITORY /,$place/origin /," -e "s,/var/db/repos/elivepatch-source,$place/source,g"
+}
+
+# as_portage EBUILD: Portage unpacks as a user of its own (FEATURES=userpriv).
+as_portage() {
+    T=$place/temporary/portage
+    rm -rf "$T"
+    install -d -o 65534 -g 65534 "$T"
+    HOME=$T setpriv --reuid 65534 --regid 65534 --clear-groups bash "$place/phases" "$1" src_unpack
+}
+
+if [ "$(id -u)" -eq 0 ]; then
+    say "root's clone of docs/install.md, unpacked by another user"
+    chmod 755 "$place"
+    cp "$overlay"/sys-apps/*/*.ebuild "$place"
+    git init --quiet "$place/origin"
+    git -C "$place/origin" -c user.name=elivepatch -c user.email=elivepatch@localhost \
+        commit --quiet --allow-empty --message "a commit"
+    # The settings of this machine stay as they are.
+    export GIT_CONFIG_SYSTEM="$place/gitconfig"
+    eval "$(shown ELIVEPATCH_REPOSITORY=)"
+    export ELIVEPATCH_REPOSITORY
+    eval "$(shown 'git clone')"
+    for ebuild in "$place"/*.ebuild; do
+        # Old gits take it as it is.
+        as_portage "$ebuild" 2> "$place/said" || grep -q "git config --system --add safe.directory $place/source/.git" "$place/said" ||
+            { cat "$place/said"; fail "${ebuild##*/} does not say what git wants" "look at its src_unpack"; }
+    done
+    eval "$(shown 'git config')"
+    for ebuild in "$place"/*.ebuild; do
+        as_portage "$ebuild" || fail "${ebuild##*/} cannot unpack root's clone" "see the commands for Gentoo in docs/install.md"
+    done
+    unset GIT_CONFIG_SYSTEM
+else
+    say "SKIPPED: root's clone unpacked by another user, because this is not root"
+fi
+
 # The overlay is in a larger git repository, whose history pkgcheck would look for commits of packages in.
 cd "$place"
 export XDG_CACHE_HOME="$place/cache"
 "$environment/bin/pkgcheck" --config "$settings" scan --repo elivepatch --exit error,warning,style ||
     fail "pkgcheck found something" "each line above names a file and what is to be changed"
-echo "packaging/gentoo: pkgcheck finds nothing, and the documentation is all there"
+echo "packaging/gentoo: pkgcheck finds nothing, and the documentation and root's clone are as they should be"

@@ -43,6 +43,13 @@ src_unpack() {
 		eerror "Name it in /etc/portage/make.conf: ELIVEPATCH_REPOSITORY=\"https://…\" or \"file:///…\""
 		die "ELIVEPATCH_REPOSITORY is not set"
 	fi
+	# Portage is not root here, and git takes nothing from a repository of somebody else.
+	if [[ ${EGIT_REPO_URI} == file://* ]] && ! git ls-remote --quiet "${EGIT_REPO_URI}" HEAD > /dev/null; then
+		eerror "User $(id -un) cannot read ${EGIT_REPO_URI}. When that is a clone of root's, tell git as root:"
+		eerror "  git config --system --add safe.directory ${EGIT_REPO_URI#file://}/.git"
+		eerror "(without /.git when it is a bare one)"
+		die "ELIVEPATCH_REPOSITORY cannot be read"
+	fi
 	git-r3_src_unpack
 	cargo_live_src_unpack
 }
