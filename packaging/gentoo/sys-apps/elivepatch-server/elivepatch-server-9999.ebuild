@@ -21,6 +21,7 @@ SLOT="0"
 RDEPEND="
 	acct-group/elivepatch
 	acct-user/elivepatch
+	app-arch/gzip
 	app-arch/tar
 	app-arch/xz-utils
 	app-arch/zstd
