@@ -167,7 +167,9 @@ pub fn open(config: &ServerConfig) -> Result<Arc<dyn BuildRunner>, CommandError>
         CommandError::input(anyhow::Error::msg(message), "choose another data_directory")
     })?;
     let place = Utf8Path::from_path(scratch.path()).expect("below a directory with a UTF-8 name");
-    let builder = Builder::open(options(config), place).map_err(|failure| {
+    let options = options(config);
+    tracing::debug!(cache = %config.cache_directory, jobs = options.jobs, "opening the builder");
+    let builder = Builder::open(options, place).map_err(|failure| {
         let hint = failure.hint.clone();
         let details = failure.details.join("; ");
         let error = anyhow::Error::new(failure);

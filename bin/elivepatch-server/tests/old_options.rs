@@ -1,10 +1,13 @@
-//! The options of the first elivepatch's server, one test each; `--jobs` has its own beside the code.
+//! The options of the first elivepatch's server, one test each.
 
 use std::{
     io::{BufRead as _, Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
     process::Command,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 
 mod ran;
@@ -87,14 +90,45 @@ fn port_takes_the_place_of_the_configs_and_leaves_its_address() {
     }
 }
 
+/// Whether the server says a line with all of these words before long; else it is ended.
+fn says(server: &mut Running, words: &[&str]) -> bool {
+    let process = rustix::process::Pid::from_child(&server.child);
+    let (said, waits) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(Duration::from_secs(20)) == Err(RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+    });
+    let mut lines = server.said.by_ref().lines().map_while(Result::ok);
+    let found = lines.any(|line| words.iter().all(|word| line.contains(word)));
+    drop(said);
+    watchdog.join().expect("it does not panic");
+    found
+}
+
 #[test]
 fn debug_says_more_in_the_log() {
     let home = Home::new("listen = \"127.0.0.1:0\"\n");
-    let mut server = home.start(&["-d"]);
-    ask(&server.url, "/api/v2/health");
-    // Without it the log has no such line, and this would wait for ever.
-    let mut lines = server.said.by_ref().lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("DEBUG") && line.contains("answered")));
+    for option in ["-d", "--debug"] {
+        let mut server = home.start(&[option]);
+        ask(&server.url, "/api/v2/health");
+        assert!(says(&mut server, &["DEBUG", "answered"]), "{option}");
+    }
+}
+
+#[test]
+fn jobs_are_those_of_the_builder_that_the_server_opens() {
+    let home = Home::new("listen = \"127.0.0.1:0\"\n[builder]\njobs = 5\n");
+    for (options, jobs) in [
+        (&["-d"][..], "jobs=5"),
+        (&["-d", "-j", "3"][..], "jobs=3"),
+        (&["-d", "--jobs", "3"][..], "jobs=3"),
+        (&["all", "-d", "-j", "3"][..], "jobs=3"),
+    ] {
+        // The builder is opened before the server listens.
+        let mut server = Running::begin(&home.path("server.toml"), options);
+        assert!(says(&mut server, &["DEBUG", "opening the builder", jobs]), "{options:?}");
+    }
 }
 
 #[test]
