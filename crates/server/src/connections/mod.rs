@@ -19,6 +19,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -73,6 +74,9 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// How many probes of the kernel a silent client may leave without answer.
+const PROBES: u32 = 3;
+
 /// Answers connections to `listener` by `router`, encrypted when there is a certificate, until `stop`; and then goes on
 /// until what is being answered has ended. A request has the address of its client as
 /// `ConnectInfo<SocketAddr>`.
@@ -106,6 +110,25 @@ pub async fn serve(
     open.shutdown().await;
 }
 
+/// Tells the kernel what becomes of a connection on which nothing is said (tcp(7)).
+///
+/// Who waits for a build may hear nothing for an hour, and packet filters and NAT forget connections that are idle for
+/// some minutes: so it is probed. Where there is a user timeout, the kernel does not count the probes that get no
+/// answer; one is enough for it when nothing has come for that time. So all of them are sent within it: a single lost
+/// packet must not end the connection.
+fn set_options(stream: &TcpStream, pause: Duration) -> std::io::Result<()> {
+    // Events are small and should leave at once.
+    stream.set_nodelay(true)?;
+    // Who does not take what is sent to him is cut off.
+    sockopt::set_tcp_user_timeout(stream, pause.as_millis().try_into().unwrap_or(u32::MAX))?;
+    let between = (pause / (PROBES + 1)).max(Duration::from_secs(1));
+    sockopt::set_tcp_keepidle(stream, between)?;
+    sockopt::set_tcp_keepintvl(stream, between)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
+}
+
 /// One connection, and what it holds as long as it is open.
 struct Connection {
     peer: SocketAddr,
@@ -123,11 +146,8 @@ impl Connection {
         router: Router,
         stop: CancellationToken,
     ) {
-        // Events are small and should leave at once. A connection without it works as well.
-        let _ = stream.set_nodelay(true);
-        // Who does not take what is sent to him is cut off by the kernel (tcp(7)).
-        let pause = self.limits.pause.as_millis().try_into().unwrap_or(u32::MAX);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, pause);
+        // A connection without them works as well.
+        let _ = set_options(&stream, self.limits.pause);
         let Some(acceptor) = acceptor else { return self.answer(stream, router).await };
         let peer = self.peer;
         let handshake = tokio::time::timeout(self.limits.handshake, tls::accept(stream, &acceptor));

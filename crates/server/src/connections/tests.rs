@@ -222,6 +222,26 @@ async fn time_of_a_body_begins_when_the_server_reads_it() {
 }
 
 #[tokio::test]
+async fn silent_connection_is_probed_three_times_before_it_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it has one");
+    let _client = TcpStream::connect(address).await.expect("connected");
+    let (accepted, _) = listener.accept().await.expect("accepted");
+    let pause = ConnectionLimits::default().pause;
+    set_options(&accepted, pause).expect("Linux has all of them");
+    assert!(sockopt::socket_keepalive(&accepted).expect("read"));
+    let first = sockopt::tcp_keepidle(&accepted).expect("read");
+    let between = sockopt::tcp_keepintvl(&accepted).expect("read");
+    let user_timeout = sockopt::tcp_user_timeout(&accepted).expect("read");
+    assert_eq!((first, between), (Duration::from_secs(15), Duration::from_secs(15)));
+    assert_eq!(sockopt::tcp_keepcnt(&accepted).expect("read"), 3);
+    assert_eq!(Duration::from_millis(user_timeout.into()), pause);
+    assert!(first + between * 2 < pause, "the third probe is sent before the end");
+    assert!(accepted.nodelay().expect("read"));
+    set_options(&accepted, short().pause).expect("a second is the least");
+}
+
+#[tokio::test]
 async fn further_connections_wait_until_there_is_room() {
     let limits = ConnectionLimits { connections: 2, ..short() };
     let served = serve_with(limits).await;
