@@ -71,6 +71,17 @@ while read -r package; do
     dpkg-query --show --showformat='${db:Status-Status}\n' "$package" | grep -q -x installed ||
         { echo "$package is missing in block 3"; exit 1; }
 done < "$directory/depends"
+dpkg-deb --fsys-tarfile "$directory"/packages/elivepatch_*.deb | tar --extract --to-stdout ./usr/bin/elivepatch \
+    > /usr/bin/elivepatch
+chmod 755 /usr/bin/elivepatch
+block 4 /root
+for file in /usr/local/share/man/man1/elivepatch.1 /usr/local/share/man/man8/elivepatch-server.8 \
+    /usr/share/bash-completion/completions/elivepatch /usr/local/share/zsh/site-functions/_elivepatch \
+    /usr/share/fish/vendor_completions.d/elivepatch.fish; do
+    [ -s "$file" ] || { echo "block 4 makes no $file"; exit 1; }
+    rm "$file"
+done
+rm -r /usr/bin/elivepatch /usr/local/share/man/man[18]
 systemctl disable --now elivepatch-server
 rm -f /usr/bin/elivepatch-server /etc/systemd/system/elivepatch-server.service \
     /etc/systemd/system/elivepatch-worker.service
@@ -86,14 +97,14 @@ printf '[Service]\nExecStart=/usr/local/bin/elivepatch-server\n[Install]\nWanted
 systemctl daemon-reload
 systemctl enable --now elivepatch-server
 serves
-block 4 "$directory/packages"
+block 5 "$directory/packages"
 rm -rf /var/lib/elivepatch-server/*
-block 5 /root
+block 6 /root
 sed -i -e 's,^#*data_directory = .*,data_directory = "/var/lib/elivepatch-server",' \
     -e 's,^#*cache_directory = .*,cache_directory = "/var/cache/elivepatch-server",' /etc/elivepatch/server.toml
 systemctl daemon-reload
-block 6 /root
+block 7 /root
 serves
 elivepatch-server token list | grep of-before
-! shown 7 | grep . || { echo "block 7 is not run"; exit 1; }
+! shown 8 | grep . || { echo "block 8 is not run"; exit 1; }
 echo "install-guide: all of it is as docs/install.md says"
