@@ -16,6 +16,7 @@ case ${KERNEL:-debian-12} in
     *) fail "there is no demonstration for KERNEL=$KERNEL" \
         "KERNEL=debian-12, debian-13 or debian-13-backports" ;;
 esac
+programs=${CARGO_TARGET_DIR:-target}/release
 version=6.1.176-1
 fixed_version=6.1.187-1
 cve=CVE-2026-63824
@@ -60,7 +61,7 @@ derive_cve_patch() {
 
 start_server() {
     say "starting the server on the loopback interface"
-    target/release/elivepatch-server --listen 127.0.0.1:0 \
+    "$programs/elivepatch-server" --listen 127.0.0.1:0 \
         --data-directory "$work/data" --cache-directory "$cache_directory" 2> "$server_log" &
     server_process=$!
     for _ in $(seq 100); do
@@ -78,7 +79,7 @@ start_server() {
 build_livepatch() {
     name=$1
     shift
-    target/release/elivepatch --config "$work/config-$release" --url "$url" --output "$work/" "$@" \
+    "$programs/elivepatch" --config "$work/config-$release" --url "$url" --output "$work/" "$@" \
         > "$work/$name.report" || {
         status=$?
         cat "$work/$name.report"
@@ -90,7 +91,7 @@ build_livepatch() {
 rm -rf "$work"
 mkdir -p "$work"
 say "the config of Debian's stock kernel $release"
-target/release/elivepatch-server kernel-config "$release" --cache-directory "$cache_directory" \
+"$programs/elivepatch-server" kernel-config "$release" --cache-directory "$cache_directory" \
     > "$work/config-$release"
 
 if [ "$release" = 6.1.0-50-cloud-amd64 ]; then
