@@ -212,6 +212,18 @@ if [ "$full" = yes ]; then
 fi
 
 if [ "$full" = yes ]; then
+    say "make build client, as the documentation has it"
+    make --no-print-directory build client
+    for program in "${CARGO_TARGET_DIR:-target}/release/elivepatch" "${CARGO_TARGET_DIR:-target}/release/elivepatch-server" \
+        target/client/elivepatch; do
+        "$program" --version
+    done
+    [ -s target/client/elivepatch.debug ] ||
+        fail "the client's debug information is not beside it" "look at client in the Makefile"
+    for kernel in '' debian-13 debian-13-backports; do
+        say "make demo${kernel:+ KERNEL=$kernel}"
+        make --no-print-directory demo KERNEL="$kernel"
+    done
     say "the units, the overlay and the packages"
     scripts/check-units.sh
     scripts/check-openrc.sh "$ELIVEPATCH_TEST_PROGRAMS/elivepatch-server"
