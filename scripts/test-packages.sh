@@ -312,12 +312,17 @@ done
 
 say "the server and the client under systemd"
 umount "$root/var/cache/apt/archives" "$root/proc" "$root/dev"
-SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout --kill-after=10 400 systemd-nspawn --quiet --directory="$root" \
-    --machine="elivepatch-$$" --register=no --keep-unit --private-network --console=pipe --boot \
-    > "$place/boot" 2>&1 < /dev/null &
-container=$!
-wait "$container" || true
-container=
+# boot SECONDS [OPTION]…: until it is switched off.
+boot() {
+    seconds=$1
+    shift
+    SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 timeout --kill-after=10 "$seconds" systemd-nspawn --quiet --directory="$root" \
+        --machine="elivepatch-$$" --register=no --keep-unit "$@" --console=pipe --boot > "$place/boot" 2>&1 < /dev/null &
+    container=$!
+    wait "$container" || true
+    container=
+}
+boot 400 --private-network
 # said NAME: what the booted Debian was asked under that name ended well; shows it, for expect.
 said() { section "$1" && grep -q "^== $1 ended with 0\$" "$root/asked"; }
 # section NAME: what was said under that name. What else was asked may say the same words.
@@ -358,6 +363,55 @@ else
     tail -n 20 "$place/boot"
 fi
 cp "$root/asked" target/packages-asked.log 2>/dev/null || true
+
+# The whole work within the unit's limits, for a Debian that is newer than the server's: the service fetches the kernel,
+# makes the toolchain root, compiles in its sandbox, and tries the module in a virtual machine. It needs the archive,
+# and so the machine's network; it listens on the loopback interface.
+release=6.12.117+deb13-cloud-amd64
+say "a livepatch for $release, ordered from the server under systemd (some minutes)"
+cp demo/meminfo-total.patch demo/meminfo-total.checks.toml "$root/packages"
+cat > "$root/usr/local/bin/ask" <<END
+#!/bin/sh
+release=$release
+END
+cat >> "$root/usr/local/bin/ask" <<'END'
+exec > /asked 2>&1
+run() { name=$1; shift; echo "== $name"; "$@"; printf '\n== %s ended with %s\n' "$name" "$?"; }
+serving() {
+    for _ in $(seq 60); do
+        curl --silent --fail http://127.0.0.1:8421/api/v2/health && return
+        sleep 1
+    done
+    return 1
+}
+run order-client dpkg --install /packages/elivepatch.deb
+run order-server systemctl start elivepatch-server
+run order-serving serving
+cd /root
+run order-config sh -c "runuser -u elivepatch -- elivepatch-server kernel-config $release > config-$release"
+run order elivepatch --url http://127.0.0.1:8421 --token-file token --config "config-$release" --output /root/ \
+    --patch /packages/meminfo-total.patch --checks /packages/meminfo-total.checks.toml
+run order-module sh -c 'test -s /root/livepatch_*.ko'
+root=/var/cache/elivepatch-server/toolchain-roots
+run order-root sh -c "ls $root/debian-13-*/root/usr/bin/gcc-14 && test -z \"\$(find $root -type f -perm /6000 -o ! -user elivepatch)\""
+run order-journal journalctl --no-pager --unit elivepatch-server
+run order-purged dpkg --purge elivepatch
+systemctl poweroff
+END
+rm "$root/asked"
+# What has its digest is fetched once only.
+inside install -d -o elivepatch -g elivepatch -m 750 /var/cache/elivepatch-server/packages
+for package in "$cache_directory"/packages/*6.12*.deb "$cache_directory"/packages/kpatch-build_*.deb; do
+    [ ! -e "$package" ] || cp "$package" "$root/var/cache/elivepatch-server/packages"
+done
+inside chown -R elivepatch:elivepatch /var/cache/elivepatch-server
+boot 1500
+expect "the client orders it, and gets it" said order
+expect "the module was tried" in_section order 'trial .* passed on'
+expect "and is there" said order-module
+expect "the toolchain root is the service's own, without programs that give others its rights" said order-root
+expect "the client is purged again" said order-purged
+cat "$root/asked" >> target/packages-asked.log
 mount --bind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 rm -f "$root/usr/local/bin/ask" "$root/etc/systemd/system/ask.service" \
