@@ -1,9 +1,7 @@
 use std::{future::Future, path::Path, time::Duration};
 
 use clap::Args;
-use elivepatch_api::client::{
-    CertificatePin, Client, ClientError, NameSource, ServerAccess, ServerUrl,
-};
+use elivepatch_api::client::{CertificatePin, Client, ClientError, ServerAccess, ServerUrl};
 use elivepatch_host::Enrolment;
 use elivepatch_model::{AccessToken, BuildNumber, RunNumber};
 
@@ -123,7 +121,6 @@ impl ServerArgs {
         let mut access = ServerAccess {
             token: self.credentials.token()?,
             certificate: self.credentials.certificate()?,
-            names: NameSource::Files,
         };
         let enrolment = match (credentials::enrolment(), &given) {
             // Another server may be asked whatever is wrong with it.
@@ -159,7 +156,7 @@ impl Server {
     pub fn of_enrolment(enrolment: &Enrolment) -> Result<Self, Problem> {
         let url: ServerUrl = parse(&enrolment.url)?;
         let (token, certificate) = (token_of(enrolment)?, certificate_of(enrolment)?);
-        let access = ServerAccess { token: Some(token), certificate, names: NameSource::Files };
+        let access = ServerAccess { token: Some(token), certificate };
         let client = Client::over_http_as(url.clone(), USER_AGENT, &access)
             .map_err(|error| Problem::from_client(&error, &url))?;
         Ok(Self { url, client, options: String::new() })

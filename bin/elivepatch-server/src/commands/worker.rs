@@ -5,7 +5,7 @@ use std::{io::Read, sync::Arc};
 use camino::Utf8Path;
 use elivepatch_api::{
     ErrorCode,
-    client::{Client, ClientError, NameSource, ServerAccess, ServerUrl, TransportError},
+    client::{Client, ClientError, ServerAccess, ServerUrl, TransportError},
 };
 use elivepatch_model::AccessToken;
 use elivepatch_server::{ServerConfig, app::DataDirectoryLock, config::Places};
@@ -146,8 +146,7 @@ fn access(config: &ServerConfig) -> Result<ServerAccess, CommandError> {
                 "give what elivepatch-server certificate prints on the server",
             )
         })?;
-    // This program is linked dynamically.
-    Ok(ServerAccess { token: Some(read_token(path)?), certificate, names: NameSource::System })
+    Ok(ServerAccess { token: Some(read_token(path)?), certificate })
 }
 
 fn read_token(path: &Utf8Path) -> Result<AccessToken, CommandError> {

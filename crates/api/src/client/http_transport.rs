@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::{
-    BodyStream, CertificatePin, NameSource, ServerUrl, Transport, TransportError,
-    certificate::PinVerifier, names::HostNames,
+    BodyStream, CertificatePin, ServerUrl, Transport, TransportError, certificate::PinVerifier,
+    names::HostNames,
 };
 
 /// How long a connection may take to come about. Long enough for a lost SYN and its second
@@ -28,8 +28,6 @@ pub struct ServerAccess {
     pub token: Option<AccessToken>,
     /// The only certificate that the server may have; absent: one that the system trusts.
     pub certificate: Option<CertificatePin>,
-    /// Who tells the address of its name, and of a proxy's.
-    pub names: NameSource,
 }
 
 /// Requests over HTTP or HTTPS, with rustls and the system's root certificates, or one certificate.
@@ -60,22 +58,21 @@ impl HttpTransport {
         access: &ServerAccess,
     ) -> Result<Self, TransportError> {
         let verifier = access.certificate.map(|pin| PinVerifier::new(Some(pin)));
-        Self::with_verifier(server, user_agent, access, verifier)
+        Self::with_verifier(server, user_agent, access.token.as_ref(), verifier)
     }
 
     /// A transport to `server` that never comes to a request, to see its certificate.
     pub(super) fn that_looks(server: ServerUrl, user_agent: &str) -> Result<Self, TransportError> {
-        let access = ServerAccess::default();
-        Self::with_verifier(server, user_agent, &access, Some(PinVerifier::new(None)))
+        Self::with_verifier(server, user_agent, None, Some(PinVerifier::new(None)))
     }
 
     fn with_verifier(
         server: ServerUrl,
         user_agent: &str,
-        access: &ServerAccess,
+        token: Option<&AccessToken>,
         verifier: Option<Arc<PinVerifier>>,
     ) -> Result<Self, TransportError> {
-        let token = access.token.as_ref().map(|token| {
+        let token = token.map(|token| {
             let text = format!("Bearer {}", token.reveal());
             let mut value = HeaderValue::from_str(&text).expect("a token is plain text");
             value.set_sensitive(true);
@@ -87,12 +84,12 @@ impl HttpTransport {
                 source: source.into(),
             };
             let config = Arc::clone(&verifier).config().map_err(failed)?;
-            let builder = builder(&server, user_agent, access.names);
+            let builder = builder(&server, user_agent);
             let built = builder.tls_backend_preconfigured(config).build();
             let client = built.map_err(|error| invalid(server.as_str(), error))?;
             return Ok(Self { server, client, token, verifier: Some(verifier) });
         }
-        let builder = || builder(&server, user_agent, access.names);
+        let builder = || builder(&server, user_agent);
         let built = match builder().build() {
             // A small system may have no root certificates, and without encryption none are needed.
             Err(_) if !server.is_encrypted() => builder().tls_certs_only([]).build(),
@@ -130,16 +127,17 @@ impl HttpTransport {
     }
 }
 
-fn builder(server: &ServerUrl, user_agent: &str, names: NameSource) -> reqwest::ClientBuilder {
+fn builder(server: &ServerUrl, user_agent: &str) -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder()
         .user_agent(user_agent)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(TCP_KEEPALIVE)
         .pool_idle_timeout(POOL_IDLE)
         .redirect(reqwest::redirect::Policy::none());
-    let builder = match names {
-        NameSource::Files => builder.dns_resolver(HostNames::of_this_machine()),
-        NameSource::System => builder,
+    // A program that is linked dynamically has the machine's own C library, and may ask that.
+    let builder = match cfg!(target_feature = "crt-static") {
+        true => builder.dns_resolver(HostNames::of_this_machine()),
+        false => builder,
     };
     if server.is_loopback() { builder.no_proxy() } else { builder }
 }

@@ -28,7 +28,7 @@ pub use events::EventStream;
 pub use follow::{FollowOptions, Followed};
 pub use http_transport::{HttpTransport, ServerAccess};
 pub use lease::LeaseClient;
-pub use names::{NameError, NameSource};
+pub use names::NameError;
 pub use server_url::{ServerUrl, ServerUrlError};
 pub use transport::{BodyStream, Transport, TransportError, TransportSource};
 

@@ -67,7 +67,7 @@ pub async fn run(arguments: &EnrolArgs) -> Result<Exit, Problem> {
     };
     let kernel = target::collect_facts(&RunningKernel::inspect(), None, &BaselineArgs::default())?;
     let problem = |error: ClientError| Problem::from_client(&error, &url);
-    let access = ServerAccess { certificate, ..ServerAccess::default() };
+    let access = ServerAccess { token: None, certificate };
     let client = Client::over_http_as(url.clone(), USER_AGENT, &access).map_err(problem)?;
     let request = EnrolmentRequest { name, target: kernel.facts };
     let asked_name = request.name.clone();

@@ -39,7 +39,10 @@ impl Configuration {
             domains.extend(own_name.split_once('.').map(|(_, domain)| domain));
         }
         Self {
-            servers: servers.iter().map(|server| name_server(server, port)).collect(),
+            servers: servers
+                .iter()
+                .map(|server| name_server(server, port, config.use_vc))
+                .collect(),
             names_none,
             attempts: config.attempts.clamp(1, MOST_ATTEMPTS),
             edns0: config.edns0,
@@ -73,12 +76,12 @@ impl Configuration {
     }
 }
 
-fn name_server(server: &ScopedIp, port: u16) -> NameServer {
+fn name_server(server: &ScopedIp, port: u16, only_tcp: bool) -> NameServer {
     let interface = match server {
         ScopedIp::V6(_, interface) => interface.as_deref(),
         ScopedIp::V4(_) => None,
     };
-    NameServer::new(server.into(), interface.map_or(0, interface_number), port)
+    NameServer::new(server.into(), interface.map_or(0, interface_number), port, only_tcp)
 }
 
 /// The number by which the kernel calls a network interface; 0 when there is none.

@@ -23,7 +23,7 @@ use reqwest::dns::{Addrs, Resolve, Resolving};
 use configuration::Configuration;
 pub use error::NameError;
 use error::Silent;
-use name_server::Answer;
+use name_server::{Answer, NameServer};
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;
@@ -34,17 +34,6 @@ const ASKING_TIME: Duration = Duration::from_secs(8);
 
 /// How long it may take with all domains in which a name is searched; still less than a connection may take.
 const SEARCH_TIME: Duration = Duration::from_secs(9);
-
-/// Who tells the addresses of host names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NameSource {
-    /// `/etc/hosts` and the name servers of `/etc/resolv.conf`. They are read by the program itself, each time that a
-    /// name is looked up.
-    #[default]
-    Files,
-    /// The C library, with all that `/etc/nsswitch.conf` names. Only for programs that are linked dynamically.
-    System,
-}
 
 /// Looks up host names in files and at the name servers that a file names; nowhere else.
 #[derive(Debug, Clone)]
@@ -123,8 +112,9 @@ async fn search(
     // What is no name has no address.
     let Ok(name) = Name::from_ascii(host) else { return Ok(None) };
     let mut failed = None;
+    let mut servers = configuration.servers.clone();
     for question in configuration.questions(&name) {
-        match ask_all(configuration, &question).await {
+        match ask_all(configuration, &mut servers, &question).await {
             Ok(Some(addresses)) => return Ok(Some(addresses)),
             Ok(None) => {}
             // A domain of the search list that fails does not stand for the others.
@@ -135,19 +125,24 @@ async fn search(
     failed.map_or(Ok(None), Err)
 }
 
-/// Asks one name server after the other, in the order of the file, until one knows.
+/// Asks one name server after the other until one knows. Who is silent comes last from then on, for the next domain, too.
 async fn ask_all(
     configuration: &Configuration,
+    servers: &mut Vec<NameServer>,
     question: &Name,
 ) -> Result<Option<Vec<IpAddr>>, Vec<Silent>> {
     let mut silent = Vec::new();
     for _ in 0..configuration.attempts {
         silent.clear();
-        for server in &configuration.servers {
+        for server in servers.clone() {
             match server.ask(question, configuration.patience(), configuration.edns0).await {
                 Answer::Addresses(addresses) => return Ok(Some(addresses)),
                 Answer::NoSuchName => return Ok(None),
-                Answer::Nothing(why) => silent.push(why),
+                Answer::Nothing(why) => {
+                    silent.push(why);
+                    servers.retain(|other| *other != server);
+                    servers.push(server);
+                }
             }
         }
     }

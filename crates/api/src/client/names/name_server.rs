@@ -14,12 +14,14 @@ use hickory_resolver::{
 use super::{error::Silent, sockets::Sockets};
 
 /// One name server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NameServer {
     ip: IpAddr,
     /// The interface behind which a link-local address is; 0 for others.
     scope: u32,
     port: u16,
+    /// It is not to be asked by UDP.
+    only_tcp: bool,
 }
 
 /// What came of asking a name server.
@@ -34,8 +36,8 @@ pub(super) enum Answer {
 }
 
 impl NameServer {
-    pub(super) fn new(ip: IpAddr, scope: u32, port: u16) -> Self {
-        Self { ip, scope, port }
+    pub(super) fn new(ip: IpAddr, scope: u32, port: u16, only_tcp: bool) -> Self {
+        Self { ip, scope, port, only_tcp }
     }
 
     pub(super) fn ip(&self) -> IpAddr {
@@ -66,12 +68,14 @@ impl NameServer {
     }
 
     fn resolver(&self, patience: Duration, edns0: bool) -> Result<Resolver<Sockets>, NetError> {
-        let connections =
-            [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                connection.port = self.port;
-                connection
-            });
-        let server = NameServerConfig::new(self.ip, true, connections.into());
+        let mut connections = match self.only_tcp {
+            true => vec![ConnectionConfig::tcp()],
+            false => vec![ConnectionConfig::udp(), ConnectionConfig::tcp()],
+        };
+        for connection in &mut connections {
+            connection.port = self.port;
+        }
+        let server = NameServerConfig::new(self.ip, true, connections);
         let mut options = ResolverOpts::default();
         options.timeout = patience;
         options.edns0 = edns0;

@@ -185,7 +185,7 @@ async fn name_that_nobody_has_is_told_from_a_name_server_that_is_not_there() {
         away.error("server.example").await,
         "no name server of /resolv.conf tells the address of server.example: 127.0.0.1 (it cannot be reached)"
     );
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -193,12 +193,22 @@ async fn name_server_that_is_silent_is_not_waited_for_longer_than_the_file_says(
     let server = NameServer::start(&[("server.example.", "10.0.0.7")]).await;
     let port = server.address.port();
     let silent = UdpSocket::bind(("127.0.0.2", port)).await.expect("the port is free there, too");
-    let options = "options timeout:1 attempts:1\n";
+    let options = "options timeout:2 attempts:1\n";
     let first = format!("nameserver 127.0.0.2\n{ONE}{options}");
     let machine = Machine::new("silent-first", None, Some(&first), port);
     let begin = Instant::now();
     assert_eq!(machine.addresses("server.example").await, ["10.0.0.7"]);
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+
+    // It is waited for once, and not in each domain.
+    let searched = "search a.example b.example c.example example\noptions timeout:3 attempts:1\n";
+    let machine = Machine::new(
+        "searched",
+        None,
+        Some(&format!("nameserver 127.0.0.2\n{ONE}{searched}")),
+        port,
+    );
+    assert_eq!(machine.addresses("server").await, ["10.0.0.7"]);
 
     let alone = format!("nameserver 127.0.0.2\n{options}");
     let machine = Machine::new("silent", None, Some(&alone), port);
