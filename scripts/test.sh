@@ -164,7 +164,6 @@ if [ "$full" = yes ]; then
     done
     say "toolchain roots from a tarball and from an OCI image, and a livepatch with each; a root of
    a user without root's rights"
-    install_packages uidmap
     cargo test --locked --package elivepatch-end-to-end --test toolchains -- --ignored \
         --test-threads=1
     visible=visible_patch_becomes_a_livepatch_and_equal_requests_share_it

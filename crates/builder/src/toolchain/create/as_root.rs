@@ -7,7 +7,8 @@ use elivepatch_model::Failure;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use tempfile::NamedTempFile;
 
-use super::run::{failure, mortal};
+use super::run::{failure, mortal, not_installed, run_quietly};
+use crate::{Observer, sandbox::how_to_allow};
 
 /// What asks for other owners and users. A user namespace with one id has none, so the kernel refuses these
 /// with EINVAL, and dpkg and maintainer scripts give up. That they do without them when they are told that all
@@ -29,7 +30,7 @@ const FEIGNED: [i64; 13] = [
     libc::SYS_setuid,
 ];
 
-/// What scripts of packages read and write. Nothing of it can harm the machine.
+/// What scripts of packages read and write. None of these can harm the machine.
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 
 /// A place in which this user is root, as far as he can tell: a user namespace where he has all capabilities and
@@ -66,14 +67,38 @@ impl AsRoot {
         ]);
         command.args(["--uid", "0", "--gid", "0", "--cap-add", "ALL", "--seccomp", "9"]);
         command.args(["--die-with-parent", "--new-session", "--ro-bind", "/", "/"]);
-        command.args(["--bind", writable.as_str(), writable.as_str()]);
         command.args(["--proc", "/proc", "--tmpfs", "/dev"]);
         command.args(["--dir", "/dev/shm", "--setenv", "TMPDIR", "/dev/shm"]);
         for device in DEVICES {
             command.args(["--dev-bind", device, device]);
         }
-        command.args(["--", program]);
+        // At the end: it may lie below what is covered.
+        command.args(["--bind", writable.as_str(), writable.as_str(), "--", program]);
         command
+    }
+
+    /// Refuses to begin where this is not enough, or `program` is missing: bubblewrap says neither so that it could be
+    /// told from what the program says, and some machines allow namespaces, but no rights in them.
+    pub(super) fn check(
+        &self,
+        program: &str,
+        writable: &Utf8Path,
+        observer: &dyn Observer,
+    ) -> Result<(), Failure> {
+        let mut command = self.command("sh", writable);
+        let script = r#"command -v "$0" > /dev/null || exit 127
+            mount --bind /usr /dev/shm && umount /dev/shm && chown 42:42 "$1""#;
+        command.args(["-c", script, program, writable.as_str()]);
+        let finished = run_quietly(command, observer)?;
+        match finished.code() {
+            Some(0) => Ok(()),
+            Some(127) => Err(not_installed(program, "it is not installed")),
+            _ => Err(failure(
+                format!("bubblewrap gives no rights in a namespace, which {program} needs"),
+                how_to_allow(),
+            )
+            .with_details(finished.last_lines(3))),
+        }
     }
 }
 
@@ -100,7 +125,7 @@ fn filter() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SilentObserver, toolchain::create::run::run_quietly};
+    use crate::SilentObserver;
 
     #[test]
     fn owners_can_be_given_away_and_nothing_but_its_place_can_be_written() {
@@ -114,13 +139,39 @@ mod tests {
             setpriv --reuid 42 --regid 42 --clear-groups -- id -u
             mkdir root; mount --bind /usr root; umount root
             echo lost > /dev/null; cat /dev/null
-            ! touch /usr/elivepatch-was-here; test ! -e /dev/kmsg
-            temporary=$(mktemp); rm "$temporary"; ! touch /tmp/elivepatch-was-here"#;
+            test ! -e /dev/kmsg; temporary=$(mktemp); rm "$temporary"
+            for place in /usr /tmp; do
+                if touch $place/elivepatch-was-here; then exit 1; fi
+            done"#;
         command.args(["-c", script, place.as_str()]);
         let finished = run_quietly(command, &SilentObserver).expect("it runs");
         let text = finished.text();
         let lines: Vec<&str> = text.lines().filter(|line| !line.contains("Read-only")).collect();
         assert!(finished.succeeded(), "{text}");
         assert_eq!(lines, ["0", "0:0", "0"], "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_is_said_before_anything_is_done() {
+        let place = tempfile::tempdir().expect("a directory");
+        let place = Utf8Path::from_path(place.path()).expect("UTF-8");
+        let as_root = AsRoot::new().expect("a filter");
+        as_root.check("sh", place, &SilentObserver).expect("it is there");
+        let missing = as_root.check("elivepatch-no-such", place, &SilentObserver);
+        let failure = missing.expect_err("it is not there");
+        assert_eq!(failure.message, "cannot run elivepatch-no-such: it is not installed");
+        assert_eq!(failure.hint, "apt-get install elivepatch-no-such");
+    }
+
+    #[test]
+    fn place_may_lie_in_the_memory_of_the_machine() {
+        let place = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let place = Utf8Path::from_path(place.path()).expect("UTF-8");
+        let as_root = AsRoot::new().expect("a filter");
+        let mut command = as_root.command("sh", place);
+        command.args(["-c", "echo text > \"$0/file\" && mktemp --dry-run", place.as_str()]);
+        let finished = run_quietly(command, &SilentObserver).expect("it runs");
+        assert!(finished.succeeded(), "{}", finished.text());
+        assert!(place.join("file").exists());
     }
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use camino::Utf8Path;
 use elivepatch_model::Failure;
+use tempfile::NamedTempFile;
 
 use super::{
     as_root::AsRoot,
@@ -28,22 +29,31 @@ pub(super) fn install(
     observer: &dyn Observer,
 ) -> Result<(), Failure> {
     apt.check_keyring()?;
-    // Others than this user read it, and the cache is closed to them.
-    let configuration = tempfile::NamedTempFile::new().and_then(|file| {
+    let is_root = rustix::process::geteuid().is_root();
+    let place = root.parent().unwrap_or(root);
+    // apt gives up root's rights before it reads this, and the cache is closed to others.
+    let configuration = match is_root {
+        true => NamedTempFile::new(),
+        false => NamedTempFile::new_in(place),
+    };
+    let configuration = configuration.and_then(|file| {
         fs_err::copy(apt.configuration(), file.path())?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         fs_err::set_permissions(file.path(), mode)?;
         Ok(file)
     });
     let configuration = configuration.map_err(|error| {
-        failure(format!("cannot write a temporary file: {error}"), "look at the disk of /tmp")
+        failure(
+            format!("cannot write a temporary file: {error}"),
+            "look at the disks of /tmp and the cache",
+        )
     })?;
-    let is_root = rustix::process::geteuid().is_root();
     let as_root = AsRoot::new()?;
     let mut mmdebstrap = match is_root {
         true => with_roots_rights("mmdebstrap"),
         false => {
-            let mut mmdebstrap = as_root.command("mmdebstrap", root.parent().unwrap_or(root));
+            as_root.check("mmdebstrap", place, observer)?;
+            let mut mmdebstrap = as_root.command("mmdebstrap", place);
             mmdebstrap.args(WITHOUT_ROOTS_RIGHTS);
             mmdebstrap
         }

@@ -91,7 +91,7 @@ fn program_of(command: &Command) -> String {
     )
 }
 
-fn not_installed(program: &str, why: &str) -> Failure {
+pub(super) fn not_installed(program: &str, why: &str) -> Failure {
     let package = match program {
         "bwrap" => "bubblewrap",
         "dpkg-deb" | "dpkg-query" => "dpkg",
