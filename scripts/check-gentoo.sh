@@ -13,6 +13,8 @@
 # their functions, licences without text, and packages without content. Then it is not seen whether Gentoo has these
 # packages, and whether its eclasses want anything else.
 set -eu
+# Another user reads what is made here.
+umask 022
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
