@@ -152,6 +152,14 @@ fn run(arguments: &[&str]) -> Result<Finished, Failure> {
     Ok(finished)
 }
 
+/// Whether a key is in a file that a passphrase opens. One of 256 wrong ones seems to: what comes out has the form of
+/// padded text, and openssl then says only that it is no key.
+fn is_encrypted(key: &str) -> bool {
+    fs_err::read(key).is_ok_and(|text| {
+        String::from_utf8_lossy(&text).lines().any(|line| line.contains("ENCRYPTED"))
+    })
+}
+
 /// Why openssl did not sign, by what it says.
 fn refused(options: &SigningOptions, finished: &Finished) -> Failure {
     let SigningOptions { key, certificate, .. } = options;
@@ -176,6 +184,7 @@ fn refused(options: &SigningOptions, finished: &Finished) -> Failure {
         "PIN",
         "empty password",
     ]) || says(&["Error getting passwords"])
+        || (says(&["No supported data to decode"]) && is_encrypted(key))
     {
         let hint = match &options.passphrase_file {
             Some(file) => format!("correct the first line of {file}"),

@@ -227,6 +227,29 @@ fn what_is_wrong_with_key_certificate_or_passphrase_is_named() {
     assert_ne!(one.identity(), place.signer("ours.key", "other.crt").identity());
 }
 
+/// A key with the passphrase `secret`, which also the passphrase `guess84` seems to decrypt: to something that is no key.
+const NEARLY_OPENED: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHrMFYGCSqGSIb3DQEFDTBJMCgGCSqGSIb3DQEFDDAbBAiI+/ZyBFaC7QIBATAM
+BggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQz5LBhROcBJQnPmpfgStRsQSBkF83
+kgxFDJp23yjIMstrxGVFpgkrED2lUxFOnjxrNdJNA8A3ykBhN7CgQkKNHXH0ZmZ/
+qaHQpQ1JkKVly+v+3E1+f3sbmQ7u7HzxbQcgAvPixC9IO1zYUHgzcFMfBgRF87kJ
+xkBao6eEuZ7SSuFGKP1ixUoSkcfkegICVjJUlAb+yG91OSjhMtAKaiH4BwZwkQ==
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+#[test]
+fn wrong_passphrase_that_seems_to_decrypt_the_key_is_told_as_such() {
+    let place = Place::new();
+    place.pair("ours", &RSA);
+    std::fs::write(place.file("locked.key"), NEARLY_OPENED).expect("own file");
+    std::fs::write(place.file("wrong"), "guess84\n").expect("own file");
+    let signer = with_passphrase(place.signer("locked.key", "ours.crt"), place.file("wrong"));
+    let failure = signer.try_it().expect_err("it cannot sign");
+    assert!(failure.message.contains("does not open with this passphrase"), "{failure:?}");
+    assert!(failure.details.concat().contains("No supported data"), "{failure:?}");
+}
+
 /// A key that nobody can take out of its token. Its library reads the environment, so that this is a process of its
 /// own: [`key_in_a_token_signs_as_the_same_key_in_a_file`] starts it.
 #[test]
